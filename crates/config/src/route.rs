@@ -1,0 +1,95 @@
+//! `[[site.route]]`: a path and what answers it.
+
+use std::path::PathBuf;
+
+use crate::{AppIndex, UpstreamIndex};
+
+/// `[[site.route]]`, or one made from the short form of a site.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Name in the log: the path as written.
+    pub name: String,
+    /// What the normalised request path must look like.
+    pub path: PathMatch,
+    /// Methods allowed; empty: all that the action knows. Others are answered 405.
+    pub methods: Vec<String>,
+    /// Fields set on every response of this route (an empty value removes the field).
+    pub headers: Vec<(String, String)>,
+    /// Largest request body in bytes (413 past it).
+    pub body_bytes_max: u64,
+    /// What answers.
+    pub action: Action,
+}
+
+/// How a route matches the normalised, percent-decoded path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Written `= "/path"`: this path only.
+    Exact(String),
+    /// Written `"/path/"` or `"/path"`: this path and all below it, at a segment boundary.
+    Prefix(String),
+}
+
+/// What answers a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A Python application; `mount` becomes SCRIPT_NAME ("" at the root, else "/prefix").
+    App {
+        /// Which.
+        app: AppIndex,
+        /// SCRIPT_NAME
+        mount: String,
+    },
+    /// Files below a directory.
+    Files(Files),
+    /// Servers outside.
+    Upstream(UpstreamRoute),
+    /// 3xx
+    Redirect(Redirect),
+    /// A fixed answer.
+    Respond(Respond),
+}
+
+/// Files below a directory; the route's prefix is cut off first (nginx's `alias`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Files {
+    /// The directory, absolute; or one file when the route is exact.
+    pub root: PathBuf,
+    /// Prefix that is cut from the request path.
+    pub strip: String,
+    /// Names tried for a directory, in order.
+    pub index: Vec<String>,
+    /// Serve `.br`, `.zst` and `.gz` siblings when the client accepts them.
+    pub precompressed: bool,
+    /// Cache-Control of the answers; empty: none is sent.
+    pub cache_control: String,
+}
+
+/// A route to an upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamRoute {
+    /// Which.
+    pub upstream: UpstreamIndex,
+    /// Prefix that is cut from the path before it is sent ("" keeps it).
+    pub strip: String,
+}
+
+/// 3xx
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// Target; `{scheme}`, `{host}`, `{path}`, `{query}` (with its `?`) and `{target}` (path and query) are replaced.
+    pub to: String,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// A fixed answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Respond {
+    /// Status code.
+    pub status: u16,
+    /// Content-Type
+    pub content_type: String,
+    /// Body
+    pub body: String,
+}

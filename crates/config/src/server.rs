@@ -1,0 +1,50 @@
+//! `[server]`: what concerns the whole program.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::IpNet;
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Whom proxy and workers run as, when started as root. `None`: whoever started us.
+    pub user: Option<Identity>,
+    /// Where pid file and temporary files go when nothing else is said; may be absent or read-only.
+    pub state_dir: Option<PathBuf>,
+    /// Front threads of the proxy, at least 1.
+    pub threads: usize,
+    /// How long a drain may take before what is left is cut.
+    pub grace: Duration,
+    /// File that holds the supervisor's pid while it runs.
+    pub pid_file: Option<PathBuf>,
+    /// Peers whose X-Forwarded-* and Forwarded fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where bodies wait.
+    pub buffers: Buffers,
+}
+
+/// `[server.buffers]`: bodies of requests and responses wait in memory up to a size, then in an unlinked file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buffers {
+    /// Bytes of one body kept in memory before it moves to a temporary file.
+    pub memory_bytes: usize,
+    /// Bytes of one response that may wait for a slow client (memory and file together); past it the worker waits.
+    pub response_bytes_max: u64,
+    /// Directory of the temporary files. They are unlinked at once; memory is used where no file can be made.
+    pub directory: PathBuf,
+}
+
+/// A user and the groups a process gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Name as written (or the number).
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups, the primary one included.
+    pub groups: Vec<u32>,
+    /// Home directory, when the user database knows one.
+    pub home: Option<PathBuf>,
+}

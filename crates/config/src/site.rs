@@ -1,0 +1,25 @@
+//! `[[site]]`: hosts and what they serve.
+
+use crate::Route;
+
+/// `[[site]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Name in the log: the first host, or `default`.
+    pub name: String,
+    /// Host names; empty: this site answers for every host no other site has.
+    pub hosts: Vec<Host>,
+    /// A plain HTTP request is answered by a redirect to HTTPS.
+    pub redirect_https: bool,
+    /// Exact paths first, then prefixes from the longest to the shortest: the first match wins.
+    pub routes: Vec<Route>,
+}
+
+/// A host name in lower case, without port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// `example.org`
+    Exact(String),
+    /// `*.example.org`, kept as `.example.org`; matches any depth below, not `example.org` itself.
+    Below(String),
+}

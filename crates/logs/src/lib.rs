@@ -1,0 +1,1 @@
+//! The access record, its formats and sinks, and the error log.

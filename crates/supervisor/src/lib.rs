@@ -1,0 +1,1 @@
+//! Supervises the proxy, the zygotes and the workers.

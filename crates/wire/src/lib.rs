@@ -1,0 +1,1 @@
+//! Frames and messages between the processes of appliance; no dependencies.

@@ -1,0 +1,1 @@
+//! The engine that runs inside the application's own Python interpreter.
