@@ -1,1 +1,32 @@
-//! Frames and messages between the processes of appliance; no dependencies.
+//! Frames and messages between the processes of `appliance`. No dependencies; everything here is bytes in, values out.
+//!
+//! * [`frame`], [`request`], [`response`]: the hop between proxy and worker, multiplexed binary frames on a stream socket.
+//! * [`page`]: the shared page of one link, which answers "was this request started?" even after the worker is dead.
+//! * [`control`]: the messages between supervisor, proxy, zygote and worker, one message per `SOCK_SEQPACKET` packet.
+//!
+//! Both ends are always the same build of the same binary, so there is no version negotiation. Both ends still treat the
+//! other as untrusted input: malformed bytes are an error, never a panic, and lengths are checked before anything is
+//! allocated.
+
+pub mod control;
+pub mod frame;
+pub mod page;
+pub mod request;
+pub mod response;
+
+mod cursor;
+
+/// Bytes that do not follow the protocol: the peer is broken and the connection must be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed {
+    /// What was being read.
+    pub what: &'static str,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "malformed {}", self.what)
+    }
+}
+
+impl std::error::Error for Malformed {}

@@ -1,0 +1,253 @@
+//! The frame: a 12-byte header and a payload, many streams on one socket.
+//!
+//! ```text
+//! 0        4        8      9      10       12
+//! | length | stream | kind | flags| zero   | payload (length bytes)
+//! ```
+//!
+//! A stream is one request and its answer. The proxy chooses its number and does not use it again while it is open.
+//!
+//! Descriptors travel as `SCM_RIGHTS` with the bytes of a frame that says it carries one ([`BODY_FD`] or
+//! [`Kind::File`]). The kernel keeps their order, so a receiver queues what arrives and takes the oldest for each such
+//! frame.
+//!
+//! Flow control: the sender of response data may have [`WINDOW`] bytes of one stream beyond what the receiver granted
+//! by [`Kind::Credit`] frames. A descriptor counts nothing: its bytes are not on the socket.
+
+use crate::{Malformed, cursor::Cursor};
+
+/// Length of a frame header in bytes.
+pub const HEADER_LEN: usize = 12;
+
+/// Longest payload in bytes; larger bodies go in several frames or by descriptor. A request head (bounded by the
+/// listener's limits) and its inline body fit.
+pub const PAYLOAD_MAX: usize = 4 << 20;
+
+/// Response bytes of one stream that may be on their way before the first credit.
+pub const WINDOW: u32 = 256 << 10;
+
+/// Largest request body that travels inside the request's own frame; larger ones go by descriptor.
+pub const INLINE_BODY_MAX: usize = 64 << 10;
+
+/// Flag: nothing of this direction follows on the stream.
+pub const END: u8 = 1;
+
+/// Flag of [`Kind::Request`]: the body is a file, its descriptor comes with this frame; its length is the request's
+/// `content_length`, it is read from offset 0 with `pread`.
+pub const BODY_FD: u8 = 2;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Proxy to worker: [`crate::request`], then the inline body. [`END`] unless [`Kind::Body`] frames follow.
+    Request = 1,
+    /// Proxy to worker: more of a streamed request body.
+    Body = 2,
+    /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before.
+    Credit = 3,
+    /// Proxy to worker: nobody waits for this answer any more. The worker stops sending, closes the iterable, and sends
+    /// nothing more but one [`Kind::Abort`] or [`END`] frame, so that the proxy knows that the stream is free.
+    Cancel = 4,
+    /// Worker to proxy: [`crate::response`], then the first body bytes. With [`END`] the answer is complete.
+    Response = 16,
+    /// Worker to proxy: more body bytes.
+    Data = 17,
+    /// Worker to proxy: body bytes from a descriptor that comes with this frame; payload is [`FileRange`].
+    File = 18,
+    /// Worker to proxy: the answer will not be completed; payload is one [`AbortReason`] byte. Ends the stream.
+    Abort = 19,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Result<Self, Malformed> {
+        Ok(match byte {
+            1 => Self::Request,
+            2 => Self::Body,
+            3 => Self::Credit,
+            4 => Self::Cancel,
+            16 => Self::Response,
+            17 => Self::Data,
+            18 => Self::File,
+            19 => Self::Abort,
+            _ => return Err(Malformed { what: "frame kind" }),
+        })
+    }
+}
+
+/// Why a worker gave an answer up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AbortReason {
+    /// The application raised; the traceback is in the log.
+    Exception = 1,
+    /// The request was cancelled.
+    Cancelled = 2,
+    /// The worker is leaving and had not started the request; any other worker may run it.
+    NotStarted = 3,
+    /// The application broke its interface (bad status, bad header, wrong type); told in the log.
+    Protocol = 4,
+}
+
+impl AbortReason {
+    /// Reads the payload of [`Kind::Abort`].
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        match payload {
+            [1] => Ok(Self::Exception),
+            [2] => Ok(Self::Cancelled),
+            [3] => Ok(Self::NotStarted),
+            [4] => Ok(Self::Protocol),
+            _ => Err(Malformed { what: "abort reason" }),
+        }
+    }
+}
+
+/// Payload of [`Kind::File`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRange {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+}
+
+impl FileRange {
+    /// Writes the payload.
+    pub fn encode(self) -> [u8; 16] {
+        let mut out = [0; 16];
+        out[..8].copy_from_slice(&self.offset.to_le_bytes());
+        out[8..].copy_from_slice(&self.len.to_le_bytes());
+        out
+    }
+
+    /// Reads the payload. The end of the range fits in a `u64`.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload, "file range");
+        let range = Self {
+            offset: cursor.u64()?,
+            len: cursor.u64()?,
+        };
+        if !cursor.rest.is_empty() || range.offset.checked_add(range.len).is_none() {
+            return Err(cursor.malformed());
+        }
+        Ok(range)
+    }
+}
+
+/// A frame's first 12 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of payload, at most [`PAYLOAD_MAX`].
+    pub len: u32,
+    /// Which request.
+    pub stream: u32,
+    /// What the payload is.
+    pub kind: Kind,
+    /// [`END`], [`BODY_FD`].
+    pub flags: u8,
+}
+
+impl Header {
+    /// Writes the 12 bytes.
+    #[inline]
+    pub fn encode(self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        out[..4].copy_from_slice(&self.len.to_le_bytes());
+        out[4..8].copy_from_slice(&self.stream.to_le_bytes());
+        out[8] = self.kind as u8;
+        out[9] = self.flags;
+        out
+    }
+
+    /// Reads the 12 bytes.
+    #[inline]
+    pub fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(bytes, "frame header");
+        let header = Self {
+            len: cursor.u32()?,
+            stream: cursor.u32()?,
+            kind: Kind::from_byte(cursor.u8()?)?,
+            flags: cursor.u8()?,
+        };
+        if header.len as usize > PAYLOAD_MAX || header.flags & !(END | BODY_FD) != 0 || cursor.u16()? != 0 {
+            return Err(cursor.malformed());
+        }
+        Ok(header)
+    }
+
+    /// Is `flag` set?
+    #[inline]
+    pub fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Does a descriptor come with this frame?
+    #[inline]
+    pub fn carries_descriptor(self) -> bool {
+        self.kind == Kind::File || (self.kind == Kind::Request && self.has(BODY_FD))
+    }
+}
+
+/// One frame in a receive buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// Takes the first frame off `buffer`: `None` when it is not complete yet, else the frame and the bytes it used.
+#[inline]
+pub fn split(buffer: &[u8]) -> Result<Option<(Frame<'_>, usize)>, Malformed> {
+    let Some((head, rest)) = buffer.split_first_chunk::<HEADER_LEN>() else {
+        return Ok(None);
+    };
+    let header = Header::decode(head)?;
+    match rest.get(..header.len as usize) {
+        Some(payload) => Ok(Some((Frame { header, payload }, HEADER_LEN + payload.len()))),
+        None => Ok(None),
+    }
+}
+
+/// Appends a frame whose payload is at hand. A payload over [`PAYLOAD_MAX`] is the caller's error and is refused by the
+/// receiver.
+#[inline]
+pub fn put(out: &mut Vec<u8>, stream: u32, kind: Kind, flags: u8, payload: &[u8]) {
+    let open = begin(out, stream, kind, flags);
+    out.extend_from_slice(payload);
+    finish(out, open);
+}
+
+/// Start of a frame that is being written in place; give it to [`finish`].
+#[derive(Debug)]
+#[must_use = "a frame without its length is malformed"]
+pub struct Open {
+    at: usize,
+}
+
+/// Appends a header whose length is filled in by [`finish`]; append the payload between the two.
+#[inline]
+pub fn begin(out: &mut Vec<u8>, stream: u32, kind: Kind, flags: u8) -> Open {
+    let at = out.len();
+    out.extend_from_slice(
+        &Header {
+            len: 0,
+            stream,
+            kind,
+            flags,
+        }
+        .encode(),
+    );
+    Open { at }
+}
+
+/// Fills in the length of the frame begun last.
+#[inline]
+pub fn finish(out: &mut [u8], open: Open) {
+    let len = out.len().saturating_sub(open.at + HEADER_LEN);
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    if let Some(field) = out.get_mut(open.at..open.at + 4) {
+        field.copy_from_slice(&len.to_le_bytes());
+    }
+}

@@ -1,0 +1,48 @@
+//! The head of a response, as the application gave it, checked by the worker.
+
+use crate::{
+    Malformed,
+    cursor::Cursor,
+    request::{Headers, HeadersWriter},
+};
+
+/// A response head. The proxy decides the framing: a Content-Length of the application is kept, anything hop-by-hop is
+/// not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// Status code, 200 to 999.
+    pub status: u16,
+    /// Reason phrase, at most 255 bytes.
+    pub reason: &'a [u8],
+    /// Header fields in order; names as the application wrote them; no CR, LF or NUL in either.
+    pub headers: Headers<'a>,
+}
+
+impl<'a> Response<'a> {
+    /// Appends status and reason, and starts the header fields; when those are finished the first body bytes follow.
+    #[inline]
+    pub fn encode(status: u16, reason: &[u8], out: &mut Vec<u8>) -> HeadersWriter {
+        out.extend_from_slice(&status.to_le_bytes());
+        let len = u8::try_from(reason.len()).unwrap_or(u8::MAX);
+        out.push(len);
+        out.extend_from_slice(&reason[..usize::from(len)]);
+        HeadersWriter::begin(out)
+    }
+
+    /// Reads the payload of a response frame: the head and what is left, the first body bytes.
+    #[inline]
+    pub fn decode(payload: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let mut cursor = Cursor::new(payload, "response");
+        let status = cursor.u16()?;
+        if !(200..=999).contains(&status) {
+            return Err(cursor.malformed());
+        }
+        let reason = usize::from(cursor.u8()?);
+        let response = Self {
+            status,
+            reason: cursor.take(reason)?,
+            headers: Headers::read(&mut cursor)?,
+        };
+        Ok((response, cursor.rest))
+    }
+}
