@@ -1,1 +1,19 @@
 //! The access record, its formats and sinks, and the error log.
+//!
+//! One request is one [`Record`]. It is opened with [`AccessLog::open`] when the request is first seen, filled as the
+//! request travels, and becomes exactly one access line when its [`OpenRecord`] is finished or dropped.
+
+mod open_record;
+mod outcome;
+mod record;
+mod remote;
+
+mod access_log;
+
+pub mod error_log;
+
+pub use access_log::{AccessLog, open_for_append};
+pub use open_record::OpenRecord;
+pub use outcome::Outcome;
+pub use record::{Protocol, Record, Scheme, Tls};
+pub use remote::Remote;
