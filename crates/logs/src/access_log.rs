@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 
-use crate::{OpenRecord, Record, Remote};
+use crate::{Error, OpenRecord, Record, Remote};
 
 /// The access log of one process; a cheap handle, cloned into every front thread.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened or the writer's thread cannot be started.
-    pub fn new(_config: &config::AccessLog, _file: Option<File>) -> io::Result<Self> {
+    pub fn new(_config: &config::AccessLog, _file: Option<File>) -> Result<Self, Error> {
         Ok(Self {
             inner: Some(Arc::new(Inner {})),
         })

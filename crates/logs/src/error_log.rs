@@ -1,6 +1,8 @@
 //! The error log: events of our own, of the libraries, and the lines applications print.
 
-use std::{fs::File, io, time::Duration};
+use std::{fs::File, time::Duration};
+
+use crate::Error;
 
 /// Keeps the error log running; what waits is written when it is dropped.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Guard {
 ///
 /// # Errors
 /// When the file cannot be opened, the writer's thread cannot be started, or an error log runs already.
-pub fn init(_config: &config::ErrorLog, _role: &str, _file: Option<File>) -> io::Result<Guard> {
+pub fn init(_config: &config::ErrorLog, _role: &str, _file: Option<File>) -> Result<Guard, Error> {
     Ok(Guard {})
 }
 

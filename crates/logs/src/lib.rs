@@ -3,6 +3,7 @@
 //! One request is one [`Record`]. It is opened with [`AccessLog::open`] when the request is first seen, filled as the
 //! request travels, and becomes exactly one access line when its [`OpenRecord`] is finished or dropped.
 
+mod error;
 mod open_record;
 mod outcome;
 mod record;
@@ -13,6 +14,7 @@ mod access_log;
 pub mod error_log;
 
 pub use access_log::{AccessLog, open_for_append};
+pub use error::Error;
 pub use open_record::OpenRecord;
 pub use outcome::Outcome;
 pub use record::{Protocol, Record, Scheme, Tls};
