@@ -1,0 +1,78 @@
+//! The client as seen by whatever answers a request, the same for HTTP/1 and HTTP/2.
+//!
+//! Files, fixed answers and apps are written once against this trait. The front's own HTTP/1 session and pingora's
+//! HTTP/2 session implement it.
+
+use std::{fs::File, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{answer::Answer, connection::Connection, head::Head};
+
+/// One request of a client and the answer to it.
+///
+/// The implementation keeps the client to the listener's limits: deadlines, minimum rate, and framing. It sends no body
+/// bytes where HTTP forbids them (HEAD, 204, 304), so a caller need not treat those methods apart.
+pub(crate) trait Downstream: Send {
+    /// The request's head.
+    fn head(&self) -> &Head;
+
+    /// The connection it came by.
+    fn connection(&self) -> &Connection;
+
+    /// Sets the largest body that [`Downstream::read_body`] accepts; the listener knows nothing of routes.
+    fn limit_body(&mut self, bytes_max: u64);
+
+    /// Next piece of the request body, `None` at its end. Sends `100 Continue` first when the client waits for it. Safe to drop before it is
+    /// ready: nothing is lost.
+    fn read_body(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + Send;
+
+    /// Sends the head of the final answer; it may be held back until body bytes or the end come, so that both leave in one
+    /// write.
+    fn send_head(&mut self, answer: &Answer) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// Sends body bytes; they leave at once. Waits while the client does not take them. Not safe to drop half-way: the
+    /// answer can then only be cut.
+    fn send_body(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// Sends body bytes from a file, in constant memory.
+    fn send_file(
+        &mut self,
+        file: &Arc<File>,
+        offset: u64,
+        len: u64,
+    ) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// The answer is complete. Without this call after [`Downstream::send_head`] the answer counts as cut: the connection
+    /// (HTTP/1) or the stream (HTTP/2) is closed so that the client can tell.
+    fn end(&mut self) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// Resolves when the client has left; may never resolve. Safe to drop. To be called only while nothing is being read or sent.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Has [`Downstream::send_head`] been called?
+    fn answered(&self) -> bool;
+
+    /// Body bytes of the request taken off the connection so far.
+    fn bytes_in(&self) -> u64;
+
+    /// Body bytes of the answer given to the connection so far.
+    fn bytes_out(&self) -> u64;
+}
+
+/// Why a client's request or answer can not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// It closed or reset the connection or the stream.
+    #[error("client left")]
+    Gone,
+    /// It paused longer than `body_timeout` or was slower than `body_rate_min` (408 while reading).
+    #[error("client too slow")]
+    TooSlow,
+    /// The body is larger than the route allows (413).
+    #[error("request body larger than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The body breaks its framing (400).
+    #[error("malformed request body")]
+    BadBody,
+}

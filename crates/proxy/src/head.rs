@@ -1,0 +1,51 @@
+//! The head of a request, whatever version of HTTP it came by.
+
+use crate::fields::Fields;
+
+/// A request head that has passed the rules of its protocol. Nothing in it is interpreted yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Method, as sent (a token, RFC 9110 §9.1).
+    pub(crate) method: String,
+    /// Request target as sent; for HTTP/2 the `:path`.
+    pub(crate) target: Vec<u8>,
+    /// Version it came by.
+    pub(crate) version: Version,
+    /// Host as sent: the Host field, `:authority`, or the authority of an absolute target (which wins, RFC 9112 §3.2.2).
+    pub(crate) host: Vec<u8>,
+    /// Fields as sent, framing and hop-by-hop fields included.
+    pub(crate) fields: Fields,
+    /// What body follows.
+    pub(crate) body: BodyLength,
+}
+
+/// Version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// As in SERVER_PROTOCOL and the access log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+/// Length of a request body (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    /// Exactly this many bytes; 0 is "no body".
+    Known(u64),
+    /// Until its own end mark: chunked, or an HTTP/2 stream without Content-Length.
+    Unknown,
+}
