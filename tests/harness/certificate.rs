@@ -1,0 +1,47 @@
+//! Certificates made on the spot.
+
+use std::{fs, path::Path, sync::Arc};
+
+use rcgen::{CertificateParams, KeyPair};
+
+/// A self-signed certificate for some names.
+pub(crate) struct Certificate {
+    /// PEM of the certificate.
+    pub(crate) certificate: String,
+    /// PEM of its key.
+    pub(crate) key: String,
+    der: Vec<u8>,
+}
+
+impl Certificate {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            der: certificate.der().to_vec(),
+        }
+    }
+
+    /// Writes `NAME.crt` and `NAME.key` into a directory.
+    pub(crate) fn write(&self, directory: &Path, name: &str) {
+        fs::write(directory.join(format!("{name}.crt")), &self.certificate).unwrap();
+        fs::write(directory.join(format!("{name}.key")), &self.key).unwrap();
+    }
+
+    /// A client configuration that trusts this certificate and nothing else.
+    pub(crate) fn client(&self) -> Arc<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.der.clone().into()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Arc::new(
+            rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        )
+    }
+}

@@ -1,0 +1,41 @@
+//! Starting real sites and speaking to them.
+
+pub(crate) mod certificate;
+pub(crate) mod client;
+pub(crate) mod processes;
+pub(crate) mod python;
+pub(crate) mod site;
+pub(crate) mod wait;
+
+pub(crate) use client::{Connection, Response};
+pub(crate) use site::Site;
+pub(crate) use wait::wait_for;
+
+use std::path::{Path, PathBuf};
+
+/// The checkout.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("crates/appliance is two levels below the workspace")
+}
+
+/// Where everything that tests make goes.
+pub(crate) fn scratch() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    target.join("tests")
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago and that no other test of this run was given.
+pub(crate) fn free_port() -> u16 {
+    use std::{collections::HashSet, net::TcpListener, sync::Mutex};
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut given = GIVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if given.get_or_insert_default().insert(port) {
+            return port;
+        }
+    }
+}

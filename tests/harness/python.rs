@@ -1,0 +1,95 @@
+//! The Pythons of this machine and virtualenvs made of them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, OnceLock},
+};
+
+use super::scratch;
+
+/// An interpreter that can run applications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Python {
+    pub(crate) path: PathBuf,
+    /// As `3.11`.
+    pub(crate) version: String,
+}
+
+/// Every CPython from 3.9 on this machine: the system's, and each installed beside it; the same version may be there twice,
+/// as two builds.
+pub(crate) fn pythons() -> &'static [Python] {
+    static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut candidates = vec![PathBuf::from("/usr/bin/python3"), PathBuf::from("/usr/local/bin/python3")];
+        for minor in 9..=14 {
+            candidates.push(PathBuf::from(format!("/usr/bin/python3.{minor}")));
+            candidates.push(PathBuf::from(format!("/usr/local/bin/python3.{minor}")));
+        }
+        if let Some(root) = std::env::var_os("PYENV_ROOT") {
+            let versions = fs::read_dir(Path::new(&root).join("versions")).into_iter().flatten().flatten();
+            candidates.extend(versions.map(|version| version.path().join("bin/python3")));
+        }
+        let mut seen = Vec::new();
+        let mut found: Vec<Python> = Vec::new();
+        for path in candidates {
+            let Ok(real) = fs::canonicalize(&path) else { continue };
+            if seen.contains(&real) {
+                continue;
+            }
+            seen.push(real);
+            let script = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.version_info >= (3, 9))";
+            let Ok(output) = Command::new(&path).args(["-c", script]).output() else { continue };
+            let text = String::from_utf8_lossy(&output.stdout);
+            if let Some((version, "True")) = text.trim().split_once(' ') {
+                found.push(Python {
+                    path,
+                    version: version.to_owned(),
+                });
+            }
+        }
+        assert!(
+            !found.is_empty(),
+            "no CPython 3.9 or later with venv found: install python3 and python3-venv"
+        );
+        found
+    })
+}
+
+/// The Python most tests use: the system's.
+pub(crate) fn python() -> &'static Python {
+    &pythons()[0]
+}
+
+/// A virtualenv of `python` with these packages, made once and kept for later runs.
+pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let build = python.path.display().to_string().replace('/', "_");
+    let directory = scratch().join("virtualenvs").join(format!("{build}-{}", packages.join("-")));
+    let complete = directory.join("complete");
+    if complete.exists() {
+        return directory;
+    }
+    let _ = fs::remove_dir_all(&directory);
+    run(Command::new(&python.path).args(["-m", "venv"]).arg(&directory));
+    if !packages.is_empty() {
+        run(Command::new(directory.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(packages));
+    }
+    fs::write(complete, "").unwrap();
+    directory
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
