@@ -21,6 +21,10 @@ pub const TEXT_MAX: usize = 64 << 10;
 /// Most descriptors beside one message.
 pub const DESCRIPTORS_MAX: usize = 4;
 
+/// Signal on which a worker writes the Python stack of every thread to its standard error, also with the GIL held (SIGUSR2).
+/// Delivered to a worker that is still booting it does the same; before its `Hello` the worker has no handler for it.
+pub const STACKS_SIGNAL: i32 = 12;
+
 /// A value that can be a field of a message.
 trait Field: Sized {
     fn put(&self, out: &mut Vec<u8>);
