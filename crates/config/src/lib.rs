@@ -1,27 +1,39 @@
 //! `site.toml` in, a [`Config`] that cannot be wrong out.
 //!
-//! Two layers: the file *as written* (serde, positions kept, unknown keys refused) and the configuration *as used*
-//! (the types below: no leftover `Option` that means "default", every reference resolved). The step between them is
-//! the only validator; nothing later checks or defaults again.
+//! Two layers: the file *as written* (`written`: values with their positions, unknown keys refused) and the
+//! configuration *as used* (the types below: no leftover `Option` that means "default", every reference resolved). The
+//! step between them is the only validator and reports every problem at once; nothing later checks or defaults again.
 
 mod access_log;
 mod app;
+mod cpus;
+mod dotenv;
+mod identity;
 mod listener;
+mod permission;
+mod problem;
+mod python;
 mod route;
 mod server;
 mod site;
+mod surroundings;
 mod tls;
 mod upstream;
+mod written;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
 pub use app::{App, Interface, Preload, Timeouts, Workers};
+pub use identity::Identity;
 pub use ipnet::IpNet;
 pub use listener::{Address, Limits, Listener};
+pub use permission::{Need, path_problem};
+pub use problem::Problems;
 pub use route::{Action, Files, PathMatch, Redirect, Respond, Route, UpstreamRoute};
-pub use server::{Buffers, Identity, Server};
+pub use server::{Buffers, Server};
 pub use site::{Host, Site};
+pub use surroundings::{Machine, Surroundings};
 pub use tls::{CertificateFiles, MinimumVersion, Tls};
 pub use upstream::{Balance, Peer, PeerAddress, Upstream};
 
@@ -48,6 +60,27 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// `[log.error]`
     pub error_log: ErrorLog,
+    /// What is odd but can be lived with, shown like problems; for whoever starts us to print once.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let text = surroundings::read_bounded(path, surroundings::FILE_BYTES_MAX)
+            .map_err(|error| Problems::unreadable(path, &format!("cannot be read: {error}")))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads `text` as if it stood in the file at `path`, which need not exist.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Problems> {
+        Self::parse_in(&Machine, text, path)
+    }
+
+    /// Reads `text` on the machine given.
+    pub fn parse_in(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Result<Self, Problems> {
+        written::config(surroundings, text, path)
+    }
 }
 
 /// Position of an app in [`Config::apps`].

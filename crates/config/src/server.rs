@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::IpNet;
+use crate::{Identity, IpNet};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq)]
@@ -32,19 +32,4 @@ pub struct Buffers {
     pub response_bytes_max: u64,
     /// Directory of the temporary files. They are unlinked at once; memory is used where no file can be made.
     pub directory: PathBuf,
-}
-
-/// A user and the groups a process gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Name as written (or the number).
-    pub name: String,
-    /// User id.
-    pub uid: u32,
-    /// Primary group id.
-    pub gid: u32,
-    /// All groups, the primary one included.
-    pub groups: Vec<u32>,
-    /// Home directory, when the user database knows one.
-    pub home: Option<PathBuf>,
 }

@@ -1,0 +1,116 @@
+//! What a configuration depends on besides its text: the machine it is read on.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{Identity, cpus};
+
+/// The machine, as far as reading a configuration needs it. Tests give a made-up one.
+pub trait Surroundings {
+    /// True when we may become another user.
+    fn is_root(&self) -> bool;
+    /// The user of this name or number, with all groups, when the user database knows one.
+    fn user(&self, name: &str) -> Option<Identity>;
+    /// The id of the group of this name, when the group database knows one.
+    fn group(&self, name: &str) -> Option<u32>;
+    /// Processors we may use: the affinity mask capped by the quota of our control group, rounded up; at least 1.
+    fn cpus(&self) -> usize;
+    /// True for a directory.
+    fn is_directory(&self, path: &Path) -> bool;
+    /// True for a file.
+    fn is_file(&self, path: &Path) -> bool;
+    /// True for a file that somebody may execute.
+    fn is_executable(&self, path: &Path) -> bool;
+    /// The text of a small file.
+    fn read(&self, path: &Path) -> io::Result<String>;
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// The first address of a host name.
+    fn resolve(&self, host: &str, port: u16) -> io::Result<SocketAddr>;
+    /// Where temporary files go.
+    fn temp_dir(&self) -> PathBuf;
+}
+
+/// The machine we run on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Machine;
+
+impl Surroundings for Machine {
+    fn is_root(&self) -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+
+    fn user(&self, name: &str) -> Option<Identity> {
+        Identity::from_database(name)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        nix::unistd::Group::from_name(name)
+            .ok()
+            .flatten()
+            .map(|group| group.gid.as_raw())
+    }
+
+    fn cpus(&self) -> usize {
+        cpus::available()
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        path.metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        read_bounded(path, FILE_BYTES_MAX)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        let mut addresses = (host, port).to_socket_addrs()?;
+        addresses
+            .next()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address found"))
+    }
+
+    fn temp_dir(&self) -> PathBuf {
+        std::env::temp_dir()
+    }
+}
+
+/// A whole text file, refused when it is larger than anybody writes by hand: a device or a log given by mistake must
+/// not fill the memory.
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {bytes_max} bytes"),
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        io::Error::new(io::ErrorKind::InvalidData, format!("not UTF-8 at byte {at}"))
+    })
+}
+
+/// Far above any site.toml or env file.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;

@@ -1,0 +1,154 @@
+//! `[app.NAME]`
+
+use std::time::Duration;
+
+use super::{
+    Other, Section, Value,
+    interpreter::{environment, interpreter},
+    server,
+};
+use crate::{App, Interface, Timeouts};
+
+pub(crate) fn app(name: &str, section: Section<'_>) -> App {
+    let surroundings = section.reading.surroundings;
+    let target = section
+        .value("wsgi")
+        .map(|value| target(&value).unwrap_or_default());
+    if target.is_none() && !section.has("asgi") {
+        section.problem(
+            format!("app `{name}` has no `wsgi`"),
+            "name its callable: wsgi = \"mysite.wsgi:application\"",
+        );
+    }
+    let directory = section.value("directory").and_then(|value| {
+        let directory = value.path()?;
+        if !surroundings.is_directory(&directory) {
+            value.problem(format!("no directory at {}", directory.display()));
+        }
+        Some(directory)
+    });
+    let directory = directory.unwrap_or_else(|| section.reading.directory.clone());
+    // One process per processor keeps them all busy; the interpreter lock allows no more with fewer.
+    let cpus = surroundings.cpus() as u64;
+    let workers = section
+        .value("workers")
+        .and_then(|value| value.number_or_auto(1..=WORKERS_MAX, cpus));
+    let queue = section.section("queue", "[app.queue]");
+    let app = App {
+        name: name.to_owned(),
+        interface: Interface::Wsgi,
+        target: target.unwrap_or_default(),
+        python: interpreter(&section, &directory),
+        directory,
+        env: environment(&section),
+        workers: workers.unwrap_or(cpus.clamp(1, WORKERS_MAX)) as usize,
+        // A view that waits for a database or another service must not stop its processor. The development servers of
+        // Django and Flask run threads too, so code that cannot has been noticed.
+        threads: section.number("threads", 1..=1000).unwrap_or(4) as usize,
+        // Halves the memory of workers and their boot time; a module that starts threads is noticed and imported later.
+        preload: section.boolean("preload").unwrap_or(true),
+        timeout: timeouts(section.section("timeout", "[app.timeout]")),
+        // Enough for a reload with a slow import under load, and an overload is still told within a second or so.
+        queue_length_max: queue.number("length", 0..=1_000_000).unwrap_or(1000) as usize,
+        // Visitors are gone by then, and balancers (Heroku's 30 s, for one) have given up.
+        queue_timeout: queue
+            .duration("timeout", Duration::from_millis(10)..=HOUR)
+            .unwrap_or(Duration::from_secs(30)),
+        user: section.value("user").and_then(|value| server::run_user(&value)),
+    };
+    queue.finish(&[]);
+    section.finish(OTHERS);
+    app
+}
+
+fn timeouts(section: Section<'_>) -> Timeouts {
+    let second = Duration::from_secs(1);
+    let timeouts = Timeouts {
+        // Imports of large projects on a cold disk take half of it.
+        boot: section
+            .duration("boot", second..=HOUR)
+            .unwrap_or(Duration::from_secs(60)),
+        // gunicorn's 30 s also counts uploads, ours does not; nginx's `proxy_read_timeout` is this.
+        request: section
+            .duration("request", second / 10..=24 * HOUR)
+            .unwrap_or(Duration::from_secs(60)),
+        // gunicorn's `graceful_timeout`.
+        drain: section
+            .duration("drain", Duration::ZERO..=24 * HOUR)
+            .unwrap_or(Duration::from_secs(30)),
+    };
+    section.finish(&[
+        Other::Later("idle", "leave it out, idle workers stay"),
+        Other::Meant("queue", "`timeout` in [app.NAME.queue]"),
+    ]);
+    timeouts
+}
+
+/// `module:callable`, `module:factory()` or `module`.
+fn target(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let dotted = |name: &str| name.split('.').all(is_identifier);
+    let (module, callable) = text
+        .split_once(':')
+        .map_or((text, None), |(module, rest)| (module, Some(rest)));
+    let attribute = callable.map(|callable| callable.strip_suffix("()").unwrap_or(callable));
+    if dotted(module) && attribute.is_none_or(dotted) && !text.ends_with(".py") {
+        return Some(text.to_owned());
+    }
+    let as_module = |path: &str| {
+        path.trim_end_matches(".py")
+            .trim_matches(['/', '.'])
+            .replace('/', ".")
+    };
+    let help = if module.contains('/') || module.ends_with(".py") {
+        let callable = attribute.filter(|name| dotted(name)).unwrap_or("application");
+        format!(
+            "write the module, not the file: \"{}:{callable}\"",
+            as_module(module)
+        )
+    } else if callable.is_some_and(|callable| callable.contains('(')) {
+        "a factory is called without arguments: \"module:factory()\"".to_owned()
+    } else {
+        "write \"module:callable\", such as \"mysite.wsgi:application\"".to_owned()
+    };
+    value.problem_with_help(format!("`{text}` does not name a WSGI callable"), help);
+    None
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && characters.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A mistyped number must not fork the machine to death.
+const WORKERS_MAX: u64 = 1024;
+
+const OTHERS: &[Other] = &[
+    Other::Later("asgi", "WSGI only for now: `wsgi` serves Django and Flask"),
+    Other::Later("uwsgi", "use `wsgi`, or serve it as an [upstream.NAME] over http"),
+    Other::Later("loop", "leave it out, WSGI has no event loop"),
+    Other::Later("gevent", "use `threads`"),
+    Other::Later("connections", "use `threads`"),
+    Other::Later("recycle", "leave it out, crashed and stuck workers are replaced"),
+    Other::Later(
+        "hooks",
+        "leave it out, database connections are closed around a fork",
+    ),
+    Other::Later("cron", "use cron or a systemd timer"),
+    Other::Later("tasks", "run the task queue as a service of its own"),
+    Other::Later("min", "write `workers` as one number"),
+    Other::Later("max", "write `workers` as one number"),
+    Other::Meant("chdir", "`directory`"),
+    Other::Meant("pythonpath", "env = { PYTHONPATH = \"...\" }"),
+    Other::Meant("home", "`venv`"),
+    Other::Meant("virtualenv", "`venv`"),
+    Other::Meant("processes", "`workers`"),
+    Other::Meant("module", "`wsgi`"),
+    Other::Meant("callable", "wsgi = \"module:callable\""),
+    Other::Meant("preload_app", "`preload`"),
+    Other::Meant("max_requests", "nothing, workers are not recycled yet"),
+    Other::Meant("graceful_timeout", "`drain` in [app.NAME.timeout]"),
+];

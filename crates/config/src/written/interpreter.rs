@@ -1,0 +1,83 @@
+//! `python`, `venv`, `env` and `env_file` of an app: what its code runs in.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{Section, Value};
+use crate::{dotenv, python};
+
+/// The interpreter; a harmless path after a problem.
+pub(crate) fn interpreter(section: &Section<'_>, directory: &Path) -> PathBuf {
+    let surroundings = section.reading.surroundings;
+    if let (Some(venv), true) = (section.value("venv"), section.has("python")) {
+        venv.problem_with_help("`python` and `venv` exclude each other", "leave one of them out");
+    }
+    let found = if let Some(value) = section.value("python") {
+        let Some((text, path)) = value.text().zip(value.path()) else {
+            return PathBuf::new();
+        };
+        python::named(text, path, surroundings).map_err(|message| {
+            value.problem_with_help(
+                message,
+                "name the interpreter, such as \"/usr/bin/python3\", or a `venv`",
+            );
+        })
+    } else if let Some(value) = section.value("venv") {
+        let Some(venv) = value.path() else {
+            return PathBuf::new();
+        };
+        python::in_venv(&venv, surroundings).map_err(|message| {
+            value.problem_with_help(
+                message,
+                format!("make it with `python3 -m venv {}`", venv.display()),
+            );
+        })
+    } else {
+        python::found(directory, surroundings).map_err(|message| {
+            section.problem(
+                format!("no Python for {}: {message}", section.title()),
+                "name it with `python` or `venv`",
+            );
+        })
+    };
+    found.unwrap_or_default()
+}
+
+/// The environment: `env_file` first, `env` on top.
+pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::new();
+    if let Some((value, path)) = section
+        .value("env_file")
+        .and_then(|value| Some((value, value.path()?)))
+    {
+        match section.reading.surroundings.read(&path) {
+            Err(error) => value.problem(format!("{} cannot be read: {error}", path.display())),
+            Ok(text) => match dotenv::parse(&text) {
+                Ok(variables) => environment.extend(variables),
+                Err(problems) => {
+                    for (line, message) in problems {
+                        value.problem(format!("{}:{line}: {message}", path.display()));
+                    }
+                }
+            },
+        }
+    }
+    let written = section.section("env", "[app.env]").entries();
+    environment.extend(written.iter().filter_map(variable));
+    environment
+}
+
+fn variable(value: &Value<'_>) -> Option<(String, String)> {
+    if value.key.is_empty() || value.key.contains(['=', '\0']) {
+        value.problem("the name of an environment variable must not be empty or contain `=`");
+        return None;
+    }
+    let text = value.as_text().or_else(|| value.wants("a text, in quotes"))?;
+    if text.contains('\0') {
+        value.problem(format!("`{}` must not contain NUL", value.key));
+        return None;
+    }
+    Some((value.key.to_owned(), text.to_owned()))
+}

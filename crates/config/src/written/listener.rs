@@ -1,0 +1,190 @@
+//! `[[listener]]`
+
+use std::{collections::HashSet, net::SocketAddr, time::Duration};
+
+use super::{Other, Section, Value};
+use crate::{Address, Limits, Listener};
+
+/// The listeners written, or those that follow from there being certificates.
+pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> {
+    let written = top.sections("listener", "[[listener]]");
+    if written.is_empty() {
+        let usual = |port, tls| Listener {
+            address: Address::Tcp(SocketAddr::from(([0, 0, 0, 0], port))),
+            tls,
+            http2: tls,
+            backlog: BACKLOG_DEFAULT as u32,
+            limits: limits(Section::new(
+                top.reading,
+                "[listener.limits]",
+                0..0,
+                top.reading.nothing,
+            )),
+        };
+        return if certificates {
+            vec![usual(80, false), usual(443, true)]
+        } else {
+            vec![usual(8000, false)]
+        };
+    }
+    let mut seen = HashSet::new();
+    let listeners: Vec<_> = written
+        .into_iter()
+        .filter_map(|section| listener(section, certificates, &mut seen))
+        .collect();
+    if certificates
+        && !listeners.is_empty()
+        && !listeners.iter().any(|listener| listener.tls)
+        && let Some(tls) = top.value("tls")
+    {
+        let help = "add `tls = true` to the [[listener]] they are for";
+        top.reading.warning(
+            tls.span(),
+            "certificates are given, but no listener speaks TLS",
+            help,
+        );
+    }
+    listeners
+}
+
+fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address>) -> Option<Listener> {
+    let written = section.value("address");
+    if written.is_none() {
+        section.problem(
+            "this listener has no `address`",
+            "write for example address = \"0.0.0.0:8000\"",
+        );
+    }
+    let address = written.and_then(|value| address(&value));
+    if let (Some(value), Some(address)) = (written, &address)
+        && !seen.insert(address.clone())
+    {
+        value.problem(format!("two listeners have the address {address}"));
+    }
+    let tls = section.value("tls").and_then(|value| {
+        let tls = value.boolean()?;
+        if tls && !certificates {
+            let help = "name them: [tls] certificates = [{ certificate = \"...\", key = \"...\" }]";
+            value.problem_with_help("a TLS listener needs certificates, and there are none", help);
+        }
+        Some(tls)
+    });
+    let tls = tls.unwrap_or(false);
+    let http2 = section.value("http2").and_then(|value| {
+        let http2 = value.boolean()?;
+        if http2 && !tls {
+            value.problem_with_help(
+                "HTTP/2 is offered on TLS listeners only",
+                "browsers speak it nowhere else",
+            );
+        }
+        Some(http2)
+    });
+    let backlog = section.number("backlog", 1..=65535).unwrap_or(BACKLOG_DEFAULT) as u32;
+    let limits = limits(section.section("limits", "[listener.limits]"));
+    section.finish(OTHERS);
+    Some(Listener {
+        address: address?,
+        tls,
+        http2: http2.unwrap_or(tls),
+        backlog,
+        limits,
+    })
+}
+
+fn limits(section: Section<'_>) -> Limits {
+    let wait = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+    let count = |key, most: u64, usual| section.number(key, 1..=most).unwrap_or(usual);
+    let bytes = |key, usual| section.size(key, 256..=1 << 20).unwrap_or(usual) as usize;
+    let time = |key, usual| {
+        section
+            .duration(key, wait.clone())
+            .unwrap_or(Duration::from_secs(usual))
+    };
+    let limits = Limits {
+        // Two descriptors each while it waits for an upstream: within the 65536 that distributions allow us.
+        connections_max: count("connections_max", 1_000_000, 10_000) as usize,
+        // One buffer of nginx's `large_client_header_buffers 4 8k` for the line, all four for the head.
+        target_bytes_max: bytes("target_max", 8 << 10),
+        head_bytes_max: bytes("head_max", 32 << 10),
+        // gunicorn's `limit_request_fields`.
+        headers_max: count("headers_max", 1000, 100) as usize,
+        // The lower bound of Apache's `RequestReadTimeout header=20-40`: a head is one packet, or a few.
+        head_timeout: time("head_timeout", 20),
+        // nginx's `keepalive_timeout`.
+        idle_timeout: time("idle_timeout", 75),
+        // nginx's `client_body_timeout` and `send_timeout`.
+        body_timeout: time("body_timeout", 60),
+        // Apache's `RequestReadTimeout body=20,MinRate=500`: slower than any modem, and no slow attack can hold a body for days.
+        body_rate_min: section.size("body_rate_min", 0..=1 << 30).unwrap_or(500),
+        // nginx's `keepalive_requests`.
+        requests_max: count("requests_max", 1_000_000_000, 1000) as u32,
+    };
+    section.finish(&[]);
+    limits
+}
+
+fn address(value: &Value<'_>) -> Option<Address> {
+    let text = value.text()?;
+    let refuse = |help: String| {
+        value.problem_with_help(format!("`{text}` is not an address to listen on"), help);
+        None
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = value.reading.absolute(std::path::Path::new(path));
+        return match path.as_os_str().len() {
+            _ if text.ends_with(['/', ':']) => {
+                refuse("write the path of the socket, such as \"unix:/run/site.sock\"".into())
+            }
+            ..UNIX_PATH_BYTES => Some(Address::Unix(path)),
+            _ => refuse(format!(
+                "the path of a Unix socket has less than {UNIX_PATH_BYTES} bytes"
+            )),
+        };
+    }
+    if text.starts_with("systemd:") {
+        return refuse("sockets from systemd are not supported yet, write host:port or unix:/path".into());
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    if port.is_empty() || !port.chars().all(|c| c.is_ascii_digit()) {
+        return refuse("write an address and a port, such as \"0.0.0.0:8000\"".into());
+    }
+    if let Ok(port) = port.parse::<u16>() {
+        if text.starts_with(':') {
+            return Some(Address::Tcp(SocketAddr::from(([0, 0, 0, 0], port))));
+        }
+        if let Ok(address) = text.parse() {
+            return Some(Address::Tcp(address));
+        }
+        return refuse(match host {
+            "" | "*" => format!("write \":{port}\" for all addresses"),
+            "localhost" => format!("write \"127.0.0.1:{port}\""),
+            _ if host.contains(':') => format!("write an IPv6 address in brackets: \"[{host}]:{port}\""),
+            _ => "write an IP address, host names are not looked up here".into(),
+        });
+    }
+    refuse(format!("port {port} is larger than 65535"))
+}
+
+/// gunicorn's default is twice this, the kernel caps it at `net.core.somaxconn` (4096) anyway.
+const BACKLOG_DEFAULT: u64 = 1024;
+
+/// `sun_path` holds 108 bytes, one of them the closing NUL.
+const UNIX_PATH_BYTES: usize = 108;
+
+const OTHERS: &[Other] = &[
+    Other::Later(
+        "proxy_protocol",
+        "let the balancer send X-Forwarded-For and name it in `trusted_proxies` of [server]",
+    ),
+    Other::Later("mode", "the directory of the socket decides who may connect"),
+    Other::Meant("listen", "`address`"),
+    Other::Meant("bind", "`address`"),
+    Other::Meant("port", "it in `address`, as in \"0.0.0.0:8000\""),
+    Other::Meant("ssl", "`tls = true`"),
+    Other::Meant("certificates", "them in [tls]"),
+    Other::Meant("idle_timeout", "it in [listener.limits]"),
+    Other::Meant("head_timeout", "it in [listener.limits]"),
+    Other::Meant("body_timeout", "it in [listener.limits]"),
+    Other::Meant("body_max", "it in [[site]] or [[site.route]]"),
+];

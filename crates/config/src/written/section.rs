@@ -1,0 +1,191 @@
+//! One table of the file: keys are asked for by name, and what was never asked for is unknown.
+
+use std::{cell::RefCell, ops::Range, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Reading, Value};
+use crate::problem::nearest;
+
+/// A table as written. It remembers which keys were asked for, so the list of known keys cannot drift from the code.
+pub(crate) struct Section<'r> {
+    pub(crate) reading: &'r Reading<'r>,
+    /// How messages call it: `[server]`, `[[site]]`.
+    title: String,
+    span: Range<usize>,
+    table: &'r DeTable<'r>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A key that means something to people, although it is not one of ours.
+pub(crate) enum Other {
+    /// Ours one day; the text is the way out until then.
+    Later(&'static str, &'static str),
+    /// Called differently here; the text is what to write.
+    Meant(&'static str, &'static str),
+}
+
+impl<'r> Section<'r> {
+    pub(crate) fn new(
+        reading: &'r Reading<'r>,
+        title: impl Into<String>,
+        span: Range<usize>,
+        table: &'r DeTable<'r>,
+    ) -> Self {
+        Self {
+            reading,
+            title: title.into(),
+            span,
+            table,
+            asked: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(crate) fn problem(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.problem_with_help(self.span.clone(), message, help);
+    }
+
+    pub(crate) fn warning(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.warning(self.span.clone(), message, help);
+    }
+
+    pub(crate) fn has(&self, key: &'static str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(crate) fn value(&self, key: &'static str) -> Option<Value<'r>> {
+        self.asked.borrow_mut().push(key);
+        let (key, item) = self.table.get_key_value(key)?;
+        Some(Value {
+            reading: self.reading,
+            key: key.get_ref(),
+            item,
+        })
+    }
+
+    pub(crate) fn text(&self, key: &'static str) -> Option<&'r str> {
+        self.value(key)?.text()
+    }
+
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
+        self.value(key)?.boolean()
+    }
+
+    pub(crate) fn number(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.value(key)?.number(range)
+    }
+
+    pub(crate) fn duration(&self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        self.value(key)?.duration(range)
+    }
+
+    pub(crate) fn size(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.value(key)?.size(range)
+    }
+
+    pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
+        self.value(key)?.path()
+    }
+
+    pub(crate) fn list(&self, key: &'static str) -> Vec<Value<'r>> {
+        self.value(key).map(|value| value.list()).unwrap_or_default()
+    }
+
+    /// A table below this one; an empty one when it is not written, so that defaults stand in one place only.
+    pub(crate) fn section(&self, key: &'static str, title: &str) -> Section<'r> {
+        let written = self.value(key).and_then(|value| value.section(title));
+        written.unwrap_or_else(|| Section::new(self.reading, title, self.span.clone(), self.reading.nothing))
+    }
+
+    /// The tables of a `[[list]]`.
+    pub(crate) fn sections(&self, key: &'static str, title: &str) -> Vec<Section<'r>> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        if let DeValue::Array(items) = value.item.get_ref() {
+            return items
+                .iter()
+                .filter_map(|item| Value { item, ..value }.section(title))
+                .collect();
+        }
+        let bare = title.trim_matches(['[', ']']);
+        value.problem_with_help(
+            format!("`{key}` must be a list of tables"),
+            format!("write [[{bare}]]"),
+        );
+        Vec::new()
+    }
+
+    /// The tables of a `[word.NAME]`, sorted by name.
+    pub(crate) fn named(&self, key: &'static str) -> Vec<(&'r str, Section<'r>)> {
+        let Some(all) = self
+            .value(key)
+            .and_then(|value| value.section(format!("[{key}]")))
+        else {
+            return Vec::new();
+        };
+        let mut named = Vec::new();
+        for value in all.entries() {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if value.key.is_empty() || value.key.len() > NAME_CHARS_MAX || !value.key.chars().all(fits) {
+                let message = format!("`{}` cannot be the name of an {key}", value.key);
+                value.problem_with_help(message, "use up to 40 letters, digits, `-` and `_`");
+            } else if let Some(section) = value.as_section(format!("[{key}.{}]", value.key)) {
+                named.push((value.key, section));
+            } else {
+                let message = format!("`{}` must be a table", value.key);
+                value.problem_with_help(message, format!("write [{key}.NAME], for example [{key}.web]"));
+            }
+        }
+        named.sort_by_key(|(name, _)| *name);
+        named
+    }
+
+    /// Every key and value, in the order written: for tables whose keys are the user's own.
+    pub(crate) fn entries(&self) -> Vec<Value<'r>> {
+        let mut entries: Vec<_> = self.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let value = |(key, item): (&'r toml::Spanned<toml::de::DeString<'r>>, _)| Value {
+            reading: self.reading,
+            key: key.get_ref(),
+            item,
+        };
+        entries.into_iter().map(value).collect()
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(crate) fn finish(self, others: &[Other]) {
+        let asked = self.asked.into_inner();
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if asked.contains(&name) {
+                continue;
+            }
+            let other = others.iter().find_map(|other| match other {
+                Other::Later(word, way) if *word == name => {
+                    Some((format!("`{name}` is not supported yet"), (*way).to_owned()))
+                }
+                Other::Meant(word, way) if *word == name => Some((
+                    format!("unknown key `{name}` in {}", self.title),
+                    format!("write {way}"),
+                )),
+                _ => None,
+            });
+            let (message, help) = other.unwrap_or_else(|| {
+                let help = match nearest(name, asked.iter().copied()) {
+                    Some(word) => format!("did you mean `{word}`?"),
+                    None => format!("the keys here are {}", asked.join(", ")),
+                };
+                (format!("unknown key `{name}` in {}", self.title), help)
+            });
+            self.reading.problem_with_help(key.span(), message, help);
+        }
+    }
+}
+
+/// Names stand in process titles and log fields.
+const NAME_CHARS_MAX: usize = 40;

@@ -1,0 +1,149 @@
+//! `[server]`
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Other, Section, Value};
+use crate::{Buffers, Identity, IpNet, Server, problem::nearest};
+
+pub(crate) fn server(section: Section<'_>) -> Server {
+    let surroundings = section.reading.surroundings;
+    // Front threads are cheap and workers are not: half the processors keeps batches large and leaves the rest to Python.
+    let threads = (surroundings.cpus() / 2).max(1) as u64;
+    let threads = section
+        .value("threads")
+        .and_then(|value| value.number_or_auto(1..=256, threads))
+        .unwrap_or(threads);
+    let state_dir = section.path("state_dir").or_else(|| {
+        let usual = PathBuf::from(STATE_DIR_DEFAULT);
+        surroundings.is_directory(&usual).then_some(usual)
+    });
+    let server = Server {
+        user: section.value("user").and_then(|value| run_user(&value)),
+        threads: threads as usize,
+        grace: section
+            .duration("grace", Duration::ZERO..=HOUR)
+            .unwrap_or(GRACE_DEFAULT),
+        pid_file: section.path("pid_file"),
+        trusted_proxies: section
+            .list("trusted_proxies")
+            .iter()
+            .filter_map(network)
+            .collect(),
+        buffers: buffers(section.section("buffers", "[server.buffers]"), state_dir.clone()),
+        state_dir,
+    };
+    section.finish(OTHERS);
+    server
+}
+
+fn buffers(section: Section<'_>, state_dir: Option<PathBuf>) -> Buffers {
+    let buffers = Buffers {
+        memory_bytes: section
+            .size("memory", 0..=1 << 30)
+            .unwrap_or(BUFFER_MEMORY_DEFAULT) as usize,
+        response_bytes_max: section
+            .size("response_max", 1 << 16..=1 << 50)
+            .unwrap_or(BUFFER_RESPONSE_DEFAULT),
+        directory: section
+            .path("directory")
+            .or(state_dir)
+            .unwrap_or_else(|| section.reading.surroundings.temp_dir()),
+    };
+    section.finish(&[]);
+    buffers
+}
+
+/// The user to become, as `name`, `name:group` or the numbers of either. `None`, with a warning, when we are not root.
+pub(crate) fn run_user(value: &Value<'_>) -> Option<Identity> {
+    let surroundings = value.reading.surroundings;
+    let text = value.text()?;
+    let (user, group) = text
+        .split_once(':')
+        .map_or((text, None), |(user, group)| (user, Some(group)));
+    let known = surroundings
+        .user(user)
+        .or_else(|| user.parse().ok().map(Identity::from_number));
+    let gid = group.map(|group| {
+        surroundings
+            .group(group)
+            .or_else(|| group.parse().ok())
+            .ok_or(group)
+    });
+    let identity = match (known, gid) {
+        (None, _) => {
+            value.problem_with_help(
+                format!("no user `{user}` on this machine"),
+                "make it with `useradd --system`",
+            );
+            None
+        }
+        (_, Some(Err(group))) => {
+            value.problem_with_help(
+                format!("no group `{group}` on this machine"),
+                "make it with `groupadd --system`",
+            );
+            None
+        }
+        (Some(known), None) => Some(known),
+        (Some(known), Some(Ok(gid))) => Some(known.with_group(gid)),
+    }?;
+    if !surroundings.is_root() {
+        let message = format!(
+            "`{} = \"{text}\"` is ignored, only root may become another user",
+            value.key
+        );
+        value
+            .reading
+            .warning(value.span(), message, "start as root, or leave it out");
+        return None;
+    }
+    Some(identity)
+}
+
+/// `10.0.0.0/8`, `::1`, or a word that people use for a well-known range.
+fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.text()?;
+    let network = text
+        .parse()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    if network.is_err() {
+        let help = match nearest(text, ["localhost"]) {
+            Some(_) => "write \"127.0.0.1\" and \"::1\"",
+            None => "write an address such as \"10.0.0.7\" or a range such as \"10.0.0.0/8\"",
+        };
+        value.problem_with_help(format!("`{text}` is not an IP address or range"), help);
+    }
+    network.ok().map(|network: IpNet| network.trunc())
+}
+
+/// Made by the packages; nothing needs it.
+const STATE_DIR_DEFAULT: &str = "/var/lib/appliance";
+
+/// gunicorn's `graceful_timeout`; service managers wait longer before they kill.
+const GRACE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Most request bodies and pages fit, and a thousand of them at once are 64 MiB.
+const BUFFER_MEMORY_DEFAULT: u64 = 64 << 10;
+
+/// nginx's `proxy_max_temp_file_size`.
+const BUFFER_RESPONSE_DEFAULT: u64 = 1 << 30;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+const OTHERS: &[Other] = &[
+    Other::Later(
+        "control",
+        "use signals: HUP reloads, USR1 reopens logs, TERM stops",
+    ),
+    Other::Later("chroot", "use a container, or RootDirectory= of systemd"),
+    Other::Meant("group", "`user = \"name:group\"`"),
+    Other::Meant("pid", "`pid_file`"),
+    Other::Meant("pidfile", "`pid_file`"),
+    Other::Meant("daemon", "`--daemon` on the command line"),
+    Other::Meant("graceful_timeout", "`grace`"),
+    Other::Meant("worker_processes", "`threads` here, or `workers` in [app.NAME]"),
+    Other::Meant("workers", "it in [app.NAME]"),
+    Other::Meant("listen", "[[listener]] with an `address`"),
+    Other::Meant("bind", "[[listener]] with an `address`"),
+    Other::Meant("address", "[[listener]] with an `address`"),
+];

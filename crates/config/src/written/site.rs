@@ -1,0 +1,365 @@
+//! `[[site]]` and `[[site.route]]`
+
+use std::{cmp::Reverse, collections::HashMap, ops::Range};
+
+use super::{
+    Names, Other, Section, Value,
+    action::{ACTIONS, action, files},
+    header::{headers, is_token},
+    host::host,
+    path_match::{bare_prefix, is_below, path_match},
+};
+use crate::{Action, Host, PathMatch, Route, Site};
+
+pub(crate) fn sites(top: &Section<'_>, names: &Names<'_>) -> Vec<Site> {
+    let written = top.sections("site", "[[site]]");
+    if written.is_empty() && !top.has("site") {
+        top.problem(
+            "there is no [[site]], so nothing would be served",
+            "write [[site]] and what it serves, such as app = \"web\"",
+        );
+    }
+    let mut hosts = HashMap::new();
+    let mut catch_all = false;
+    written
+        .into_iter()
+        .map(|section| site(section, names, &mut hosts, &mut catch_all))
+        .collect()
+}
+
+fn site(
+    section: Section<'_>,
+    names: &Names<'_>,
+    taken: &mut HashMap<Host, ()>,
+    catch_all: &mut bool,
+) -> Site {
+    let written = section.list("hosts");
+    let mut hosts = Vec::new();
+    for value in &written {
+        let Some(host) = host(value) else { continue };
+        if taken.insert(host.clone(), ()).is_some() {
+            value.problem(format!(
+                "the host `{}` belongs to a site already",
+                value.as_text().unwrap_or_default()
+            ));
+        }
+        hosts.push(host);
+    }
+    if written.is_empty() && std::mem::replace(catch_all, true) {
+        section.problem(
+            "a second site without `hosts`",
+            "only one site can answer for every other host, give this one `hosts`",
+        );
+    }
+    let defaults = Defaults {
+        headers: headers(&section, &[]),
+        // Uploads of photos and documents work, and a thousand of them at once do not fill a disk. nginx's 1 MiB is
+        // the first thing that every new site has to raise.
+        body_bytes_max: section.size("body_max", 0..=BODY_MAX).unwrap_or(64 << 20),
+    };
+    let mut routes = short_routes(&section, names, &defaults);
+    routes.extend(
+        section
+            .sections("route", "[[site.route]]")
+            .into_iter()
+            .filter_map(|section| route(section, names, &defaults)),
+    );
+    if routes.is_empty() && !section.has("route") && !ACTIONS.iter().any(|key| section.has(key)) {
+        section.problem(
+            "this site serves nothing",
+            "give it one of app, files, upstream, redirect, respond, or a [[site.route]]",
+        );
+    }
+    let site = Site {
+        name: written
+            .first()
+            .and_then(Value::as_text)
+            .unwrap_or("default")
+            .to_ascii_lowercase(),
+        hosts,
+        redirect_https: redirect_https(&section, names.tls),
+        routes: in_order(routes, &section),
+    };
+    section.finish(OTHERS);
+    site
+}
+
+/// What a site gives to its routes.
+struct Defaults {
+    headers: Vec<(String, String)>,
+    body_bytes_max: u64,
+}
+
+/// A route, where it stands, and the mount when one is written.
+struct Written {
+    route: Route,
+    span: Range<usize>,
+    mount: Option<String>,
+}
+
+/// The routes of `app = "web"`, `files = {...}` and the like directly in a site.
+fn short_routes(section: &Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Vec<Written> {
+    let mut routes = Vec::new();
+    let written = |value: &Value<'_>, name: &str, path: PathMatch, action: Action| Written {
+        route: Route {
+            name: name.to_owned(),
+            path,
+            methods: Vec::new(),
+            headers: defaults.headers.clone(),
+            body_bytes_max: defaults.body_bytes_max,
+            action,
+        },
+        span: value.span(),
+        mount: None,
+    };
+    let root = || PathMatch::Prefix("/".to_owned());
+    for key in ACTIONS {
+        let Some(value) = section.value(key) else { continue };
+        // `files` is a map from paths, or one directory for the whole site.
+        let map = value
+            .as_section("files")
+            .filter(|map| key == "files" && !map.has("root"));
+        let Some(map) = map else {
+            routes.extend(
+                action(key, &value, &root(), names).map(|action| written(&value, "/", root(), action)),
+            );
+            continue;
+        };
+        for entry in map.entries() {
+            let Some(path) = path_match(&entry, entry.key) else {
+                continue;
+            };
+            let action = files(&entry, &path).map(Action::Files);
+            routes.extend(action.map(|action| written(&entry, entry.key, path, action)));
+        }
+    }
+    routes
+}
+
+fn route(section: Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Option<Written> {
+    let name = section.text("path").unwrap_or("/");
+    let path = match section.value("path") {
+        Some(value) => value.as_text().and_then(|text| path_match(&value, text)),
+        None => Some(PathMatch::Prefix("/".to_owned())),
+    };
+    // A path that cannot be used is told already; what stands beside it is still looked at.
+    let usable = path.is_some();
+    let path = path.unwrap_or(PathMatch::Prefix("/".to_owned()));
+    let written: Vec<_> = ACTIONS
+        .iter()
+        .filter_map(|key| Some((*key, section.value(key)?)))
+        .collect();
+    match &written[..] {
+        [] => section.problem(
+            "this route has nothing that answers",
+            format!("give it one of {}", ACTIONS.join(", ")),
+        ),
+        [_] => {}
+        [(first, _), others @ ..] => {
+            for (key, value) in others {
+                let message = format!(
+                    "a route has one of {}, not `{first}` and `{key}`",
+                    ACTIONS.join(", ")
+                );
+                value.problem_with_help(message, "write a [[site.route]] for each");
+            }
+        }
+    }
+    let mut action = written
+        .iter()
+        .map(|(key, value)| action(key, value, &path, names))
+        .fold(None, Option::or);
+    let mount = section
+        .value("mount")
+        .and_then(|value| mount(&value, &path, action.as_ref()));
+    if let Some(value) = section.value("strip") {
+        match (value.boolean(), &mut action) {
+            (Some(true), Some(Action::Upstream(to))) => to.strip = bare_prefix(&path).to_owned(),
+            (Some(true), Some(_)) => value.problem("`strip` is for routes to an upstream"),
+            _ => {}
+        }
+    }
+    let route = Route {
+        name: name.to_owned(),
+        path,
+        methods: methods(&section),
+        headers: headers(&section, &defaults.headers),
+        body_bytes_max: section
+            .size("body_max", 0..=BODY_MAX)
+            .unwrap_or(defaults.body_bytes_max),
+        action: action.unwrap_or(Action::Respond(crate::Respond {
+            status: 404,
+            content_type: String::new(),
+            body: String::new(),
+        })),
+    };
+    let span = section
+        .value("path")
+        .or(written.first().map(|(_, value)| *value))
+        .map_or(0..0, |value| value.span());
+    section.finish(ROUTE_OTHERS);
+    usable.then_some(Written { route, span, mount })
+}
+
+fn mount(value: &Value<'_>, path: &PathMatch, action: Option<&Action>) -> Option<String> {
+    let mount = value.text()?.trim_end_matches('/');
+    let (PathMatch::Prefix(text) | PathMatch::Exact(text)) = path;
+    if !matches!(action, Some(Action::App { .. }) | None) {
+        value.problem("`mount` is for routes to an app");
+    } else if !mount.is_empty() && !mount.starts_with('/') {
+        value.problem_with_help(
+            format!("`{mount}` is not a mount point"),
+            "begin it with a slash, or write \"\"",
+        );
+    } else if !is_below(text, mount) {
+        let help = format!("write a part of \"{text}\" from its beginning, or \"\"");
+        value.problem_with_help(
+            format!("the path `{text}` is not below the mount `{mount}`"),
+            help,
+        );
+    } else {
+        return Some(mount.to_owned());
+    }
+    None
+}
+
+fn methods(section: &Section<'_>) -> Vec<String> {
+    let mut methods: Vec<String> = Vec::new();
+    for value in section.list("methods") {
+        let Some(method) = value.text() else { continue };
+        if !is_token(method) || method.chars().any(|c| c.is_ascii_lowercase()) {
+            let help = format!("methods are written \"{}\"", method.trim().to_ascii_uppercase());
+            value.problem_with_help(format!("`{method}` is not a method"), help);
+        } else if methods.iter().any(|other| other == method) {
+            value.problem(format!("the method {method} stands here twice"));
+        } else {
+            methods.push(method.to_owned());
+        }
+    }
+    // Whoever may GET may ask for the head alone, as with nginx's `limit_except`.
+    if methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD") {
+        methods.push("HEAD".to_owned());
+    }
+    methods
+}
+
+/// Plain HTTP is sent to HTTPS as soon as there is a TLS listener: a site with a certificate wants it used.
+fn redirect_https(section: &Section<'_>, tls: bool) -> bool {
+    let Some(value) = section.value("https") else {
+        return tls;
+    };
+    let chosen = value.choice(&[("redirect", true), ("off", false)], &[]);
+    if chosen == Some(true) && !tls {
+        value.problem_with_help(
+            "there is no TLS listener to redirect to",
+            "give [tls] certificates, or leave `https` out",
+        );
+    }
+    chosen.unwrap_or(tls)
+}
+
+/// Exact paths first, then the longest prefix first; two of the same are a problem. Apps get their mounts.
+fn in_order(mut written: Vec<Written>, section: &Section<'_>) -> Vec<Route> {
+    mount_apps(&mut written);
+    written.sort_by_key(|written| match &written.route.path {
+        PathMatch::Exact(path) => (0, Reverse(path.len()), path.clone(), written.span.start),
+        PathMatch::Prefix(path) => (1, Reverse(path.len()), path.clone(), written.span.start),
+    });
+    for pair in written.windows(2) {
+        if pair[0].route.path == pair[1].route.path {
+            let message = format!("two routes of this site have the path `{}`", pair[1].route.name);
+            section.reading.problem_with_help(
+                pair[1].span.clone(),
+                message,
+                "the same path is in an earlier line",
+            );
+        }
+    }
+    written.into_iter().map(|written| written.route).collect()
+}
+
+/// An app is mounted at the outermost of its routes: a second route `/admin/` to the app at `/`, there for a larger
+/// `body_max` say, must not make `/admin` vanish from the paths the app sees.
+fn mount_apps(written: &mut [Written]) {
+    let prefix_of = |written: &Written| match (&written.route.path, &written.route.action) {
+        (path @ PathMatch::Prefix(_), Action::App { app, .. }) => Some((
+            *app,
+            written
+                .mount
+                .clone()
+                .unwrap_or_else(|| bare_prefix(path).to_owned()),
+        )),
+        _ => None,
+    };
+    let mounts: Vec<_> = written.iter().filter_map(prefix_of).collect();
+    for Written {
+        route, mount: chosen, ..
+    } in written
+    {
+        let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;
+        if let Action::App { app, mount } = &mut route.action {
+            let around = mounts
+                .iter()
+                .filter(|(other, prefix)| other == app && is_below(path, prefix));
+            let outermost = around.map(|(_, prefix)| prefix).min_by_key(|prefix| prefix.len());
+            *mount = chosen.take().or_else(|| outermost.cloned()).unwrap_or_default();
+        }
+    }
+}
+
+/// A tebibyte; larger is a typing mistake.
+const BODY_MAX: u64 = 1 << 40;
+
+const OTHERS: &[Other] = &[
+    Other::Later("auth", "let the application ask for the password"),
+    Other::Later("allow", "use the firewall"),
+    Other::Later("deny", "use the firewall"),
+    Other::Later("limit", "leave it out, queues and bodies are limited already"),
+    Other::Later(
+        "compress",
+        "make `.gz` or `.br` siblings, or let the application compress",
+    ),
+    Other::Later("cache", "let the application send Cache-Control"),
+    Other::Later("errors", "leave it out"),
+    Other::Meant("host", "`hosts`"),
+    Other::Meant("server_name", "`hosts`"),
+    Other::Meant("listen", "[[listener]] with an `address`"),
+    Other::Meant("root", "`files = \"directory\"`"),
+    Other::Meant("static", "files = { \"/static/\" = \"static/\" }"),
+    Other::Meant("location", "[[site.route]] with a `path`"),
+    Other::Meant("routes", "[[site.route]]"),
+    Other::Meant("proxy_pass", "an [upstream.NAME] and `upstream = \"NAME\"`"),
+    Other::Meant("tls", "it at the top of the file: [tls]"),
+    Other::Meant("path", "it in a [[site.route]]"),
+    Other::Meant("methods", "it in a [[site.route]]"),
+    Other::Meant("mount", "it in a [[site.route]]"),
+    Other::Meant("client_max_body_size", "`body_max`"),
+];
+
+const ROUTE_OTHERS: &[Other] = &[
+    Other::Later("match", "use `path`, a prefix or \"= /exact\""),
+    Other::Later("auth", "let the application ask for the password"),
+    Other::Later("allow", "use the firewall"),
+    Other::Later("deny", "use the firewall"),
+    Other::Later("limit", "leave it out, queues and bodies are limited already"),
+    Other::Later(
+        "compress",
+        "make `.gz` or `.br` siblings, or let the application compress",
+    ),
+    Other::Later("cache", "let the application send Cache-Control"),
+    Other::Later("timeout", "set `request` in [app.NAME.timeout]"),
+    Other::Later("internal", "leave it out"),
+    Other::Meant("hosts", "it in the [[site]] above"),
+    Other::Meant("https", "it in the [[site]] above"),
+    Other::Meant("location", "`path`"),
+    Other::Meant("root", "`files = \"directory\"`"),
+    Other::Meant("alias", "`files = \"directory\"`"),
+    Other::Meant("index", "files = { root = \"...\", index = \"...\" }"),
+    Other::Meant(
+        "cache_control",
+        "files = { root = \"...\", cache_control = \"...\" }",
+    ),
+    Other::Meant("proxy_pass", "an [upstream.NAME] and `upstream = \"NAME\"`"),
+    Other::Meant("return", "`redirect` or `respond`"),
+    Other::Meant("client_max_body_size", "`body_max`"),
+];

@@ -1,0 +1,194 @@
+//! One value of the file, with its place and the key it stands under.
+
+use std::{
+    fmt::Display,
+    ops::{Range, RangeInclusive},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::{Spanned, de::DeValue};
+
+use super::{Reading, Section, amount};
+use crate::problem::nearest;
+
+/// A value as written. The typed readers return `None` after they have reported what is wrong.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'r> {
+    pub(crate) reading: &'r Reading<'r>,
+    pub(crate) key: &'r str,
+    pub(crate) item: &'r Spanned<DeValue<'r>>,
+}
+
+impl<'r> Value<'r> {
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.item.span()
+    }
+
+    pub(crate) fn problem(&self, message: impl Into<String>) {
+        self.reading.problem(self.span(), message);
+    }
+
+    pub(crate) fn problem_with_help(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.reading.problem_with_help(self.span(), message, help);
+    }
+
+    /// The text, when it is one; reports nothing.
+    pub(crate) fn as_text(&self) -> Option<&'r str> {
+        self.item.get_ref().as_str()
+    }
+
+    /// The table, when it is one; reports nothing.
+    pub(crate) fn as_section(&self, title: impl Into<String>) -> Option<Section<'r>> {
+        let table = self.item.get_ref().as_table()?;
+        Some(Section::new(self.reading, title, self.span(), table))
+    }
+
+    /// A text without control characters: it ends in paths, header fields and logs.
+    pub(crate) fn text(&self) -> Option<&'r str> {
+        let text = self.as_text().or_else(|| self.wants("a text"))?;
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            self.problem(format!("`{}` must not contain control characters", self.key));
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        self.item
+            .get_ref()
+            .as_bool()
+            .or_else(|| self.wants("true or false"))
+    }
+
+    pub(crate) fn number(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        self.number_or(range, "a whole number")
+    }
+
+    /// A number, or the word that asks for `automatic`.
+    pub(crate) fn number_or_auto(&self, range: RangeInclusive<u64>, automatic: u64) -> Option<u64> {
+        if self.as_text() == Some("auto") {
+            return Some(automatic);
+        }
+        self.number_or(range, "a whole number or \"auto\"")
+    }
+
+    fn number_or(&self, range: RangeInclusive<u64>, what: &str) -> Option<u64> {
+        let Some(integer) = self.item.get_ref().as_integer() else {
+            return self.wants(what);
+        };
+        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        self.in_range(number, integer, range, u64::to_string)
+    }
+
+    pub(crate) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let text = self
+            .as_text()
+            .or_else(|| self.wants("a duration such as \"30s\""))?;
+        match amount::duration(text) {
+            Ok(duration) => self.in_range(Some(duration), text, range, |bound| amount::show_duration(*bound)),
+            Err(message) => self.refuse(message),
+        }
+    }
+
+    pub(crate) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let text = self.as_text().or_else(|| self.wants("a size such as \"8MiB\""))?;
+        match amount::size(text) {
+            Ok(size) => self.in_range(Some(size), text, range, |bound| amount::show_size(*bound)),
+            Err(message) => self.refuse(message),
+        }
+    }
+
+    fn in_range<T: PartialOrd>(
+        &self,
+        amount: Option<T>,
+        written: impl Display,
+        range: RangeInclusive<T>,
+        show: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let fits = amount.filter(|amount| range.contains(amount));
+        if fits.is_none() {
+            let (least, most) = (show(range.start()), show(range.end()));
+            self.problem(format!(
+                "`{}` must be from {least} to {most}, not {written}",
+                self.key
+            ));
+        }
+        fits
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)], later: &[(&str, &str)]) -> Option<T> {
+        let words = || choices.iter().map(|(word, _)| *word);
+        let listed = words()
+            .map(|word| format!("\"{word}\""))
+            .collect::<Vec<_>>()
+            .join(" or ");
+        let text = self.as_text().or_else(|| self.wants(&listed))?;
+        if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*chosen);
+        }
+        let what = format!("`{}` must be {listed}, not `{text}`", self.key);
+        match (
+            later.iter().find(|(word, _)| *word == text),
+            nearest(text, words()),
+        ) {
+            (Some((_, way)), _) => self.problem_with_help(
+                format!("`{} = \"{text}\"` is not supported yet", self.key),
+                (*way).to_owned(),
+            ),
+            (None, Some(word)) => self.problem_with_help(what, format!("did you mean \"{word}\"?")),
+            (None, None) => self.problem(what),
+        }
+        None
+    }
+
+    /// A path, made absolute against the directory of the file. Symbolic links are left alone.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        let text = self.text()?;
+        if text.is_empty() {
+            return self.refuse(format!("`{}` is an empty path", self.key));
+        }
+        if text.starts_with('~') {
+            self.problem_with_help(format!("`~` is not expanded in `{text}`"), "write the whole path");
+            return None;
+        }
+        Some(self.reading.absolute(Path::new(text)))
+    }
+
+    /// The elements of a list; a single text stands for a list of one.
+    pub(crate) fn list(&self) -> Vec<Value<'r>> {
+        match self.item.get_ref() {
+            DeValue::String(_) => vec![*self],
+            DeValue::Array(items) => items.iter().map(|item| Value { item, ..*self }).collect(),
+            _ => {
+                self.wants::<()>("a list of texts");
+                Vec::new()
+            }
+        }
+    }
+
+    /// A table with keys of its own.
+    pub(crate) fn section(&self, title: impl Into<String>) -> Option<Section<'r>> {
+        self.as_section(title).or_else(|| self.wants("a table"))
+    }
+
+    /// Reports a value of the wrong type.
+    pub(crate) fn wants<T>(&self, what: &str) -> Option<T> {
+        let found = match self.item.get_ref() {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a decimal number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.refuse(format!("`{}` must be {what}, not {found}", self.key))
+    }
+
+    fn refuse<T>(&self, message: String) -> Option<T> {
+        self.problem(message);
+        None
+    }
+}
