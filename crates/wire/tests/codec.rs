@@ -1,0 +1,232 @@
+//! What is written is read back, and whatever else arrives is an error and never a panic.
+
+use proptest::prelude::*;
+use wire::{
+    Malformed,
+    control::{FromProxy, FromWorker, FromZygote, ToProxy, ToWorker, ToZygote},
+    frame::{self, AbortReason, FileRange, Header, Kind},
+    request::{HeadersWriter, Request},
+    response::Response,
+};
+
+/// A request head that owns its texts.
+#[derive(Debug, Clone)]
+struct Owned {
+    numbers: (u16, u8, bool, u32, u64, u16, u16),
+    texts: [Vec<u8>; 8],
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Owned {
+    fn borrowed(&self) -> Request<'_> {
+        let (entry, version, https, deadline_ms, content_length, client_port, server_port) = self.numbers;
+        let [method, path, mount, query, target, client, server, request_id] = &self.texts;
+        Request {
+            entry,
+            version,
+            https,
+            deadline_ms,
+            content_length,
+            client_port,
+            server_port,
+            method,
+            path,
+            mount,
+            query,
+            target,
+            client,
+            server,
+            request_id,
+            headers: Default::default(),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.borrowed().encode(&mut out);
+        let mut headers = HeadersWriter::begin(&mut out);
+        for (name, value) in &self.headers {
+            headers.put(&mut out, name, value);
+        }
+        headers.finish(&mut out);
+        out
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..40)
+}
+
+fn headers() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
+    prop::collection::vec((bytes(), bytes()), 0..12)
+}
+
+fn request() -> impl Strategy<Value = Owned> {
+    let version = prop::sample::select(vec![10u8, 11, 20]);
+    let numbers = (
+        any::<u16>(),
+        version,
+        any::<bool>(),
+        any::<u32>(),
+        any::<u64>(),
+        any::<u16>(),
+        any::<u16>(),
+    );
+    let texts = prop::array::uniform8(bytes());
+    (numbers, texts, headers()).prop_map(|(numbers, texts, headers)| Owned {
+        numbers,
+        texts,
+        headers,
+    })
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![
+        Kind::Request,
+        Kind::Body,
+        Kind::Credit,
+        Kind::Cancel,
+        Kind::Response,
+        Kind::Data,
+        Kind::File,
+        Kind::Abort,
+    ])
+}
+
+/// Takes every whole frame off a buffer, as a receiver does.
+fn frames(mut buffer: &[u8]) -> Result<Vec<(Header, Vec<u8>)>, Malformed> {
+    let mut found = Vec::new();
+    while let Some((frame, used)) = frame::split(buffer)? {
+        found.push((frame.header, frame.payload.to_vec()));
+        buffer = &buffer[used..];
+    }
+    Ok(found)
+}
+
+proptest! {
+    #[test]
+    fn a_request_is_read_back_with_its_body(request in request(), body in bytes()) {
+        let mut payload = request.encode();
+        payload.extend_from_slice(&body);
+        let (read, rest) = Request::decode(&payload).unwrap();
+        prop_assert_eq!(rest, &body[..]);
+        let fields: Vec<_> = read.headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        prop_assert_eq!(read.headers.len(), request.headers.len());
+        prop_assert_eq!(fields, request.headers.clone());
+        let texts = Request { headers: Default::default(), ..read };
+        prop_assert_eq!(texts, request.borrowed());
+    }
+
+    #[test]
+    fn a_cut_request_is_an_error(request in request(), cut in any::<prop::sample::Index>()) {
+        let payload = request.encode();
+        let cut = cut.index(payload.len());
+        prop_assert!(Request::decode(&payload[..cut]).is_err());
+    }
+
+    #[test]
+    fn a_response_is_read_back_with_its_body(
+        status in 200u16..=999, reason in bytes(), headers in headers(), body in bytes(),
+    ) {
+        let mut payload = Vec::new();
+        let mut writer = Response::encode(status, &reason, &mut payload);
+        for (name, value) in &headers {
+            writer.put(&mut payload, name, value);
+        }
+        writer.finish(&mut payload);
+        payload.extend_from_slice(&body);
+        let (read, rest) = Response::decode(&payload).unwrap();
+        prop_assert_eq!((read.status, read.reason, rest), (status, &reason[..], &body[..]));
+        let fields: Vec<_> = read.headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        prop_assert_eq!(fields, headers);
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_the_bytes_arrive(
+        sent in prop::collection::vec((any::<u32>(), kind(), 0u8..4, bytes()), 0..8),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut wire = Vec::new();
+        for (stream, kind, flags, payload) in &sent {
+            frame::put(&mut wire, *stream, *kind, *flags, payload);
+        }
+        let whole = frames(&wire).unwrap();
+        let expected: Vec<_> = sent.iter().map(|(stream, kind, flags, payload)| {
+            let header = Header { len: payload.len() as u32, stream: *stream, kind: *kind, flags: *flags };
+            (header, payload.clone())
+        }).collect();
+        prop_assert_eq!(&whole, &expected);
+        // A prefix gives a prefix, never something else.
+        let cut = cut.index(wire.len() + 1);
+        prop_assert!(expected.starts_with(&frames(&wire[..cut]).unwrap()));
+    }
+
+    #[test]
+    fn a_file_range_is_read_back_and_never_overflows(offset: u64, len: u64) {
+        let read = FileRange::decode(&FileRange { offset, len }.encode());
+        prop_assert_eq!(read.is_ok(), offset.checked_add(len).is_some());
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        read_everything(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_message_never_panics(request in request(), at in any::<prop::sample::Index>(), with: u8) {
+        let mut bytes = request.encode();
+        let at = at.index(bytes.len());
+        bytes[at] = with;
+        read_everything(&bytes);
+    }
+
+    #[test]
+    fn control_messages_are_read_back(link: u64, slot: u32, text in ".{0,50}", flag: bool) {
+        let to_proxy = ToProxy::Link { link, app: text.clone(), slot, pid: 7 };
+        prop_assert_eq!(ToProxy::decode(&to_proxy.encode()), Ok(to_proxy.clone()));
+        let down = ToProxy::AppDown { app: text.clone(), down: flag };
+        prop_assert_eq!(ToProxy::decode(&down.encode()), Ok(down));
+        let failed = FromWorker::Failed { step: text.clone(), message: String::new(), traceback: text };
+        prop_assert_eq!(FromWorker::decode(&failed.encode()), Ok(failed));
+        let mut longer = to_proxy.encode();
+        longer.push(0);
+        prop_assert!(ToProxy::decode(&longer).is_err());
+    }
+}
+
+fn read_everything(bytes: &[u8]) {
+    let _ = frames(bytes);
+    let _ = AbortReason::decode(bytes);
+    let _ = FileRange::decode(bytes);
+    if let Ok((request, _)) = Request::decode(bytes) {
+        assert_eq!(request.headers.iter().count(), request.headers.len());
+    }
+    if let Ok((response, _)) = Response::decode(bytes) {
+        assert_eq!(response.headers.iter().count(), response.headers.len());
+    }
+    let _ = ToProxy::decode(bytes);
+    let _ = FromProxy::decode(bytes);
+    let _ = ToZygote::decode(bytes);
+    let _ = FromZygote::decode(bytes);
+    let _ = ToWorker::decode(bytes);
+    let _ = FromWorker::decode(bytes);
+}
+
+#[test]
+fn a_payload_over_the_limit_is_refused_before_it_is_read() {
+    let mut wire = Vec::new();
+    frame::put(&mut wire, 1, Kind::Data, 0, b"");
+    wire[..4].copy_from_slice(&(frame::PAYLOAD_MAX as u32 + 1).to_le_bytes());
+    assert!(frame::split(&wire).is_err());
+}
+
+#[test]
+fn unknown_kinds_and_flags_are_refused() {
+    let mut wire = Vec::new();
+    frame::put(&mut wire, 1, Kind::Data, 0, b"");
+    for (at, value) in [(8, 0), (8, 20), (9, 4), (10, 1)] {
+        let mut damaged = wire.clone();
+        damaged[at] = value;
+        assert!(frame::split(&damaged).is_err(), "byte {at} = {value}");
+    }
+}
