@@ -120,6 +120,12 @@ const EXCERPT_CHARS: usize = 120;
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let written = written.to_lowercase().replace(['-', ' '], "_");
     let score = |word: &str| strsim::damerau_levenshtein(&written, &word.to_lowercase().replace('-', "_"));
+    let known: Vec<&str> = known.into_iter().collect();
+    let begins =
+        |word: &&&'k str| word.len() >= 3 && (written.starts_with(**word) || word.starts_with(&written));
+    if let Some(word) = known.iter().find(begins).filter(|_| written.len() >= 3) {
+        return Some(word);
+    }
     let allowed = (written.chars().count() / 3).clamp(1, 3);
     let scored = known.into_iter().map(|word| (score(word), word));
     scored

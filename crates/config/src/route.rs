@@ -24,9 +24,10 @@ pub struct Route {
 /// How a route matches the normalised, percent-decoded path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathMatch {
-    /// Written `= "/path"`: this path only.
+    /// Written `"= /path"`: this path only.
     Exact(String),
-    /// Written `"/path/"` or `"/path"`: this path and all below it, at a segment boundary.
+    /// Written `"/path/"` or `"/path"`, kept as `/path` (and `/` for the root): this path and all below it, at a
+    /// segment boundary.
     Prefix(String),
 }
 
@@ -55,7 +56,8 @@ pub enum Action {
 pub struct Files {
     /// The directory, absolute; or one file when the route is exact.
     pub root: PathBuf,
-    /// Prefix that is cut from the request path.
+    /// What is cut from the request path: the prefix without its closing slash ("" at the root), or the whole path of
+    /// an exact route, whose `root` is the file.
     pub strip: String,
     /// Names tried for a directory, in order.
     pub index: Vec<String>,
@@ -70,7 +72,7 @@ pub struct Files {
 pub struct UpstreamRoute {
     /// Which.
     pub upstream: UpstreamIndex,
-    /// Prefix that is cut from the path before it is sent ("" keeps it).
+    /// What is cut from the path before it is sent: the prefix without its closing slash ("" keeps the path).
     pub strip: String,
 }
 

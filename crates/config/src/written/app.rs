@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{App, Interface, Timeouts};
 
-pub(crate) fn app(name: &str, section: Section<'_>) -> App {
+/// `has_user` tells that the server's user is there for apps without one of their own.
+pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     let surroundings = section.reading.surroundings;
     let target = section
         .value("wsgi")
@@ -56,6 +57,12 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
             .unwrap_or(Duration::from_secs(30)),
         user: section.value("user").and_then(|value| server::run_user(&value)),
     };
+    if surroundings.is_root() && app.user.is_none() && !has_user {
+        section.warning(
+            format!("the workers of app `{name}` run as root"),
+            "name a user: [server] user = \"www-data\"",
+        );
+    }
     queue.finish(&[]);
     section.finish(OTHERS);
     app

@@ -12,19 +12,22 @@ pub(crate) fn headers(section: &Section<'_>, defaults: &[(String, String)]) -> V
 }
 
 fn header(value: &Value<'_>) -> Option<(String, String)> {
-    if !is_token(value.key) {
-        value.problem(format!("`{}` is not the name of a header field", value.key));
+    if !is_token(value.key()) {
+        value.key_problem(
+            format!("`{}` is not the name of a header field", value.key()),
+            "names have letters, digits and `-`",
+        );
         return None;
     }
-    if FRAMING.iter().any(|name| value.key.eq_ignore_ascii_case(name)) {
-        value.problem_with_help(
-            format!("`{}` is set by the server itself", value.key),
+    if FRAMING.iter().any(|name| value.key().eq_ignore_ascii_case(name)) {
+        value.key_problem(
+            format!("`{}` is set by the server itself", value.key()),
             "leave it out",
         );
         return None;
     }
     let text = value.text()?;
-    Some((value.key.to_owned(), text.trim().to_owned()))
+    Some((value.key().to_owned(), text.trim().to_owned()))
 }
 
 /// RFC 9110, section 5.6.2.

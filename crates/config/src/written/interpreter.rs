@@ -70,14 +70,17 @@ pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
 }
 
 fn variable(value: &Value<'_>) -> Option<(String, String)> {
-    if value.key.is_empty() || value.key.contains(['=', '\0']) {
-        value.problem("the name of an environment variable must not be empty or contain `=`");
+    if value.key().is_empty() || value.key().contains(['=', '\0']) {
+        value.key_problem(
+            "the name of an environment variable must not be empty or contain `=`",
+            "write NAME = \"value\"",
+        );
         return None;
     }
     let text = value.as_text().or_else(|| value.wants("a text, in quotes"))?;
     if text.contains('\0') {
-        value.problem(format!("`{}` must not contain NUL", value.key));
+        value.problem(format!("`{}` must not contain NUL", value.key()));
         return None;
     }
-    Some((value.key.to_owned(), text.to_owned()))
+    Some((value.key().to_owned(), text.to_owned()))
 }

@@ -150,7 +150,7 @@ fn address(value: &Value<'_>) -> Option<Address> {
         return refuse("write an address and a port, such as \"0.0.0.0:8000\"".into());
     }
     if let Ok(port) = port.parse::<u16>() {
-        if text.starts_with(':') {
+        if host.is_empty() && text.starts_with(':') {
             return Some(Address::Tcp(SocketAddr::from(([0, 0, 0, 0], port))));
         }
         if let Ok(address) = text.parse() {

@@ -171,7 +171,7 @@ fn read(top: Section<'_>, path: PathBuf) -> Config {
                 "name it in a site, or leave it out",
             );
         }
-        apps.push(app::app(name, section));
+        apps.push(app::app(name, section, server.user.is_some()));
     }
     let mut upstreams = Vec::new();
     for (index, (name, section)) in written_upstreams.into_iter().enumerate() {

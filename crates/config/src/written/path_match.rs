@@ -3,9 +3,23 @@
 use super::Value;
 use crate::PathMatch;
 
-/// `"/shop"` and `"/shop/"` are the same prefix, `"= /shop"` is that path only. Works on the value of `path` and on a
-/// key of `files`; `text` is one of them.
-pub(crate) fn path_match(value: &Value<'_>, text: &str) -> Option<PathMatch> {
+/// The path that is the text of a value, as in `path = "/shop/"`.
+pub(crate) fn path_value(value: &Value<'_>) -> Option<PathMatch> {
+    let text = value
+        .as_text()
+        .or_else(|| value.wants("a path such as \"/shop/\""))?;
+    let told = |help: String| value.problem_with_help(format!("`{text}` can match no request"), help);
+    path_match(text).map_err(told).ok()
+}
+
+/// The path that is a key, as in `files = { "/static/" = "static/" }`.
+pub(crate) fn path_key(value: &Value<'_>) -> Option<PathMatch> {
+    let told = |help: String| value.key_problem(format!("`{}` can match no request", value.key()), help);
+    path_match(value.key()).map_err(told).ok()
+}
+
+/// `"/shop"` and `"/shop/"` are the same prefix, `"= /shop"` is that path only.
+fn path_match(text: &str) -> Result<PathMatch, String> {
     let (exact, path) = text
         .strip_prefix('=')
         .map_or((false, text), |path| (true, path.trim_start()));
@@ -25,10 +39,9 @@ pub(crate) fn path_match(value: &Value<'_>, text: &str) -> Option<PathMatch> {
         None
     };
     if let Some(help) = help {
-        value.problem_with_help(format!("`{text}` can match no request"), help);
-        return None;
+        return Err(help);
     }
-    Some(match (exact, path.trim_end_matches('/')) {
+    Ok(match (exact, path.trim_end_matches('/')) {
         (true, _) => PathMatch::Exact(path.to_owned()),
         (false, "") => PathMatch::Prefix("/".to_owned()),
         (false, bare) => PathMatch::Prefix(bare.to_owned()),

@@ -59,10 +59,10 @@ impl<'r> Section<'r> {
 
     pub(crate) fn value(&self, key: &'static str) -> Option<Value<'r>> {
         self.asked.borrow_mut().push(key);
-        let (key, item) = self.table.get_key_value(key)?;
+        let (written_key, item) = self.table.get_key_value(key)?;
         Some(Value {
             reading: self.reading,
-            key: key.get_ref(),
+            written_key,
             item,
         })
     }
@@ -131,14 +131,15 @@ impl<'r> Section<'r> {
         let mut named = Vec::new();
         for value in all.entries() {
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if value.key.is_empty() || value.key.len() > NAME_CHARS_MAX || !value.key.chars().all(fits) {
-                let message = format!("`{}` cannot be the name of an {key}", value.key);
-                value.problem_with_help(message, "use up to 40 letters, digits, `-` and `_`");
-            } else if let Some(section) = value.as_section(format!("[{key}.{}]", value.key)) {
-                named.push((value.key, section));
+            if value.key().is_empty() || value.key().len() > NAME_CHARS_MAX || !value.key().chars().all(fits)
+            {
+                let message = format!("`{}` cannot be the name of an {key}", value.key());
+                value.key_problem(message, "use up to 40 letters, digits, `-` and `_`");
+            } else if let Some(section) = value.as_section(format!("[{key}.{}]", value.key())) {
+                named.push((value.key(), section));
             } else {
-                let message = format!("`{}` must be a table", value.key);
-                value.problem_with_help(message, format!("write [{key}.NAME], for example [{key}.web]"));
+                let message = format!("`{}` must be a table", value.key());
+                value.key_problem(message, format!("write [{key}.NAME], for example [{key}.web]"));
             }
         }
         named.sort_by_key(|(name, _)| *name);
@@ -149,12 +150,14 @@ impl<'r> Section<'r> {
     pub(crate) fn entries(&self) -> Vec<Value<'r>> {
         let mut entries: Vec<_> = self.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        let value = |(key, item): (&'r toml::Spanned<toml::de::DeString<'r>>, _)| Value {
-            reading: self.reading,
-            key: key.get_ref(),
-            item,
-        };
-        entries.into_iter().map(value).collect()
+        let values = entries.into_iter();
+        values
+            .map(|(written_key, item)| Value {
+                reading: self.reading,
+                written_key,
+                item,
+            })
+            .collect()
     }
 
     /// Reports every key that nobody asked for.

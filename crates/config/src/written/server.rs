@@ -90,7 +90,7 @@ pub(crate) fn run_user(value: &Value<'_>) -> Option<Identity> {
     if !surroundings.is_root() {
         let message = format!(
             "`{} = \"{text}\"` is ignored, only root may become another user",
-            value.key
+            value.key()
         );
         value
             .reading

@@ -7,7 +7,7 @@ use super::{
     action::{ACTIONS, action, files},
     header::{headers, is_token},
     host::host,
-    path_match::{bare_prefix, is_below, path_match},
+    path_match::{bare_prefix, is_below, path_key, path_value},
 };
 use crate::{Action, Host, PathMatch, Route, Site};
 
@@ -126,20 +126,23 @@ fn short_routes(section: &Section<'_>, names: &Names<'_>, defaults: &Defaults) -
             continue;
         };
         for entry in map.entries() {
-            let Some(path) = path_match(&entry, entry.key) else {
+            let Some(path) = path_key(&entry) else {
                 continue;
             };
             let action = files(&entry, &path).map(Action::Files);
-            routes.extend(action.map(|action| written(&entry, entry.key, path, action)));
+            routes.extend(action.map(|action| written(&entry, entry.key(), path, action)));
         }
     }
     routes
 }
 
 fn route(section: Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Option<Written> {
-    let name = section.text("path").unwrap_or("/");
+    let name = section
+        .value("path")
+        .and_then(|value| value.as_text())
+        .unwrap_or("/");
     let path = match section.value("path") {
-        Some(value) => value.as_text().and_then(|text| path_match(&value, text)),
+        Some(value) => path_value(&value),
         None => Some(PathMatch::Prefix("/".to_owned())),
     };
     // A path that cannot be used is told already; what stands beside it is still looked at.

@@ -45,7 +45,7 @@ fn certificate(section: Section<'_>) -> Option<CertificateFiles> {
     })
 }
 
-const RETIRED: &str = "it is retired by RFC 8996 and will not be";
+const RETIRED: &str = "it is retired (RFC 8996), use \"1.2\" or \"1.3\"";
 
 const OTHERS: &[Other] = &[
     Other::Later(

@@ -7,7 +7,7 @@ use crate::{Balance, Peer, PeerAddress, Upstream};
 
 pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
     let servers = section.list("servers");
-    if servers.is_empty() {
+    if section.value("servers").is_none_or(|value| value.is_empty_list()) {
         section.problem(
             format!("upstream `{name}` has no `servers`"),
             "write for example servers = [\"http://127.0.0.1:8001\"]",

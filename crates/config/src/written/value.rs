@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use toml::{Spanned, de::DeValue};
+use toml::{
+    Spanned,
+    de::{DeString, DeValue},
+};
 
 use super::{Reading, Section, amount};
 use crate::problem::nearest;
@@ -16,11 +19,15 @@ use crate::problem::nearest;
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'r> {
     pub(crate) reading: &'r Reading<'r>,
-    pub(crate) key: &'r str,
+    pub(crate) written_key: &'r Spanned<DeString<'r>>,
     pub(crate) item: &'r Spanned<DeValue<'r>>,
 }
 
 impl<'r> Value<'r> {
+    pub(crate) fn key(&self) -> &'r str {
+        self.written_key.get_ref()
+    }
+
     pub(crate) fn span(&self) -> Range<usize> {
         self.item.span()
     }
@@ -31,6 +38,12 @@ impl<'r> Value<'r> {
 
     pub(crate) fn problem_with_help(&self, message: impl Into<String>, help: impl Into<String>) {
         self.reading.problem_with_help(self.span(), message, help);
+    }
+
+    /// A problem of the key, for tables whose keys are the user's own.
+    pub(crate) fn key_problem(&self, message: impl Into<String>, help: impl Into<String>) {
+        self.reading
+            .problem_with_help(self.written_key.span(), message, help);
     }
 
     /// The text, when it is one; reports nothing.
@@ -48,7 +61,7 @@ impl<'r> Value<'r> {
     pub(crate) fn text(&self) -> Option<&'r str> {
         let text = self.as_text().or_else(|| self.wants("a text"))?;
         if text.chars().any(|c| c.is_control() && c != '\t') {
-            self.problem(format!("`{}` must not contain control characters", self.key));
+            self.problem(format!("`{}` must not contain control characters", self.key()));
             return None;
         }
         Some(text)
@@ -111,7 +124,7 @@ impl<'r> Value<'r> {
             let (least, most) = (show(range.start()), show(range.end()));
             self.problem(format!(
                 "`{}` must be from {least} to {most}, not {written}",
-                self.key
+                self.key()
             ));
         }
         fits
@@ -123,18 +136,19 @@ impl<'r> Value<'r> {
         let listed = words()
             .map(|word| format!("\"{word}\""))
             .collect::<Vec<_>>()
-            .join(" or ");
+            .join(", ");
+        let listed = format!("one of {listed}");
         let text = self.as_text().or_else(|| self.wants(&listed))?;
         if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*chosen);
         }
-        let what = format!("`{}` must be {listed}, not `{text}`", self.key);
+        let what = format!("`{}` must be {listed}, not `{text}`", self.key());
         match (
             later.iter().find(|(word, _)| *word == text),
             nearest(text, words()),
         ) {
             (Some((_, way)), _) => self.problem_with_help(
-                format!("`{} = \"{text}\"` is not supported yet", self.key),
+                format!("`{} = \"{text}\"` is not supported", self.key()),
                 (*way).to_owned(),
             ),
             (None, Some(word)) => self.problem_with_help(what, format!("did you mean \"{word}\"?")),
@@ -147,7 +161,7 @@ impl<'r> Value<'r> {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let text = self.text()?;
         if text.is_empty() {
-            return self.refuse(format!("`{}` is an empty path", self.key));
+            return self.refuse(format!("`{}` is an empty path", self.key()));
         }
         if text.starts_with('~') {
             self.problem_with_help(format!("`~` is not expanded in `{text}`"), "write the whole path");
@@ -168,6 +182,14 @@ impl<'r> Value<'r> {
         }
     }
 
+    /// True for `[]`.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        self.item
+            .get_ref()
+            .as_array()
+            .is_some_and(|items| items.is_empty())
+    }
+
     /// A table with keys of its own.
     pub(crate) fn section(&self, title: impl Into<String>) -> Option<Section<'r>> {
         self.as_section(title).or_else(|| self.wants("a table"))
@@ -184,7 +206,7 @@ impl<'r> Value<'r> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.refuse(format!("`{}` must be {what}, not {found}", self.key))
+        self.refuse(format!("`{}` must be {what}, not {found}", self.key()))
     }
 
     fn refuse<T>(&self, message: String) -> Option<T> {

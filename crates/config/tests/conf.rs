@@ -1,0 +1,107 @@
+//! Everything under `conf/` can be read, so that nobody starts from a broken example.
+
+mod surroundings;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use surroundings::MadeUp;
+
+fn conf() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf")
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("conf is there");
+    let paths = entries.map(|entry| entry.expect("conf can be read").path());
+    let (directories, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+    let below = directories.iter().flat_map(|directory| files_below(directory));
+    below
+        .chain(
+            files
+                .into_iter()
+                .filter(|file| file.extension().is_some_and(|end| end == "toml")),
+        )
+        .collect()
+}
+
+#[test]
+fn every_file_is_valid_and_without_warnings() {
+    let files = files_below(&conf());
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a text");
+        match MadeUp::default().config(&text) {
+            Ok(config) => assert_eq!(config.warnings, [""; 0], "{}", file.display()),
+            Err(problems) => panic!("{}:\n{problems}", file.display()),
+        }
+    }
+}
+
+/// In `conf/site.toml` a commented key begins with `#` and no space, prose with `# `.
+#[test]
+fn the_commented_keys_of_the_default_are_valid_too() {
+    let text = fs::read_to_string(conf().join("site.toml")).expect("a text");
+    let uncommented: Vec<_> = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
+            _ => line,
+        })
+        .collect();
+    let config = MadeUp::default().config(&uncommented.join("\n"));
+    let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((config.apps.len(), config.upstreams.len()), (1, 1));
+
+    // What the comments call defaults are those of the code.
+    let bare =
+        "[app.web]\nwsgi = \"web\"\n[upstream.api]\nservers = \"http://127.0.0.1\"\n[[site]]\napp = \"web\"";
+    let bare = MadeUp::default()
+        .config(bare)
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let tls = &config.listeners[1];
+    assert_eq!(
+        (&tls.limits, tls.backlog),
+        (&bare.listeners[0].limits, bare.listeners[0].backlog)
+    );
+    let (written, default) = (&config.server, &bare.server);
+    assert_eq!((written.threads, written.grace), (default.threads, default.grace));
+    assert_eq!(written.state_dir, default.state_dir);
+    assert_eq!(written.buffers.memory_bytes, default.buffers.memory_bytes);
+    assert_eq!(
+        written.buffers.response_bytes_max,
+        default.buffers.response_bytes_max
+    );
+    let (written, default) = (&config.apps[0], &bare.apps[0]);
+    assert_eq!(
+        (&written.timeout, &written.python),
+        (&default.timeout, &default.python)
+    );
+    assert_eq!(
+        (written.workers, written.threads, written.preload),
+        (default.workers, default.threads, default.preload)
+    );
+    assert_eq!(
+        (written.queue_length_max, written.queue_timeout),
+        (default.queue_length_max, default.queue_timeout)
+    );
+    assert_eq!(written.directory, default.directory);
+    let (written, default) = (&config.upstreams[0], &bare.upstreams[0]);
+    assert_eq!(
+        (written.balance, written.keepalive),
+        (default.balance, default.keepalive)
+    );
+    assert_eq!(
+        (written.connect_timeout, written.read_timeout),
+        (default.connect_timeout, default.read_timeout)
+    );
+    assert_eq!(
+        (&config.access_log, &config.error_log),
+        (&bare.access_log, &bare.error_log)
+    );
+    assert_eq!(config.tls.minimum, bare.tls.minimum);
+    let body_max = |config: &config::Config| config.sites[0].routes.last().map(|route| route.body_bytes_max);
+    assert_eq!(body_max(&config), body_max(&bare));
+}

@@ -1,0 +1,434 @@
+//! What a correct file means: defaults, short forms, and the rules that connect tables.
+
+mod surroundings;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use config::{Action, Address, AppIndex, Balance, Config, Host, PathMatch, PeerAddress, To};
+use surroundings::MadeUp;
+
+fn read(text: &str) -> Config {
+    MadeUp::default()
+        .config(text)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn report(text: &str) -> String {
+    MadeUp::default()
+        .config(text)
+        .map_or_else(|problems| problems.to_string(), |_| String::new())
+}
+
+fn actions(config: &Config) -> Vec<(&str, &Action)> {
+    let routes = config.sites[0].routes.iter();
+    routes.map(|route| (route.name.as_str(), &route.action)).collect()
+}
+
+fn mounts(config: &Config) -> Vec<(&str, &str)> {
+    let mount = |(name, action)| match action {
+        Action::App { mount, .. } => (name, mount.as_str()),
+        _ => panic!("{name} is no route to an app"),
+    };
+    actions(config).into_iter().map(mount).collect()
+}
+
+const DJANGO: &str = r#"
+[app.web]
+wsgi = "mysite.wsgi:application"
+
+[[site]]
+hosts = ["Example.org", "*.example.org"]
+files = { "/static/" = "static/", "= /robots.txt" = "robots.txt" }
+app = "web"
+"#;
+
+#[test]
+fn a_django_site_is_eight_lines() {
+    let config = read(DJANGO);
+    assert_eq!(config.directory, Path::new("/srv/site"));
+    let app = &config.apps[0];
+    assert_eq!(
+        (app.name.as_str(), app.target.as_str()),
+        ("web", "mysite.wsgi:application")
+    );
+    assert_eq!(app.directory, Path::new("/srv/site"));
+    assert_eq!(app.python, Path::new("/srv/site/.venv/bin/python"));
+    assert_eq!((app.workers, app.preload, app.env.len()), (4, true, 0));
+    let site = &config.sites[0];
+    assert_eq!(site.name, "example.org");
+    let hosts = [
+        Host::Exact("example.org".into()),
+        Host::Below(".example.org".into()),
+    ];
+    assert_eq!(site.hosts, hosts);
+    let paths: Vec<_> = site.routes.iter().map(|route| route.path.clone()).collect();
+    let expected = [
+        PathMatch::Exact("/robots.txt".into()),
+        PathMatch::Prefix("/static".into()),
+        PathMatch::Prefix("/".into()),
+    ];
+    assert_eq!(paths, expected);
+    let Action::Files(files) = &site.routes[1].action else {
+        panic!("static files expected")
+    };
+    assert_eq!(
+        (files.root.as_path(), files.strip.as_str()),
+        (Path::new("/srv/site/static"), "/static")
+    );
+    let Action::Files(file) = &site.routes[0].action else {
+        panic!("a file expected")
+    };
+    assert_eq!(
+        (file.root.as_path(), file.strip.as_str()),
+        (Path::new("/srv/site/robots.txt"), "/robots.txt")
+    );
+    assert_eq!(
+        site.routes[2].action,
+        Action::App {
+            app: AppIndex(0),
+            mount: String::new()
+        }
+    );
+}
+
+#[test]
+fn without_certificates_one_plain_listener_is_open_on_8000() {
+    let config = read(DJANGO);
+    let addresses: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.address.to_string(), listener.tls))
+        .collect();
+    assert_eq!(addresses, [("0.0.0.0:8000".to_owned(), false)]);
+    assert!(!config.sites[0].redirect_https);
+}
+
+#[test]
+fn with_certificates_80_redirects_to_443() {
+    let tls = "[tls]\ncertificates = [{ certificate = \"a.pem\", key = \"a.key\" }]\n";
+    let config = read(&format!("{tls}{DJANGO}"));
+    let ports: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.address.to_string(), listener.tls, listener.http2))
+        .collect();
+    assert_eq!(
+        ports,
+        [
+            ("0.0.0.0:80".to_owned(), false, false),
+            ("0.0.0.0:443".to_owned(), true, true)
+        ]
+    );
+    assert!(config.sites[0].redirect_https);
+    assert_eq!(config.tls.certificates[0].key, Path::new("/srv/site/a.key"));
+    let off = read(&format!("{tls}[[site]]\nhttps = \"off\"\nrespond = \"ok\""));
+    assert!(!off.sites[0].redirect_https);
+}
+
+#[test]
+fn listeners_have_addresses_of_every_kind() {
+    let address = |text: &str| {
+        read(&format!(
+            "[[listener]]\naddress = \"{text}\"\n[[site]]\nrespond = \"ok\""
+        ))
+        .listeners
+        .remove(0)
+        .address
+    };
+    let tcp = |text: &str| Address::Tcp(text.parse::<SocketAddr>().expect("an address"));
+    assert_eq!(address(":8000"), tcp("0.0.0.0:8000"));
+    assert_eq!(address("127.0.0.1:0"), tcp("127.0.0.1:0"));
+    assert_eq!(address("[::]:8000"), tcp("[::]:8000"));
+    assert_eq!(address("unix:/run/x.sock"), Address::Unix("/run/x.sock".into()));
+    assert_eq!(address("unix:x.sock"), Address::Unix("/srv/site/x.sock".into()));
+}
+
+#[test]
+fn an_app_is_mounted_at_its_outermost_route() {
+    let config = read(
+        r#"
+[app.web]
+wsgi = "web:app"
+[[site]]
+app = "web"
+[[site.route]]
+path = "/upload/"
+app = "web"
+body_max = "1GiB"
+"#,
+    );
+    assert_eq!(mounts(&config), [("/upload/", ""), ("/", "")]);
+    assert_eq!(config.sites[0].routes[0].body_bytes_max, 1 << 30);
+}
+
+#[test]
+fn an_app_below_a_prefix_gets_the_prefix_as_its_mount() {
+    let config = read(
+        r#"
+[app.shop]
+wsgi = "shop:create_app()"
+[app.web]
+wsgi = "web"
+[[site]]
+app = "web"
+[[site.route]]
+path = "/shop/"
+app = "shop"
+[[site.route]]
+path = "= /shop/health"
+app = "shop"
+[[site.route]]
+path = "/shopping"
+app = "web"
+mount = ""
+"#,
+    );
+    let expected = [
+        ("= /shop/health", "/shop"),
+        ("/shopping", ""),
+        ("/shop/", "/shop"),
+        ("/", ""),
+    ];
+    assert_eq!(mounts(&config), expected);
+}
+
+#[test]
+fn a_route_inherits_from_its_site_and_overrides_it() {
+    let config = read(
+        r#"
+[[site]]
+headers = { "X-Frame-Options" = "DENY", "X-Site" = "1" }
+body_max = "1MiB"
+respond = "ok"
+[[site.route]]
+path = "/x"
+headers = { "x-frame-options" = "", "X-Route" = "2" }
+methods = ["GET"]
+redirect = "https://{host}{target}"
+"#,
+    );
+    let route = &config.sites[0].routes[0];
+    let headers: Vec<_> = route
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        headers,
+        [("X-Site", "1"), ("x-frame-options", ""), ("X-Route", "2")]
+    );
+    assert_eq!(route.methods, ["GET", "HEAD"]);
+    assert_eq!(route.body_bytes_max, 1 << 20);
+    let Action::Redirect(redirect) = &route.action else {
+        panic!("a redirect expected")
+    };
+    assert_eq!(redirect.status, 308);
+}
+
+#[test]
+fn files_at_the_root_need_no_path() {
+    let config = read("[[site]]\nfiles = \"public\"");
+    assert!(
+        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.root == Path::new("/srv/site/public") && files.strip.is_empty())
+    );
+    let config =
+        read("[[site]]\nfiles = { root = \"public\", index = \"home.html\", precompressed = false }");
+    assert!(
+        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.index == ["home.html"] && !files.precompressed)
+    );
+}
+
+#[test]
+fn the_environment_is_the_file_with_the_table_on_top() {
+    let config = read(
+        "[app.web]\nwsgi = \"web\"\nenv_file = \".env\"\nenv = { DEBUG = \"1\" }\n[[site]]\napp = \"web\"",
+    );
+    let environment: Vec<_> = config.apps[0].env.iter().collect();
+    assert_eq!(
+        environment,
+        [
+            (&"DEBUG".to_owned(), &"1".to_owned()),
+            (&"SECRET_KEY".to_owned(), &"from the file".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_line_of_an_env_file_is_named_and_its_value_is_not() {
+    let machine = MadeUp {
+        env_file: "A=1\nB='hush\n",
+        ..MadeUp::default()
+    };
+    let text = "[app.web]\nwsgi = \"web\"\nenv_file = \".env\"\n[[site]]\napp = \"web\"";
+    let report = machine
+        .config(text)
+        .map_or_else(|problems| problems.to_string(), |_| String::new());
+    assert!(
+        report.contains("/srv/site/.env:2: the quote is never closed"),
+        "{report}"
+    );
+    assert!(!report.contains("hush"), "{report}");
+}
+
+#[test]
+fn the_interpreter_is_the_one_named() {
+    let python = |line: &str| {
+        read(&format!(
+            "[app.web]\nwsgi = \"web\"\n{line}\n[[site]]\napp = \"web\""
+        ))
+        .apps
+        .remove(0)
+        .python
+    };
+    assert_eq!(
+        python("venv = \"../env\""),
+        Path::new("/srv/site/../env/bin/python")
+    );
+    assert_eq!(
+        python("python = \"python3.12\""),
+        Path::new("/usr/bin/python3.12")
+    );
+    assert_eq!(
+        python("directory = \"src\""),
+        Path::new("/srv/site/src/.venv/bin/python")
+    );
+}
+
+#[test]
+fn a_user_may_be_a_name_a_number_and_have_a_group() {
+    let user = |text: &str| {
+        let config = read(&format!(
+            "[server]\nuser = \"{text}\"\n[[site]]\nrespond = \"ok\""
+        ));
+        let user = config.server.user.expect("a user");
+        (user.uid, user.gid, user.groups)
+    };
+    assert_eq!(user("www-data"), (33, 33, vec![33, 50]));
+    assert_eq!(user("www-data:staff"), (33, 50, vec![50, 33]));
+    assert_eq!(user("1234"), (1234, 1234, vec![1234]));
+    assert_eq!(user("1234:99"), (1234, 99, vec![99, 1234]));
+}
+
+#[test]
+fn a_user_is_ignored_with_a_warning_when_we_are_not_root() {
+    let machine = MadeUp {
+        root: false,
+        ..MadeUp::default()
+    };
+    let config = machine
+        .config("[server]\nuser = \"www-data\"\n[[site]]\nrespond = \"ok\"")
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.server.user, None);
+    assert!(config.warnings[0].contains("only root may become another user"));
+}
+
+#[test]
+fn an_upstream_knows_its_peers() {
+    let config = read(
+        r#"
+[upstream.api]
+servers = ["http://backend:9000", "http://[::1]", "unix:/run/api.sock"]
+balance = "least-connections"
+[[site]]
+[[site.route]]
+path = "/api/"
+upstream = "api"
+strip = true
+"#,
+    );
+    let upstream = &config.upstreams[0];
+    let addresses: Vec<_> = upstream.peers.iter().map(|peer| peer.address.clone()).collect();
+    let expected = [
+        PeerAddress::Tcp(SocketAddr::from(([10, 0, 0, 9], 9000))),
+        PeerAddress::Tcp("[::1]:80".parse().expect("an address")),
+        PeerAddress::Unix("/run/api.sock".into()),
+    ];
+    assert_eq!(addresses, expected);
+    assert_eq!(
+        (upstream.balance, upstream.retries),
+        (Balance::LeastConnections, 2)
+    );
+    let Action::Upstream(route) = &config.sites[0].routes[0].action else {
+        panic!("an upstream expected")
+    };
+    assert_eq!(route.strip, "/api");
+}
+
+#[test]
+fn logs_go_where_they_are_told() {
+    let config = read(DJANGO);
+    assert_eq!(config.access_log.map(|log| log.to), Some(To::Stdout));
+    assert_eq!(config.error_log.to, To::Stderr);
+    let config = read(
+        "[log]\naccess = { to = \"log/access.log\" }\nerror = { to = \"/var/log/e\", level = \"debug\" }\n[[site]]\nrespond = \"ok\"",
+    );
+    assert_eq!(
+        config.access_log.map(|log| log.to),
+        Some(To::File("/srv/site/log/access.log".into()))
+    );
+    assert_eq!(config.error_log.to, To::File("/var/log/e".into()));
+    let config = read("[log.access]\nto = \"off\"\n[[site]]\nrespond = \"ok\"");
+    assert_eq!(config.access_log, None);
+}
+
+#[test]
+fn amounts_reach_their_places() {
+    let config = read(
+        r#"
+[server]
+threads = "auto"
+grace = "5s"
+trusted_proxies = ["10.1.2.3/8", "::1"]
+buffers = { memory = "1MiB", directory = "/scratch" }
+[[listener]]
+address = ":80"
+limits = { idle_timeout = "500ms", body_rate_min = "0", head_max = "64k" }
+[app.web]
+wsgi = "web"
+workers = "auto"
+timeout = { request = "2m" }
+queue = { length = 0 }
+[[site]]
+app = "web"
+"#,
+    );
+    assert_eq!((config.server.threads, config.apps[0].workers), (2, 4));
+    assert_eq!(config.server.grace, Duration::from_secs(5));
+    let networks: Vec<_> = config
+        .server
+        .trusted_proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+    assert_eq!(config.server.buffers.memory_bytes, 1 << 20);
+    assert_eq!(config.server.buffers.directory, Path::new("/scratch"));
+    let limits = &config.listeners[0].limits;
+    assert_eq!(limits.idle_timeout, Duration::from_millis(500));
+    assert_eq!((limits.body_rate_min, limits.head_bytes_max), (0, 65536));
+    assert_eq!(config.apps[0].timeout.request, Duration::from_secs(120));
+    assert_eq!(config.apps[0].queue_length_max, 0);
+}
+
+#[test]
+fn a_thousand_mistakes_are_cut_to_a_hundred() {
+    let text: String = (0..1000).map(|n| format!("zz{n} = 1\n")).collect();
+    let report = report(&text);
+    assert_eq!(
+        report.matches("unknown key").count(),
+        99,
+        "one is the missing site"
+    );
+    assert!(report.contains("and 901 more problems"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem() {
+    let problems = Config::load(Path::new("/nowhere/site.toml")).expect_err("no such file");
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems
+            .to_string()
+            .starts_with("/nowhere/site.toml: cannot be read: ")
+    );
+}

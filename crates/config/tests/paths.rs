@@ -1,0 +1,140 @@
+//! Permissions along real paths, seen for a user we need not be.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use config::{Config, Identity, Need, path_problem};
+
+/// Nobody owns anything here.
+fn stranger() -> Identity {
+    Identity {
+        name: "www-data".into(),
+        uid: 54_321,
+        gid: 54_321,
+        groups: vec![54_321],
+        home: None,
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("our own file");
+}
+
+/// `open/site/static/a.css`, readable by everybody.
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir_all(tree.path().join("site/static")).expect("a directory");
+    fs::write(tree.path().join("site/static/a.css"), "a").expect("a file");
+    for directory in ["", "site", "site/static"] {
+        mode(&tree.path().join(directory), 0o755);
+    }
+    mode(&tree.path().join("site/static/a.css"), 0o644);
+    tree
+}
+
+#[test]
+fn the_component_that_refuses_is_named() {
+    let tree = tree();
+    let leaf = tree.path().join("site/static/a.css");
+    assert_eq!(path_problem(&leaf, &stranger(), Need::Read), None);
+    mode(&tree.path().join("site"), 0o700);
+    let problem = path_problem(&leaf, &stranger(), Need::Read).expect("the directory is closed");
+    let expected = format!(
+        "{}: user www-data may not enter {} (drwx------ ",
+        leaf.display(),
+        tree.path().join("site").display()
+    );
+    assert!(problem.starts_with(&expected), "{problem}");
+}
+
+#[test]
+fn the_leaf_needs_the_bit_that_is_used() {
+    let tree = tree();
+    let file = tree.path().join("site/static/a.css");
+    let problem = path_problem(&file, &stranger(), Need::Execute).unwrap_or_default();
+    assert!(problem.contains("may not execute"), "{problem}");
+    mode(&file, 0o600);
+    let problem = path_problem(&file, &stranger(), Need::Read).unwrap_or_default();
+    assert!(problem.contains("may not read"), "{problem}");
+    let directory = tree.path().join("site/static");
+    mode(&directory, 0o711);
+    assert_eq!(path_problem(&directory, &stranger(), Need::Enter), None);
+    let problem = path_problem(&directory, &stranger(), Need::List).unwrap_or_default();
+    assert!(problem.contains("may not list"), "{problem}");
+    let problem = path_problem(&directory, &stranger(), Need::Read).unwrap_or_default();
+    assert!(problem.ends_with("is not a file"), "{problem}");
+}
+
+#[test]
+fn a_group_that_is_shut_out_is_not_helped_by_the_bits_of_others() {
+    let tree = tree();
+    let file = tree.path().join("site/static/a.css");
+    mode(&file, 0o604);
+    let mut member = stranger();
+    member.groups.push(Identity::current().gid);
+    assert!(path_problem(&file, &member, Need::Read).is_some());
+    assert_eq!(path_problem(&file, &stranger(), Need::Read), None);
+}
+
+#[test]
+fn links_are_followed_and_what_they_point_to_is_checked() {
+    let tree = tree();
+    let (inside, link) = (tree.path().join("site/static"), tree.path().join("link"));
+    symlink("site/static", &link).expect("a link");
+    assert_eq!(
+        path_problem(&link.join("../static/a.css"), &stranger(), Need::Read),
+        None
+    );
+    mode(&inside, 0o700);
+    let problem = path_problem(&link.join("a.css"), &stranger(), Need::Read).unwrap_or_default();
+    let named = format!("may not enter {} ", inside.display());
+    assert!(problem.contains(&named), "{problem}");
+    symlink(tree.path().join("loop"), tree.path().join("loop")).expect("a link");
+    let problem = path_problem(&tree.path().join("loop"), &stranger(), Need::Read).unwrap_or_default();
+    assert!(problem.contains("too many symbolic links"), "{problem}");
+}
+
+#[test]
+fn what_is_missing_is_told_with_its_place() {
+    let tree = tree();
+    let problem =
+        path_problem(&tree.path().join("sites/static"), &stranger(), Need::Enter).unwrap_or_default();
+    assert!(problem.ends_with("/sites does not exist"), "{problem}");
+    let below_a_file = tree.path().join("site/static/a.css/x");
+    let problem = path_problem(&below_a_file, &stranger(), Need::Read).unwrap_or_default();
+    assert!(problem.ends_with("a.css is not a directory"), "{problem}");
+}
+
+#[test]
+fn a_configuration_tells_every_path_that_cannot_be_used() {
+    let tree = tree();
+    let text = r#"
+[tls]
+certificates = [{ certificate = "a.pem", key = "a.key" }]
+[app.web]
+wsgi = "web"
+python = "/bin/sh"
+[[site]]
+app = "web"
+files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
+"#;
+    let config =
+        Config::parse(text, &tree.path().join("site.toml")).unwrap_or_else(|problems| panic!("{problems}"));
+    let problems = config.check_paths();
+    let names: Vec<_> = problems
+        .iter()
+        .map(|problem| {
+            problem
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+        })
+        .collect();
+    assert_eq!(names, ["a.pem", "a.key", "media"], "{problems:?}");
+}

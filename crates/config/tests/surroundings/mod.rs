@@ -1,0 +1,93 @@
+//! A made-up machine: four processors, one user, and every file there except those with `missing` in their path.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use config::{Config, Identity, Problems, Surroundings};
+
+pub(crate) struct MadeUp {
+    pub(crate) root: bool,
+    pub(crate) env_file: &'static str,
+}
+
+impl Default for MadeUp {
+    fn default() -> Self {
+        Self {
+            root: true,
+            env_file: "SECRET_KEY='from the file'\nDEBUG=0\n",
+        }
+    }
+}
+
+impl MadeUp {
+    /// Reads `text` as `/srv/site/site.toml`.
+    pub(crate) fn config(&self, text: &str) -> Result<Config, Problems> {
+        Config::parse_in(self, text, Path::new("/srv/site/site.toml"))
+    }
+}
+
+impl Surroundings for MadeUp {
+    fn is_root(&self) -> bool {
+        self.root
+    }
+
+    fn user(&self, name: &str) -> Option<Identity> {
+        matches!(name, "www-data" | "33").then(|| Identity {
+            name: name.to_owned(),
+            uid: 33,
+            gid: 33,
+            groups: vec![33, 50],
+            home: Some(PathBuf::from("/var/www")),
+        })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        (name == "staff").then_some(50)
+    }
+
+    fn cpus(&self) -> usize {
+        4
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        !missing(path) && !path.ends_with("python3")
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        !missing(path) && !path.ends_with("venv/pyvenv.cfg")
+    }
+
+    fn is_executable(&self, path: &Path) -> bool {
+        !missing(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        if missing(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(self.env_file.to_owned())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "PATH").then(|| "/opt/missing:/usr/bin".to_owned())
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+        match host.parse() {
+            Ok(address) => Ok(SocketAddr::new(address, port)),
+            Err(_) if host == "backend" => Ok(SocketAddr::from(([10, 0, 0, 9], port))),
+            Err(_) => Err(io::Error::new(io::ErrorKind::NotFound, "no such host")),
+        }
+    }
+
+    fn temp_dir(&self) -> PathBuf {
+        PathBuf::from("/tmp")
+    }
+}
+
+fn missing(path: &Path) -> bool {
+    path.to_string_lossy().contains("missing")
+}
