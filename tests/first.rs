@@ -28,7 +28,11 @@ fn a_file_and_an_application_are_served_and_logged() {
     assert_eq!(page.header("content-type"), Some("text/plain"));
 
     let lines = site.access_lines(2);
-    assert!(lines[0].contains("\"target\":\"/static/hello.txt\""), "{}", lines[0]);
+    assert!(
+        lines[0].contains("\"target\":\"/static/hello.txt\""),
+        "{}",
+        lines[0]
+    );
     assert!(lines[1].contains("\"app\":\"web\""), "{}", lines[1]);
     assert!(site.stop().success());
     assert!(site.processes().is_empty(), "{:?}", site.processes());

@@ -7,4 +7,6 @@
 
 mod harness;
 
+mod django;
 mod first;
+mod flask;

@@ -16,7 +16,8 @@ pub(crate) struct Certificate {
 impl Certificate {
     pub(crate) fn new(names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        let params =
+            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self {
             certificate: certificate.pem(),

@@ -76,7 +76,13 @@ impl Connection {
 
     /// Sends a request and reads the answer. A `Host` of `localhost` is added when there is none.
     #[track_caller]
-    pub(crate) fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.send(request_bytes(method, target, headers, body)).unwrap();
         self.read_response(method)
             .unwrap_or_else(|error| panic!("no answer to {method} {target}: {error}"))
@@ -104,7 +110,10 @@ impl Connection {
         let version = parts.next().unwrap_or_default();
         let status = parts.next().and_then(|text| text.parse().ok());
         let (true, Some(status)) = (version.starts_with("HTTP/1."), status) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("status line {line:?}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("status line {line:?}"),
+            ));
         };
         let reason = parts.next().unwrap_or_default().to_owned();
         let mut headers = Vec::new();
@@ -113,9 +122,9 @@ impl Connection {
             if line.is_empty() {
                 break;
             }
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("header field {line:?}")))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("header field {line:?}"))
+            })?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
         Ok(Response {
@@ -136,9 +145,9 @@ impl Connection {
                 body.extend_from_slice(&chunk);
             }
         } else if let Some(length) = head.header("content-length") {
-            let length: usize = length
-                .parse()
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("content-length {length:?}")))?;
+            let length: usize = length.parse().map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("content-length {length:?}"))
+            })?;
             body.resize(length, 0);
             self.stream.read_exact(&mut body)?;
         } else {
@@ -169,7 +178,10 @@ impl Connection {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if !line.ends_with(b"\r\n") {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("line without CRLF {line:?}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("line without CRLF {line:?}"),
+            ));
         }
         line.truncate(line.len() - 2);
         Ok(String::from_utf8_lossy(&line).into_owned())
@@ -216,7 +228,8 @@ pub(crate) fn request_bytes(method: &str, target: &str, headers: &[(&str, &str)]
 }
 
 fn connect(port: u16) -> TcpStream {
-    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap_or_else(|error| panic!("connect to {port}: {error}"));
+    let socket =
+        TcpStream::connect(("127.0.0.1", port)).unwrap_or_else(|error| panic!("connect to {port}: {error}"));
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();

@@ -23,7 +23,8 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Where everything that tests make goes.
 pub(crate) fn scratch() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     target.join("tests")
 }
 
@@ -32,7 +33,11 @@ pub(crate) fn free_port() -> u16 {
     use std::{collections::HashSet, net::TcpListener, sync::Mutex};
     static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let mut given = GIVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if given.get_or_insert_default().insert(port) {
             return port;

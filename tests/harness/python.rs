@@ -67,7 +67,9 @@ pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let build = python.path.display().to_string().replace('/', "_");
-    let directory = scratch().join("virtualenvs").join(format!("{build}-{}", packages.join("-")));
+    let directory = scratch()
+        .join("virtualenvs")
+        .join(format!("{build}-{}", packages.join("-")));
     let complete = directory.join("complete");
     if complete.exists() {
         return directory;
@@ -84,7 +86,9 @@ pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",

@@ -56,7 +56,10 @@ impl Site {
             .replace("{apps}", &workspace().join("tests/apps").display().to_string())
             .replace("{python}", &super::python::python().path.display().to_string());
         if !text.contains("[[listener]]") {
-            text.push_str(&format!("\n[[listener]]\naddress = \"127.0.0.1:{}\"\n", self.port));
+            text.push_str(&format!(
+                "\n[[listener]]\naddress = \"127.0.0.1:{}\"\n",
+                self.port
+            ));
         }
         if !text.contains("[log.access]") {
             text.push_str("\n[log.access]\nto = \"access.log\"\nformat = \"json\"\n");
@@ -108,7 +111,11 @@ impl Site {
         self.spawn();
         wait_for("the site accepts connections", || {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                panic!("the site ended with {status}:\n{}{}", self.output(), self.error_log());
+                panic!(
+                    "the site ended with {status}:\n{}{}",
+                    self.output(),
+                    self.error_log()
+                );
             }
             self.error_log().contains("accepting connections").then_some(())
         });
@@ -205,9 +212,10 @@ impl Site {
     /// Waits until the error log contains a text.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) {
-        wait_for(&format!("{text:?} in the error log of {}", self.directory.display()), || {
-            self.error_log().contains(text).then_some(())
-        });
+        wait_for(
+            &format!("{text:?} in the error log of {}", self.directory.display()),
+            || self.error_log().contains(text).then_some(()),
+        );
     }
 
     fn read(&self, name: &str) -> String {
