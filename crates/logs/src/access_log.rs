@@ -1,26 +1,51 @@
 //! The access log of one process.
 
-use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
+use std::{fs::File, io, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
-use crate::{Error, OpenRecord, Record, Remote};
+use config::Format;
 
-/// The access log of one process; a cheap handle, cloned into every front thread.
+use crate::{
+    Error, OpenRecord, Record, Remote, combined, json,
+    output::Output,
+    sink::{Manner, Sink},
+};
+
+/// How long a line may wait for others before it is written.
+const TICK: Duration = Duration::from_millis(50);
+
+/// The access log of one process; a cheap handle, cloned into every front thread. Nothing here waits for the disk but
+/// [`close`](AccessLog::close).
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     inner: Option<Arc<Inner>>,
 }
 
 #[derive(Debug)]
-struct Inner {}
+struct Inner {
+    sink: Sink,
+    format: Format,
+}
 
 impl AccessLog {
     /// Starts the log. `file` is the descriptor the supervisor opened; without one, `config.to` is opened here.
     ///
     /// # Errors
     /// When the file cannot be opened or the writer's thread cannot be started.
-    pub fn new(_config: &config::AccessLog, _file: Option<File>) -> Result<Self, Error> {
+    pub fn new(config: &config::AccessLog, file: Option<File>) -> Result<Self, Error> {
+        let output = Output::open(&config.to, file)?;
+        let manner = Manner {
+            log: "access",
+            bytes_max: config.buffer_bytes_max,
+            reserve_bytes: 0,
+            tick: TICK,
+            lane_per_thread: true,
+        };
+        let sink = Sink::new(manner, output)?;
         Ok(Self {
-            inner: Some(Arc::new(Inner {})),
+            inner: Some(Arc::new(Inner {
+                sink,
+                format: config.format,
+            })),
         })
     }
 
@@ -36,21 +61,31 @@ impl AccessLog {
     }
 
     /// Goes on in another file: lines of requests that ended before this call go to the old one, later ones to the new one.
-    pub fn replace(&self, _file: File) {}
+    pub fn replace(&self, file: File) {
+        if let Some(inner) = &self.inner {
+            inner.sink.replace(file);
+        }
+    }
 
     /// Lines dropped so far because too many waited for the disk.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        0
+        self.inner.as_ref().map_or(0, |inner| inner.sink.dropped())
     }
 
-    /// Writes what waits, for at most `limit`, and ends the writer. `false` when something could not be written in time.
-    pub fn close(&self, _limit: Duration) -> bool {
-        true
+    /// Writes what waits, for at most `limit`, and ends the writer; lines after this are dropped and counted. `false`
+    /// when something could not be written in time.
+    pub fn close(&self, limit: Duration) -> bool {
+        self.inner.as_ref().is_none_or(|inner| inner.sink.close(limit))
     }
 
-    pub(crate) fn write(&self, _record: &Record) {
-        let _ = &self.inner;
+    /// Hands a finished record's line to the sink.
+    pub(crate) fn write(&self, record: &Record) {
+        let Some(inner) = &self.inner else { return };
+        inner.sink.append(false, |out| match inner.format {
+            Format::Combined => combined::push_line(out, record),
+            Format::Json => json::push_line(out, record),
+        });
     }
 }
 
@@ -59,7 +94,6 @@ impl AccessLog {
 /// # Errors
 /// Those of open(2).
 pub fn open_for_append(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
     // std opens everything close-on-exec.
     File::options().append(true).create(true).mode(0o640).open(path)
 }

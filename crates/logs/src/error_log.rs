@@ -1,48 +1,131 @@
 //! The error log: events of our own, of the libraries, and the lines applications print.
 
-use std::{fs::File, time::Duration};
+use std::{cell::Cell, fs::File, sync::Arc, time::Duration};
 
-use crate::Error;
+use config::Level;
+use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::Targets,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
 
-/// Keeps the error log running; what waits is written when it is dropped.
+pub use crate::app_output::app_output;
+use crate::{
+    Error, app_output, event_line,
+    output::Output,
+    sink::{Manner, Sink},
+};
+
+/// Bytes of events that may wait for the disk; past it they are dropped and counted.
+const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes more for events of level error: a flood of an application's output must not drown them.
+const RESERVE_BYTES: usize = 256 * 1024;
+
+/// How long the last events may take when the guard is dropped.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Keeps the error log running; what waits is written when it is dropped. A process that ends by
+/// [`std::process::exit`] drops nothing: call [`flush`](Guard::flush) before.
 #[derive(Debug)]
 #[must_use = "the error log ends when this is dropped"]
-pub struct Guard {}
+pub struct Guard {
+    sink: Arc<Sink>,
+}
 
 impl Guard {
     /// Goes on in another file: events before this call go to the old one, later ones to the new one.
-    pub fn replace(&self, _file: File) {}
+    pub fn replace(&self, file: File) {
+        self.sink.replace(file);
+    }
 
     /// Waits until everything said so far is written, for at most `limit`; `false` when it took longer.
-    pub fn flush(&self, _limit: Duration) -> bool {
-        true
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.sink.flush(limit)
     }
 
     /// Events dropped so far because too many waited for the disk.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        0
+        self.sink.dropped()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.sink.close(CLOSE_LIMIT);
     }
 }
 
 /// Starts the error log of this process. `role` is its name in every line (`supervisor`, `proxy`); `file` is the
 /// descriptor the supervisor opened; without one, `config.to` is opened here.
 ///
+/// It has a thread of its own, which a fork does not take along: a process that goes into the background does that
+/// first.
+///
 /// # Errors
 /// When the file cannot be opened, the writer's thread cannot be started, or an error log runs already.
-pub fn init(_config: &config::ErrorLog, _role: &str, _file: Option<File>) -> Result<Guard, Error> {
-    Ok(Guard {})
+pub fn init(config: &config::ErrorLog, role: &str, file: Option<File>) -> Result<Guard, Error> {
+    let output = Output::open(&config.to, file)?;
+    let manner = Manner {
+        log: "error",
+        bytes_max: BUFFER_BYTES_MAX,
+        reserve_bytes: RESERVE_BYTES,
+        // An event is rare and may be the last: it is written at once.
+        tick: Duration::ZERO,
+        lane_per_thread: false,
+    };
+    let sink = Arc::new(Sink::new(manner, output)?);
+    let lines = Lines {
+        sink: Arc::clone(&sink),
+        origin: format!("{role}[{}]", std::process::id()),
+    };
+    // This also takes the records of libraries that use the `log` crate.
+    Registry::default()
+        .with(targets(config.level))
+        .with(lines)
+        .try_init()
+        .map_err(|_| Error::Twice)?;
+    Ok(Guard { sink })
 }
 
-/// Writes a line an application printed, whatever the log's level: an application's output has no level of ours.
-/// `worker` is its slot, `None` for the zygote; `stream` is `stdout` or `stderr`. Line ends inside `line` make several
-/// events.
-pub fn app_output(
-    _app: &str,
-    _worker: Option<u32>,
-    _pid: u32,
-    _request_id: Option<&str>,
-    _stream: &str,
-    _line: &[u8],
-) {
+/// Our own events from `level` on. Libraries are held to warnings, unless somebody debugs: pingora tells every lost
+/// client at a level of its own liking.
+fn targets(level: Level) -> Targets {
+    let (ours, theirs) = match level {
+        Level::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        Level::Warn => (LevelFilter::WARN, LevelFilter::WARN),
+        Level::Info => (LevelFilter::INFO, LevelFilter::WARN),
+        Level::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+    };
+    Targets::new()
+        .with_default(theirs)
+        .with_targets(event_line::OURS.map(|target| (target, ours)))
+        .with_target(app_output::TARGET, LevelFilter::INFO)
+}
+
+/// Turns events into lines.
+struct Lines {
+    sink: Arc<Sink>,
+    /// `proxy[4242]`
+    origin: String,
+}
+
+thread_local! {
+    /// The line that is being made. Taken while in use: a value that logs while it is formatted gets one of its own.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+        line.clear();
+        event_line::push_line(&mut line, &self.origin, event);
+        let matters = *event.metadata().level() == tracing::Level::ERROR;
+        self.sink
+            .append(matters, |out| out.extend_from_slice(line.as_bytes()));
+        let _ = LINE.try_with(|kept| kept.set(line));
+    }
 }

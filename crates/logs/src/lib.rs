@@ -9,9 +9,19 @@ mod outcome;
 mod record;
 mod remote;
 
-mod access_log;
+mod combined;
+mod json;
+mod stamp;
 
+mod access_log;
+mod lane;
+mod output;
+mod sink;
+mod writer;
+
+mod app_output;
 pub mod error_log;
+mod event_line;
 
 pub use access_log::{AccessLog, open_for_append};
 pub use error::Error;

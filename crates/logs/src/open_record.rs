@@ -7,6 +7,9 @@ use crate::{AccessLog, Outcome, Record};
 /// nginx's status for a client that left before anything was sent.
 const CLIENT_GONE: u16 = 499;
 
+/// The status of a request that a panic cut off before anything was sent.
+const OUR_FAULT: u16 = 500;
+
 /// A record that is still being filled. Its line is written when it is [finished](OpenRecord::finish) or dropped,
 /// whichever comes first: a request that is cut off anywhere, by a lost client, a cancelled task or a panic, still has
 /// its line, and nothing can write it twice.
@@ -61,8 +64,14 @@ impl Drop for OpenRecord {
                 Outcome::ClientGone
             });
         }
-        // Nothing was sent, so the client has seen no status at all: 499, as nginx says.
-        record.status.get_or_insert(CLIENT_GONE);
+        // Nothing was sent, so the client has seen no status at all: 499, as nginx says, unless it is our fault.
+        record
+            .status
+            .get_or_insert(if record.outcome == Some(Outcome::Internal) {
+                OUR_FAULT
+            } else {
+                CLIENT_GONE
+            });
         self.log.write(record);
     }
 }
