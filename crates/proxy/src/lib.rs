@@ -6,7 +6,12 @@
 
 mod answer;
 mod connection;
+mod context;
 mod downstream;
+mod drain;
 mod fields;
 mod head;
+mod phases;
 mod request;
+mod tls;
+mod upstream;

@@ -1,0 +1,1 @@
+//! Certificates made on the spot, from the file to the handshake.
