@@ -1,8 +1,8 @@
 //! No text makes the reader panic, and what it reports can be shown.
 
-mod surroundings;
-
 use proptest::prelude::*;
+
+use crate::surroundings::MadeUp;
 
 /// Fragments of real files: arbitrary characters alone never get past the TOML parser.
 fn fragment() -> impl Strategy<Value = String> {
@@ -105,7 +105,7 @@ proptest! {
 }
 
 fn check(text: &str) {
-    match surroundings::MadeUp::default().config(text) {
+    match MadeUp::default().config(text) {
         Ok(config) => assert!(!config.sites.is_empty()),
         Err(problems) => {
             assert!(!problems.is_empty());

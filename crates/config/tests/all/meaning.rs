@@ -1,35 +1,15 @@
-//! What a correct file means: defaults, short forms, and the rules that connect tables.
-
-mod surroundings;
+//! What a correct file means: defaults, and the rules that connect tables.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use config::{Action, Address, AppIndex, Balance, Config, Host, PathMatch, PeerAddress, To};
-use surroundings::MadeUp;
+use config::{Action, Address, AppIndex, Config, Host, PathMatch, To};
 
-fn read(text: &str) -> Config {
-    MadeUp::default()
-        .config(text)
-        .unwrap_or_else(|problems| panic!("{problems}"))
-}
+use crate::surroundings::{MadeUp, read};
 
 fn report(text: &str) -> String {
     MadeUp::default()
         .config(text)
         .map_or_else(|problems| problems.to_string(), |_| String::new())
-}
-
-fn actions(config: &Config) -> Vec<(&str, &Action)> {
-    let routes = config.sites[0].routes.iter();
-    routes.map(|route| (route.name.as_str(), &route.action)).collect()
-}
-
-fn mounts(config: &Config) -> Vec<(&str, &str)> {
-    let mount = |(name, action)| match action {
-        Action::App { mount, .. } => (name, mount.as_str()),
-        _ => panic!("{name} is no route to an app"),
-    };
-    actions(config).into_iter().map(mount).collect()
 }
 
 const DJANGO: &str = r#"
@@ -144,101 +124,6 @@ fn listeners_have_addresses_of_every_kind() {
 }
 
 #[test]
-fn an_app_is_mounted_at_its_outermost_route() {
-    let config = read(
-        r#"
-[app.web]
-wsgi = "web:app"
-[[site]]
-app = "web"
-[[site.route]]
-path = "/upload/"
-app = "web"
-body_max = "1GiB"
-"#,
-    );
-    assert_eq!(mounts(&config), [("/upload/", ""), ("/", "")]);
-    assert_eq!(config.sites[0].routes[0].body_bytes_max, 1 << 30);
-}
-
-#[test]
-fn an_app_below_a_prefix_gets_the_prefix_as_its_mount() {
-    let config = read(
-        r#"
-[app.shop]
-wsgi = "shop:create_app()"
-[app.web]
-wsgi = "web"
-[[site]]
-app = "web"
-[[site.route]]
-path = "/shop/"
-app = "shop"
-[[site.route]]
-path = "= /shop/health"
-app = "shop"
-[[site.route]]
-path = "/shopping"
-app = "web"
-mount = ""
-"#,
-    );
-    let expected = [
-        ("= /shop/health", "/shop"),
-        ("/shopping", ""),
-        ("/shop/", "/shop"),
-        ("/", ""),
-    ];
-    assert_eq!(mounts(&config), expected);
-}
-
-#[test]
-fn a_route_inherits_from_its_site_and_overrides_it() {
-    let config = read(
-        r#"
-[[site]]
-headers = { "X-Frame-Options" = "DENY", "X-Site" = "1" }
-body_max = "1MiB"
-respond = "ok"
-[[site.route]]
-path = "/x"
-headers = { "x-frame-options" = "", "X-Route" = "2" }
-methods = ["GET"]
-redirect = "https://{host}{target}"
-"#,
-    );
-    let route = &config.sites[0].routes[0];
-    let headers: Vec<_> = route
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(
-        headers,
-        [("X-Site", "1"), ("x-frame-options", ""), ("X-Route", "2")]
-    );
-    assert_eq!(route.methods, ["GET", "HEAD"]);
-    assert_eq!(route.body_bytes_max, 1 << 20);
-    let Action::Redirect(redirect) = &route.action else {
-        panic!("a redirect expected")
-    };
-    assert_eq!(redirect.status, 308);
-}
-
-#[test]
-fn files_at_the_root_need_no_path() {
-    let config = read("[[site]]\nfiles = \"public\"");
-    assert!(
-        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.root == Path::new("/srv/site/public") && files.strip.is_empty())
-    );
-    let config =
-        read("[[site]]\nfiles = { root = \"public\", index = \"home.html\", precompressed = false }");
-    assert!(
-        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.index == ["home.html"] && !files.precompressed)
-    );
-}
-
-#[test]
 fn the_environment_is_the_file_with_the_table_on_top() {
     let config = read(
         "[app.web]\nwsgi = \"web\"\nenv_file = \".env\"\nenv = { DEBUG = \"1\" }\n[[site]]\napp = \"web\"",
@@ -320,38 +205,6 @@ fn a_user_is_ignored_with_a_warning_when_we_are_not_root() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.server.user, None);
     assert!(config.warnings[0].contains("only root may become another user"));
-}
-
-#[test]
-fn an_upstream_knows_its_peers() {
-    let config = read(
-        r#"
-[upstream.api]
-servers = ["http://backend:9000", "http://[::1]", "unix:/run/api.sock"]
-balance = "least-connections"
-[[site]]
-[[site.route]]
-path = "/api/"
-upstream = "api"
-strip = true
-"#,
-    );
-    let upstream = &config.upstreams[0];
-    let addresses: Vec<_> = upstream.peers.iter().map(|peer| peer.address.clone()).collect();
-    let expected = [
-        PeerAddress::Tcp(SocketAddr::from(([10, 0, 0, 9], 9000))),
-        PeerAddress::Tcp("[::1]:80".parse().expect("an address")),
-        PeerAddress::Unix("/run/api.sock".into()),
-    ];
-    assert_eq!(addresses, expected);
-    assert_eq!(
-        (upstream.balance, upstream.retries),
-        (Balance::LeastConnections, 2)
-    );
-    let Action::Upstream(route) = &config.sites[0].routes[0].action else {
-        panic!("an upstream expected")
-    };
-    assert_eq!(route.strip, "/api");
 }
 
 #[test]

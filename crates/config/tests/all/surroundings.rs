@@ -29,6 +29,13 @@ impl MadeUp {
     }
 }
 
+/// Reads a text that has no problem.
+pub(crate) fn read(text: &str) -> Config {
+    MadeUp::default()
+        .config(text)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
 impl Surroundings for MadeUp {
     fn is_root(&self) -> bool {
         self.root

@@ -1,9 +1,9 @@
 //! Each file in `golden/` is an input and, below a ruler, the report expected for it, as comments. Run with
 //! `UPDATE_GOLDEN=1` to write what is reported now, and read the difference.
 
-mod surroundings;
-
 use std::{fs, path::Path};
+
+use crate::surroundings::MadeUp;
 
 const RULER: &str = "# ---- expected ----\n";
 
@@ -15,7 +15,7 @@ fn every_mistake_is_reported_where_it_stands_and_all_at_once() {
         let path = entry.expect("the directory can be read").path();
         let text = fs::read_to_string(&path).expect("a golden file is text");
         let (input, expected) = text.split_once(RULER).unwrap_or((&text, ""));
-        let machine = surroundings::MadeUp::default();
+        let machine = MadeUp::default();
         let report = match machine.config(input) {
             Ok(config) => config.warnings.join("\n\n"),
             Err(problems) => problems.to_string(),

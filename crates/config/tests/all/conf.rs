@@ -1,13 +1,11 @@
 //! Everything under `conf/` can be read, so that nobody starts from a broken example.
 
-mod surroundings;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use surroundings::MadeUp;
+use crate::surroundings::MadeUp;
 
 fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf")

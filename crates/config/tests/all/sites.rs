@@ -1,0 +1,150 @@
+//! Sites and routes: mounts, inheritance, short forms.
+
+use std::{net::SocketAddr, path::Path};
+
+use config::{Action, Balance, Config, PeerAddress};
+
+use crate::surroundings::read;
+
+fn actions(config: &Config) -> Vec<(&str, &Action)> {
+    let routes = config.sites[0].routes.iter();
+    routes.map(|route| (route.name.as_str(), &route.action)).collect()
+}
+
+fn mounts(config: &Config) -> Vec<(&str, &str)> {
+    let mut mounts = Vec::new();
+    for (name, action) in actions(config) {
+        let Action::App { mount, .. } = action else {
+            panic!("{name} is no route to an app");
+        };
+        mounts.push((name, mount.as_str()));
+    }
+    mounts
+}
+
+#[test]
+fn an_app_is_mounted_at_its_outermost_route() {
+    let config = read(
+        r#"
+[app.web]
+wsgi = "web:app"
+[[site]]
+app = "web"
+[[site.route]]
+path = "/upload/"
+app = "web"
+body_max = "1GiB"
+"#,
+    );
+    assert_eq!(mounts(&config), [("/upload/", ""), ("/", "")]);
+    assert_eq!(config.sites[0].routes[0].body_bytes_max, 1 << 30);
+}
+
+#[test]
+fn an_app_below_a_prefix_gets_the_prefix_as_its_mount() {
+    let config = read(
+        r#"
+[app.shop]
+wsgi = "shop:create_app()"
+[app.web]
+wsgi = "web"
+[[site]]
+app = "web"
+[[site.route]]
+path = "/shop/"
+app = "shop"
+[[site.route]]
+path = "= /shop/health"
+app = "shop"
+[[site.route]]
+path = "/shopping"
+app = "web"
+mount = ""
+"#,
+    );
+    let expected = [
+        ("= /shop/health", "/shop"),
+        ("/shopping", ""),
+        ("/shop/", "/shop"),
+        ("/", ""),
+    ];
+    assert_eq!(mounts(&config), expected);
+}
+
+#[test]
+fn a_route_inherits_from_its_site_and_overrides_it() {
+    let config = read(
+        r#"
+[[site]]
+headers = { "X-Frame-Options" = "DENY", "X-Site" = "1" }
+body_max = "1MiB"
+respond = "ok"
+[[site.route]]
+path = "/x"
+headers = { "x-frame-options" = "", "X-Route" = "2" }
+methods = ["GET"]
+redirect = "https://{host}{target}"
+"#,
+    );
+    let route = &config.sites[0].routes[0];
+    let headers: Vec<_> = route
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        headers,
+        [("X-Site", "1"), ("x-frame-options", ""), ("X-Route", "2")]
+    );
+    assert_eq!(route.methods, ["GET", "HEAD"]);
+    assert_eq!(route.body_bytes_max, 1 << 20);
+    let Action::Redirect(redirect) = &route.action else {
+        panic!("a redirect expected")
+    };
+    assert_eq!(redirect.status, 308);
+}
+
+#[test]
+fn files_at_the_root_need_no_path() {
+    let config = read("[[site]]\nfiles = \"public\"");
+    assert!(
+        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.root == Path::new("/srv/site/public") && files.strip.is_empty())
+    );
+    let config =
+        read("[[site]]\nfiles = { root = \"public\", index = \"home.html\", precompressed = false }");
+    assert!(
+        matches!(actions(&config)[..], [("/", Action::Files(files))] if files.index == ["home.html"] && !files.precompressed)
+    );
+}
+
+#[test]
+fn an_upstream_knows_its_peers() {
+    let config = read(
+        r#"
+[upstream.api]
+servers = ["http://backend:9000", "http://[::1]", "unix:/run/api.sock"]
+balance = "least-connections"
+[[site]]
+[[site.route]]
+path = "/api/"
+upstream = "api"
+strip = true
+"#,
+    );
+    let upstream = &config.upstreams[0];
+    let addresses: Vec<_> = upstream.peers.iter().map(|peer| peer.address.clone()).collect();
+    let expected = [
+        PeerAddress::Tcp(SocketAddr::from(([10, 0, 0, 9], 9000))),
+        PeerAddress::Tcp("[::1]:80".parse().expect("an address")),
+        PeerAddress::Unix("/run/api.sock".into()),
+    ];
+    assert_eq!(addresses, expected);
+    assert_eq!(
+        (upstream.balance, upstream.retries),
+        (Balance::LeastConnections, 2)
+    );
+    let Action::Upstream(route) = &config.sites[0].routes[0].action else {
+        panic!("an upstream expected")
+    };
+    assert_eq!(route.strip, "/api");
+}
