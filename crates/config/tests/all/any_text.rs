@@ -117,3 +117,11 @@ fn check(text: &str) {
         }
     }
 }
+
+#[test]
+fn deep_nesting_does_not_overflow_the_stack() {
+    check(&format!("a = {}", "[".repeat(20_000)));
+    check(&format!("a = {}", "{a=".repeat(20_000)));
+    check(&format!("{} = 1", vec!["a"; 20_000].join(".")));
+    check(&format!("[{}]", vec!["a"; 20_000].join(".")));
+}
