@@ -1,0 +1,17 @@
+#!/bin/sh
+# Measures the whole binary against nginx + gunicorn, nginx + uWSGI and granian on this machine: alternating rounds, medians,
+# ratios. Servers share one core, the load runs on another. Options are passed on: `sh deploy/bench.sh --help`.
+set -eu
+cd "$(dirname "$0")/.."
+. deploy/requirements.sh
+need_packages cc:build-essential cmake:cmake python3:python3 wrk:wrk taskset:util-linux nginx:nginx-light
+need_rust
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+cargo build --profile dist --locked
+environment="$target/bench/virtualenv"
+if [ ! -e "$environment/complete" ]; then
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet --disable-pip-version-check gunicorn granian pyuwsgi flask
+    touch "$environment/complete"
+fi
+exec python3 deploy/bench/run.py --appliance "$target/dist/appliance" --environment "$environment" --scratch "$target/bench" "$@"
