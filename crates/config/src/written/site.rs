@@ -9,7 +9,7 @@ use super::{
     host::host,
     path_match::{bare_prefix, is_below, path_key, path_value},
 };
-use crate::{Action, Host, PathMatch, Route, Site};
+use crate::{Action, AppIndex, Host, PathMatch, Route, Site};
 
 pub(crate) fn sites(top: &Section<'_>, names: &Names<'_>) -> Vec<Site> {
     let written = top.sections("site", "[[site]]");
@@ -284,28 +284,27 @@ fn in_order(mut written: Vec<Written>, section: &Section<'_>) -> Vec<Route> {
 /// An app is mounted at the outermost of its routes: a second route `/admin/` to the app at `/`, there for a larger
 /// `body_max` say, must not make `/admin` vanish from the paths the app sees.
 fn mount_apps(written: &mut [Written]) {
-    let prefix_of = |written: &Written| match (&written.route.path, &written.route.action) {
-        (path @ PathMatch::Prefix(_), Action::App { app, .. }) => Some((
-            *app,
-            written
-                .mount
-                .clone()
-                .unwrap_or_else(|| bare_prefix(path).to_owned()),
-        )),
-        _ => None,
-    };
-    let mounts: Vec<_> = written.iter().filter_map(prefix_of).collect();
+    let prefixes: Vec<(AppIndex, String, Option<String>)> = written
+        .iter()
+        .filter_map(|written| match (&written.route.path, &written.route.action) {
+            (path @ PathMatch::Prefix(_), Action::App { app, .. }) => {
+                Some((*app, bare_prefix(path).to_owned(), written.mount.clone()))
+            }
+            _ => None,
+        })
+        .collect();
     for Written {
         route, mount: chosen, ..
     } in written
     {
         let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;
         if let Action::App { app, mount } = &mut route.action {
-            let around = mounts
+            let around = prefixes
                 .iter()
-                .filter(|(other, prefix)| other == app && is_below(path, prefix));
-            let outermost = around.map(|(_, prefix)| prefix).min_by_key(|prefix| prefix.len());
-            *mount = chosen.take().or_else(|| outermost.cloned()).unwrap_or_default();
+                .filter(|(other, prefix, _)| other == app && is_below(path, prefix));
+            let outermost = around.min_by_key(|(_, prefix, _)| prefix.len());
+            let inherited = outermost.map(|(_, prefix, mount)| mount.as_ref().unwrap_or(prefix).clone());
+            *mount = chosen.take().or(inherited).unwrap_or_default();
         }
     }
 }

@@ -72,6 +72,29 @@ mount = ""
 }
 
 #[test]
+fn a_mount_that_is_written_does_not_reach_routes_beside_it() {
+    let config = read(
+        r#"
+[app.web]
+wsgi = "web"
+[[site]]
+[[site.route]]
+path = "/whole/"
+app = "web"
+mount = ""
+[[site.route]]
+path = "/whole/below/"
+app = "web"
+[[site.route]]
+path = "/cut/"
+app = "web"
+"#,
+    );
+    let expected = [("/whole/below/", ""), ("/whole/", ""), ("/cut/", "/cut")];
+    assert_eq!(mounts(&config), expected);
+}
+
+#[test]
 fn a_route_inherits_from_its_site_and_overrides_it() {
     let config = read(
         r#"
