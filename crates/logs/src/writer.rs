@@ -39,6 +39,7 @@ pub(crate) struct Writer {
     current: Option<Current>,
     trouble: Option<Trouble>,
     told_dropped: u64,
+    told_dropped_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Writer {
             current: None,
             trouble: None,
             told_dropped: 0,
+            told_dropped_at: None,
         }
     }
 
@@ -83,10 +85,7 @@ impl Writer {
         loop {
             self.shared.handover().collect();
             match self.round() {
-                Round::Wrote => {
-                    self.tell_dropped();
-                    self.gather();
-                }
+                Round::Wrote => self.gather(),
                 Round::Nothing => {
                     self.sleep();
                     self.gather();
@@ -95,7 +94,15 @@ impl Writer {
                 Round::Failing(pause) => thread::park_timeout(pause),
                 Round::Closed => break,
             }
+            if self.trouble.is_none()
+                && self
+                    .told_dropped_at
+                    .is_none_or(|told| told.elapsed() >= TELL_EVERY)
+            {
+                self.tell_dropped();
+            }
         }
+        self.tell_dropped();
     }
 
     /// Lets lines gather for a tick, unless somebody wants the writer now.
@@ -111,7 +118,10 @@ impl Writer {
     fn sleep(&self) {
         self.shared.idle.store(true, Ordering::SeqCst);
         if self.shared.handover().is_empty() {
-            thread::park();
+            match self.told_dropped_at {
+                Some(_) if self.shared.dropped() > self.told_dropped => thread::park_timeout(TELL_EVERY),
+                _ => thread::park(),
+            }
         }
         self.shared.idle.store(false, Ordering::SeqCst);
     }
@@ -138,6 +148,8 @@ impl Writer {
                     let _ = done.send(());
                 }
                 Some(Item::Close(done)) => {
+                    // Before anybody goes on to end the error log.
+                    self.tell_dropped();
                     let _ = done.send(());
                     return Round::Closed;
                 }
@@ -198,12 +210,13 @@ impl Writer {
         }
     }
 
-    /// Says once how many lines a shortage of room has cost, when it is over.
+    /// Says how many lines a shortage of room has cost since it was last said.
     fn tell_dropped(&mut self) {
         let dropped = self.shared.dropped();
         if dropped > self.told_dropped {
             let lines = dropped - self.told_dropped;
             self.told_dropped = dropped;
+            self.told_dropped_at = Some(Instant::now());
             warn!(
                 log = self.shared.manner.log,
                 lines,

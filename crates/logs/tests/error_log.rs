@@ -98,18 +98,19 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     let dropped = access.dropped();
     assert!(dropped > 0);
     let reading = std::thread::spawn(move || io::copy(&mut reader.by_ref(), &mut io::sink()));
-    let start = std::time::Instant::now();
-    while lines(&path("3")).is_empty() {
-        assert!(start.elapsed() < PATIENCE, "nobody told that lines were dropped");
-        std::thread::sleep(Duration::from_millis(5));
-    }
     drop(access);
     reading.join().expect("thread").expect("pipe");
-    assert_eq!(
-        lines(&path("3")),
-        [format!(
-            "WARN {me} log lines were dropped log=access lines={dropped} total={dropped}"
-        )]
+    assert!(guard.flush(PATIENCE));
+    let told = lines(&path("3"));
+    // At once, and what came later at the end: not for every drop.
+    assert!((1..=2).contains(&told.len()), "{told:?}");
+    assert!(
+        told[0].starts_with(&format!("WARN {me} log lines were dropped log=access lines=")),
+        "{told:?}"
+    );
+    assert!(
+        told[told.len() - 1].ends_with(&format!(" total={dropped}")),
+        "{told:?}"
     );
 
     // What is said last is not lost, however much there was.
