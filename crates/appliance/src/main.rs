@@ -1,1 +1,46 @@
-fn main() {}
+//! One program in two roles: the supervisor, and the proxy it executes from itself.
+
+mod check;
+mod command_line;
+mod engine;
+
+use std::{env, os::fd::OwnedFd, process::ExitCode};
+
+use command_line::{Command, CommandLine};
+use supervisor::{Engine, Options, ProxyProgram};
+
+/// Says which role this process has; the supervisor's when it is not set.
+const ROLE: &str = "APPLIANCE_ROLE";
+
+fn main() -> ExitCode {
+    if env::var_os(ROLE).is_some_and(|role| role == "proxy") {
+        return match supervisor::inherited_control() {
+            Ok(control) => run_proxy(control),
+            Err(error) => {
+                eprintln!("appliance: this role is for the supervisor to start: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let line = CommandLine::read();
+    let engine = Engine { library: engine::ENGINE, bootstrap: engine::BOOTSTRAP };
+    let code = match line.command {
+        Some(Command::Check) => check::run(&line.conf(), engine),
+        None => supervisor::run(Options { conf: line.conf(), daemon: line.daemon, engine, proxy: own_proxy() }),
+    };
+    ExitCode::from(code)
+}
+
+fn run_proxy(control: OwnedFd) -> ExitCode {
+    proxy::run(control)
+}
+
+/// The proxy is this very file, also when another one has taken its place on the disk.
+fn own_proxy() -> ProxyProgram {
+    ProxyProgram {
+        program: "/proc/self/exe".into(),
+        arg0: "appliance: proxy".into(),
+        args: Vec::new(),
+        env: vec![(ROLE.into(), "proxy".into())],
+    }
+}

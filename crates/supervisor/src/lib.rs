@@ -1,1 +1,42 @@
-//! Supervises the proxy, the zygotes and the workers.
+//! Supervises the proxy, the zygotes and the workers: one thread, one loop, no HTTP, no Python, no private key.
+//!
+//! * Pure decisions: [`pool`] (slots), [`restarts`] (back-off), [`departure`] (how a worker leaves), [`reload`].
+//! * What runs: [`generation`] has one [`proxy`] and its [`app`]s; an app has a [`zygote`] and [`worker`]s.
+//! * The loop around them: [`supervisor`], its start in [`run`]; [`os`] is the edge to the kernel.
+//! * [`check`]: what `appliance check` finds out about the apps.
+
+mod app;
+mod cause;
+mod channel;
+mod check;
+mod context;
+mod daemon;
+mod departure;
+mod engine;
+mod environment;
+mod error;
+mod generation;
+mod journey;
+mod lines;
+mod listening;
+mod log_files;
+mod notify;
+mod os;
+mod output;
+mod pid_file;
+mod pool;
+mod proxy;
+mod ready;
+mod reload;
+mod restarts;
+mod run;
+mod supervisor;
+mod worker;
+mod zygote;
+
+pub use check::{AppCheck, check_apps};
+pub use engine::Engine;
+pub use error::Error;
+pub use os::inherited::inherited_control;
+pub use proxy::ProxyProgram;
+pub use run::{Options, run};

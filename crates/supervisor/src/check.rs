@@ -1,0 +1,165 @@
+//! `appliance check`: does each app import in its own interpreter?
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use config::Config;
+use wire::control::FromZygote;
+
+use crate::{
+    Engine, Error,
+    cause::cause,
+    engine::EngineFile,
+    journey::{Failure, Journey},
+    lines::Lines,
+    os::{descriptors, wait},
+    ready::Interest,
+    zygote::{Pipes, Zygote},
+};
+
+/// How often a check looks whether its process has ended.
+const TURN: Duration = Duration::from_millis(50);
+
+/// What importing one app has shown.
+#[derive(Debug)]
+pub struct AppCheck {
+    /// Name of the app.
+    pub app: String,
+    /// The interpreter that was executed.
+    pub python: String,
+    /// Python's version and the milliseconds of the import, or the journey to the failure, a line each.
+    pub outcome: Result<(String, u64), Vec<String>>,
+}
+
+/// Imports every app as the user it would run as, one after the other.
+///
+/// # Errors
+/// When no app can be tried at all.
+pub fn check_apps(config: &Config, engine: Engine) -> Result<Vec<AppCheck>, Error> {
+    descriptors::reserve_low().map_err(Error::system("open /dev/null"))?;
+    wait::adopt_orphans().map_err(Error::system("prctl(PR_SET_CHILD_SUBREAPER)"))?;
+    let state_dir = config.server.state_dir.as_deref();
+    let engine = EngineFile::new(engine, state_dir).map_err(Error::Engine)?;
+    Ok(config
+        .apps
+        .iter()
+        .map(|app| check(config, app, &engine))
+        .collect())
+}
+
+fn check(config: &Config, app: &config::App, engine: &EngineFile) -> AppCheck {
+    let began = Instant::now();
+    let mut journey = Journey::new(began);
+    let identity = app.user.as_ref().or(config.server.user.as_ref());
+    let outcome = match Zygote::start(app, identity, engine, true, began) {
+        Ok((zygote, pipes)) => {
+            journey.step(format!("exec {}", app.python.display()), Instant::now());
+            Visit {
+                zygote,
+                pipes,
+                stdout: Lines::default(),
+                stderr: Lines::default(),
+                found: None,
+            }
+            .end(&mut journey, app)
+        }
+        Err(error) => Err(Failure::new("exec", explain(&app.python, &error))),
+    };
+    AppCheck {
+        app: app.name.clone(),
+        python: app.python.display().to_string(),
+        outcome: outcome.map_err(|failure| journey.tell(&failure, Instant::now())),
+    }
+}
+
+fn explain(python: &Path, error: &std::io::Error) -> String {
+    format!("{} can not be started: {error}", python.display())
+}
+
+/// An interpreter that imports an app.
+struct Visit {
+    zygote: Zygote,
+    pipes: Pipes,
+    stdout: Lines,
+    stderr: Lines,
+    found: Option<(String, u64)>,
+}
+
+impl Visit {
+    fn end(mut self, journey: &mut Journey, app: &config::App) -> Result<(String, u64), Failure> {
+        let ended = loop {
+            let now = Instant::now();
+            // Short turns: the end of the process itself wakes nobody here.
+            let mut interest = Interest::default();
+            if self.zygote.is_open() {
+                interest.channel(&self.zygote.channel);
+            }
+            if interest.wait(TURN).is_err() {
+                self.zygote.kill();
+            }
+            self.hear();
+            self.listen(journey);
+            if self.zygote.started + app.timeout.boot <= now {
+                self.zygote.overdue(now);
+            }
+            self.zygote.tick(now);
+            let mut dead = std::iter::from_fn(wait::reap);
+            if let Some((_, ended)) = dead.find(|&(pid, _)| pid == self.zygote.pid) {
+                break ended;
+            }
+        };
+        self.hear();
+        self.listen(journey);
+        match (self.zygote.failure.take(), self.found.take()) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(found)) => Ok(found),
+            (None, None) if self.zygote.killed => Err(Failure::new(
+                "boot",
+                format!("not imported within timeout.boot ({:?})", app.timeout.boot),
+            )),
+            (None, None) => Err(Failure::new(
+                "python",
+                format!("the interpreter {}", cause(ended, false, false)),
+            )),
+        }
+    }
+
+    fn hear(&mut self) {
+        while let Some(message) = self.zygote.hear() {
+            match message {
+                FromZygote::Ready {
+                    python, import_ms, ..
+                } => {
+                    self.zygote.ready = true;
+                    self.found = Some((python, import_ms));
+                }
+                FromZygote::Failed {
+                    step,
+                    message,
+                    traceback,
+                } => {
+                    self.zygote.failure = Some(Failure {
+                        step,
+                        message,
+                        traceback,
+                    });
+                }
+                FromZygote::ForkFailed { .. } => {}
+            }
+        }
+    }
+
+    fn listen(&mut self, journey: &mut Journey) {
+        let mut buffer = [0; 4096];
+        for (pipe, lines) in [
+            (&self.pipes.0, &mut self.stdout),
+            (&self.pipes.1, &mut self.stderr),
+        ] {
+            while let Ok(len @ 1..) = rustix::io::read(pipe, &mut buffer) {
+                lines.push(&buffer[..len], |_, line| journey.printed(line));
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How a worker leaves by our will: no new requests, the running ones end, then it is asked to exit, then killed.
+//!
+//! Pure: `now` in, steps out.
+
+use std::time::{Duration, Instant};
+
+/// From the overrun to the soft interrupt: the stacks are written first, and show the place it hangs in.
+const INTERRUPT_AFTER: Duration = Duration::from_millis(200);
+
+/// What a worker with nothing left to do gets for its exit handlers. A thread that hangs in C code must die.
+const EXIT_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is to be done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Raise an exception in this thread.
+    Interrupt { thread: u32 },
+    /// Ask it to finish and exit.
+    Drain,
+    /// SIGKILL
+    Kill,
+}
+
+/// One worker's way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Departure {
+    interrupts: Vec<(Instant, u32)>,
+    /// Its requests have ended at the proxy, or it has no link.
+    idle: bool,
+    /// Its requests have this long.
+    idle_by: Instant,
+    drained: bool,
+    exit_within: Duration,
+    kill_at: Option<Instant>,
+}
+
+/// Threads of one worker that are interrupted at most; more can not matter, it is killed soon.
+const INTERRUPTS_MAX: usize = 64;
+
+impl Departure {
+    /// A request ran past its deadline in this thread; the worker's other requests get `drain` to end.
+    pub(crate) fn overrun(now: Instant, thread: u32, drain: Duration) -> Self {
+        Self {
+            interrupts: vec![(now + INTERRUPT_AFTER, thread)],
+            idle: false,
+            idle_by: now + drain.max(INTERRUPT_AFTER),
+            drained: false,
+            exit_within: EXIT_WITHIN,
+            kill_at: None,
+        }
+    }
+
+    /// No proxy sends it anything any more; what it still runs gets `drain`.
+    pub(crate) fn retire(now: Instant, drain: Duration) -> Self {
+        Self {
+            interrupts: Vec::new(),
+            idle: true,
+            idle_by: now,
+            drained: false,
+            exit_within: drain.max(EXIT_WITHIN),
+            kill_at: None,
+        }
+    }
+
+    /// It is useless: SIGKILL at `at` at the latest, without a word.
+    pub(crate) fn kill(at: Instant) -> Self {
+        Self {
+            interrupts: Vec::new(),
+            idle: false,
+            idle_by: at,
+            drained: true,
+            exit_within: Duration::ZERO,
+            kill_at: Some(at),
+        }
+    }
+
+    /// Another request overran meanwhile.
+    pub(crate) fn interrupt(&mut self, now: Instant, thread: u32) {
+        if self.interrupts.len() < INTERRUPTS_MAX {
+            self.interrupts.push((now + INTERRUPT_AFTER, thread));
+        }
+    }
+
+    /// Nothing of the proxy is in flight on it any more.
+    pub(crate) fn idle(&mut self) {
+        self.idle = true;
+    }
+
+    /// It shall be gone by then.
+    pub(crate) fn hurry(&mut self, by: Instant) {
+        self.idle_by = self.idle_by.min(by);
+        self.kill_at = self.kill_at.map(|at| at.min(by));
+        self.exit_within = self.exit_within.min(EXIT_WITHIN);
+    }
+
+    /// What is due.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.interrupts.retain(|&(at, thread)| {
+            let due = at <= now;
+            if due {
+                steps.push(Step::Interrupt { thread });
+            }
+            !due
+        });
+        if !self.drained && (self.idle && self.interrupts.is_empty() || self.idle_by <= now) {
+            self.drained = true;
+            self.kill_at = Some(now + self.exit_within);
+            steps.push(Step::Drain);
+        }
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill_at = None;
+            steps.push(Step::Kill);
+        }
+        steps
+    }
+
+    /// When [`Departure::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let interrupt = self.interrupts.iter().map(|&(at, _)| at).min();
+        let drain = (!self.drained).then_some(self.idle_by);
+        [interrupt, drain, self.kill_at].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn an_overrun_is_interrupted_drained_when_idle_and_killed() {
+        let now = Instant::now();
+        let mut departure = Departure::overrun(now, 7, DRAIN);
+        assert_eq!(departure.tick(now), []);
+        departure.idle();
+        // The stacks have their time even when nothing else runs.
+        assert_eq!(departure.tick(now), []);
+        let then = now + INTERRUPT_AFTER;
+        assert_eq!(departure.deadline(), Some(then));
+        assert_eq!(departure.tick(then), [Step::Interrupt { thread: 7 }, Step::Drain]);
+        assert_eq!(departure.tick(then), []);
+        assert_eq!(departure.tick(then + EXIT_WITHIN), [Step::Kill]);
+        assert_eq!(departure.deadline(), None);
+    }
+
+    #[test]
+    fn other_requests_of_an_overrun_worker_get_the_drain_timeout() {
+        let now = Instant::now();
+        let mut departure = Departure::overrun(now, 7, DRAIN);
+        departure.tick(now + INTERRUPT_AFTER);
+        assert_eq!(departure.tick(now + DRAIN - Duration::from_millis(1)), []);
+        assert_eq!(departure.tick(now + DRAIN), [Step::Drain]);
+    }
+
+    #[test]
+    fn a_retired_worker_is_asked_at_once_and_killed_after_the_drain_timeout() {
+        let now = Instant::now();
+        let mut departure = Departure::retire(now, DRAIN);
+        assert_eq!(departure.tick(now), [Step::Drain]);
+        assert_eq!(departure.deadline(), Some(now + DRAIN));
+        assert_eq!(departure.tick(now + DRAIN), [Step::Kill]);
+    }
+
+    #[test]
+    fn a_worker_in_a_hurry_is_killed_earlier() {
+        let now = Instant::now();
+        let mut departure = Departure::retire(now, DRAIN);
+        departure.tick(now);
+        departure.hurry(now + EXIT_WITHIN);
+        assert_eq!(departure.tick(now + EXIT_WITHIN), [Step::Kill]);
+    }
+}

@@ -1,0 +1,56 @@
+//! The environment an application gets: ours, without what is meant for us alone, with what its configuration says.
+
+use std::{env, process::Command};
+
+use config::{App, Identity};
+
+use crate::os::spawn::RunAs;
+
+/// Meant for us by whoever started us; an application that took them for its own would confuse both.
+const OURS_ALONE: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    // Would make the application's interpreter look for its library in another one's place.
+    "PYTHONHOME",
+    "__PYVENV_LAUNCHER__",
+];
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whom a process runs as: its identity counts only where we may change ours.
+pub(crate) fn run_as(identity: Option<&Identity>) -> Option<RunAs> {
+    let root = rustix::process::geteuid().is_root();
+    identity.filter(|_| root).map(|who| RunAs {
+        uid: who.uid,
+        gid: who.gid,
+        groups: who.groups.clone(),
+    })
+}
+
+/// Sets the environment of an app's interpreter.
+pub(crate) fn prepare(command: &mut Command, app: &App, identity: Option<&Identity>) {
+    for name in OURS_ALONE {
+        command.env_remove(name);
+    }
+    for (name, _) in env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"APPLIANCE_") {
+            command.env_remove(name);
+        }
+    }
+    if env::var_os("PATH").is_none() {
+        command.env("PATH", PATH);
+    }
+    if let Some(who) = identity.filter(|_| rustix::process::geteuid().is_root()) {
+        command.env("USER", &who.name).env("LOGNAME", &who.name);
+        match &who.home {
+            Some(home) => command.env("HOME", home),
+            // Root's home is of no use to somebody else.
+            None => command.env_remove("HOME"),
+        };
+    }
+    command.envs(&app.env);
+}

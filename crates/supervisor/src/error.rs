@@ -1,0 +1,91 @@
+//! Why the supervisor does not start.
+
+use std::{io, path::PathBuf};
+
+/// Why the supervisor does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has problems; each is told with its place.
+    #[error("{0}")]
+    Config(String),
+    /// The configuration can not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listening socket can not be had.
+    #[error("can not listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A log can not be opened.
+    #[error("log {path}: {message}")]
+    Log {
+        /// The file, or the stream.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The pid file can not be written.
+    #[error("pid file {}: {source}", path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another supervisor runs with the same pid file.
+    #[error("already running as process {pid}, which holds the pid file {}", path.display())]
+    Running {
+        /// The file.
+        path: PathBuf,
+        /// The other one's process id, as it stands there.
+        pid: String,
+    },
+    /// The engine can be put nowhere where it may be executed.
+    #[error(
+        "the engine can not be made executable: {0}; set server.state_dir to a directory on a file system without noexec"
+    )]
+    Engine(io::Error),
+    /// The kernel refused something every start needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it was refused.
+        source: io::Error,
+    },
+    /// The proxy did not get ready.
+    #[error("the proxy could not start: {0}")]
+    Proxy(String),
+    /// An app did not get ready; its journey, a line each.
+    #[error("app {app} failed to boot\n{}", journey.join("\n"))]
+    App {
+        /// Name of the app.
+        app: String,
+        /// Steps, output, traceback.
+        journey: Vec<String>,
+    },
+}
+
+impl Error {
+    /// Exit code of the program: 2 is the configuration, 3 an app, 1 everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Read { .. } => 2,
+            Self::App { .. } => 3,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}

@@ -1,0 +1,437 @@
+//! One configuration at work: a proxy and the apps it sends requests to.
+//!
+//! A generation boots beside the one that serves, takes over, drains when the next one has taken over, and is gone.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use config::Config;
+use tracing::{error, info, warn};
+use wire::control::FromProxy;
+
+use crate::{
+    Error,
+    app::App,
+    cause::cause,
+    context::Context,
+    listening::Listening,
+    log_files::LogFiles,
+    os::wait::Ended,
+    proxy::{Launch, Proxy, ProxyProgram},
+    ready::Interest,
+    restarts::Restarts,
+};
+
+/// What workers without a proxy get at least to finish.
+const RETIRE_MIN: Duration = Duration::from_secs(1);
+
+/// Where a generation is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not serving yet.
+    Booting,
+    /// New requests come here.
+    Serving,
+    /// Its proxy ends what runs, until then at most.
+    Draining {
+        /// End of the grace.
+        until: Instant,
+    },
+    /// Its proxy is gone, its workers exit.
+    Retiring,
+}
+
+/// How proxies are started, the same for all generations.
+#[derive(Debug)]
+pub(crate) struct Proxies {
+    pub(crate) program: ProxyProgram,
+    pub(crate) detached: bool,
+}
+
+/// One configuration at work.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) config: Arc<Config>,
+    text: String,
+    sockets: Vec<Arc<Listening>>,
+    pub(crate) apps: Vec<App>,
+    pub(crate) proxy: Option<Proxy>,
+    proxy_restarts: Restarts,
+    /// When the proxy is to be started.
+    proxy_at: Option<Instant>,
+    /// Why the proxy did not get ready while the generation booted.
+    proxy_failure: Option<String>,
+    pub(crate) phase: Phase,
+    pub(crate) began: Instant,
+}
+
+impl Generation {
+    /// A generation whose apps are started in the next turn; the proxy too when `proxy_now`, else once the apps are ready.
+    pub(crate) fn new(
+        number: u64,
+        config: Arc<Config>,
+        text: String,
+        sockets: Vec<Arc<Listening>>,
+        proxy_now: bool,
+        now: Instant,
+    ) -> Self {
+        let apps = (0..config.apps.len())
+            .map(|index| App::new(&config, index, number, now))
+            .collect();
+        Self {
+            number,
+            config,
+            text,
+            sockets,
+            apps,
+            proxy: None,
+            proxy_restarts: Restarts::default(),
+            proxy_at: proxy_now.then_some(now),
+            proxy_failure: None,
+            phase: Phase::Booting,
+            began: now,
+        }
+    }
+
+    /// What it waits for.
+    pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>) {
+        if let Some(channel) = self.proxy.as_ref().and_then(Proxy::channel) {
+            interest.channel(channel);
+        }
+        for app in &self.apps {
+            app.interest(interest);
+        }
+    }
+
+    /// Takes the messages that have come.
+    pub(crate) fn hear(&mut self, cx: &mut Context<'_>) {
+        for app in &mut self.apps {
+            app.hear(cx);
+        }
+        let proxy = self.proxy.as_ref().and_then(Proxy::channel);
+        if proxy.is_some_and(|channel| cx.ready.has(channel)) {
+            self.hear_proxy(cx.now);
+        }
+    }
+
+    fn hear_proxy(&mut self, now: Instant) {
+        while let Some(message) = self.proxy.as_mut().and_then(|proxy| proxy.hear(now)) {
+            match message {
+                FromProxy::Ready {} => {
+                    let pid = self.proxy.as_ref().map_or(0, |proxy| proxy.pid);
+                    info!(generation = self.number, pid, "proxy ready");
+                }
+                FromProxy::Failed { message } => {
+                    if let Some(proxy) = &mut self.proxy {
+                        proxy.failure = Some(message);
+                    }
+                }
+                FromProxy::LinkIdle { link } => {
+                    let mut workers = self.apps.iter_mut().flat_map(|app| &mut app.workers);
+                    if let Some(worker) = workers.find(|worker| worker.link == Some(link))
+                        && let Some(departure) = &mut worker.departure
+                    {
+                        departure.idle();
+                    }
+                }
+                FromProxy::Overrun {
+                    link,
+                    thread,
+                    request_id,
+                    method,
+                    target,
+                    client,
+                    elapsed_ms,
+                } => {
+                    self.overrun(
+                        link,
+                        thread,
+                        &[&request_id, &method, &target, &client],
+                        elapsed_ms,
+                        now,
+                    );
+                }
+                FromProxy::Drained {} => info!(generation = self.number, "proxy drained"),
+            }
+        }
+    }
+
+    fn overrun(&mut self, link: u64, thread: u32, request: &[&str; 4], elapsed_ms: u64, now: Instant) {
+        let [request_id, method, target, client] = request;
+        for app in &mut self.apps {
+            let Some(at) = app.workers.iter().position(|worker| worker.link == Some(link)) else {
+                continue;
+            };
+            let (slot, pid) = (app.workers[at].slot, app.workers[at].pid.unwrap_or(0));
+            error!(
+                app = %app.name, slot, pid, request_id, method, target, client, elapsed_ms, thread,
+                "request ran past timeout.request: the worker is replaced, its stacks follow"
+            );
+            app.overran(at, thread, now);
+            if let Some(proxy) = &mut self.proxy {
+                proxy.unlink(link);
+            }
+            return;
+        }
+        // The worker died meanwhile, which was told.
+        error!(
+            request_id,
+            method, target, client, elapsed_ms, "request ran past timeout.request"
+        );
+    }
+
+    /// A process has ended. `false`: it is none of ours.
+    pub(crate) fn buried(&mut self, pid: u32, ended: Ended, cx: &mut Context<'_>) -> bool {
+        if self.proxy.as_ref().is_some_and(|proxy| proxy.pid == pid) {
+            self.hear_proxy(cx.now);
+            if let Some(proxy) = self.proxy.take() {
+                self.proxy_died(&proxy, ended, cx);
+            }
+            return true;
+        }
+        self.apps.iter_mut().any(|app| app.buried(pid, ended, cx))
+    }
+
+    fn proxy_died(&mut self, proxy: &Proxy, ended: Ended, cx: &mut Context<'_>) {
+        for app in &mut self.apps {
+            app.told_down = false;
+            app.workers.iter_mut().for_each(|worker| worker.link = None);
+        }
+        let cause = cause(ended, proxy.killed, cx.oom_kills.rose());
+        match self.phase {
+            Phase::Booting => {
+                let failure = match (&proxy.failure, proxy.killed) {
+                    (Some(told), _) => told.clone(),
+                    (None, true) => "it was not ready in time".to_owned(),
+                    (None, false) => format!("it {cause} before it was ready"),
+                };
+                self.proxy_failure.get_or_insert(failure);
+            }
+            Phase::Serving => {
+                let wait = self.proxy_restarts.died(
+                    proxy
+                        .ready
+                        .then(|| cx.now.saturating_duration_since(proxy.started)),
+                );
+                let told = proxy.failure.as_deref().unwrap_or("");
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                error!(
+                    generation = self.number,
+                    pid = proxy.pid,
+                    cause,
+                    told,
+                    wait_ms,
+                    "proxy died, it is started again"
+                );
+                self.proxy_at = Some(cx.now + wait);
+            }
+            Phase::Draining { .. } | Phase::Retiring => {
+                if ended == Ended::Code(0) {
+                    info!(generation = self.number, pid = proxy.pid, "proxy left");
+                } else {
+                    warn!(
+                        generation = self.number,
+                        pid = proxy.pid,
+                        cause,
+                        "proxy died while draining"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Starts, links, reminds and kills what is due.
+    pub(crate) fn tick(&mut self, proxies: &Proxies, cx: &mut Context<'_>) {
+        for app in &mut self.apps {
+            app.tick(cx);
+        }
+        if let Some(proxy) = &mut self.proxy
+            && proxy.tick(cx.now)
+        {
+            error!(
+                generation = self.number,
+                pid = proxy.pid,
+                "proxy is not ready in time"
+            );
+        }
+        if let Phase::Draining { until } = self.phase
+            && self.proxy.is_none()
+        {
+            self.retire(until, cx.now);
+        }
+        if self.proxy_at.is_some_and(|at| at <= cx.now) && self.proxy.is_none() {
+            self.start_proxy(proxies, cx);
+        }
+        self.link(cx);
+        if self.phase == Phase::Serving
+            && let Some(proxy) = &mut self.proxy
+            && proxy.ready
+            && !proxy.serving
+        {
+            // One that was started again.
+            proxy.serve();
+        }
+    }
+
+    fn start_proxy(&mut self, proxies: &Proxies, cx: &mut Context<'_>) {
+        self.proxy_at = None;
+        let started = LogFiles::open(&self.config)
+            .map_err(|error| error.to_string())
+            .and_then(|logs| {
+                let launch = Launch {
+                    program: &proxies.program,
+                    generation: self.number,
+                    config: &self.config,
+                    text: &self.text,
+                    sockets: &self.sockets,
+                    logs,
+                    detached: proxies.detached,
+                };
+                Proxy::start(launch, cx.now).map_err(|error| error.to_string())
+            });
+        match started {
+            Ok(proxy) => {
+                cx.pids.add(proxy.pid);
+                self.proxy = Some(proxy);
+            }
+            Err(error) if self.phase == Phase::Booting => {
+                self.proxy_failure.get_or_insert(error);
+            }
+            Err(error) => {
+                error!(generation = self.number, error, "proxy not started");
+                self.proxy_at = Some(cx.now + self.proxy_restarts.died(None));
+            }
+        }
+    }
+
+    /// Gives every ready worker a link to the ready proxy, and tells it which apps have no worker to hope for.
+    fn link(&mut self, cx: &mut Context<'_>) {
+        let Some(proxy) = self.proxy.as_mut().filter(|proxy| proxy.ready) else {
+            return;
+        };
+        for app in &mut self.apps {
+            let threads = app.config().threads;
+            let name = Arc::clone(&app.name);
+            for worker in &mut app.workers {
+                let Some(pid) = worker
+                    .pid
+                    .filter(|_| worker.ready && worker.counts && worker.link.is_none())
+                else {
+                    continue;
+                };
+                match worker.link(cx.numbers.next(), threads) {
+                    Ok(end) => proxy.link(end, &name, worker.slot, pid),
+                    Err(error) => {
+                        // No descriptors left: without a link the worker is of no use, a later one may be luckier.
+                        error!(app = %name, slot = worker.slot, pid, %error, "link not made, the worker is replaced");
+                        worker.kill();
+                    }
+                }
+            }
+            let down = app.pool.down();
+            if down != app.told_down && matches!(self.phase, Phase::Serving | Phase::Draining { .. }) {
+                app.told_down = down;
+                proxy.app_down(&name, down);
+            }
+        }
+    }
+
+    /// When [`Generation::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let proxy = self.proxy.as_ref().and_then(Proxy::deadline);
+        let proxy_at = self.proxy_at.filter(|_| self.proxy.is_none());
+        let apps = self.apps.iter().filter_map(App::deadline);
+        apps.chain([proxy, proxy_at].into_iter().flatten()).min()
+    }
+
+    /// Why it can not take over, if that is settled.
+    pub(crate) fn failure(&self, now: Instant) -> Option<Error> {
+        let app = self.apps.iter().find_map(|app| {
+            let journey = app.journey.tell(app.failure.as_ref()?, now);
+            Some(Error::App {
+                app: app.name.to_string(),
+                journey,
+            })
+        });
+        app.or_else(|| self.proxy_failure.clone().map(Error::Proxy))
+    }
+
+    /// Every app has a ready worker, or `all` of its workers.
+    pub(crate) fn apps_ready(&self, all: bool) -> bool {
+        self.apps.iter().all(|app| {
+            let ready = app.pool.ready_count();
+            if all { ready == app.pool.len() } else { ready > 0 }
+        })
+    }
+
+    /// Starts the proxy in the next tick, unless there is one.
+    pub(crate) fn want_proxy(&mut self, now: Instant) {
+        if self.proxy.is_none() && self.proxy_failure.is_none() {
+            self.proxy_at.get_or_insert(now);
+        }
+    }
+
+    /// The proxy is ready to accept connections.
+    pub(crate) fn proxy_ready(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.ready)
+    }
+
+    /// Takes over.
+    pub(crate) fn serve(&mut self) {
+        self.phase = Phase::Serving;
+        self.apps.iter_mut().for_each(App::serves);
+        if let Some(proxy) = &mut self.proxy {
+            proxy.serve();
+        }
+    }
+
+    /// Accepts nothing new; what runs has `grace`. Called again, it only gets shorter.
+    pub(crate) fn drain(&mut self, grace: Duration, now: Instant) {
+        self.sockets.clear();
+        self.proxy_at = None;
+        let until = match self.phase {
+            Phase::Draining { until } => until.min(now + grace),
+            _ => now + grace,
+        };
+        if self.phase != Phase::Retiring {
+            self.phase = Phase::Draining { until };
+        }
+        if let Some(proxy) = &mut self.proxy {
+            proxy.drain(grace, now);
+        }
+    }
+
+    fn retire(&mut self, until: Instant, now: Instant) {
+        self.phase = Phase::Retiring;
+        let within = until.saturating_duration_since(now).max(RETIRE_MIN);
+        for app in &mut self.apps {
+            app.retire(within, now);
+        }
+    }
+
+    /// What leaves shall be gone by then.
+    pub(crate) fn hurry(&mut self, by: Instant) {
+        self.apps.iter_mut().for_each(|app| app.hurry(by));
+    }
+
+    /// What was given up is tried again.
+    pub(crate) fn revive(&mut self, now: Instant) {
+        self.apps.iter_mut().for_each(|app| app.revive(now));
+    }
+
+    /// SIGKILL to all of it.
+    pub(crate) fn kill(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.kill();
+        }
+        self.apps.iter_mut().for_each(App::kill);
+    }
+
+    /// Nothing of it runs any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.proxy.is_none() && self.apps.iter().all(App::is_gone)
+    }
+}

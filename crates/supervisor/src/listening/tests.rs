@@ -1,0 +1,76 @@
+use std::{net::TcpStream, os::unix::net::UnixListener, time::Duration};
+
+use super::*;
+
+fn listener(address: Address) -> config::Listener {
+    let second = Duration::from_secs(1);
+    config::Listener {
+        address,
+        tls: false,
+        http2: false,
+        backlog: 16,
+        limits: config::Limits {
+            connections_max: 1,
+            target_bytes_max: 1,
+            head_bytes_max: 1,
+            headers_max: 1,
+            head_timeout: second,
+            idle_timeout: second,
+            body_timeout: second,
+            body_rate_min: 0,
+            requests_max: 1,
+        },
+    }
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("appliance-{name}-{}.sock", std::process::id()))
+}
+
+#[test]
+fn a_socket_is_shared_by_generations_and_closed_with_the_last() {
+    let any = listener(Address::Tcp("127.0.0.1:0".parse().expect("an address")));
+    let mut sockets = Listenings::default();
+    let first = sockets.open(std::slice::from_ref(&any)).expect("a socket");
+    let second = sockets.open(&[any]).expect("the same socket");
+    assert!(Arc::ptr_eq(&first[0], &second[0]));
+    let address = first[0].told();
+    drop(first);
+    TcpStream::connect(&address).expect("still listening");
+    drop(second);
+    assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn a_stale_socket_file_is_replaced_and_ours_is_removed_at_the_end() {
+    let path = scratch("stale");
+    drop(UnixListener::bind(&path).expect("a socket file"));
+    let unix = listener(Address::Unix(path.clone()));
+    let open = Listenings::default()
+        .open(&[unix])
+        .expect("the stale file is no hindrance");
+    UnixStream::connect(&path).expect("listening");
+    drop(open);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_socket_somebody_listens_on_is_left_alone() {
+    let path = scratch("taken");
+    let theirs = UnixListener::bind(&path).expect("a socket file");
+    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))]);
+    assert!(matches!(failed, Err(Error::Listen { .. })));
+    UnixStream::connect(&path).expect("theirs still works");
+    drop(theirs);
+    fs::remove_file(&path).expect("ours to remove");
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_not_removed() {
+    let path = scratch("file");
+    fs::write(&path, "precious").expect("a file");
+    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))]);
+    assert!(failed.is_err());
+    assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
+    fs::remove_file(&path).expect("ours to remove");
+}

@@ -1,0 +1,11 @@
+//! The edge to the kernel: one wrapper per system call, safe signatures, owned descriptors. The only unsafe code of this
+//! crate is below this folder.
+
+pub(crate) mod descriptors;
+pub(crate) mod fork;
+pub(crate) mod inherited;
+pub(crate) mod memory_file;
+pub(crate) mod packet;
+pub(crate) mod signals;
+pub(crate) mod spawn;
+pub(crate) mod wait;

@@ -1,0 +1,230 @@
+//! The proxy of a generation: our own program in another role.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use config::Config;
+use rustix::process::Signal;
+use wire::control::{CONTROL_FD, FromProxy, ToProxy};
+
+use crate::{
+    channel::{Channel, Received},
+    listening::Listening,
+    log_files::LogFiles,
+    os::{memory_file, spawn, wait},
+    worker::ProxyEnd,
+};
+
+/// From exec to ready: reading a configuration and its keys takes no longer.
+const BOOT: Duration = Duration::from_secs(30);
+
+/// What a proxy gets beyond the grace to write its last lines and exit.
+const EXIT_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is executed as the proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyProgram {
+    /// The file.
+    pub program: PathBuf,
+    /// Its name in the process list.
+    pub arg0: OsString,
+    /// Further arguments.
+    pub args: Vec<OsString>,
+    /// Set in its environment.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// How a proxy is started.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) program: &'a ProxyProgram,
+    pub(crate) generation: u64,
+    pub(crate) config: &'a Config,
+    pub(crate) text: &'a str,
+    pub(crate) sockets: &'a [Arc<Listening>],
+    pub(crate) logs: LogFiles,
+    /// It has no terminal to write to.
+    pub(crate) detached: bool,
+}
+
+/// A proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) pid: u32,
+    pub(crate) started: Instant,
+    channel: Channel,
+    /// Configuration and keys are loaded.
+    pub(crate) ready: bool,
+    /// It was told to accept connections.
+    pub(crate) serving: bool,
+    /// Why it can not start, in its words.
+    pub(crate) failure: Option<String>,
+    /// SIGKILL was sent.
+    pub(crate) killed: bool,
+    kill_at: Option<Instant>,
+    ended: bool,
+}
+
+impl Proxy {
+    /// Executes it and hands it everything it needs to get ready.
+    pub(crate) fn start(launch: Launch<'_>, now: Instant) -> io::Result<Self> {
+        let (mut channel, theirs) = Channel::pair()?;
+        let mut command = Command::new(&launch.program.program);
+        command
+            .arg0(&launch.program.arg0)
+            .args(&launch.program.args)
+            .envs(launch.program.env.iter().map(|(name, value)| (name, value)))
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null());
+        if launch.detached {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
+        let text = memory_file::sealed("appliance-config", launch.text.as_bytes(), false)?;
+        let pid = spawn::spawn(&mut command, &[(theirs.as_fd(), CONTROL_FD)], None)?;
+        let boot = ToProxy::Boot {
+            config_path: launch.config.path.display().to_string(),
+            listeners: u32::try_from(launch.sockets.len()).unwrap_or(u32::MAX),
+            generation: launch.generation,
+            access_log: launch.logs.access.is_some(),
+            error_log: launch.logs.error.is_some(),
+        };
+        let files = [
+            Some(text),
+            launch.logs.access.map(OwnedFd::from),
+            launch.logs.error.map(OwnedFd::from),
+        ];
+        channel.send(boot.encode(), files.into_iter().flatten().collect());
+        for (index, socket) in (0..).zip(launch.sockets) {
+            let socket = socket.as_fd().try_clone_to_owned()?;
+            channel.send(ToProxy::Listener { index }.encode(), vec![socket]);
+        }
+        Ok(Self {
+            pid,
+            started: now,
+            channel,
+            ready: false,
+            serving: false,
+            failure: None,
+            killed: false,
+            kill_at: Some(now + BOOT),
+            ended: false,
+        })
+    }
+
+    /// The next message.
+    pub(crate) fn hear(&mut self, now: Instant) -> Option<FromProxy> {
+        self.channel.flush();
+        if self.ended {
+            return None;
+        }
+        match self.channel.receive(FromProxy::decode) {
+            Received::Message(FromProxy::Ready {}) => {
+                self.ready = true;
+                self.kill_at = None;
+                Some(FromProxy::Ready {})
+            }
+            Received::Message(message) => Some(message),
+            Received::Nothing => None,
+            Received::Ended => {
+                self.ended = true;
+                let by = now + EXIT_WITHIN;
+                self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+                None
+            }
+        }
+    }
+
+    /// Its control socket, as long as it can say something.
+    pub(crate) fn channel(&self) -> Option<&Channel> {
+        (!self.ended).then_some(&self.channel)
+    }
+
+    /// A worker is ready.
+    pub(crate) fn link(&mut self, end: ProxyEnd, app: &str, slot: u32, pid: u32) {
+        let message = ToProxy::Link {
+            link: end.link,
+            app: app.to_owned(),
+            slot,
+            pid,
+        };
+        self.channel.send(message.encode(), vec![end.socket, end.page]);
+    }
+
+    /// No new requests to this worker.
+    pub(crate) fn unlink(&mut self, link: u64) {
+        self.send(&ToProxy::Unlink { link });
+    }
+
+    /// No worker of the app is there, or one is to be expected again.
+    pub(crate) fn app_down(&mut self, app: &str, down: bool) {
+        self.send(&ToProxy::AppDown {
+            app: app.to_owned(),
+            down,
+        });
+    }
+
+    /// Accept connections.
+    pub(crate) fn serve(&mut self) {
+        self.serving = true;
+        self.send(&ToProxy::Start {});
+    }
+
+    /// New log files.
+    pub(crate) fn reopen(&mut self, logs: LogFiles) {
+        let message = ToProxy::Reopen {
+            access_log: logs.access.is_some(),
+            error_log: logs.error.is_some(),
+        };
+        let files = [logs.access, logs.error]
+            .into_iter()
+            .flatten()
+            .map(OwnedFd::from)
+            .collect();
+        self.channel.send(message.encode(), files);
+    }
+
+    /// Stop accepting, end what runs within the grace, exit. A second call can only shorten it.
+    pub(crate) fn drain(&mut self, grace: Duration, now: Instant) {
+        let by = now + grace + EXIT_WITHIN;
+        self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.send(&ToProxy::Drain { grace_ms });
+    }
+
+    /// Kills it when that is due. `true`: it was not ready in time.
+    pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        if self.kill_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.kill();
+        !self.ready
+    }
+
+    /// SIGKILL, once.
+    pub(crate) fn kill(&mut self) {
+        self.kill_at = None;
+        if !self.killed {
+            self.killed = true;
+            wait::kill(self.pid, Signal::KILL);
+        }
+    }
+
+    /// When [`Proxy::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.kill_at
+    }
+
+    fn send(&mut self, message: &ToProxy) {
+        self.channel.send(message.encode(), Vec::new());
+    }
+}

@@ -1,0 +1,207 @@
+//! The life of the supervisor, from its command line to its exit code.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use config::{Config, To};
+use rustix::process::Signal;
+use tracing::{info, warn};
+
+use crate::{
+    Engine, Error, ProxyProgram,
+    cause::OomKills,
+    context::{Numbers, Outputs, Pids},
+    daemon::{self, Background, Place},
+    engine::EngineFile,
+    generation::Proxies,
+    listening::Listenings,
+    log_files,
+    notify::Notify,
+    os::{descriptors, signals::Signals, wait},
+    pid_file::PidFile,
+    reload::Reload,
+    supervisor::{Supervisor, read, tell},
+};
+
+/// What adopted processes get between SIGTERM and SIGKILL at the end.
+const STRANGERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration's file.
+    pub conf: PathBuf,
+    /// Go into the background.
+    pub daemon: bool,
+    /// The engine for the interpreters.
+    pub engine: Engine,
+    /// What is executed as the proxy.
+    pub proxy: ProxyProgram,
+}
+
+/// Runs until it is told to stop. Answers the exit code. Everything that goes wrong was told when it returns: in the error log,
+/// and before there is one, or where it is not the terminal, on standard error.
+#[must_use]
+pub fn run(options: Options) -> u8 {
+    let read = std::path::absolute(&options.conf)
+        .map_err(|source| Error::Read {
+            path: options.conf.clone(),
+            source,
+        })
+        .and_then(|conf| read(&conf).map(|(config, text)| (conf, config, text)));
+    let (conf, config, text) = match read {
+        Ok(read) => read,
+        Err(failure) => return say(&failure),
+    };
+    let background = if options.daemon {
+        match daemon::detach() {
+            Ok(Place::Front(code)) => return code,
+            Ok(Place::Background(background)) => Some(background),
+            Err(source) => {
+                return say(&Error::System {
+                    what: "fork into the background",
+                    source,
+                });
+            }
+        }
+    } else {
+        None
+    };
+    let life = Life {
+        options,
+        conf,
+        config,
+        text,
+        background,
+    };
+    match life.live() {
+        Ok(()) => 0,
+        Err(Told::Yes(failure)) => failure.exit_code(),
+        Err(Told::No(failure)) => say(&failure),
+    }
+}
+
+/// What a life begins with.
+struct Life {
+    options: Options,
+    conf: PathBuf,
+    config: Config,
+    text: String,
+    background: Option<Background>,
+}
+
+/// Whether the operator can have seen it.
+enum Told {
+    Yes(Error),
+    No(Error),
+}
+
+impl From<Error> for Told {
+    fn from(failure: Error) -> Self {
+        Self::No(failure)
+    }
+}
+
+impl Life {
+    fn live(self) -> Result<(), Told> {
+        let Self {
+            options,
+            conf,
+            config,
+            text,
+            background,
+        } = self;
+        descriptors::reserve_low().map_err(Error::system("open /dev/null"))?;
+        let signals = Signals::open().map_err(Error::system("signalfd"))?;
+        wait::adopt_orphans().map_err(Error::system("prctl(PR_SET_CHILD_SUBREAPER)"))?;
+        let engine =
+            EngineFile::new(options.engine, config.server.state_dir.as_deref()).map_err(Error::Engine)?;
+        let _pid_file = config
+            .server
+            .pid_file
+            .as_deref()
+            .map(PidFile::claim)
+            .transpose()?;
+        let error_log = log_files::file(&config.error_log.to)?;
+        let log = logs::error_log::init(&config.error_log, "supervisor", error_log).map_err(|error| {
+            Error::Log {
+                path: "error log".to_owned(),
+                message: error.to_string(),
+            }
+        })?;
+        info!(version = env!("CARGO_PKG_VERSION"), "starting");
+        let on_terminal = config.error_log.to == To::Stderr;
+        let access_log = config.access_log.as_ref().map(|log| &log.to);
+        if background.is_some() && (on_terminal || matches!(access_log, Some(To::Stdout | To::Stderr))) {
+            warn!(
+                "a log that goes to the terminal is lost in the background; name a file in log.access.to and log.error.to"
+            );
+        }
+        let mut supervisor = Supervisor {
+            conf,
+            signals,
+            engine,
+            proxies: Proxies {
+                program: options.proxy,
+                detached: background.is_some(),
+            },
+            log,
+            notify: Notify::find(),
+            generations: Vec::new(),
+            listenings: Listenings::default(),
+            outputs: Outputs::default(),
+            numbers: Numbers::default(),
+            pids: Pids::default(),
+            oom_kills: OomKills::find(),
+            reload: Reload::default(),
+            stop_by: None,
+        };
+        let lived = supervisor
+            .begin(config, text, true, Instant::now())
+            .and_then(|()| supervisor.run(|| background.into_iter().for_each(Background::started)));
+        for generation in &mut supervisor.generations {
+            generation.kill();
+        }
+        bury();
+        let Err(failure) = lived else {
+            info!("stopped");
+            return Ok(());
+        };
+        tell(&failure);
+        supervisor.log.flush(STRANGERS_WITHIN);
+        // Where the log is a file, whoever started us sees it on the terminal as well.
+        Err(if on_terminal {
+            Told::Yes(failure)
+        } else {
+            Told::No(failure)
+        })
+    }
+}
+
+/// Ends what is left below us: what our processes had started and we have adopted.
+fn bury() {
+    let by = Instant::now() + STRANGERS_WITHIN;
+    wait::children()
+        .into_iter()
+        .for_each(|pid| wait::kill(pid, Signal::TERM));
+    while Instant::now() < by {
+        while wait::reap().is_some() {}
+        if wait::children().is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for pid in wait::children() {
+        warn!(pid, "a process an app had started does not end, killed");
+        wait::kill(pid, Signal::KILL);
+        wait::wait_for(pid);
+    }
+}
+
+fn say(failure: &Error) -> u8 {
+    let _ = writeln!(std::io::stderr(), "appliance: {failure}");
+    failure.exit_code()
+}

@@ -1,0 +1,372 @@
+//! The loop: signals, messages, deaths and deadlines, one after the other in one thread.
+
+use std::{
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use config::Config;
+use nix::sys::signal::Signal;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    Error,
+    cause::OomKills,
+    context::{Context, Numbers, Outputs, Pids},
+    engine::EngineFile,
+    generation::{Generation, Phase, Proxies},
+    listening::Listenings,
+    log_files::{self, LogFiles},
+    notify::Notify,
+    os::{signals::Signals, wait},
+    ready::{Interest, Ready},
+    reload::{Action, Reload},
+};
+
+/// The loop looks around at least this often, whatever happens.
+const TURN_MAX: Duration = Duration::from_secs(60);
+
+/// What a quick stop leaves for last words.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// What a stop may take beyond its grace before everything left is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Everything the supervisor has.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) conf: PathBuf,
+    pub(crate) signals: Signals,
+    pub(crate) engine: EngineFile,
+    pub(crate) proxies: Proxies,
+    pub(crate) log: logs::error_log::Guard,
+    pub(crate) notify: Notify,
+    pub(crate) generations: Vec<Generation>,
+    pub(crate) listenings: Listenings,
+    pub(crate) outputs: Outputs,
+    pub(crate) numbers: Numbers,
+    pub(crate) pids: Pids,
+    pub(crate) oom_kills: OomKills,
+    pub(crate) reload: Reload,
+    /// Nothing is started any more; when it is past, all that is left is killed.
+    pub(crate) stop_by: Option<Instant>,
+}
+
+impl Supervisor {
+    /// Runs until everything has stopped. `started` is called once, when the first generation serves.
+    pub(crate) fn run(&mut self, started: impl FnOnce()) -> Result<(), Error> {
+        let mut started = Some(started);
+        loop {
+            self.turn()?;
+            if let Some(failed) = self.settle()? {
+                // Until something serves there is nothing to keep.
+                return Err(failed);
+            }
+            if self.serving().is_some()
+                && let Some(started) = started.take()
+            {
+                started();
+            }
+            if self.stop_by.is_some() && self.generations.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for something to happen and takes it in.
+    fn turn(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let deadline = self
+            .generations
+            .iter()
+            .filter_map(Generation::deadline)
+            .chain(self.stop_by)
+            .min();
+        let wait = deadline.map_or(TURN_MAX, |at| at.saturating_duration_since(now).min(TURN_MAX));
+        let mut interest = Interest::default();
+        interest.read(self.signals.as_fd());
+        for generation in &self.generations {
+            generation.interest(&mut interest);
+        }
+        for output in &self.outputs.all {
+            interest.read(output.as_fd());
+        }
+        let ready = interest.wait(wait).map_err(Error::system("poll"))?;
+
+        while let Some((signal, sender)) = self.signals.next() {
+            self.signal(signal, sender);
+        }
+        self.listen_to_apps(&ready);
+        self.each(&ready, |generation, cx, _| generation.hear(cx));
+        while let Some((pid, ended)) = wait::reap() {
+            let mut known = false;
+            self.each(&ready, |generation, cx, _| {
+                known = known || generation.buried(pid, ended, cx)
+            });
+            self.pids.remove(pid);
+            if !known {
+                debug!(pid, ?ended, "a stranger was reaped");
+            }
+        }
+        self.each(&ready, |generation, cx, proxies| generation.tick(proxies, cx));
+        Ok(())
+    }
+
+    fn listen_to_apps(&mut self, ready: &Ready) {
+        let generations = &mut self.generations;
+        self.outputs.read(ready, |source, line| {
+            let mut apps = generations
+                .iter_mut()
+                .filter(|generation| generation.number == source.generation)
+                .flat_map(|generation| &mut generation.apps);
+            if let Some(app) = apps.find(|app| app.name == source.app) {
+                app.printed(line);
+            }
+        });
+    }
+
+    fn each(&mut self, ready: &Ready, mut act: impl FnMut(&mut Generation, &mut Context<'_>, &Proxies)) {
+        let mut cx = Context {
+            now: Instant::now(),
+            ready,
+            engine: &self.engine,
+            outputs: &mut self.outputs,
+            numbers: &mut self.numbers,
+            pids: &mut self.pids,
+            oom_kills: &mut self.oom_kills,
+        };
+        for generation in &mut self.generations {
+            act(generation, &mut cx, &self.proxies);
+        }
+    }
+
+    /// Moves generations on. Answers why the first one failed, if it did.
+    fn settle(&mut self) -> Result<Option<Error>, Error> {
+        let now = Instant::now();
+        if let Some(at) = self.booting() {
+            let first = self.serving().is_none();
+            let generation = &mut self.generations[at];
+            if let Some(failure) = generation.failure(now) {
+                if first {
+                    return Ok(Some(failure));
+                }
+                self.abandon(at, &failure);
+            } else if generation.apps_ready(!first) {
+                generation.want_proxy(now);
+                if generation.proxy_ready() {
+                    self.take_over(at, now);
+                }
+            }
+        }
+        self.generations
+            .retain(|generation| generation.phase != Phase::Retiring || !generation.is_gone());
+        let draining = self
+            .generations
+            .iter()
+            .filter(|generation| generation.phase != Phase::Serving)
+            .count();
+        if self.stop_by.is_none()
+            && self.serving().is_some()
+            && let Some(Action::Boot) = self.reload.tick(draining)
+        {
+            self.boot_next(now);
+        }
+        if self.stop_by.is_some_and(|by| by <= now) {
+            for generation in &mut self.generations {
+                error!(generation = generation.number, "not gone in time, killed");
+                generation.kill();
+            }
+            self.generations.clear();
+        }
+        Ok(None)
+    }
+
+    fn booting(&self) -> Option<usize> {
+        self.generations
+            .iter()
+            .position(|generation| generation.phase == Phase::Booting)
+    }
+
+    fn serving(&self) -> Option<usize> {
+        self.generations
+            .iter()
+            .position(|generation| generation.phase == Phase::Serving)
+    }
+
+    fn take_over(&mut self, at: usize, now: Instant) {
+        let old = self.serving();
+        let generation = &mut self.generations[at];
+        // The new one accepts before the old one stops: no connection finds nobody.
+        generation.serve();
+        let (number, config) = (generation.number, Arc::clone(&generation.config));
+        let boot_ms = u64::try_from((now - generation.began).as_millis()).unwrap_or(u64::MAX);
+        if let Some(old) = old {
+            let old = &mut self.generations[old];
+            let grace = old.config.server.grace;
+            old.drain(grace, now);
+            self.reload.ended();
+        }
+        let workers: usize = config.apps.iter().map(|app| app.workers).sum();
+        info!(
+            generation = number,
+            apps = config.apps.len(),
+            workers,
+            boot_ms,
+            "serving"
+        );
+        self.notify.ready("serving");
+    }
+
+    fn abandon(&mut self, at: usize, failure: &Error) {
+        let mut generation = self.generations.remove(at);
+        generation.kill();
+        tell(failure);
+        error!(
+            generation = generation.number,
+            "reload failed, the old configuration and the old code keep running"
+        );
+        self.reload.ended();
+        self.notify.ready("serving, the last reload failed");
+    }
+
+    fn boot_next(&mut self, now: Instant) {
+        self.notify.reloading();
+        if let Err(failure) = self.boot(false, now) {
+            tell(&failure);
+            error!("reload refused, the old configuration keeps running");
+            self.notify.ready("serving, the last reload was refused");
+        }
+    }
+
+    fn boot(&mut self, first: bool, now: Instant) -> Result<(), Error> {
+        let (config, text) = read(&self.conf)?;
+        self.log_to(&config)?;
+        self.begin(config, text, first, now)?;
+        self.reload.began();
+        Ok(())
+    }
+
+    /// Boots a generation of this configuration.
+    pub(crate) fn begin(
+        &mut self,
+        config: Config,
+        text: String,
+        first: bool,
+        now: Instant,
+    ) -> Result<(), Error> {
+        for warning in &config.warnings {
+            warn!("{}", warning.trim_end());
+        }
+        let sockets = self.listenings.open(&config.listeners)?;
+        let number = self.numbers.next();
+        info!(generation = number, config = %config.path.display(), "booting");
+        self.generations.push(Generation::new(
+            number,
+            Arc::new(config),
+            text,
+            sockets,
+            first,
+            now,
+        ));
+        Ok(())
+    }
+
+    /// The error log goes where this configuration says.
+    fn log_to(&mut self, config: &Config) -> Result<(), Error> {
+        if let Some(file) = log_files::file(&config.error_log.to)? {
+            self.log.replace(file);
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, signal: Signal, sender: u32) {
+        match signal {
+            Signal::SIGTERM | Signal::SIGQUIT => self.stop(signal, sender, false),
+            Signal::SIGINT => self.stop(signal, sender, true),
+            Signal::SIGHUP => {
+                info!(sender, "reload asked for (SIGHUP)");
+                let now = Instant::now();
+                if let Some(at) = self.serving() {
+                    self.generations[at].revive(now);
+                }
+                if self.reload.ask() {
+                    info!("a reload is running, the next one follows it");
+                }
+            }
+            Signal::SIGUSR1 => self.reopen(),
+            // SIGCHLD only wakes the loop, which looks for the dead in every turn; SIGUSR2 is not used.
+            _ => {}
+        }
+    }
+
+    fn stop(&mut self, signal: Signal, sender: u32, quick: bool) {
+        let now = Instant::now();
+        self.notify.stopping();
+        if let Some(at) = self.booting() {
+            let mut generation = self.generations.remove(at);
+            generation.kill();
+        }
+        let configured = self
+            .generations
+            .iter()
+            .map(|generation| generation.config.server.grace)
+            .max();
+        let grace = if quick {
+            Duration::ZERO
+        } else {
+            configured.unwrap_or_default()
+        };
+        let by = now + grace.max(QUICK) + STOP_WITHIN;
+        if self.stop_by.is_some_and(|at| at <= by) {
+            return;
+        }
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        info!(signal = signal.as_str(), sender, grace_ms, "stopping");
+        self.stop_by = Some(by);
+        for generation in &mut self.generations {
+            generation.drain(grace, now);
+            if quick {
+                generation.hurry(now + QUICK);
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        info!("logs are reopened (SIGUSR1)");
+        for generation in &mut self.generations {
+            let serving = generation.phase == Phase::Serving;
+            match LogFiles::open(&generation.config) {
+                Ok(files) => {
+                    if serving && let Some(file) = files.error.as_ref().and_then(|file| file.try_clone().ok())
+                    {
+                        self.log.replace(file);
+                    }
+                    if let Some(proxy) = &mut generation.proxy {
+                        proxy.reopen(files);
+                    }
+                }
+                Err(error) => error!(%error, "logs not reopened, the old files are written on"),
+            }
+        }
+        info!("logs reopened");
+    }
+}
+
+/// Reads the configuration; its text is what the proxy gets, so both see the same.
+pub(crate) fn read(conf: &std::path::Path) -> Result<(Config, String), Error> {
+    let text = std::fs::read_to_string(conf).map_err(|source| Error::Read {
+        path: conf.to_owned(),
+        source,
+    })?;
+    let config = Config::parse(&text, conf).map_err(|problems| Error::Config(problems.to_string()))?;
+    Ok((config, text))
+}
+
+/// Tells a failure in the error log, a line each.
+pub(crate) fn tell(failure: &Error) {
+    for line in failure.to_string().lines() {
+        error!("{line}");
+    }
+}

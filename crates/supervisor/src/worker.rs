@@ -1,0 +1,182 @@
+//! A worker, forked by a zygote and adopted by us.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use wire::{
+    control::{FromWorker, STACKS_SIGNAL, ToWorker, ToZygote},
+    page,
+};
+
+use crate::{
+    channel::{Channel, Received},
+    departure::{Departure, Step},
+    journey::Failure,
+    os::{descriptors, memory_file, wait},
+    zygote::{Pipes, STACKS_WITHIN, Zygote},
+};
+
+/// Fewest entries of a link page: what prefetch may put into a worker, and more.
+const PAGE_ENTRIES_MIN: u64 = 128;
+
+/// What a worker whose control socket has ended gets to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Ours, unique for the supervisor's life.
+    pub(crate) number: u64,
+    pub(crate) slot: u32,
+    /// Known once it has said hello.
+    pub(crate) pid: Option<u32>,
+    pub(crate) channel: Channel,
+    /// The application is imported and requests may come.
+    pub(crate) ready: bool,
+    /// The link to the proxy of its generation.
+    pub(crate) link: Option<u64>,
+    /// It is its slot's worker; not when it leaves by our will.
+    pub(crate) counts: bool,
+    /// On its way out, or given up for dead.
+    pub(crate) departure: Option<Departure>,
+    /// What it said was wrong, before it exits.
+    pub(crate) failure: Option<Failure>,
+    /// It was told to be late.
+    pub(crate) overdue: bool,
+    /// SIGKILL was sent.
+    pub(crate) killed: bool,
+    ended: bool,
+}
+
+/// The proxy's half of a new link.
+#[derive(Debug)]
+pub(crate) struct ProxyEnd {
+    pub(crate) link: u64,
+    pub(crate) socket: OwnedFd,
+    pub(crate) page: OwnedFd,
+}
+
+impl Worker {
+    /// Asks the zygote for one.
+    pub(crate) fn fork(zygote: &mut Zygote, number: u64, slot: u32) -> io::Result<(Self, Pipes)> {
+        let (channel, theirs) = Channel::pair()?;
+        let (stdout, stdout_theirs) = descriptors::output_pipe()?;
+        let (stderr, stderr_theirs) = descriptors::output_pipe()?;
+        zygote.channel.send(
+            ToZygote::Fork { slot }.encode(),
+            vec![theirs, stdout_theirs, stderr_theirs],
+        );
+        let worker = Self {
+            number,
+            slot,
+            pid: None,
+            channel,
+            ready: false,
+            link: None,
+            counts: true,
+            departure: None,
+            failure: None,
+            overdue: false,
+            killed: false,
+            ended: false,
+        };
+        Ok((worker, (stdout, stderr)))
+    }
+
+    /// The next message.
+    pub(crate) fn hear(&mut self, now: Instant) -> Option<FromWorker> {
+        self.channel.flush();
+        if self.ended {
+            return None;
+        }
+        match self.channel.receive(FromWorker::decode) {
+            Received::Message(message) => Some(message),
+            Received::Nothing => None,
+            Received::Ended => {
+                self.ended = true;
+                let by = now + GONE_WITHIN;
+                match &mut self.departure {
+                    Some(departure) => departure.hurry(by),
+                    None => self.departure = Some(Departure::kill(by)),
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the control socket can still say something.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.ended
+    }
+
+    /// A process that never said who it is and can not any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.pid.is_none() && self.ended
+    }
+
+    /// A link for `threads` running requests; the worker gets its half.
+    pub(crate) fn link(&mut self, link: u64, threads: usize) -> io::Result<ProxyEnd> {
+        let entries = (threads as u64 + 64).max(PAGE_ENTRIES_MIN);
+        let page = memory_file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
+        let (ours, theirs) = descriptors::link_pair()?;
+        let page_theirs = page.try_clone()?;
+        self.channel
+            .send(ToWorker::Link { link }.encode(), vec![theirs, page_theirs]);
+        self.link = Some(link);
+        Ok(ProxyEnd {
+            link,
+            socket: ours,
+            page,
+        })
+    }
+
+    /// It writes the stacks of its threads to its standard error.
+    pub(crate) fn tell_stacks(&self) {
+        if let (Some(pid), Some(signal)) = (self.pid, Signal::from_named_raw(STACKS_SIGNAL)) {
+            wait::kill(pid, signal);
+        }
+    }
+
+    /// It is not ready within the boot timeout.
+    pub(crate) fn is_overdue(&mut self, now: Instant) {
+        self.overdue = true;
+        self.tell_stacks();
+        self.departure.get_or_insert(Departure::kill(now + STACKS_WITHIN));
+    }
+
+    /// Takes the steps of its departure that are due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let steps = self.departure.as_mut().map(|departure| departure.tick(now));
+        for step in steps.into_iter().flatten() {
+            match step {
+                Step::Interrupt { thread } => {
+                    self.channel
+                        .send(ToWorker::Interrupt { thread }.encode(), Vec::new());
+                }
+                Step::Drain => self.channel.send(ToWorker::Drain {}.encode(), Vec::new()),
+                Step::Kill => self.kill(),
+            }
+        }
+    }
+
+    /// SIGKILL, once.
+    pub(crate) fn kill(&mut self) {
+        if !self.killed {
+            self.killed = true;
+            match self.pid {
+                Some(pid) => wait::kill(pid, Signal::KILL),
+                // Without a pid its control socket is all there is: when that closes, it ends.
+                None => self.ended = true,
+            }
+        }
+    }
+
+    /// When [`Worker::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.departure.as_ref()?.deadline()
+    }
+}

@@ -1,0 +1,151 @@
+//! A zygote: an app's own interpreter with our engine in it, which forks the workers.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use config::{App, Identity, Interface};
+use rustix::process::Signal;
+use wire::control::{CONTROL_FD, FromZygote, STACKS_SIGNAL, ToZygote};
+
+use crate::{
+    channel::{Channel, Received},
+    engine::{ENGINE_FD, EngineFile},
+    environment,
+    journey::Failure,
+    os::{descriptors, spawn, wait},
+};
+
+/// Room for the process's title, which is written over the arguments.
+const TITLE_ROOM: usize = 128;
+
+/// From the request for the stacks to SIGKILL.
+pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
+
+/// A zygote.
+#[derive(Debug)]
+pub(crate) struct Zygote {
+    pub(crate) pid: u32,
+    pub(crate) started: Instant,
+    pub(crate) channel: Channel,
+    /// It forks.
+    pub(crate) ready: bool,
+    /// What it said was wrong, before it exits.
+    pub(crate) failure: Option<Failure>,
+    /// SIGKILL was sent.
+    pub(crate) killed: bool,
+    kill_at: Option<Instant>,
+    ended: bool,
+}
+
+/// The reading ends of a process's standard output and standard error.
+pub(crate) type Pipes = (OwnedFd, OwnedFd);
+
+impl Zygote {
+    /// Executes the interpreter and tells it what to run. `check`: it only imports the application and exits.
+    pub(crate) fn start(
+        app: &App,
+        identity: Option<&Identity>,
+        engine: &EngineFile,
+        check: bool,
+        now: Instant,
+    ) -> io::Result<(Self, Pipes)> {
+        let (mut channel, theirs) = Channel::pair()?;
+        let (stdout, stdout_theirs) = descriptors::output_pipe()?;
+        let (stderr, stderr_theirs) = descriptors::output_pipe()?;
+        let mut command = Command::new(&app.python);
+        command
+            .args(["-c", engine.bootstrap])
+            .arg(" ".repeat(TITLE_ROOM))
+            .stdin(Stdio::null())
+            .stdout(stdout_theirs)
+            .stderr(stderr_theirs);
+        environment::prepare(&mut command, app, identity);
+        let pid = spawn::spawn(
+            &mut command,
+            &[(theirs.as_fd(), CONTROL_FD), (engine.as_fd(), ENGINE_FD)],
+            environment::run_as(identity).as_ref(),
+        )?;
+        let boot = ToZygote::Boot {
+            app: app.name.clone(),
+            interface: match app.interface {
+                Interface::Wsgi => "wsgi".to_owned(),
+            },
+            target: app.target.clone(),
+            directory: app.directory.display().to_string(),
+            preload: app.preload,
+            threads: u32::try_from(app.threads).unwrap_or(u32::MAX),
+            check,
+        };
+        channel.send(boot.encode(), Vec::new());
+        let zygote = Self {
+            pid,
+            started: now,
+            channel,
+            ready: false,
+            failure: None,
+            killed: false,
+            kill_at: None,
+            ended: false,
+        };
+        Ok((zygote, (stdout, stderr)))
+    }
+
+    /// The next message. A zygote that breaks the protocol is killed.
+    pub(crate) fn hear(&mut self) -> Option<FromZygote> {
+        self.channel.flush();
+        if self.ended {
+            return None;
+        }
+        match self.channel.receive(FromZygote::decode) {
+            Received::Message(message) => Some(message),
+            Received::Nothing => None,
+            Received::Ended => {
+                self.ended = true;
+                self.kill_at = Some(Instant::now() + STACKS_WITHIN);
+                None
+            }
+        }
+    }
+
+    /// Whether the control socket can still say something.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.ended
+    }
+
+    /// It is not ready within the boot timeout: it tells where it is, then it is killed. `false`: that happened already.
+    pub(crate) fn overdue(&mut self, now: Instant) -> bool {
+        if self.kill_at.is_some() || self.killed {
+            return false;
+        }
+        if let Some(signal) = Signal::from_named_raw(STACKS_SIGNAL) {
+            wait::kill(self.pid, signal);
+        }
+        self.kill_at = Some(now + STACKS_WITHIN);
+        true
+    }
+
+    /// Kills it when that is due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill();
+        }
+    }
+
+    /// SIGKILL, once.
+    pub(crate) fn kill(&mut self) {
+        self.kill_at = None;
+        if !self.killed {
+            self.killed = true;
+            wait::kill(self.pid, Signal::KILL);
+        }
+    }
+
+    /// When [`Zygote::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.kill_at
+    }
+}
