@@ -1,0 +1,286 @@
+//! An HTTP/1 connection: one request after another.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use config::Limits;
+use logs::{Outcome, Protocol, Record, Remote};
+use tokio::{select, time::Instant};
+
+use super::{
+    handler::Handler,
+    parse::{Parsed, parse},
+    patience::{until, within},
+    refusal::Refusal,
+    reply::{ReplyFraming, write_head},
+    request_line::RequestLine,
+    scan::Scan,
+    session::{After, Http1Session},
+};
+use crate::{
+    answer::{Answer, AnswerLength},
+    connection::Connection,
+    downstream::Downstream,
+    drain::Drain,
+    head::{Head, Version},
+    listener::stream::ClientStream,
+    serve::Next,
+};
+
+/// Serves a connection to its end. `refuse`: nothing is served here, every request is refused in this way.
+pub(crate) async fn converse<H: Handler>(
+    handler: &H,
+    mut stream: Box<ClientStream>,
+    connection: &Arc<Connection>,
+    limits: &Limits,
+    refuse: Option<Refusal>,
+) {
+    let remote = connection.peer.map_or(Remote::Unix, Remote::from);
+    let mut served: u32 = 0;
+    loop {
+        if !first_byte(&mut stream, limits.idle_timeout, handler.drain()).await {
+            return close(&mut stream).await;
+        }
+        let mut record = handler.open(remote);
+        if let Some(tls) = &connection.tls {
+            record.tls = Some(logs::Tls {
+                version: tls.version,
+                cipher: tls.cipher,
+            });
+            record.scheme = logs::Scheme::Https;
+        }
+        let parsed = match read_head(&mut stream, limits, refuse).await {
+            Ok(parsed) => parsed,
+            Err(HeadFailure::Gone) => {
+                describe(&mut record, &stream.input);
+                return;
+            }
+            Err(HeadFailure::Refused(refusal)) => {
+                describe(&mut record, &stream.input);
+                refuse_head(handler, &mut stream, limits, &mut record, refusal).await;
+                record.finish();
+                return linger(&mut stream).await;
+            }
+        };
+
+        served = served.saturating_add(1);
+        let last = served >= limits.requests_max || handler.drain().is_draining();
+        let keep_alive = parsed.keep_alive && !last;
+        let mut session = Http1Session::new(&mut stream, connection, limits, parsed, last);
+        match handler.answer(&mut session, &mut record).await {
+            Next::Answered => {
+                record.bytes_in = session.bytes_in();
+                record.bytes_out = session.bytes_out();
+                record.finish();
+                match session.finish().await {
+                    After::Keep => stream.shrink(),
+                    After::Close => return close(&mut stream).await,
+                    After::Linger => return linger(&mut stream).await,
+                }
+            }
+            Next::Upstream(call) => {
+                let head = write_request_head(&session.into_head(), keep_alive);
+                match handler.upstream(stream, connection, head, call, record).await {
+                    Some(back) => stream = back,
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+enum HeadFailure {
+    Gone,
+    Refused(Refusal),
+}
+
+/// Waits for a request to begin; `false`: none will. Empty lines before a request are skipped (RFC 9112 §2.2).
+///
+/// A drain does not close an idle connection at once: the client may be sending a request at this very moment, and
+/// would see it fail. It has the drain's patience for a last one.
+async fn first_byte(stream: &mut ClientStream, idle: Duration, drain: &Drain) -> bool {
+    let skip_empty_lines = |stream: &mut ClientStream| {
+        while stream.input.starts_with(b"\r\n") {
+            stream.input.advance(2);
+        }
+        !stream.input.is_empty() && &stream.input[..] != b"\r"
+    };
+    if skip_empty_lines(stream) {
+        return true;
+    }
+    let mut deadline = Instant::now() + idle;
+    let mut draining = pin!(drain.draining());
+    let mut told = false;
+    loop {
+        select! {
+            biased;
+            filled = until(deadline, stream.fill(HEAD_READ_BYTES)) => {
+                if !matches!(filled, Ok(Ok(1..))) {
+                    return false;
+                }
+                if skip_empty_lines(stream) {
+                    return true;
+                }
+            }
+            () = &mut draining, if !told => {
+                told = true;
+                deadline = deadline.min(Instant::now() + drain.patience());
+            }
+        }
+    }
+}
+
+/// Reads the rest of a head whose first byte is there, and takes it off the stream. A refused one stays.
+async fn read_head(stream: &mut ClientStream, limits: &Limits, refuse: Option<Refusal>) -> Result<Parsed, HeadFailure> {
+    let mut scan = Scan::default();
+    let mut deadline = None;
+    loop {
+        if let Some(len) = scan
+            .find_end(&stream.input, limits)
+            .map_err(HeadFailure::Refused)?
+        {
+            let parsed = match refuse {
+                Some(refusal) => Err(refusal),
+                None => parse(&stream.input[..len], scan.fields()),
+            }
+            .map_err(HeadFailure::Refused)?;
+            stream.input.advance(len);
+            return Ok(parsed);
+        }
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
+        match until(deadline, stream.fill(HEAD_READ_BYTES)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return Err(HeadFailure::Gone),
+            Err(_) => {
+                return Err(HeadFailure::Refused(Refusal::new(
+                    408,
+                    "head not complete within head_timeout",
+                )));
+            }
+        }
+    }
+}
+
+/// Tells the record what can be told of a head that did not pass.
+fn describe(record: &mut Record, input: &[u8]) {
+    let line = first_line(input);
+    match RequestLine::parse(line) {
+        Ok(line) => {
+            record.protocol = Some(match line.version {
+                Version::Http10 => Protocol::Http10,
+                Version::Http11 | Version::Http2 => Protocol::Http11,
+            });
+            record.set_request(line.method.as_bytes(), line.target);
+        }
+        Err(_) => record.set_request(b"", line),
+    }
+}
+
+/// The first line as far as it was received, and not more of it than a log should hold.
+fn first_line(input: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
+    &input[..end.min(LOGGED_BYTES_MAX)]
+}
+
+/// Answers a head that is refused; the caller ends the connection.
+async fn refuse_head<H: Handler>(
+    handler: &H,
+    stream: &mut ClientStream,
+    limits: &Limits,
+    record: &mut Record,
+    refusal: Refusal,
+) {
+    tracing::debug!(client = %record.client, status = refusal.status, why = refusal.why, "request head refused");
+    let (content_type, page) = handler.page(refusal.status);
+    let mut answer = Answer::new(refusal.status);
+    answer.length = AnswerLength::Known(page.len() as u64);
+    answer.fields.push("Content-Type", content_type);
+    if refusal.status == 405 {
+        answer.fields.push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    let method = if stream.input.starts_with(b"HEAD ") { "HEAD" } else { "" };
+    let framing = ReplyFraming::choose(&answer, method, Version::Http11);
+    write_head(&mut stream.output, &answer, framing, Version::Http11, false);
+    let body_bytes = if framing == ReplyFraming::Empty { 0 } else { page.len() };
+    stream.output.extend_from_slice(&page[..body_bytes]);
+    record.status = Some(refusal.status);
+    record.outcome = Some(match within(limits.body_timeout, stream.flush_output()).await {
+        Ok(Ok(())) => {
+            record.bytes_out = body_bytes as u64;
+            if refusal.status == 408 {
+                Outcome::ClientTimeout
+            } else {
+                Outcome::Refused
+            }
+        }
+        Ok(Err(_)) => Outcome::ClientGone,
+        Err(_) => Outcome::ClientTimeout,
+    });
+}
+
+/// The head as it is given to pingora, which parses it again. The target is in origin form and the Host field is the
+/// one that counts (RFC 9112 §3.2.2). `Connection: close` is how pingora hears that this is the connection's last
+/// request; an upgrade needs its own Connection field and ends the connection anyway.
+fn write_request_head(head: &Head, keep_alive: bool) -> BytesMut {
+    let target = RequestLine::origin_form(&head.target);
+    let mut out = BytesMut::with_capacity(head.fields.as_http1().len() + target.len() + 96);
+    out.extend_from_slice(head.method.as_bytes());
+    out.extend_from_slice(b" ");
+    if target.first().is_none_or(|byte| *byte == b'?') {
+        out.extend_from_slice(b"/");
+    }
+    out.extend_from_slice(target);
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(head.version.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let absolute = target.len() != head.target.len();
+    let upgrade = head.fields.get("upgrade").is_some();
+    if !absolute && (keep_alive || upgrade) {
+        out.extend_from_slice(head.fields.as_http1());
+    } else {
+        let mut fields = head.fields.clone();
+        if absolute {
+            fields.set("Host", &head.host);
+        }
+        if !keep_alive && !upgrade {
+            fields.set("Connection", "close");
+        }
+        out.extend_from_slice(fields.as_http1());
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// Ends a connection on which nothing more is expected.
+async fn close(stream: &mut ClientStream) {
+    if stream.plain_socket().is_none() {
+        // The client may be gone already.
+        let _ = within(CLOSE_TIME_MAX, stream.shut_down_writing()).await;
+    }
+}
+
+/// Ends a connection whose client may still be sending, and lets it read the answer: bytes that arrive after a close
+/// make the kernel send a reset, and a reset makes the client's kernel forget what it has not read.
+async fn linger(stream: &mut ClientStream) {
+    let deadline = Instant::now() + LINGER_TIME_MAX;
+    if !matches!(within(CLOSE_TIME_MAX, stream.shut_down_writing()).await, Ok(Ok(()))) {
+        return;
+    }
+    loop {
+        stream.input.clear();
+        if !matches!(until(deadline, stream.fill(LINGER_READ_BYTES)).await, Ok(Ok(1..))) {
+            return;
+        }
+    }
+}
+
+/// Room for one read of a head.
+const HEAD_READ_BYTES: usize = 4 << 10;
+/// Of a line that could not be understood.
+const LOGGED_BYTES_MAX: usize = 2 << 10;
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
+const LINGER_READ_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

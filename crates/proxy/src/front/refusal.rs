@@ -1,0 +1,24 @@
+//! Why a request head is refused.
+
+/// A head that breaks the rules of HTTP/1 or our limits. The connection ends after the answer: nothing behind such a
+/// head can be trusted to start where it seems to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct Refusal {
+    /// Status of the answer.
+    pub(crate) status: u16,
+    /// What is wrong, for the operator.
+    pub(crate) why: &'static str,
+}
+
+impl Refusal {
+    /// 400
+    pub(crate) const fn bad(why: &'static str) -> Self {
+        Self { status: 400, why }
+    }
+
+    /// Any other status.
+    pub(crate) const fn new(status: u16, why: &'static str) -> Self {
+        Self { status, why }
+    }
+}

@@ -1,0 +1,182 @@
+//! The head of an answer as HTTP/1 sends it, and the framing of its body.
+
+use bytes::BytesMut;
+
+use super::date::http_date;
+use crate::{
+    answer::{Answer, AnswerLength},
+    head::Version,
+};
+
+/// How the end of an answer's body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReplyFraming {
+    /// No body is sent, whatever the caller gives.
+    Empty,
+    /// By Content-Length.
+    Sized {
+        /// Bytes still to come.
+        left: u64,
+    },
+    /// By the last chunk.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+impl ReplyFraming {
+    /// The framing for this answer to a request of this method and version.
+    pub(crate) fn choose(answer: &Answer, method: &str, version: Version) -> Self {
+        if method == "HEAD" || !allows_body(answer.status) {
+            return Self::Empty;
+        }
+        match answer.length {
+            AnswerLength::Known(left) => Self::Sized { left },
+            AnswerLength::None => Self::Sized { left: 0 },
+            AnswerLength::Unknown if version == Version::Http10 => Self::UntilClose,
+            AnswerLength::Unknown => Self::Chunked,
+        }
+    }
+}
+
+/// Appends the head to `out`.
+pub(crate) fn write_head(
+    out: &mut BytesMut,
+    answer: &Answer,
+    framing: ReplyFraming,
+    version: Version,
+    keep_alive: bool,
+) {
+    let fields = answer.fields.as_http1();
+    out.reserve(fields.len() + HEAD_BYTES);
+    write_status_line(out, answer.status, &answer.reason);
+    out.extend_from_slice(b"Server: appliance\r\nDate: ");
+    out.extend_from_slice(&http_date());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(fields);
+    let length = match framing {
+        ReplyFraming::Sized { left } => Some(left),
+        // HEAD tells the length of what GET would send. 204 must not, and 304 would only repeat what the client has.
+        ReplyFraming::Empty if allows_body(answer.status) => match answer.length {
+            AnswerLength::Known(length) => Some(length),
+            AnswerLength::Unknown | AnswerLength::None => None,
+        },
+        ReplyFraming::Empty | ReplyFraming::Chunked | ReplyFraming::UntilClose => None,
+    };
+    if let Some(length) = length {
+        out.extend_from_slice(b"Content-Length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if framing == ReplyFraming::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if !keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the size line of a chunk.
+pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut rest = len;
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[(rest & 15) as usize];
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status_line(out: &mut BytesMut, status: u16, reason: &[u8]) {
+    if status == 200 && reason.is_empty() {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.extend_from_slice(b" ");
+    // A reason from an application must not start a line of its own.
+    if !reason.is_empty() && reason.iter().all(|byte| *byte >= b' ' && *byte != 0x7f) {
+        out.extend_from_slice(reason);
+    } else if let Some(usual) = http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+    {
+        out.extend_from_slice(usual.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+const fn allows_body(status: u16) -> bool {
+    !(status < 200 || status == 204 || status == 304)
+}
+
+/// Status line, Server, Date, framing and Connection.
+const HEAD_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(answer: &Answer, method: &str, version: Version) -> String {
+        let mut out = BytesMut::new();
+        let framing = ReplyFraming::choose(answer, method, version);
+        write_head(
+            &mut out,
+            answer,
+            framing,
+            version,
+            framing != ReplyFraming::UntilClose,
+        );
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        let (start, rest) = text.split_once("Date: ").unwrap();
+        format!("{start}{}", &rest[31..])
+    }
+
+    #[test]
+    fn each_kind_of_answer_has_its_framing() {
+        let mut answer = Answer::new(200);
+        answer.length = AnswerLength::Known(5);
+        answer.fields.push("X", "y");
+        let sized = "HTTP/1.1 200 OK\r\nServer: appliance\r\nX: y\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(head(&answer, "GET", Version::Http11), sized);
+        assert_eq!(head(&answer, "HEAD", Version::Http11), sized);
+        assert!(head(&answer, "GET", Version::Http10).contains("Connection: keep-alive\r\n"));
+        answer.length = AnswerLength::Unknown;
+        assert!(head(&answer, "GET", Version::Http11).contains("Transfer-Encoding: chunked\r\n"));
+        assert!(!head(&answer, "HEAD", Version::Http11).contains("Transfer-Encoding"));
+        assert!(head(&answer, "GET", Version::Http10).ends_with("Connection: close\r\n\r\n"));
+        for status in [204, 304] {
+            assert!(!head(&Answer::new(status), "GET", Version::Http11).contains("Content-Length"));
+        }
+        assert!(head(&Answer::new(404), "GET", Version::Http11).contains("404 Not Found\r\n"));
+        assert!(head(&Answer::new(404), "GET", Version::Http11).contains("Content-Length: 0\r\n"));
+    }
+
+    #[test]
+    fn a_reason_can_not_start_a_line() {
+        let mut answer = Answer::new(299);
+        answer.reason = b"Fine\r\nSet-Cookie: a=b".to_vec();
+        assert!(head(&answer, "GET", Version::Http11).starts_with("HTTP/1.1 299 \r\nServer"));
+        answer.reason = b"Fine".to_vec();
+        assert!(head(&answer, "GET", Version::Http11).starts_with("HTTP/1.1 299 Fine\r\n"));
+    }
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        let mut out = BytesMut::new();
+        for len in [0, 10, 0x1_0000] {
+            write_chunk_size(&mut out, len);
+        }
+        assert_eq!(&out[..], b"0\r\na\r\n10000\r\n");
+    }
+}

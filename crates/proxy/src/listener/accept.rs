@@ -1,0 +1,209 @@
+//! Accepting connections.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::{TcpListener, UnixListener},
+    select,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{
+    socket::Socket,
+    stream::ClientStream,
+    tls::{self, Greeting},
+};
+use crate::{
+    connection::Connection,
+    front::{
+        handler::{Front, Handler},
+        http1,
+        refusal::Refusal,
+    },
+    phases,
+};
+
+/// A listening socket of ours. One per listener of the configuration, shared by the front threads.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    index: usize,
+    socket: OwnedFd,
+    address: config::Address,
+    connections: Arc<Semaphore>,
+}
+
+impl Listening {
+    /// The socket of the listener at this position in the configuration.
+    pub(crate) fn new(index: usize, socket: OwnedFd, listener: &config::Listener) -> Self {
+        Self {
+            index,
+            socket,
+            address: listener.address.clone(),
+            connections: Arc::new(Semaphore::new(
+                listener.limits.connections_max.min(Semaphore::MAX_PERMITS),
+            )),
+        }
+    }
+
+    /// Accepts until the drain begins; each connection is a task of the runtime that runs this. To be run once on each
+    /// front thread.
+    ///
+    /// # Errors
+    /// When the socket can not be used at all.
+    pub(crate) async fn accept(self: Arc<Self>, front: Front) -> io::Result<()> {
+        let acceptor = Acceptor::new(&self.socket, &self.address)?;
+        let drain = front.drain().clone();
+        let mut draining = pin!(drain.draining());
+        let mut complained: Option<Instant> = None;
+        loop {
+            // Where the listener is full, more connections wait in the kernel's queue.
+            let (permit, accepted) = select! {
+                biased;
+                () = &mut draining => return Ok(()),
+                accepted = async {
+                    let permit = Arc::clone(&self.connections).acquire_owned().await;
+                    (permit, acceptor.accept().await)
+                } => accepted,
+            };
+            let Ok(permit) = permit else { return Ok(()) };
+            match accepted {
+                Ok((socket, peer)) => {
+                    self.spawn(front.clone(), permit, socket, peer);
+                    // The connections of this thread have their turn before the next one is taken from the other threads.
+                    tokio::task::yield_now().await;
+                }
+                // The client left before it was its turn.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    drop(permit);
+                    if complained.is_none_or(|at| at.elapsed() > COMPLAINT_EVERY) {
+                        complained = Some(Instant::now());
+                        tracing::warn!(listener = %self.address, %error, "connections can not be accepted; trying again");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, front: Front, permit: OwnedSemaphorePermit, socket: Socket, peer: Option<SocketAddr>) {
+        let index = self.index;
+        // Counted from here, so that a drain can not overlook it.
+        let guard = front.drain().connection();
+        tokio::spawn(async move {
+            let drain = front.drain().clone();
+            select! {
+                biased;
+                () = drain.cut() => {}
+                () = serve(front, index, socket, peer) => {}
+            }
+            drop((permit, guard));
+        });
+    }
+}
+
+/// One connection, from the handshake to its end.
+async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAddr>) {
+    let limits = &front.context.config.listeners[index].limits;
+    let mut connection = Connection {
+        listener: index,
+        peer,
+        local: socket.local(),
+        tls: None,
+    };
+    let Some(config) = front.context.tls.get(index).cloned().flatten() else {
+        let stream = Box::new(ClientStream::plain(socket));
+        return http1::converse(&front, stream, &Arc::new(connection), limits, None).await;
+    };
+    match timeout(limits.head_timeout, tls::greet(socket, config)).await {
+        Ok(Ok(Greeting::Tls(tls))) => {
+            let session = tls.get_ref().1;
+            connection.tls = tls::facts(session);
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let (stream, connection) = (Box::new(ClientStream::tls(tls)), Arc::new(connection));
+            if http2 {
+                phases::serve_http2(Arc::clone(&front.context), Arc::clone(&front.proxy), stream, connection).await;
+            } else {
+                http1::converse(&front, stream, &connection, limits, None).await;
+            }
+        }
+        Ok(Ok(Greeting::Plain(socket))) => {
+            let stream = Box::new(ClientStream::plain(socket));
+            let refusal = Refusal::bad("plain HTTP on a TLS listener");
+            http1::converse(&front, stream, &Arc::new(connection), limits, Some(refusal)).await;
+        }
+        Ok(Ok(Greeting::Nothing)) => {}
+        Ok(Err(error)) => tracing::debug!(?peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(?peer, "TLS handshake not complete within head_timeout"),
+    }
+}
+
+/// The listening socket as this thread's runtime sees it.
+#[derive(Debug)]
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn new(socket: &OwnedFd, address: &config::Address) -> io::Result<Self> {
+        let socket = socket.try_clone()?;
+        Ok(match address {
+            config::Address::Tcp(_) => {
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Self::Tcp(TcpListener::from_std(listener)?)
+            }
+            config::Address::Unix(_) => {
+                let listener = std::os::unix::net::UnixListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Self::Unix(UnixListener::from_std(listener)?)
+            }
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Answers leave in whole writes; waiting for more would only delay them.
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), Some(plain_address(peer))))
+            }
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// An IPv4 client of an IPv6 socket by the name everyone knows it by.
+pub(super) fn plain_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Errors that concern the connection at the head of the queue and not the next one (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TimedOut
+    )
+}
+
+/// Between two tries when descriptors or memory have run out; connections that end meanwhile make room.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const COMPLAINT_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,7 @@
+//! Where connections come in: accepting, TLS, and the buffered stream that everything behind works on.
+
+pub(crate) mod accept;
+mod pingora;
+mod socket;
+pub(crate) mod stream;
+pub(crate) mod tls;
