@@ -26,7 +26,13 @@ fn engine() -> Result<(), String> {
         .ancestors()
         .nth(2)
         .ok_or("the crate lies outside of its workspace")?;
-    for input in ["crates/worker/src", "crates/worker/Cargo.toml", "crates/wire/src", "crates/wire/Cargo.toml", "Cargo.lock"] {
+    for input in [
+        "crates/worker/src",
+        "crates/worker/Cargo.toml",
+        "crates/wire/src",
+        "crates/wire/Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -43,7 +49,15 @@ fn engine() -> Result<(), String> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--lib", "--package", "worker", "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--lib",
+            "--package",
+            "worker",
+            "--target-dir",
+        ])
         .arg(&target_dir);
     let mut built = target_dir.clone();
     if host != target {

@@ -1,4 +1,29 @@
-//! x
-use pyo3::prelude::*;
-#[pymodule]
-fn appliance_worker(m: &Bound<'_, PyModule>) -> PyResult<()> { let _ = m; Ok(()) }
+//! The engine that runs inside the application's own Python interpreter.
+//!
+//! The interpreter is executed with a few lines (`bootstrap.py`) that load this module and call [`main`]; it is then a
+//! [`zygote`], which forks [`worker`]s. A worker takes requests off its links ([`engine`]) and gives them to the application
+//! ([`wsgi`]). All unsafe code is in [`ffi`].
+
+mod application;
+mod control;
+mod engine;
+mod ffi;
+mod output;
+mod report;
+mod worker;
+mod wsgi;
+mod zygote;
+
+/// The module that the bootstrap loads.
+#[pyo3::pymodule]
+mod appliance_worker {
+    use std::os::fd::RawFd;
+
+    use pyo3::prelude::*;
+
+    /// Runs the process; the control socket to the supervisor is on this descriptor.
+    #[pyfunction]
+    fn main(py: Python<'_>, control: RawFd) -> PyResult<()> {
+        crate::zygote::run(py, control)
+    }
+}

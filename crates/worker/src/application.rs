@@ -1,0 +1,273 @@
+//! From a target in the configuration to something that can be called, or to a refusal that says what to do.
+
+use pyo3::{
+    exceptions::{PyAttributeError, PyModuleNotFoundError},
+    prelude::*,
+    types::{PyDict, PyList, PyModule, PyType},
+};
+
+use crate::report;
+
+/// Why there is no application.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// `python`, `import`, `callable`: as in [`wire::control::FromZygote::Failed`].
+    pub(crate) step: &'static str,
+    pub(crate) message: String,
+    pub(crate) traceback: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(step: &'static str, message: String) -> Self {
+        Self {
+            step,
+            message,
+            traceback: String::new(),
+        }
+    }
+
+    pub(crate) fn raised(py: Python<'_>, step: &'static str, what: &str, error: &PyErr) -> Self {
+        Self {
+            step,
+            message: format!("{what} raised {}", report::line(py, error)),
+            traceback: report::traceback(py, error),
+        }
+    }
+}
+
+/// Names that are tried when the target is a module alone.
+const CONVENTIONS: [&str; 2] = ["application", "app"];
+
+/// Most names of a listing in a message.
+const LISTED_MAX: usize = 20;
+
+/// `module:callable`, `module:factory()` or `module`. Dots after the colon go into attributes.
+pub(crate) fn import<'py>(
+    py: Python<'py>,
+    target: &str,
+    directory: &str,
+) -> Result<Bound<'py, PyAny>, Refusal> {
+    let (name, path) = match target.split_once(':') {
+        Some((name, path)) => (name.trim(), Some(path.trim())),
+        None => (target.trim(), None),
+    };
+    let module = PyModule::import(py, name).map_err(|error| not_imported(py, name, directory, &error))?;
+    let application = match path {
+        None => conventional(&module, name)?,
+        Some(path) => {
+            let factory = path.strip_suffix("()");
+            let found = attribute(&module, name, factory.unwrap_or(path))?;
+            match factory {
+                None => found,
+                Some(factory) => found.call0().map_err(|error| {
+                    Refusal::raised(py, "callable", &format!("the factory {name}:{factory}()"), &error)
+                })?,
+            }
+        }
+    };
+    check(py, &application, target)?;
+    Ok(application)
+}
+
+fn not_imported(py: Python<'_>, name: &str, directory: &str, error: &PyErr) -> Refusal {
+    let missing: Option<String> = error
+        .is_instance_of::<PyModuleNotFoundError>(py)
+        .then(|| error.value(py).getattr("name").ok()?.extract().ok())
+        .flatten();
+    let is_target = missing.as_deref().is_some_and(|missing| {
+        name == missing
+            || name
+                .strip_prefix(missing)
+                .is_some_and(|rest| rest.starts_with('.'))
+    });
+    let interpreter = sys_text(py, "executable");
+    match missing {
+        Some(missing) if is_target => Refusal::new(
+            "import",
+            format!(
+                "no module named {missing:?}; the app's directory {directory} has {}; sys.path is {}",
+                listing(directory),
+                sys_text(py, "path"),
+            ),
+        ),
+        Some(missing) => {
+            let mut refusal = Refusal::raised(py, "import", &format!("importing {name:?}"), error);
+            refusal.message.push_str(&format!(
+                "; {missing:?} is not installed for {interpreter}: set the app's venv or python if that is the wrong one"
+            ));
+            refusal
+        }
+        None => Refusal::raised(py, "import", &format!("importing {name:?}"), error),
+    }
+}
+
+fn conventional<'py>(module: &Bound<'py, PyModule>, name: &str) -> Result<Bound<'py, PyAny>, Refusal> {
+    CONVENTIONS
+        .iter()
+        .find_map(|convention| module.getattr(*convention).ok())
+        .ok_or_else(|| {
+            Refusal::new(
+                "callable",
+                format!(
+                    "module {name:?} has neither \"application\" nor \"app\"; name what is to be called, as \"{name}:NAME\"{}",
+                    callables(module)
+                ),
+            )
+        })
+}
+
+fn attribute<'py>(
+    module: &Bound<'py, PyModule>,
+    name: &str,
+    path: &str,
+) -> Result<Bound<'py, PyAny>, Refusal> {
+    let py = module.py();
+    let mut found = module.clone().into_any();
+    for part in path.split('.') {
+        found = found.getattr(part).map_err(|error| {
+            if !error.is_instance_of::<PyAttributeError>(py) {
+                return Refusal::raised(
+                    py,
+                    "callable",
+                    &format!("looking up {path:?} in {name:?}"),
+                    &error,
+                );
+            }
+            let hint = match alike(&found, part) {
+                Some(other) => format!("; did you mean {other:?}?"),
+                None => callables(module),
+            };
+            Refusal::new("callable", format!("module {name:?} has no {path:?}{hint}"))
+        })?;
+    }
+    Ok(found)
+}
+
+/// The attribute that is spelled most like `part`.
+fn alike(of: &Bound<'_, PyAny>, part: &str) -> Option<String> {
+    let close = of
+        .py()
+        .import("difflib")
+        .and_then(|difflib| difflib.call_method1("get_close_matches", (part, of.dir()?, 1)))
+        .ok()?;
+    close.get_item(0).ok()?.extract().ok()
+}
+
+/// What in the module could be called, as the end of a sentence.
+fn callables(module: &Bound<'_, PyModule>) -> String {
+    let names: Vec<String> = module
+        .dict()
+        .iter()
+        .filter(|(_, value)| value.is_callable() && !value.is_instance_of::<PyType>())
+        .filter_map(|(name, _)| name.extract::<String>().ok())
+        .filter(|name| !name.starts_with('_'))
+        .take(LISTED_MAX)
+        .collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; callable in it: {}", names.join(", "))
+    }
+}
+
+fn check(py: Python<'_>, application: &Bound<'_, PyAny>, target: &str) -> Result<(), Refusal> {
+    if !application.is_callable() {
+        let kind = crate::wsgi::head::type_name(application);
+        return Err(Refusal::new(
+            "callable",
+            format!("{target} is {kind}, and that can not be called"),
+        ));
+    }
+    if is_asgi(py, application).unwrap_or(false) {
+        return Err(Refusal::new(
+            "callable",
+            format!(
+                "{target} is an ASGI application; only WSGI is supported so far: name a WSGI callable \
+                 (in Django, PROJECT.wsgi:application)"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Coroutine functions, objects whose `__call__` is one, and what takes exactly scope, receive and send.
+fn is_asgi(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let inspect = py.import("inspect")?;
+    let coroutine = inspect.getattr("iscoroutinefunction")?;
+    if coroutine.call1((application,))?.is_truthy()? {
+        return Ok(true);
+    }
+    if !application.is_instance_of::<PyType>()
+        && let Some(call) = application.get_type().getattr_opt("__call__")?
+        && coroutine.call1((call,))?.is_truthy()?
+    {
+        return Ok(true);
+    }
+    let parameters = inspect
+        .call_method1("signature", (application,))?
+        .getattr("parameters")?;
+    let names: Vec<String> = parameters
+        .try_iter()?
+        .map(|name| name?.extract())
+        .collect::<PyResult<_>>()?;
+    Ok(names == ["scope", "receive", "send"])
+}
+
+fn listing(directory: &str) -> String {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return "nothing that can be read".to_owned();
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            Some(if folder { format!("{name}/") } else { name })
+        })
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    let more = names.len().saturating_sub(LISTED_MAX);
+    names.truncate(LISTED_MAX);
+    match (names.is_empty(), more) {
+        (true, _) => "nothing in it".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+fn sys_text(py: Python<'_>, name: &str) -> String {
+    py.import("sys")
+        .and_then(|sys| sys.getattr(name))
+        .map_or_else(|_| "?".to_owned(), |value| value.to_string())
+}
+
+/// Makes the process a place for the application: its directory is the working directory and the first of `sys.path`.
+pub(crate) fn enter(py: Python<'_>, directory: &str, target: &str) -> Result<(), Refusal> {
+    std::env::set_current_dir(directory)
+        .map_err(|error| Refusal::new("python", format!("the app's directory {directory}: {error}")))?;
+    let place = || -> PyResult<()> {
+        let sys = py.import("sys")?;
+        let path = sys.getattr("path")?.cast_into::<PyList>()?;
+        // `-c` puts "" there, which would follow every later chdir; a safe-path interpreter puts nothing.
+        let first = path
+            .get_item(0)
+            .ok()
+            .and_then(|first| first.extract::<String>().ok());
+        if first.as_deref() == Some("") {
+            path.set_item(0, directory)?;
+        } else {
+            path.insert(0, directory)?;
+        }
+        sys.setattr("argv", [target])?;
+        let main = py
+            .import("__main__")?
+            .getattr("__dict__")?
+            .cast_into::<PyDict>()?;
+        for name in ["importlib", "machinery", "util", "loader", "spec", "engine"] {
+            let _ = main.del_item(name);
+        }
+        Ok(())
+    };
+    place().map_err(|error| Refusal::raised(py, "python", "preparing the interpreter", &error))
+}

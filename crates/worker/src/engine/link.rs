@@ -1,0 +1,309 @@
+//! One socket to one proxy.
+
+use std::{
+    collections::VecDeque,
+    io::{IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    },
+};
+use wire::{
+    Malformed,
+    frame::{self, AbortReason, Header, Kind},
+};
+
+use super::{lock, now_ns};
+use crate::ffi::page_map::PageMap;
+
+/// Bytes of the receive buffer between batches; a larger frame makes it grow for as long as it is there.
+const RECEIVE: usize = 64 << 10;
+
+/// Answers are sent when so many bytes have gathered, also in the middle of a batch.
+const GATHER_BYTES: usize = 64 << 10;
+
+/// No finished answer is held longer than this while other requests run.
+pub(crate) const HOLD_NS: u64 = 250_000;
+
+/// The buffer of answers is given back to the allocator when it has grown past this.
+const KEEP: usize = 256 << 10;
+
+/// A socket, the page that goes with it, and what is on its way in both directions.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Names the link inside this process.
+    pub(crate) serial: u32,
+    pub(crate) socket: OwnedFd,
+    pub(crate) page: PageMap,
+    reader: Mutex<Reader>,
+    out: Mutex<Out>,
+    /// Something waits in `out`; so that a thread does not lock it to find nothing.
+    dirty: AtomicBool,
+    gone: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that have been received and not yet used.
+    filled: usize,
+    /// Descriptors whose frame has not been seen yet.
+    descriptors: VecDeque<OwnedFd>,
+}
+
+#[derive(Debug, Default)]
+struct Out {
+    buffer: Vec<u8>,
+    /// Position in `buffer` of the frame that each one belongs to.
+    descriptors: VecDeque<(usize, OwnedFd)>,
+    /// When the oldest byte was put in.
+    since_ns: u64,
+    /// A thread is sending, without the lock; it will find what comes meanwhile.
+    sending: bool,
+}
+
+/// What [`Link::receive`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Everything that was there.
+    All,
+    /// The proxy has closed its end, or does not follow the protocol.
+    Gone,
+}
+
+impl Link {
+    pub(crate) fn new(serial: u32, socket: OwnedFd, page: PageMap) -> Self {
+        Self {
+            serial,
+            socket,
+            page,
+            reader: Mutex::default(),
+            out: Mutex::default(),
+            dirty: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Is there no proxy at the other end any more?
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is sent from now on.
+    pub(crate) fn give_up(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.dirty.store(false, Ordering::Relaxed);
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+
+    /// Reads all that is there and gives every whole frame to `take`, with the descriptor that it carries. To be called
+    /// without the GIL.
+    pub(crate) fn receive(
+        &self,
+        mut take: impl FnMut(Header, &[u8], Option<OwnedFd>) -> Result<(), Malformed>,
+    ) -> Received {
+        let mut reader = lock(&self.reader);
+        loop {
+            let Reader {
+                buffer,
+                filled,
+                descriptors,
+            } = &mut *reader;
+            if buffer.len() < RECEIVE {
+                buffer.resize(RECEIVE, 0);
+            } else if *filled == buffer.len() {
+                // One frame is longer than the buffer; its header has been checked against PAYLOAD_MAX.
+                let more = buffer.len() * 2;
+                buffer.resize(more, 0);
+            }
+            let room = buffer.len() - *filled;
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let received = recvmsg(
+                &self.socket,
+                &mut [IoSliceMut::new(&mut buffer[*filled..])],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+            );
+            let message = match received {
+                Ok(message) => message,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Received::All,
+                Err(_) => return Received::Gone,
+            };
+            if message.bytes == 0 || message.flags.contains(ReturnFlags::CTRUNC) {
+                return Received::Gone;
+            }
+            let mut carried = false;
+            for part in ancillary.drain() {
+                if let RecvAncillaryMessage::ScmRights(rights) = part {
+                    carried = true;
+                    descriptors.extend(rights);
+                }
+            }
+            *filled += message.bytes;
+
+            let mut used = 0;
+            loop {
+                match frame::split(&buffer[used..*filled]) {
+                    Ok(None) => break,
+                    Err(_) => return Received::Gone,
+                    Ok(Some((frame, len))) => {
+                        let descriptor = if frame.header.carries_descriptor() {
+                            match descriptors.pop_front() {
+                                Some(descriptor) => Some(descriptor),
+                                None => return Received::Gone,
+                            }
+                        } else {
+                            None
+                        };
+                        if take(frame.header, frame.payload, descriptor).is_err() {
+                            return Received::Gone;
+                        }
+                        used += len;
+                    }
+                }
+            }
+            buffer.copy_within(used..*filled, 0);
+            *filled -= used;
+            if *filled == 0 && buffer.len() > RECEIVE {
+                *buffer = Vec::new();
+            }
+            // A read that did not fill the buffer has emptied the socket, but for one case: the kernel ends a read behind bytes
+            // that carried a descriptor.
+            if message.bytes < room && !carried {
+                return Received::All;
+            }
+        }
+    }
+
+    /// Appends frames by `write`, and a descriptor for the frame that it appends first.
+    #[inline]
+    pub(crate) fn put(&self, descriptor: Option<OwnedFd>, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_gone() {
+            return;
+        }
+        let mut out = lock(&self.out);
+        if out.buffer.is_empty() {
+            out.since_ns = now_ns();
+        }
+        if let Some(descriptor) = descriptor {
+            let at = out.buffer.len();
+            out.descriptors.push_back((at, descriptor));
+        }
+        write(&mut out.buffer);
+        drop(out);
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Ends a stream without an answer.
+    pub(crate) fn abort(&self, stream: u32, reason: AbortReason) {
+        self.put(None, |out| {
+            frame::put(out, stream, Kind::Abort, frame::END, &[reason as u8])
+        });
+    }
+
+    /// Does something wait to be sent?
+    #[inline]
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    /// Does something wait that should not wait longer?
+    #[inline]
+    pub(crate) fn is_due(&self, now_ns: u64) -> bool {
+        self.is_dirty() && {
+            let out = lock(&self.out);
+            out.buffer.len() >= GATHER_BYTES || now_ns.saturating_sub(out.since_ns) >= HOLD_NS
+        }
+    }
+
+    /// Sends all that waits, unless another thread is at it already. Waits while the socket is full; to be called without the GIL.
+    pub(crate) fn flush(&self) {
+        let mut sent = Vec::new();
+        loop {
+            let mut out = lock(&self.out);
+            if out.sending {
+                return;
+            }
+            if self.is_gone() {
+                *out = Out::default();
+                return;
+            }
+            if out.buffer.is_empty() {
+                self.dirty.store(false, Ordering::Relaxed);
+                // The allocation goes back, so that the next batch does not begin with a new one.
+                if out.buffer.capacity() == 0 && sent.capacity() <= KEEP {
+                    out.buffer = sent;
+                }
+                return;
+            }
+            out.sending = true;
+            std::mem::swap(&mut out.buffer, &mut sent);
+            let descriptors = std::mem::take(&mut out.descriptors);
+            drop(out);
+
+            let done = self.send(&sent, descriptors);
+            sent.clear();
+            lock(&self.out).sending = false;
+            if done.is_err() {
+                self.give_up();
+            }
+        }
+    }
+
+    /// Sends these bytes. Each descriptor leaves with the first byte of its frame, and alone in its message, so that the
+    /// receiver needs room for one only.
+    fn send(&self, bytes: &[u8], mut descriptors: VecDeque<(usize, OwnedFd)>) -> Result<(), Errno> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            let carried = match descriptors.front() {
+                Some((position, descriptor)) if *position == at => Some([descriptor.as_fd()]),
+                _ => None,
+            };
+            let end = descriptors
+                .get(usize::from(carried.is_some()))
+                .map_or(bytes.len(), |(position, _)| *position);
+            if let Some(carried) = &carried {
+                ancillary.push(SendAncillaryMessage::ScmRights(carried));
+            }
+            match sendmsg(
+                &self.socket,
+                &[IoSlice::new(&bytes[at..end])],
+                &mut ancillary,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
+                Ok(sent) => {
+                    at += sent;
+                    if carried.is_some() {
+                        descriptors.pop_front();
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let mut ready = [PollFd::new(&self.socket, PollFlags::OUT)];
+                    match poll(&mut ready, None) {
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

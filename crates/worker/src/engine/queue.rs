@@ -1,0 +1,380 @@
+//! The requests that nobody has begun, and the threads that wait for some.
+
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll},
+    io::Errno,
+};
+use wire::{
+    Malformed,
+    frame::{AbortReason, BODY_FD, END, Header, Kind},
+};
+
+use super::{
+    link::{Link, Received},
+    lock, now_ns,
+    slot::Slot,
+};
+use crate::ffi::page_map::PageMap;
+
+/// Most requests that may wait here. A proxy keeps to its window, which is far below; one that does not is cut off.
+const WAITING_MAX: usize = 4096;
+
+/// `epoll`'s name for the bell; links have their serial, which starts at 1.
+const BELL: u64 = 0;
+
+/// A request took longer than this: while such are about, finished answers do not wait for the end of a batch.
+const SLOW_NS: u64 = super::link::HOLD_NS;
+
+/// How long such a request is remembered.
+const SLOW_MEMORY_NS: u64 = 1_000_000_000;
+
+/// A request as it came.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) link: Arc<Link>,
+    pub(crate) stream: u32,
+    /// [`wire::request`] and the inline body.
+    pub(crate) payload: Vec<u8>,
+    /// The body, when it is a file.
+    pub(crate) body: Option<OwnedFd>,
+    /// Nothing follows; a body that is still arriving is not taken by this interface.
+    pub(crate) whole: bool,
+}
+
+impl Job {
+    /// Its entry of the link page: the first field of the request.
+    pub(crate) fn entry(&self) -> u16 {
+        self.payload
+            .first_chunk::<2>()
+            .map_or(u16::MAX, |bytes| u16::from_le_bytes(*bytes))
+    }
+
+    /// Makes it ours; `false`: the proxy has taken it back.
+    #[inline]
+    pub(crate) fn claim(&self, now_ns: u64, thread: u32) -> bool {
+        self.link
+            .page
+            .page()
+            .claim(self.entry(), self.stream, now_ns, thread)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    /// Threads that are in `epoll_wait` or about to be.
+    idle: usize,
+    draining: bool,
+}
+
+/// What all host threads share.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    epoll: OwnedFd,
+    /// Rung to wake one thread per unit.
+    bell: OwnedFd,
+    state: Mutex<State>,
+    links: Mutex<Vec<Arc<Link>>>,
+    next_serial: AtomicU32,
+    /// Until then finished answers are sent before the next request is run.
+    slow_until_ns: AtomicU64,
+    pub(crate) slots: Vec<Slot>,
+}
+
+/// What a thread that asked for work gets.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A request; the slot is set for it.
+    Job(Job),
+    /// Nothing yet: wait, without the GIL.
+    Wait,
+    /// The worker leaves and nothing is left.
+    Leave,
+}
+
+impl Queue {
+    /// For so many host threads.
+    pub(crate) fn new(threads: usize) -> rustix::io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let bell = eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE,
+        )?;
+        epoll::add(
+            &epoll,
+            &bell,
+            epoll::EventData::new_u64(BELL),
+            epoll::EventFlags::IN,
+        )?;
+        Ok(Self {
+            epoll,
+            bell,
+            state: Mutex::default(),
+            links: Mutex::default(),
+            next_serial: AtomicU32::new(1),
+            slow_until_ns: AtomicU64::new(0),
+            slots: (0..threads).map(|_| Slot::new()).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// A proxy wants to send requests.
+    pub(crate) fn add_link(&self, socket: OwnedFd, page: &OwnedFd) -> std::io::Result<()> {
+        let page = PageMap::new(page)?;
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let link = Arc::new(Link::new(serial, socket, page));
+        lock(&self.links).push(Arc::clone(&link));
+        // Edge-triggered: one thread is woken for what arrives, and reads all of it.
+        epoll::add(
+            &self.epoll,
+            &link.socket,
+            epoll::EventData::new_u64(u64::from(serial)),
+            epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET,
+        )?;
+        Ok(())
+    }
+
+    /// The first waiting request, for the thread of this slot.
+    #[inline]
+    pub(crate) fn next(&self, slot: &Slot) -> Next {
+        let mut state = lock(&self.state);
+        let Some(job) = state.waiting.pop_front() else {
+            if state.draining {
+                return Next::Leave;
+            }
+            state.idle += 1;
+            return Next::Wait;
+        };
+        // Inside the queue's lock, so that a cancellation finds the stream either here or there.
+        slot.begin(job.link.serial, job.stream);
+        if !state.waiting.is_empty() && state.idle > 0 {
+            self.ring(1);
+        }
+        Next::Job(job)
+    }
+
+    /// After [`Next::Wait`]: sends what waits, then waits for something to arrive and reads it. `true`: a signal came. To be called
+    /// without the GIL.
+    pub(crate) fn wait(&self) -> bool {
+        self.flush();
+        let interrupted = self.poll(None) == Err(Errno::INTR);
+        lock(&self.state).idle -= 1;
+        interrupted
+    }
+
+    /// Sends what waits on any link; without the GIL.
+    pub(crate) fn flush(&self) {
+        let dirty: Option<Arc<Link>> = {
+            let links = lock(&self.links);
+            let mut dirty = links.iter().filter(|link| link.is_dirty());
+            let first = dirty.next().cloned();
+            if dirty.next().is_some() {
+                let all: Vec<_> = links.iter().map(Arc::clone).collect();
+                drop(links);
+                for link in all {
+                    link.flush();
+                }
+                return;
+            }
+            first
+        };
+        if let Some(link) = dirty {
+            link.flush();
+        }
+    }
+
+    /// A request on this link begins now: must finished answers be sent first?
+    #[inline]
+    pub(crate) fn must_flush(&self, link: &Link, now_ns: u64) -> bool {
+        link.is_dirty() && (now_ns < self.slow_until_ns.load(Ordering::Relaxed) || link.is_due(now_ns))
+    }
+
+    /// A request has ended that began at `started_ns`.
+    #[inline]
+    pub(crate) fn ended(&self, started_ns: u64) {
+        let now = now_ns();
+        if now.saturating_sub(started_ns) > SLOW_NS {
+            self.slow_until_ns.store(now + SLOW_MEMORY_NS, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the slot has credit, at most `wanted`; 0: the stream was cancelled. Reads meanwhile, because every other
+    /// thread may be busy. To be called without the GIL.
+    pub(crate) fn credit(&self, slot: &Slot, link: &Link, wanted: u64) -> u64 {
+        loop {
+            let credit = slot.take_credit(wanted);
+            if credit > 0 || slot.is_cancelled() || link.is_gone() {
+                return credit;
+            }
+            link.flush();
+            let mut ready = [
+                PollFd::new(&slot.word, PollFlags::IN),
+                PollFd::new(&self.epoll, PollFlags::IN),
+            ];
+            let _ = poll(&mut ready, None);
+            if !ready[0].revents().is_empty() {
+                slot.heard();
+            }
+            if !ready[1].revents().is_empty() {
+                let _ = self.poll(Some(&Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                }));
+                let state = lock(&self.state);
+                if !state.waiting.is_empty() && state.idle > 0 {
+                    self.ring(1);
+                }
+            }
+        }
+    }
+
+    /// Nobody gets a new request: what waits is answered "not started", and threads leave when they have nothing to run.
+    pub(crate) fn drain(&self) {
+        let left = {
+            let mut state = lock(&self.state);
+            state.draining = true;
+            std::mem::take(&mut state.waiting)
+        };
+        for job in left {
+            Self::refuse(&job);
+        }
+        self.flush();
+        self.ring(self.slots.len() as u64);
+    }
+
+    /// Answers a request that will not be run.
+    fn refuse(job: &Job) {
+        if job.claim(now_ns(), 0) {
+            job.link.abort(job.stream, AbortReason::NotStarted);
+        }
+    }
+
+    fn ring(&self, times: u64) {
+        let _ = rustix::io::write(&self.bell, &times.to_ne_bytes());
+    }
+
+    /// Waits for events and handles them.
+    fn poll(&self, timeout: Option<&Timespec>) -> Result<(), Errno> {
+        let mut space = [std::mem::MaybeUninit::<epoll::Event>::uninit(); 8];
+        let (events, _) = epoll::wait(&self.epoll, &mut space, timeout)?;
+        for event in events {
+            match event.data.u64() {
+                BELL => {
+                    let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
+                }
+                serial => self.read(serial),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, serial: u64) {
+        let found = lock(&self.links)
+            .iter()
+            .find(|link| u64::from(link.serial) == serial)
+            .cloned();
+        let Some(link) = found else { return };
+        if link.receive(|header, payload, descriptor| self.take(&link, header, payload, descriptor))
+            == Received::Gone
+        {
+            self.lose(&link);
+        }
+    }
+
+    /// One frame of a proxy.
+    fn take(
+        &self,
+        link: &Arc<Link>,
+        header: Header,
+        payload: &[u8],
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), Malformed> {
+        let stream = header.stream;
+        match header.kind {
+            Kind::Request => {
+                let job = Job {
+                    link: Arc::clone(link),
+                    stream,
+                    payload: payload.to_vec(),
+                    body: descriptor,
+                    whole: header.has(END) || header.has(BODY_FD),
+                };
+                let mut state = lock(&self.state);
+                if state.draining {
+                    drop(state);
+                    Self::refuse(&job);
+                    link.flush();
+                } else if state.waiting.len() >= WAITING_MAX {
+                    return Err(Malformed {
+                        what: "window of requests",
+                    });
+                } else {
+                    state.waiting.push_back(job);
+                }
+            }
+            Kind::Credit => {
+                let credit = payload
+                    .try_into()
+                    .map(u32::from_le_bytes)
+                    .map_err(|_| Malformed { what: "credit" })?;
+                // A stream that has ended meanwhile needs none.
+                let _ = self
+                    .slots
+                    .iter()
+                    .any(|slot| slot.grant(link.serial, stream, credit));
+            }
+            Kind::Cancel => self.cancel(link, stream),
+            // More of a body whose request was refused.
+            Kind::Body => {}
+            Kind::Response | Kind::Data | Kind::File | Kind::Abort => {
+                return Err(Malformed {
+                    what: "kind of frame",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&self, link: &Arc<Link>, stream: u32) {
+        let waiting = {
+            let mut state = lock(&self.state);
+            let at = state
+                .waiting
+                .iter()
+                .position(|job| job.stream == stream && job.link.serial == link.serial);
+            if at.is_none() {
+                for slot in &self.slots {
+                    if slot.cancel(link.serial, Some(stream)) {
+                        break;
+                    }
+                }
+            }
+            at.and_then(|at| state.waiting.remove(at))
+        };
+        if waiting.is_some() {
+            link.abort(stream, AbortReason::Cancelled);
+            link.flush();
+        }
+    }
+
+    /// The proxy is gone: nobody waits for its requests.
+    fn lose(&self, link: &Arc<Link>) {
+        link.give_up();
+        let _ = epoll::delete(&self.epoll, &link.socket);
+        lock(&self.links).retain(|other| other.serial != link.serial);
+        lock(&self.state)
+            .waiting
+            .retain(|job| job.link.serial != link.serial);
+        for slot in &self.slots {
+            slot.cancel(link.serial, None);
+        }
+    }
+}

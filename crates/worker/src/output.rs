@@ -1,0 +1,257 @@
+//! Standard output and error of the application: whole lines, each with the id of the request that wrote it.
+//!
+//! The supervisor reads both from pipes. A line that a thread prints while it runs a request starts with
+//! `0x1e ID 0x1f`; the supervisor takes that off and logs the line with the request's id. Lines are put together per thread, so
+//! that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes, which the kernel writes whole.
+//! What C code writes to descriptors 1 and 2 goes straight through.
+//!
+//! Python sees an ordinary `io.TextIOWrapper`; what is ours is the binary stream below it.
+
+use std::cell::RefCell;
+
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
+use rustix::{io::Errno, pipe::PIPE_BUF};
+
+/// Longest request id that is carried.
+const ID_MAX: usize = 128;
+
+/// Longest line that waits for its end; a longer one is written in parts.
+const LINE_MAX: usize = 64 << 10;
+
+/// What one thread has begun.
+#[derive(Default)]
+struct Desk {
+    /// Prefix of its lines; empty outside of a request.
+    prefix: Vec<u8>,
+    /// Lines without their end, of standard output and of standard error.
+    open: [Vec<u8>; 2],
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::default();
+}
+
+/// From here on this thread's lines belong to a request.
+#[inline]
+pub(crate) fn begin(request_id: &[u8]) {
+    DESK.with_borrow_mut(|desk| {
+        desk.prefix.clear();
+        if !request_id.is_empty() && request_id.len() <= ID_MAX && request_id.iter().all(u8::is_ascii_graphic)
+        {
+            desk.prefix.push(0x1e);
+            desk.prefix.extend_from_slice(request_id);
+            desk.prefix.push(0x1f);
+        }
+    });
+}
+
+/// The request of this thread is over: lines without an end are ended.
+#[inline]
+pub(crate) fn end(py: Python<'_>) {
+    let left = DESK.with_borrow_mut(|desk| {
+        let mut left = [Vec::new(), Vec::new()];
+        for (open, pieces) in desk.open.iter_mut().zip(&mut left) {
+            if !open.is_empty() {
+                open.push(b'\n');
+                *pieces = lines(&desk.prefix, open);
+                open.clear();
+            }
+        }
+        desk.prefix.clear();
+        left
+    });
+    for (pieces, number) in left.iter().zip(1..) {
+        write_out(py, number, pieces);
+    }
+}
+
+/// Writes a text of ours to standard error, as if the application had printed it.
+pub(crate) fn tell(py: Python<'_>, text: &str) {
+    put(py, 2, text.as_bytes());
+    if !text.ends_with('\n') {
+        put(py, 2, b"\n");
+    }
+}
+
+/// Forgets what was begun; for a new process, whose parent still has it.
+pub(crate) fn forget() {
+    DESK.with_borrow_mut(|desk| *desk = Desk::default());
+}
+
+/// Takes bytes, writes the lines that are whole now.
+fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
+    let pieces = DESK.with_borrow_mut(|desk| {
+        let Desk { prefix, open } = desk;
+        let open = &mut open[usize::from(number == 2)];
+        open.extend_from_slice(bytes);
+        match memchr::memrchr(b'\n', open) {
+            Some(last) => {
+                let rest = open.split_off(last + 1);
+                let pieces = lines(prefix, open);
+                *open = rest;
+                pieces
+            }
+            None if open.len() > LINE_MAX => {
+                open.push(b'\n');
+                let pieces = lines(prefix, open);
+                open.clear();
+                pieces
+            }
+            None => Vec::new(),
+        }
+    });
+    write_out(py, number, &pieces);
+}
+
+/// Outside of a request a flush writes a line that has no end yet; inside it waits for its end or the request's, because two
+/// parts of one line would be two lines.
+fn flush(py: Python<'_>, number: usize) {
+    let piece = DESK.with_borrow_mut(|desk| {
+        if desk.prefix.is_empty() {
+            std::mem::take(&mut desk.open[usize::from(number == 2)])
+        } else {
+            Vec::new()
+        }
+    });
+    write_out(py, number, &piece);
+}
+
+/// Each line of `text` behind the prefix, long ones cut to lines that fit in one atomic write.
+fn lines(prefix: &[u8], text: &[u8]) -> Vec<u8> {
+    if prefix.is_empty() {
+        return text.to_vec();
+    }
+    let room = PIPE_BUF - prefix.len() - 1;
+    let mut out = Vec::with_capacity(text.len() + 2 * prefix.len());
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if line.is_empty() {
+            out.extend_from_slice(prefix);
+            out.push(b'\n');
+        }
+        for part in line.chunks(room) {
+            out.extend_from_slice(prefix);
+            out.extend_from_slice(part);
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+/// Writes everything, in pieces of whole lines of at most `PIPE_BUF` bytes where lines are that short. The GIL is released:
+/// a pipe can be full.
+fn write_out(py: Python<'_>, number: usize, mut bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    py.detach(|| {
+        let stream = if number == 1 {
+            rustix::stdio::stdout()
+        } else {
+            rustix::stdio::stderr()
+        };
+        while !bytes.is_empty() {
+            let len = match bytes.get(..PIPE_BUF) {
+                None => bytes.len(),
+                Some(piece) => memchr::memrchr(b'\n', piece).map_or(PIPE_BUF, |last| last + 1),
+            };
+            match rustix::io::write(stream, &bytes[..len]) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(Errno::INTR) => {}
+                // Nobody reads any more, so there is nobody to tell either.
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+/// The binary stream below `sys.stdout` (1) or `sys.stderr` (2).
+#[pyclass(frozen, module = "appliance_worker")]
+pub(crate) struct Lines {
+    number: usize,
+}
+
+#[pymethods]
+impl Lines {
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let py = data.py();
+        let copy;
+        let bytes = match data.cast::<PyBytes>() {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                // A bytearray, a memoryview: rare, and the buffer protocol is not in the stable ABI of 3.9.
+                copy = py.get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?;
+                &copy
+            }
+        };
+        put(py, self.number, bytes.as_bytes());
+        Ok(bytes.as_bytes().len())
+    }
+
+    fn flush(&self, py: Python<'_>) {
+        flush(py, self.number);
+    }
+
+    /// Nothing is closed: the descriptor belongs to the process.
+    fn close(&self, py: Python<'_>) {
+        flush(py, self.number);
+    }
+
+    fn fileno(&self) -> usize {
+        self.number
+    }
+
+    fn isatty(&self) -> bool {
+        false
+    }
+
+    fn readable(&self) -> bool {
+        false
+    }
+
+    fn writable(&self) -> bool {
+        true
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        false
+    }
+
+    #[getter]
+    fn mode(&self) -> &'static str {
+        "wb"
+    }
+
+    #[getter]
+    fn name(&self) -> &'static str {
+        if self.number == 1 { "<stdout>" } else { "<stderr>" }
+    }
+}
+
+/// Puts our streams in the place of `sys.stdout` and `sys.stderr`. Before the application is imported: logging's handlers keep
+/// what they find then.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    let wrapper = py.import("io")?.getattr("TextIOWrapper")?;
+    for (number, names) in [(1, ["stdout", "__stdout__"]), (2, ["stderr", "__stderr__"])] {
+        let options = PyDict::new(py);
+        options.set_item("encoding", "utf-8")?;
+        options.set_item("errors", "backslashreplace")?;
+        options.set_item("newline", "\n")?;
+        options.set_item("line_buffering", true)?;
+        options.set_item("write_through", true)?;
+        let stream = wrapper.call((Bound::new(py, Lines { number })?,), Some(&options))?;
+        for name in names {
+            sys.setattr(name, &stream)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! A worker: forked by the zygote, adopted by the supervisor, runs requests until it is told to leave.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use pyo3::{
+    prelude::*,
+    types::{PyCFunction, PyDict, PyTuple},
+};
+use rustix::{
+    fs::{FileType, Mode, OFlags},
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, Signal},
+};
+use wire::control::{FromWorker, ToWorker};
+
+use crate::{
+    application::{self, Refusal},
+    control::{Control, fitting},
+    engine::{host, queue::Queue},
+    ffi::{descriptors, exit_now, signals, threads, title},
+    output, report,
+    zygote::Boot,
+};
+
+/// How long the fork's middle process may take to end.
+const ADOPTION: Duration = Duration::from_secs(5);
+
+/// How long threads and exit functions of the application may hold up an exit in which every answer has been sent.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What a worker gets from the fork.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) boot: Boot,
+    pub(crate) slot: u32,
+    pub(crate) control: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) supervisor: Option<Pid>,
+}
+
+/// All of a worker's life.
+pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) -> ! {
+    let born = Instant::now();
+    let boot = birth.boot;
+    output::forget();
+    for (stream, number) in [(&birth.stdout, 1), (&birth.stderr, 2)] {
+        let _ = descriptors::put_at(stream, number);
+    }
+    drop((birth.stdout, birth.stderr));
+    silence_sockets(&birth.control);
+    signals::leave_to_supervisor();
+    if !be_adopted(birth.supervisor) {
+        exit_now(0);
+    }
+    title::set(
+        &format!("appliance: worker {}/{}", boot.app, birth.slot),
+        &format!("{}/{}", boot.app, birth.slot),
+    );
+    let control = Arc::new(Control::new(birth.control));
+    let hello = FromWorker::Hello {
+        pid: std::process::id(),
+    };
+    if control.send(&hello.encode()).is_err() {
+        exit_now(0);
+    }
+    let queue = match start(py, &control, &boot) {
+        Ok(queue) => queue,
+        Err(refusal) => fail(py, &control, refusal),
+    };
+    let application = match application {
+        Some(application) => application,
+        None => match application::import(py, &boot.target, &boot.directory) {
+            Ok(application) => application.unbind(),
+            Err(refusal) => fail(py, &control, refusal),
+        },
+    };
+    // The application may have installed handlers of its own while it was imported.
+    signals::leave_to_supervisor();
+    output::end(py);
+    let ready = FromWorker::Ready {
+        boot_ms: u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    if control.send(&ready.encode()).is_err() {
+        exit_now(0);
+    }
+    if let Err(error) = serve(py, &queue, &application) {
+        output::tell(py, &report::traceback(py, &error));
+        exit_now(1);
+    }
+    leave(py, &queue)
+}
+
+/// Sockets that the import opened (connections to databases, above all) are shared with every other worker. They become
+/// `/dev/null`: whoever uses one sees its end and connects anew, and its number stays taken, so that nothing of ours gets it
+/// while somebody still believes in it. Files stay open: log files are opened by imports.
+fn silence_sockets(control: &OwnedFd) {
+    let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
+        return;
+    };
+    for number in descriptors::open_numbers() {
+        if number <= 2 || number == control.as_raw_fd() || number == null.as_raw_fd() {
+            continue;
+        }
+        let socket = descriptors::with_number(number, |open| {
+            rustix::fs::fstat(open)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
+        });
+        if socket == Some(true) && descriptors::put_at(&null, number).is_ok() {
+            descriptors::with_number(number, |open| fcntl_setfd(open.as_fd(), FdFlags::CLOEXEC).ok());
+        }
+    }
+}
+
+/// Waits until the supervisor is the parent, then asks to die with it. `false`: it is gone already.
+fn be_adopted(supervisor: Option<Pid>) -> bool {
+    let deadline = Instant::now() + ADOPTION;
+    while rustix::process::getppid() != supervisor {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    // Asked again afterwards: it may have died in between, and then no signal comes.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_ok()
+        && rustix::process::getppid() == supervisor
+}
+
+/// Everything but the application: what it inherited is made its own, and the control thread starts.
+fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Arc<Queue>, Refusal> {
+    after_fork(py).map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
+    if boot.threads > 1 {
+        // A thread that has the GIL gives it up after 1 ms, not 5.
+        py.import("sys")
+            .and_then(|sys| sys.call_method1("setswitchinterval", (0.001,)))
+            .map_err(|error| Refusal::raised(py, "after_fork", "preparing the threads", &error))?;
+    }
+    let queue = Queue::new(boot.threads)
+        .map_err(|error| Refusal::new("after_fork", format!("the engine can not be started: {error}")))?;
+    let queue = Arc::new(queue);
+    let (for_control, control) = (Arc::clone(&queue), Arc::clone(control));
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || listen(&control, &for_control))
+        .map_err(|error| {
+            Refusal::new(
+                "after_fork",
+                format!("the control thread can not be started: {error}"),
+            )
+        })?;
+    Ok(queue)
+}
+
+/// What must not be shared by processes. Python's own modules see to themselves.
+fn after_fork(py: Python<'_>) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    if let Some(random) = modules.get_item("numpy.random")? {
+        random.call_method0("seed")?;
+    }
+    if let Some(db) = modules.get_item("django.db")? {
+        db.getattr("connections")?.call_method0("close_all")?;
+    }
+    Ok(())
+}
+
+fn fail(py: Python<'_>, control: &Control, refusal: Refusal) -> ! {
+    output::end(py);
+    let failed = FromWorker::Failed {
+        step: refusal.step.to_owned(),
+        message: fitting(&refusal.message),
+        traceback: fitting(&refusal.traceback),
+    };
+    let _ = control.send(&failed.encode());
+    exit_now(1)
+}
+
+/// The control thread: never takes the GIL, so it hears the supervisor whatever the application does.
+fn listen(control: &Control, queue: &Arc<Queue>) {
+    let mut packet = Vec::new();
+    loop {
+        let Some(descriptors) = control.receive(&mut packet) else {
+            exit_now(0)
+        };
+        match ToWorker::decode(&packet) {
+            Ok(ToWorker::Link { link }) => {
+                let added = match <[OwnedFd; 2]>::try_from(descriptors) {
+                    Ok([socket, page]) => queue.add_link(socket, &page).map_err(|error| error.to_string()),
+                    Err(_) => Err("a link needs two descriptors".to_owned()),
+                };
+                if let Err(error) = added {
+                    let told = format!("link {link} can not be used: {error}\n");
+                    let _ = rustix::io::write(rustix::stdio::stderr(), told.as_bytes());
+                }
+            }
+            Ok(ToWorker::Drain {}) => queue.drain(),
+            Ok(ToWorker::Interrupt { thread }) => {
+                // Waits for the GIL, which may never come; the control socket must not wait with it.
+                let queue = Arc::clone(queue);
+                let _ = std::thread::Builder::new().spawn(move || interrupt(&queue, thread));
+            }
+            Err(_) => exit_now(1),
+        }
+    }
+}
+
+fn interrupt(queue: &Queue, thread: u32) {
+    Python::attach(|py| {
+        for slot in &queue.slots {
+            if slot.busy() && (thread == 0 || slot.thread.load(Ordering::Relaxed) == thread) {
+                threads::raise_system_exit(py, slot.ident.load(Ordering::Relaxed));
+            }
+        }
+    });
+}
+
+/// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python runs signal
+/// handlers and where applications expect to be; with one thread there is no other.
+fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResult<()> {
+    let threading = py.import("threading")?;
+    let mut others = Vec::new();
+    for index in 1..queue.slots.len() {
+        let (of_thread, called) = (Arc::clone(queue), application.clone_ref(py));
+        let life = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            let py = arguments.py();
+            host::run(py, &of_thread, index, called.clone_ref(py))
+        };
+        let options = PyDict::new(py);
+        options.set_item("target", PyCFunction::new_closure(py, None, None, life)?)?;
+        options.set_item("name", format!("appliance-{index}"))?;
+        options.set_item("daemon", true)?;
+        let thread = threading.getattr("Thread")?.call((), Some(&options))?;
+        thread.call_method0("start")?;
+        others.push(thread);
+    }
+    host::run(py, queue, 0, application.clone_ref(py))?;
+    for thread in others {
+        thread.call_method0("join")?;
+    }
+    Ok(())
+}
+
+/// Every answer is sent, then the application's own end, bounded, then ours. Not Py_Finalize: it waits for, and crashes on, what threads
+/// of C code do.
+fn leave(py: Python<'_>, queue: &Queue) -> ! {
+    py.detach(|| queue.flush());
+    let _ = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(FAREWELL);
+        exit_now(0);
+    });
+    let farewell = || -> PyResult<()> {
+        py.import("threading")?.call_method0("_shutdown")?;
+        py.import("atexit")?.call_method0("_run_exitfuncs")?;
+        Ok(())
+    };
+    if let Err(error) = farewell() {
+        output::tell(py, &report::traceback(py, &error));
+    }
+    output::end(py);
+    exit_now(0)
+}

@@ -1,0 +1,315 @@
+//! One request: the application is called, its iterable is sent, `close()` is called.
+
+use std::sync::Arc;
+
+use pyo3::{
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict, PyList, PyTuple},
+};
+use wire::{frame::AbortReason, request::Request};
+
+use super::{
+    environ::Environ,
+    exchange::{Exchange, Stop},
+    file_wrapper::FileWrapper,
+    head::type_name,
+    input::Input,
+    start_response::StartResponse,
+};
+use crate::{
+    engine::{
+        link::HOLD_NS,
+        now_ns,
+        queue::{Job, Queue},
+    },
+    output, report,
+};
+
+/// How long a slow `close()` is remembered.
+const CLOSE_MEMORY_NS: u64 = 10_000_000_000;
+
+/// What one host thread needs to call a WSGI application.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    application: Py<PyAny>,
+    environ: Environ,
+    queue: Arc<Queue>,
+    slot: usize,
+    /// Until then answers are sent before `close()` is called, not after it.
+    close_slow_until_ns: u64,
+}
+
+/// Why an answer was not completed.
+enum Failure {
+    /// The application raised.
+    Raised(PyErr),
+    /// The application broke the interface, in words.
+    Broken(String),
+    /// Nobody waits for it.
+    Cancelled,
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Cancelled => Self::Cancelled,
+            Stop::NoHead => {
+                Self::Broken("the application sent a body before it called start_response".to_owned())
+            }
+        }
+    }
+}
+
+impl Caller {
+    pub(crate) fn new(
+        py: Python<'_>,
+        application: Py<PyAny>,
+        queue: &Arc<Queue>,
+        slot: usize,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            application,
+            environ: Environ::new(py, queue.slots.len())?,
+            queue: Arc::clone(queue),
+            slot,
+            close_slow_until_ns: 0,
+        })
+    }
+
+    /// Runs a claimed request. Whatever happens, the stream has ended afterwards.
+    pub(crate) fn run(&mut self, py: Python<'_>, mut job: Job) {
+        let Ok((request, inline)) = Request::decode(&job.payload) else {
+            output::tell(py, "a request of the proxy can not be read");
+            job.link.abort(job.stream, AbortReason::Protocol);
+            return;
+        };
+        output::begin(request.request_id);
+        let mut exchange = Exchange::new(
+            &self.queue,
+            self.slot,
+            &job.link,
+            job.stream,
+            request.method == b"HEAD",
+        );
+        if !job.whole {
+            output::tell(
+                py,
+                "a request whose body is still arriving can not be given to WSGI",
+            );
+            exchange.abort(AbortReason::Protocol);
+            output::end(py);
+            return;
+        }
+        let file = job
+            .body
+            .take()
+            .map(|file| Input::file(file, request.content_length));
+        let environ = self.environ.build(py, &request, file);
+        let inline_at = job.payload.len() - inline.len();
+        let environ = match environ {
+            Ok(environ) if inline_at == job.payload.len() => Ok(environ),
+            Ok(environ) => {
+                let input = Input::memory(std::mem::take(&mut job.payload), inline_at);
+                Bound::new(py, input)
+                    .and_then(|input| environ.set_item(intern!(py, "wsgi.input"), input))
+                    .map(|()| environ)
+            }
+            Err(error) => Err(error),
+        };
+        match environ.and_then(|environ| Ok((Bound::new(py, StartResponse { exchange })?, environ))) {
+            Ok((start_response, environ)) => self.answer(py, &start_response, environ),
+            Err(error) => {
+                output::tell(py, &report::traceback(py, &error));
+                job.link.abort(job.stream, AbortReason::Exception);
+            }
+        }
+        output::end(py);
+    }
+
+    fn answer(
+        &mut self,
+        py: Python<'_>,
+        start_response: &Bound<'_, StartResponse>,
+        environ: Bound<'_, PyDict>,
+    ) {
+        let called = self.application.bind(py).call1((&environ, start_response));
+        let (sent, iterable) = match called {
+            Ok(iterable) => (send(start_response, &iterable), Some(iterable)),
+            Err(error) => (Err(Failure::Raised(error)), None),
+        };
+        if let Err(failure) = sent {
+            tell_failure(py, start_response, &environ, failure);
+        }
+        let Some(iterable) = iterable else { return };
+        if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+            return;
+        }
+        self.close(py, start_response, &iterable, &environ);
+    }
+
+    /// `close()` may do real work (signals, database connections, callbacks). The answer is held back for it only as long as it has been
+    /// quick lately.
+    fn close(
+        &mut self,
+        py: Python<'_>,
+        start_response: &Bound<'_, StartResponse>,
+        iterable: &Bound<'_, PyAny>,
+        environ: &Bound<'_, PyDict>,
+    ) {
+        let close = match iterable.getattr_opt(intern!(py, "close")) {
+            Ok(Some(close)) => close,
+            Ok(None) => return,
+            Err(error) => return tell_failure(py, start_response, environ, Failure::Raised(error)),
+        };
+        let began = now_ns();
+        if began < self.close_slow_until_ns
+            && let Ok(start_response) = start_response.try_borrow()
+        {
+            start_response.exchange.flush(py);
+        }
+        if let Err(error) = close.call0() {
+            tell_failure(py, start_response, environ, Failure::Raised(error));
+        }
+        let ended = now_ns();
+        if ended - began > HOLD_NS {
+            self.close_slow_until_ns = ended + CLOSE_MEMORY_NS;
+        }
+    }
+}
+
+/// Sends what the application returned.
+fn send(start_response: &Bound<'_, StartResponse>, iterable: &Bound<'_, PyAny>) -> Result<(), Failure> {
+    let py = start_response.py();
+    if let Some(only) = only_element(iterable) {
+        let bytes = chunk(&only)?;
+        exchange(start_response, |exchange| exchange.body(py, bytes, true))?;
+        return finish(start_response);
+    }
+    if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>()
+        && let Some(open) = wrapper.try_borrow().map_err(PyErr::from)?.open_file(py)
+    {
+        exchange(start_response, |exchange| exchange.file(py, open))?;
+        return finish(start_response);
+    }
+    // The elements of a list are all there, so nothing waits for the next one.
+    let at_hand = iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>();
+    for element in iterable.try_iter()? {
+        let element = element?;
+        let bytes = chunk(&element)?;
+        if bytes.as_bytes().is_empty() {
+            if exchange(start_response, |exchange| Ok(exchange.is_cancelled()))? {
+                return Err(Failure::Cancelled);
+            }
+            continue;
+        }
+        let done = exchange(start_response, |exchange| {
+            exchange.body(py, bytes, false)?;
+            if !exchange.over && !at_hand {
+                exchange.flush(py);
+            }
+            Ok(exchange.over && exchange.silent())
+        })?;
+        if done {
+            break;
+        }
+    }
+    finish(start_response)
+}
+
+/// The one element of a list or tuple: by far the most frequent answer.
+#[inline]
+fn only_element<'py>(iterable: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    if let Ok(list) = iterable.cast_exact::<PyList>() {
+        return (list.len() == 1).then(|| list.get_item(0).ok()).flatten();
+    }
+    let tuple = iterable.cast_exact::<PyTuple>().ok()?;
+    (tuple.len() == 1).then(|| tuple.get_item(0).ok()).flatten()
+}
+
+fn chunk<'a, 'py>(element: &'a Bound<'py, PyAny>) -> Result<&'a Bound<'py, PyBytes>, Failure> {
+    element.cast::<PyBytes>().map_err(|_| {
+        Failure::Broken(format!(
+            "the application's iterable gave {}, and not bytes",
+            type_name(element)
+        ))
+    })
+}
+
+/// Works on the answer; no Python code runs meanwhile, so nobody else borrows it.
+#[inline]
+fn exchange<T>(
+    start_response: &Bound<'_, StartResponse>,
+    work: impl FnOnce(&mut Exchange) -> Result<T, Stop>,
+) -> Result<T, Failure> {
+    let mut start_response = start_response.try_borrow_mut().map_err(PyErr::from)?;
+    Ok(work(&mut start_response.exchange)?)
+}
+
+fn finish(start_response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
+    let py = start_response.py();
+    let (left, cut) = exchange(start_response, |exchange| Ok((exchange.finish()?, exchange.cut)))?;
+    if cut {
+        output::tell(
+            py,
+            "the application sent more than its Content-Length; the rest was cut",
+        );
+    }
+    if left > 0 {
+        return Err(Failure::Broken(format!(
+            "the application's answer ended {left} bytes short of its Content-Length"
+        )));
+    }
+    Ok(())
+}
+
+/// Ends the answer and tells why, with the traceback when there is one.
+fn tell_failure(
+    py: Python<'_>,
+    start_response: &Bound<'_, StartResponse>,
+    environ: &Bound<'_, PyDict>,
+    failure: Failure,
+) {
+    let Ok(mut start_response) = start_response.try_borrow_mut() else {
+        return;
+    };
+    let cancelled = start_response.exchange.is_cancelled();
+    let reason = match &failure {
+        Failure::Raised(_) => AbortReason::Exception,
+        Failure::Broken(_) => AbortReason::Protocol,
+        Failure::Cancelled => AbortReason::Cancelled,
+    };
+    start_response.exchange.abort(reason);
+    drop(start_response);
+    let variable = |name: &str| {
+        environ
+            .get_item(name)
+            .ok()
+            .flatten()
+            .map_or_else(String::new, |value| value.to_string())
+    };
+    let request = || format!("{} {}", variable("REQUEST_METHOD"), variable("REQUEST_URI"));
+    match failure {
+        // What an application raises because its client left is no error of it.
+        Failure::Cancelled => {}
+        Failure::Raised(error)
+            if cancelled && error.is_instance_of::<pyo3::exceptions::PyBrokenPipeError>(py) => {}
+        Failure::Raised(error) => {
+            output::tell(
+                py,
+                &format!(
+                    "{}: the application raised\n{}",
+                    request(),
+                    report::traceback(py, &error)
+                ),
+            );
+        }
+        Failure::Broken(what) => output::tell(py, &format!("{}: {what}", request())),
+    }
+}

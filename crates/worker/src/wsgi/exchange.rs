@@ -1,0 +1,293 @@
+//! One answer on its way: what has been sent, what may be sent.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use pyo3::{prelude::*, types::PyBytes};
+use wire::{
+    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    response::Response,
+};
+
+use super::{file_wrapper::OpenFile, head::Head};
+use crate::engine::{link::Link, queue::Queue, slot::Slot};
+
+/// Most body bytes in one frame.
+const FRAME: u64 = 256 << 10;
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    queue: Arc<Queue>,
+    slot: usize,
+    link: Arc<Link>,
+    stream: u32,
+    /// The request's method is HEAD.
+    head_only: bool,
+    head: Option<Head>,
+    /// The head has left.
+    pub(crate) sent: bool,
+    /// The last frame has left.
+    pub(crate) over: bool,
+    /// The application sent more than its Content-Length; the rest is not sent.
+    pub(crate) cut: bool,
+    /// Bytes of the application's Content-Length that have not come.
+    left: Option<u64>,
+    /// Body bytes sent against [`WINDOW`]; past it the slot is asked.
+    free: u64,
+}
+
+/// The answer can not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nobody waits for it.
+    Cancelled,
+    /// `start_response` was not called.
+    NoHead,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        queue: &Arc<Queue>,
+        slot: usize,
+        link: &Arc<Link>,
+        stream: u32,
+        head_only: bool,
+    ) -> Self {
+        Self {
+            queue: Arc::clone(queue),
+            slot,
+            link: Arc::clone(link),
+            stream,
+            head_only,
+            head: None,
+            sent: false,
+            over: false,
+            cut: false,
+            left: None,
+            free: u64::from(WINDOW),
+        }
+    }
+
+    fn slot(&self) -> &Slot {
+        &self.queue.slots[self.slot]
+    }
+
+    pub(crate) fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// The head to send with the first body bytes; replaces an earlier one.
+    pub(crate) fn start(&mut self, head: Head) {
+        self.left = head.content_length;
+        self.head = Some(head);
+    }
+
+    /// Does no body belong to this answer?
+    pub(crate) fn silent(&self) -> bool {
+        self.head_only
+            || self
+                .head
+                .as_ref()
+                .is_some_and(|head| matches!(head.status, 204 | 304))
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.slot().is_cancelled() || self.link.is_gone()
+    }
+
+    /// Sends the bytes behind what was sent before; the head first. `last`: nothing follows.
+    pub(crate) fn body(
+        &mut self,
+        py: Python<'_>,
+        bytes: &Bound<'_, PyBytes>,
+        last: bool,
+    ) -> Result<(), Stop> {
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if self.head.is_none() {
+            return Err(Stop::NoHead);
+        }
+        if self.over {
+            self.cut = true;
+            return Ok(());
+        }
+        let bytes = bytes.as_bytes();
+        let (mut at, mut end) = (0, bytes.len());
+        let mut last = last;
+        if self.silent() {
+            // Nothing that follows will be sent either.
+            (end, last) = (0, true);
+        } else if let Some(left) = &mut self.left {
+            if (end as u64) > *left {
+                self.cut = true;
+                end = usize::try_from(*left).unwrap_or(end);
+            }
+            *left -= end as u64;
+            // An application that said how long its answer is need not say that it ends.
+            last = *left == 0;
+        }
+        loop {
+            let wanted = (end - at) as u64;
+            let room = if wanted <= self.free {
+                self.free -= wanted;
+                wanted
+            } else {
+                self.room(py, wanted)?
+            };
+            let next = at + usize::try_from(room).unwrap_or(0);
+            self.frame(&bytes[at..next], last && next == end);
+            at = next;
+            if at == end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How many of the wanted bytes may be sent now; waits until it is some.
+    fn room(&mut self, py: Python<'_>, wanted: u64) -> Result<u64, Stop> {
+        if self.free > 0 {
+            return Ok(std::mem::take(&mut self.free));
+        }
+        let (queue, slot, link) = (&*self.queue, self.slot(), &*self.link);
+        let wanted = wanted.min(FRAME);
+        let granted = match slot.take_credit(wanted) {
+            0 => py.detach(|| queue.credit(slot, link, wanted)),
+            granted => granted,
+        };
+        if granted == 0 || self.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        Ok(granted)
+    }
+
+    /// One frame: the head and the bytes, or only the bytes.
+    fn frame(&mut self, bytes: &[u8], last: bool) {
+        let flags = if last { END } else { 0 };
+        let (stream, head) = (self.stream, if self.sent { None } else { self.head.as_ref() });
+        self.link.put(None, |out| {
+            let kind = if head.is_some() {
+                Kind::Response
+            } else {
+                Kind::Data
+            };
+            let open = frame::begin(out, stream, kind, flags);
+            if let Some(head) = head {
+                out.extend_from_slice(&head.payload);
+            }
+            out.extend_from_slice(bytes);
+            frame::finish(out, open);
+        });
+        self.sent = true;
+        self.over = last;
+    }
+
+    /// Sends a file as the rest of the answer.
+    pub(crate) fn file(&mut self, py: Python<'_>, open: OpenFile) -> Result<(), Stop> {
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        let Some(head) = &mut self.head else {
+            return Err(Stop::NoHead);
+        };
+        let mut len = open.len;
+        match self.left {
+            Some(left) => {
+                self.cut = len > left;
+                len = len.min(left);
+            }
+            // How long it is, is known, so the client may know it too.
+            None if !self.sent => append_length(head, len),
+            None => {}
+        }
+        if self.silent() {
+            self.frame(&[], true);
+            return Ok(());
+        }
+        self.left = self.left.map(|left| left - len);
+        if !self.sent {
+            self.frame(&[], false);
+        }
+        // Shorter than announced: the proxy must not think that the answer is complete.
+        let complete = self.left.is_none_or(|left| left == 0);
+        if len > 0 {
+            let flags = if complete { END } else { 0 };
+            let (stream, range) = (
+                self.stream,
+                FileRange {
+                    offset: open.offset,
+                    len,
+                },
+            );
+            self.put_file(open.file, |out| {
+                frame::put(out, stream, Kind::File, flags, &range.encode())
+            });
+            self.over = complete;
+        } else if complete {
+            self.frame(&[], true);
+        }
+        let _ = py;
+        Ok(())
+    }
+
+    fn put_file(&self, file: OwnedFd, write: impl FnOnce(&mut Vec<u8>)) {
+        self.link.put(Some(file), write);
+    }
+
+    /// The application has no more. `Ok(left)`: bytes that its Content-Length announced and that never came.
+    pub(crate) fn finish(&mut self) -> Result<u64, Stop> {
+        if self.over {
+            return Ok(0);
+        }
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if self.head.is_none() {
+            return Err(Stop::NoHead);
+        }
+        if !self.silent()
+            && let Some(left) = self.left.filter(|&left| left > 0)
+        {
+            return Ok(left);
+        }
+        self.frame(&[], true);
+        Ok(0)
+    }
+
+    /// The answer will not be completed; nothing when it is complete.
+    pub(crate) fn abort(&mut self, reason: AbortReason) {
+        if !self.over {
+            self.over = true;
+            let reason = if self.is_cancelled() {
+                AbortReason::Cancelled
+            } else {
+                reason
+            };
+            self.link.abort(self.stream, reason);
+        }
+    }
+
+    /// Sends what waits on this link.
+    pub(crate) fn flush(&self, py: Python<'_>) {
+        let link = &*self.link;
+        if link.is_dirty() {
+            py.detach(|| link.flush());
+        }
+    }
+}
+
+/// Adds a Content-Length to a finished head.
+fn append_length(head: &mut Head, len: u64) {
+    let Ok((response, _)) = Response::decode(&head.payload) else {
+        return;
+    };
+    let mut payload = Vec::with_capacity(head.payload.len() + 32);
+    let mut fields = Response::encode(response.status, response.reason, &mut payload);
+    for (name, value) in response.headers.iter() {
+        fields.put(&mut payload, name, value);
+    }
+    fields.put(&mut payload, b"Content-Length", len.to_string().as_bytes());
+    fields.finish(&mut payload);
+    head.payload = payload;
+    head.content_length = Some(len);
+}

@@ -1,0 +1,343 @@
+//! The zygote: the application's own interpreter, imported once, forked for every worker.
+//!
+//! It has one thread for all its life, because a fork copies only the thread that calls it and leaves the locks of all others
+//! locked. When importing the application starts a thread, nothing can be shared any more: the zygote tells, then executes
+//! its interpreter anew, without the application, and the workers import it themselves.
+
+use std::{
+    os::{
+        fd::{AsFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+    time::Instant,
+};
+
+use pyo3::{exceptions::PyOSError, prelude::*, types::PyDict};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, Signal},
+};
+use wire::control::{FromZygote, STACKS_SIGNAL, ToZygote};
+
+use crate::{
+    application::{self, Refusal},
+    control::{Control, fitting},
+    ffi::{
+        descriptors, exit_now,
+        fork::{self, Side},
+        signals, title,
+    },
+    output, worker,
+};
+
+/// Where the engine's file is, which the bootstrap has loaded.
+const ENGINE_FD: RawFd = 4;
+
+/// Carries [`ToZygote::Boot`] over an exec of ourselves.
+const AGAIN: &str = "APPLIANCE_BOOT";
+
+/// What to run, as told by the first message.
+#[derive(Debug, Clone)]
+pub(crate) struct Boot {
+    pub(crate) app: String,
+    pub(crate) target: String,
+    pub(crate) directory: String,
+    pub(crate) threads: usize,
+    preload: bool,
+    check: bool,
+}
+
+/// What the zygote keeps.
+#[derive(Debug)]
+pub(crate) struct Zygote {
+    boot: Boot,
+    control: Control,
+    engine: Option<OwnedFd>,
+    /// Command line as executed, before the title was written over it.
+    command: Vec<Vec<u8>>,
+    /// The supervisor, which adopts the workers.
+    supervisor: Option<Pid>,
+}
+
+/// All of the zygote's life; workers return from here to nowhere.
+pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
+    descriptors::close_from(5);
+    let supervisor = rustix::process::getppid();
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| PyOSError::new_err(error.raw_os_error()))?;
+    signals::leave_to_supervisor();
+    let socket = descriptors::inherited(control)
+        .ok_or_else(|| PyOSError::new_err(format!("there is no control socket on descriptor {control}")))?;
+    let engine = descriptors::inherited(ENGINE_FD);
+    for kept in [Some(&socket), engine.as_ref()].into_iter().flatten() {
+        let _ = fcntl_setfd(kept, FdFlags::CLOEXEC);
+    }
+    let control = Control::new(socket);
+    let again = again(py)?;
+    let restarted = again.is_some();
+    let mut packet = Vec::new();
+    let message = match again {
+        Some(packet) => ToZygote::decode(&packet),
+        None => {
+            if control.receive(&mut packet).is_none() {
+                exit_now(0);
+            }
+            ToZygote::decode(&packet)
+        }
+    };
+    let Ok(ToZygote::Boot {
+        app,
+        interface: _,
+        target,
+        directory,
+        preload,
+        threads,
+        check,
+    }) = message
+    else {
+        return Err(PyOSError::new_err("the first message does not say what to run"));
+    };
+    let zygote = Zygote {
+        boot: Boot {
+            app,
+            target,
+            directory,
+            threads: usize::try_from(threads).unwrap_or(1).clamp(1, 1024),
+            preload,
+            check,
+        },
+        control,
+        engine,
+        command: std::fs::read("/proc/self/cmdline")
+            .unwrap_or_default()
+            .split(|&byte| byte == 0)
+            .map(<[u8]>::to_vec)
+            .collect(),
+        supervisor,
+    };
+    zygote.live(py, restarted)
+}
+
+/// The message that an earlier life of this process has left.
+fn again(py: Python<'_>) -> PyResult<Option<Vec<u8>>> {
+    let environ = py.import("os")?.getattr("environ")?;
+    let left: Option<String> = environ.call_method1("pop", (AGAIN, py.None()))?.extract()?;
+    Ok(left.map(|hex| {
+        hex.as_bytes()
+            .chunks(2)
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect()
+    }))
+}
+
+impl Zygote {
+    fn live(self, py: Python<'_>, restarted: bool) -> PyResult<()> {
+        title::set(
+            &format!("appliance: zygote {}", self.boot.app),
+            &format!("zygote {}", self.boot.app),
+        );
+        faulthandler(py)?;
+        output::install(py)?;
+        let began = Instant::now();
+        let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
+            if self.boot.preload || self.boot.check {
+                application::import(py, &self.boot.target, &self.boot.directory)
+                    .map(|found| Some(found.unbind()))
+            } else {
+                Ok(None)
+            }
+        });
+        let application = match imported {
+            Ok(application) => application,
+            Err(refusal) => self.fail(py, refusal),
+        };
+        output::end(py);
+        let import_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let threads = if application.is_some() {
+            threads(py)?
+        } else {
+            String::new()
+        };
+        if !restarted {
+            let ready = FromZygote::Ready {
+                python: version(py)?,
+                import_ms: if application.is_some() { import_ms } else { 0 },
+                threads: fitting(&threads),
+            };
+            if self.control.send(&ready.encode()).is_err() || self.boot.check {
+                exit_now(0);
+            }
+        }
+        if !threads.is_empty() {
+            return Err(self.restart(py));
+        }
+        self.forks(py, application.as_ref())
+    }
+
+    fn fail(&self, py: Python<'_>, refusal: Refusal) -> ! {
+        output::end(py);
+        let failed = FromZygote::Failed {
+            step: refusal.step.to_owned(),
+            message: fitting(&refusal.message),
+            traceback: fitting(&refusal.traceback),
+        };
+        let _ = self.control.send(&failed.encode());
+        exit_now(1)
+    }
+
+    /// Executes the interpreter anew, with the application left to the workers.
+    fn restart(&self, py: Python<'_>) -> PyErr {
+        let boot = ToZygote::Boot {
+            app: self.boot.app.clone(),
+            interface: "wsgi".to_owned(),
+            target: self.boot.target.clone(),
+            directory: self.boot.directory.clone(),
+            preload: false,
+            threads: u32::try_from(self.boot.threads).unwrap_or(1),
+            check: false,
+        };
+        let hex: String = boot.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let executable: PyResult<String> = py
+            .import("sys")
+            .and_then(|sys| sys.getattr("executable"))
+            .and_then(|executable| executable.extract());
+        let mut command = self.command.iter().map(|argument| {
+            use std::os::unix::ffi::OsStrExt;
+            std::ffi::OsStr::from_bytes(argument)
+        });
+        for kept in [Some(self.control.socket()), self.engine.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = fcntl_setfd(kept, FdFlags::empty());
+        }
+        let mut again = Command::new(executable.unwrap_or_else(|_| "/proc/self/exe".to_owned()));
+        if let Some(name) = command.next() {
+            again.arg0(name);
+        }
+        again
+            .args(command.filter(|argument| !argument.is_empty()))
+            .env(AGAIN, hex);
+        PyOSError::new_err(format!(
+            "the interpreter can not be executed again: {}",
+            again.exec()
+        ))
+    }
+
+    /// Forks for every message until the supervisor is gone.
+    fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>) -> PyResult<()> {
+        let mut packet = Vec::new();
+        loop {
+            let Some(descriptors) = py.detach(|| self.control.receive(&mut packet)) else {
+                exit_now(0);
+            };
+            let Ok(ToZygote::Fork { slot }) = ToZygote::decode(&packet) else {
+                return Err(PyOSError::new_err("a message of the supervisor can not be read"));
+            };
+            let Ok([control, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+                return Err(PyOSError::new_err("a worker needs three descriptors"));
+            };
+            freeze(py)?;
+            match fork::twice(py) {
+                Ok(Side::Parent) => {}
+                Ok(Side::Child) => {
+                    let birth = worker::Birth {
+                        boot: self.boot.clone(),
+                        slot,
+                        control,
+                        stdout,
+                        stderr,
+                        supervisor: self.supervisor,
+                    };
+                    self.forget();
+                    worker::run(
+                        py,
+                        birth,
+                        application.map(|application| application.clone_ref(py)),
+                    );
+                }
+                Err(error) => {
+                    let failed = FromZygote::ForkFailed {
+                        slot,
+                        message: error.to_string(),
+                    };
+                    if self.control.send(&failed.encode()).is_err() {
+                        exit_now(0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// In a worker: the zygote's own descriptors are replaced. Not closed: their owner is still borrowed, and a number that is
+    /// free would be given to something else.
+    fn forget(&self) {
+        use std::os::fd::AsRawFd;
+        let Ok(null) = rustix::fs::open(
+            "/dev/null",
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        ) else {
+            return;
+        };
+        for own in [Some(self.control.socket()), self.engine.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = descriptors::put_at(&null, own.as_raw_fd());
+            let _ = fcntl_setfd(own.as_fd(), FdFlags::CLOEXEC);
+        }
+    }
+}
+
+/// Collected before the fork and frozen, so that collections in the workers leave the shared pages alone.
+fn freeze(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    Ok(())
+}
+
+/// Stacks of all threads into standard error on [`STACKS_SIGNAL`], and when the process crashes. Workers inherit it.
+fn faulthandler(py: Python<'_>) -> PyResult<()> {
+    let faulthandler = py.import("faulthandler")?;
+    let options = PyDict::new(py);
+    options.set_item("file", 2)?;
+    options.set_item("all_threads", true)?;
+    faulthandler.call_method("enable", (), Some(&options))?;
+    options.set_item("chain", false)?;
+    faulthandler.call_method("register", (STACKS_SIGNAL,), Some(&options))?;
+    Ok(())
+}
+
+/// Names of the threads beside the main one; empty when there are none.
+fn threads(py: Python<'_>) -> PyResult<String> {
+    let mut names: Vec<String> = Vec::new();
+    for thread in py.import("threading")?.call_method0("enumerate")?.try_iter()? {
+        names.push(thread?.getattr("name")?.extract()?);
+    }
+    names.retain(|name| name != "MainThread");
+    let native: Vec<String> = std::fs::read_dir("/proc/self/task")
+        .map(|tasks| {
+            tasks
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+                .map(|name| name.trim_end().to_owned())
+                .collect()
+        })
+        .unwrap_or_default();
+    let unnamed = native.len().saturating_sub(1 + names.len());
+    if unnamed > 0 {
+        names.push(format!("{unnamed} of C code"));
+    }
+    Ok(names.join(", "))
+}
+
+fn version(py: Python<'_>) -> PyResult<String> {
+    let (major, minor, micro): (u8, u8, u8) = py
+        .import("sys")?
+        .getattr("version_info")?
+        .call_method1("__getitem__", (pyo3::types::PySlice::new(py, 0, 3, 1),))?
+        .extract()?;
+    Ok(format!("{major}.{minor}.{micro}"))
+}

@@ -1,0 +1,175 @@
+import atexit, io, os, sys, tempfile, threading, time
+
+CLOSED = []
+
+
+def application(environ, start_response):
+    return globals()["at_" + environ["PATH_INFO"].strip("/")](environ, start_response)
+
+
+def text(start_response, body, *headers):
+    start_response("200 OK", [("Content-Type", "text/plain"), *headers])
+    return [body.encode() if isinstance(body, str) else body]
+
+
+def at_hello(environ, start_response):
+    return text(start_response, "hello")
+
+
+def at_environ(environ, start_response):
+    lines = ["%s=%r" % item for item in sorted(environ.items()) if isinstance(item[1], (str, bool, tuple))]
+    return text(start_response, "\n".join(lines))
+
+
+def at_length(environ, start_response):
+    return text(start_response, str(len(environ["wsgi.input"].read())))
+
+
+def at_input(environ, start_response):
+    body = environ["wsgi.input"]
+    parts = [body.read(3), body.readline(), body.readline(2), body.readlines(1), list(body), body.read(), body.readline()]
+    return text(start_response, repr(parts))
+
+
+def at_stream(environ, start_response):
+    start_response("200 OK", [])
+    yield b"one"
+    marker = environ["QUERY_STRING"]
+    while marker and not os.path.exists(marker):
+        time.sleep(0.005)
+    yield b""
+    yield b"two"
+
+
+class Endless:
+    def __init__(self, chunk):
+        self.chunk = chunk
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.chunk
+
+    def close(self):
+        CLOSED.append("endless")
+
+
+def at_endless(environ, start_response):
+    start_response("200 OK", [])
+    return Endless(b"x" * 65536)
+
+
+def at_closed(environ, start_response):
+    return text(start_response, ",".join(CLOSED))
+
+
+def at_big(environ, start_response):
+    return text(start_response, b"y" * 5_000_000)
+
+
+def at_raises(environ, start_response):
+    raise ValueError("on purpose")
+
+
+def at_raises_late(environ, start_response):
+    start_response("200 OK", [])
+    yield b"some"
+    raise ValueError("on purpose, late")
+
+
+def at_exits(environ, start_response):
+    sys.exit(3)
+
+
+def at_exc_info(environ, start_response):
+    start_response("200 OK", [("X-First", "1")])
+    try:
+        raise KeyError("replaced")
+    except KeyError:
+        start_response("500 Oops", [("X-Second", "2")], sys.exc_info())
+    return [b"replaced"]
+
+
+def at_write(environ, start_response):
+    write = start_response("200 OK", [])
+    write(b"written ")
+    return [b"returned"]
+
+
+def at_twice(environ, start_response):
+    start_response("200 OK", [])
+    start_response("200 OK", [])
+    return []
+
+
+def at_no_head(environ, start_response):
+    return [b"body"]
+
+
+def at_text(environ, start_response):
+    start_response("200 OK", [])
+    return ["text"]
+
+
+def at_split(environ, start_response):
+    return text(start_response, "x", ("X-Bad", "a\r\nSet-Cookie: b"))
+
+
+def at_hop(environ, start_response):
+    return text(start_response, "x", ("Connection", "close"), ("X-Good", "caf\xe9"))
+
+
+def at_short(environ, start_response):
+    return text(start_response, "abc", ("Content-Length", "5"))
+
+
+def at_long(environ, start_response):
+    return text(start_response, "abcdef", ("Content-Length", "3"))
+
+
+def at_file(environ, start_response):
+    file = tempfile.TemporaryFile()
+    file.write(b"0123456789")
+    file.seek(4)
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](file)
+
+
+def at_filelike(environ, start_response):
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"abcdefg"), 3)
+
+
+def at_nothing(environ, start_response):
+    start_response("204 No Content", [])
+    return [b"not sent"]
+
+
+def at_print(environ, start_response):
+    print("printed")
+    print("part", end="")
+    environ["wsgi.errors"].write("error line\nopen end")
+    sys.stdout.buffer.write(memoryview(b" and bytes\n"))
+    print("z" * 5000)
+    os.write(2, b"raw\n")
+    return text(start_response, "ok")
+
+
+def at_wait(environ, start_response):
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.005)
+    return text(start_response, threading.current_thread().name)
+
+
+def at_spin(environ, start_response):
+    while True:
+        pass
+
+
+def at_pid(environ, start_response):
+    return text(start_response, "%d %d" % (os.getpid(), IMPORTED_IN))
+
+
+IMPORTED_IN = os.getpid()
+atexit.register(lambda: print("farewell"))

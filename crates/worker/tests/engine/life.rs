@@ -1,0 +1,266 @@
+//! Boot, fork, drain and death.
+
+use std::path::Path;
+
+use wire::{
+    control::{FromWorker, FromZygote, STACKS_SIGNAL, ToWorker},
+    frame::AbortReason,
+};
+
+use crate::{
+    APP,
+    rig::{Ask, Plan, Worker, Zygote, on_every_python, pythons, until},
+};
+
+fn failure(python: &Path, app: &str, target: &str) -> (String, String, String) {
+    let zygote = Zygote::start(&Plan::new(python, app).target(target).preload());
+    match zygote.hear() {
+        FromZygote::Failed {
+            step,
+            message,
+            traceback,
+        } => (step, message, traceback),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn targets_are_resolved_or_refused_with_a_way_out() {
+    let app = "
+import functools
+class Outer:
+    @staticmethod
+    def inner(environ, start_response):
+        start_response('200 OK', [])
+        return [b'inner']
+def factory():
+    return Outer.inner
+async def asgi(scope, receive, send):
+    pass
+class Asgi:
+    async def __call__(self, scope, receive, send):
+        pass
+object_asgi = Asgi()
+number = 7
+";
+    on_every_python(|python| {
+        for target in ["app:Outer.inner", "app:factory()"] {
+            let (_zygote, worker) = Worker::ready(&Plan::new(python, app).target(target));
+            assert_eq!(worker.link().get(1, "/").text(), "inner");
+        }
+        let (step, message, _) = failure(python, app, "absent:app");
+        assert_eq!(step, "import");
+        assert!(
+            message.contains("no module named \"absent\"") && message.contains("app.py"),
+            "{message}"
+        );
+        let (_, message, _) = failure(python, app, "app:factori()");
+        assert!(message.contains("did you mean \"factory\"?"), "{message}");
+        let (_, message, _) = failure(python, app, "app");
+        assert!(
+            message.contains("neither") && message.contains("factory"),
+            "{message}"
+        );
+        let (_, message, _) = failure(python, app, "app:number");
+        assert!(message.contains("is int"), "{message}");
+        for target in ["app:asgi", "app:object_asgi"] {
+            let (_, message, _) = failure(python, app, target);
+            assert!(message.contains("is an ASGI application"), "{message}");
+        }
+        let (step, message, traceback) = failure(python, "import nowhere", "app");
+        assert_eq!(step, "import");
+        assert!(
+            message.contains("'nowhere'") && message.contains("is not installed"),
+            "{message}"
+        );
+        assert!(traceback.contains("app.py\", line 1"), "{traceback}");
+        let (_, message, _) = failure(python, "raise SystemExit(4)", "app");
+        assert!(message.contains("SystemExit: 4"), "{message}");
+    });
+}
+
+#[test]
+fn a_worker_without_preload_tells_its_own_failure() {
+    on_every_python(|python| {
+        let zygote = Zygote::start(&Plan::new(python, "1/0"));
+        assert!(matches!(zygote.hear(), FromZygote::Ready { import_ms: 0, .. }));
+        let mut worker = zygote.fork(0);
+        let told = worker.hear();
+        let Some(FromWorker::Failed {
+            message, traceback, ..
+        }) = told
+        else {
+            panic!("{told:?}")
+        };
+        assert!(message.contains("ZeroDivisionError"), "{message}");
+        assert!(traceback.contains("Traceback"), "{traceback}");
+        assert_eq!(worker.wait(), Some(1));
+    });
+}
+
+#[test]
+fn preload_imports_once_and_every_fork_serves() {
+    on_every_python(|python| {
+        let (zygote, first) = Worker::ready(&Plan::new(python, APP).preload());
+        let second = zygote.fork(1);
+        assert!(matches!(second.hear(), Some(FromWorker::Ready { .. })));
+        for worker in [&first, &second] {
+            let text = worker.link().get(1, "/pid").text();
+            assert_eq!(text, format!("{} {}", worker.pid.as_raw_nonzero(), zygote.pid()));
+        }
+        let title = std::fs::read_to_string(format!("/proc/{}/cmdline", second.pid.as_raw_nonzero()))
+            .expect("a title");
+        assert_eq!(title.trim_end_matches('\0'), "appliance: worker web/1");
+    });
+}
+
+#[test]
+fn an_import_that_starts_threads_is_not_shared() {
+    let app = format!(
+        "import threading\nthreading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()\n{APP}"
+    );
+    on_every_python(|python| {
+        let zygote = Zygote::start(&Plan::new(python, &app).preload());
+        let told = zygote.hear();
+        let FromZygote::Ready { threads, .. } = &told else {
+            panic!("{told:?}")
+        };
+        assert_eq!(threads, "mine");
+        let worker = zygote.fork(0);
+        assert!(matches!(worker.hear(), Some(FromWorker::Ready { .. })));
+        let pid = worker.pid.as_raw_nonzero();
+        assert_eq!(worker.link().get(1, "/pid").text(), format!("{pid} {pid}"));
+    });
+}
+
+#[test]
+fn threads_run_requests_beside_each_other() {
+    on_every_python(|python| {
+        let (zygote, worker) = Worker::ready(&Plan::new(python, APP).threads(3));
+        let mut link = worker.link();
+        let marker = zygote.directory.path().join("go");
+        for stream in [1, 2] {
+            link.ask(
+                stream,
+                Ask {
+                    query: marker.to_str().expect("a text"),
+                    ..Ask::get("/wait")
+                },
+            );
+        }
+        for stream in 3..40 {
+            assert_eq!(link.get(stream, "/hello").text(), "hello");
+        }
+        std::fs::write(&marker, "").expect("a marker");
+        let answers = link.answers(&[1, 2]);
+        assert_ne!(answers[&1].text(), answers[&2].text());
+        let streams: Vec<u32> = (40..100).collect();
+        for &stream in &streams {
+            link.ask(stream, Ask::get("/hello"));
+        }
+        for (stream, answer) in link.answers(&streams) {
+            assert_eq!(answer.text(), "hello", "{stream}");
+        }
+    });
+}
+
+#[test]
+fn a_recalled_request_is_never_run() {
+    let python = &pythons()[0];
+    let (zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    let mut link = worker.link();
+    let marker = zygote.directory.path().join("go");
+    link.ask(
+        1,
+        Ask {
+            query: marker.to_str().expect("a text"),
+            ..Ask::get("/wait")
+        },
+    );
+    until("the first runs", || link.claimed(1));
+    link.ask(2, Ask::get("/hello"));
+    link.ask(3, Ask::get("/hello"));
+    assert!(link.recall(2));
+    assert!(!link.recall(1));
+    std::fs::write(&marker, "").expect("a marker");
+    let answers = link.answers(&[1, 3]);
+    assert!(!answers.contains_key(&2));
+}
+
+#[test]
+fn drain_lets_a_running_request_finish_and_gives_the_others_back() {
+    on_every_python(|python| {
+        let (zygote, mut worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let marker = zygote.directory.path().join("go");
+        link.ask(
+            1,
+            Ask {
+                query: marker.to_str().expect("a text"),
+                ..Ask::get("/wait")
+            },
+        );
+        until("the first runs", || link.claimed(1));
+        worker.tell(&ToWorker::Drain {});
+        link.ask(2, Ask::get("/hello"));
+        std::fs::write(&marker, "").expect("a marker");
+        let first = link.answers(&[1]).remove(&1).expect("an answer");
+        assert_eq!((first.status, first.text().as_str()), (200, "MainThread"));
+        // The second one is either given back in words or has visibly never been started.
+        match link.frame() {
+            Some((header, payload, _)) => {
+                assert_eq!((header.stream, payload), (2, vec![AbortReason::NotStarted as u8]));
+            }
+            None => assert!(!link.claimed(2)),
+        }
+        assert_eq!(worker.wait(), Some(0));
+        until("exit functions have run", || {
+            worker.stdout.lock().expect("no panic").contains("farewell\n")
+        });
+    });
+}
+
+#[test]
+fn a_stuck_request_shows_its_stack_and_can_be_interrupted() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        link.ask(1, Ask::get("/spin"));
+        until("it runs", || link.claimed(1));
+        let signal = rustix::process::Signal::from_named_raw(STACKS_SIGNAL).expect("a signal");
+        rustix::process::kill_process(worker.pid, signal).expect("a signal");
+        until("the stack is written", || {
+            worker.stderr.lock().expect("no panic").contains("in at_spin")
+        });
+        worker.tell(&ToWorker::Interrupt { thread: 0 });
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Exception));
+        assert_eq!(link.get(2, "/hello").text(), "hello");
+    });
+}
+
+#[test]
+fn without_a_supervisor_zygote_and_worker_end_at_once() {
+    on_every_python(|python| {
+        let (zygote, mut worker) = Worker::ready(&Plan::new(python, APP));
+        worker.abandon();
+        assert_eq!(worker.wait(), Some(0));
+        assert!(zygote.abandon().success());
+    });
+}
+
+#[test]
+fn a_lost_proxy_cancels_its_requests_and_no_other() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP).threads(2));
+        let lost = worker.link();
+        lost.ask(1, Ask::get("/endless"));
+        until("it runs", || lost.claimed(1));
+        drop(lost);
+        let mut link = worker.link();
+        let mut stream = 0;
+        until("the iterable is closed", || {
+            stream += 1;
+            link.get(stream, "/closed").text() == "endless"
+        });
+    });
+}

@@ -1,0 +1,576 @@
+//! The supervisor's and the proxy's part, played by the test: a zygote of a real interpreter, a worker, a link.
+
+use std::{
+    collections::HashMap,
+    io::{IoSlice, IoSliceMut, Read},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+    },
+    process::{Pid, Signal, WaitOptions},
+};
+use wire::{
+    control::{FromWorker, FromZygote, MESSAGE_MAX, ToWorker, ToZygote},
+    frame::{self, AbortReason, FileRange, Header, Kind},
+    page::{ENTRY_LEN, ENTRY_WORDS, Page},
+    request::{HeadersWriter, Request},
+    response::Response,
+};
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const BOOTSTRAP: &str = include_str!("../../src/bootstrap.py");
+const ENTRIES: usize = 64;
+
+/// Every CPython from 3.9 on that can be found; at least one.
+pub(crate) fn pythons() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    let root = std::env::var_os("PYENV_ROOT")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv")));
+    if let Some(versions) = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok()) {
+        found.extend(versions.filter_map(|version| Some(version.ok()?.path().join("bin/python3"))));
+    }
+    found.push("/usr/bin/python3".into());
+    found.retain(|python| {
+        Command::new(python)
+            .args([
+                "-c",
+                "import sys; sys.exit(sys.version_info < (3, 9) or sys.implementation.name != 'cpython')",
+            ])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    });
+    assert!(!found.is_empty(), "no python3 to test with");
+    found
+}
+
+/// Runs a test with each of them.
+pub(crate) fn on_every_python(test: impl Fn(&Path)) {
+    for python in pythons() {
+        eprintln!("with {}", python.display());
+        test(&python);
+    }
+}
+
+/// The engine as it ships: built as the binary's build script does it, into the same directory, so mostly it is there already.
+fn engine() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test has a path");
+        // TARGET/PROFILE/deps/TEST
+        let target_dir = test.ancestors().nth(3).expect("a target directory").join("engine");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--locked", "--lib", "--package", "worker", "--target-dir"])
+            .arg(&target_dir)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .env("PYO3_NO_PYTHON", "1")
+            .env("CARGO_PROFILE_RELEASE_LTO", "thin")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+            .status()
+            .expect("cargo");
+        assert!(status.success(), "the engine does not build");
+        target_dir.join("release/libappliance_worker.so")
+    })
+}
+
+/// What to start.
+pub(crate) struct Plan<'a> {
+    pub(crate) python: &'a Path,
+    pub(crate) app: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) threads: u32,
+    pub(crate) preload: bool,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(python: &'a Path, app: &'a str) -> Self {
+        Self {
+            python,
+            app,
+            target: "app",
+            threads: 1,
+            preload: false,
+        }
+    }
+
+    pub(crate) fn threads(self, threads: u32) -> Self {
+        Self { threads, ..self }
+    }
+
+    pub(crate) fn preload(self) -> Self {
+        Self {
+            preload: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn target(self, target: &'a str) -> Self {
+        Self { target, ..self }
+    }
+}
+
+/// A running zygote; killed when dropped.
+pub(crate) struct Zygote {
+    child: Child,
+    control: OwnedFd,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Zygote {
+    pub(crate) fn start(plan: &Plan<'_>) -> Self {
+        // Workers are adopted by this process, as they are by the supervisor.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("subreaper");
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("app.py"), plan.app).expect("the app");
+        let (control, theirs) = pair(SocketType::SEQPACKET);
+        let child = Command::new("sh")
+            .args(["-c", r#"exec "$@" 3<&0 4<"$ENGINE" 0</dev/null"#, "sh"])
+            .arg(plan.python)
+            .args(["-B", "-c", BOOTSTRAP, &" ".repeat(200)])
+            .env("ENGINE", engine())
+            .stdin(Stdio::from(theirs))
+            .spawn()
+            .expect("an interpreter");
+        let boot = ToZygote::Boot {
+            app: "web".to_owned(),
+            interface: "wsgi".to_owned(),
+            target: plan.target.to_owned(),
+            directory: directory.path().to_str().expect("a text").to_owned(),
+            preload: plan.preload,
+            threads: plan.threads,
+            check: false,
+        };
+        send(&control, &boot.encode(), &[]);
+        Self {
+            child,
+            control,
+            directory,
+        }
+    }
+
+    pub(crate) fn hear(&self) -> FromZygote {
+        FromZygote::decode(&receive(&self.control).expect("the zygote is alive")).expect("a message")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Closes the control socket, as the death of the supervisor would.
+    pub(crate) fn abandon(mut self) -> std::process::ExitStatus {
+        self.control = pair(SocketType::SEQPACKET).0;
+        self.child.wait().expect("a status")
+    }
+
+    /// Forks a worker and waits until it says hello.
+    pub(crate) fn fork(&self, slot: u32) -> Worker {
+        let (control, theirs) = pair(SocketType::SEQPACKET);
+        let (out, stdout) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+        let (err, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+        send(
+            &self.control,
+            &ToZygote::Fork { slot }.encode(),
+            &[theirs, stdout, stderr],
+        );
+        let hello = receive(&control).map(|packet| FromWorker::decode(&packet).expect("a message"));
+        let Some(FromWorker::Hello { pid }) = hello else {
+            panic!("no hello but {hello:?}")
+        };
+        Worker {
+            pid: Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid"),
+            control: Some(control),
+            stdout: collect(out),
+            stderr: collect(err),
+            reaped: false,
+        }
+    }
+}
+
+/// A running worker; killed when dropped.
+pub(crate) struct Worker {
+    pub(crate) pid: Pid,
+    control: Option<OwnedFd>,
+    pub(crate) stdout: Arc<Mutex<String>>,
+    pub(crate) stderr: Arc<Mutex<String>>,
+    reaped: bool,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+            let _ = rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
+        }
+    }
+}
+
+impl Worker {
+    /// One worker of one zygote, ready.
+    pub(crate) fn ready(plan: &Plan<'_>) -> (Zygote, Self) {
+        let zygote = Zygote::start(plan);
+        let told = zygote.hear();
+        assert!(matches!(told, FromZygote::Ready { .. }), "{told:?}");
+        let worker = zygote.fork(0);
+        let told = worker.hear();
+        assert!(matches!(told, Some(FromWorker::Ready { .. })), "{told:?}");
+        (zygote, worker)
+    }
+
+    pub(crate) fn hear(&self) -> Option<FromWorker> {
+        let packet = receive(self.control.as_ref()?)?;
+        Some(FromWorker::decode(&packet).expect("a message"))
+    }
+
+    pub(crate) fn tell(&self, message: &ToWorker) {
+        send(self.control.as_ref().expect("a socket"), &message.encode(), &[]);
+    }
+
+    pub(crate) fn abandon(&mut self) {
+        self.control = None;
+    }
+
+    /// Waits for its end; the exit code, if it was one.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the worker ends", || {
+            status = rustix::process::waitpid(Some(self.pid), WaitOptions::NOHANG).expect("a child");
+            status.is_some()
+        });
+        self.reaped = true;
+        status.and_then(|(_, status)| status.exit_status())
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        let (socket, theirs) = pair(SocketType::STREAM);
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE)).expect("a timeout");
+        let page = rustix::fs::memfd_create("page", rustix::fs::MemfdFlags::CLOEXEC).expect("a page");
+        rustix::fs::ftruncate(&page, (ENTRIES * ENTRY_LEN) as u64).expect("a page");
+        let theirs_page = page.try_clone().expect("a duplicate");
+        send(
+            self.control.as_ref().expect("a socket"),
+            &ToWorker::Link { link: 1 }.encode(),
+            &[theirs, theirs_page],
+        );
+        Link {
+            socket,
+            page,
+            buffer: Vec::new(),
+            descriptors: Vec::new(),
+        }
+    }
+}
+
+/// What a stream has given so far.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) files: Vec<(OwnedFd, FileRange)>,
+    pub(crate) frames: usize,
+    pub(crate) over: bool,
+    pub(crate) aborted: Option<AbortReason>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        let found = self.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+}
+
+/// The proxy's end of a link.
+pub(crate) struct Link {
+    socket: OwnedFd,
+    page: OwnedFd,
+    buffer: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// A request in words.
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) body: &'a [u8],
+    pub(crate) file: Option<(OwnedFd, u64)>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            query: "",
+            headers: &[("host", "example.org")],
+            body: b"",
+            file: None,
+        }
+    }
+}
+
+impl Link {
+    /// Sends a request in the entry of the same number.
+    pub(crate) fn ask(&self, stream: u32, ask: Ask<'_>) {
+        self.enter(stream);
+        let (body_len, flags) = match &ask.file {
+            Some((_, len)) => (*len, frame::END | frame::BODY_FD),
+            None => (ask.body.len() as u64, frame::END),
+        };
+        let mut out = Vec::new();
+        let open = frame::begin(&mut out, stream, Kind::Request, flags);
+        Request {
+            entry: u16::try_from(stream % ENTRIES as u32).expect("small"),
+            version: 11,
+            https: true,
+            deadline_ms: 30_000,
+            content_length: body_len,
+            method: ask.method.as_bytes(),
+            path: ask.path.as_bytes(),
+            mount: b"",
+            query: ask.query.as_bytes(),
+            target: ask.path.as_bytes(),
+            client: b"192.0.2.7",
+            client_port: 4711,
+            server: b"example.org",
+            server_port: 443,
+            request_id: format!("id{stream}").as_bytes(),
+            headers: Default::default(),
+        }
+        .encode(&mut out);
+        let mut headers = HeadersWriter::begin(&mut out);
+        for (name, value) in ask.headers {
+            headers.put(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        headers.finish(&mut out);
+        out.extend_from_slice(ask.body);
+        frame::finish(&mut out, open);
+        let descriptors: Vec<OwnedFd> = ask.file.into_iter().map(|(file, _)| file).collect();
+        send(&self.socket, &out, &descriptors);
+    }
+
+    /// Marks the stream as sent in the page.
+    fn enter(&self, stream: u32) {
+        let words = [const { AtomicU64::new(0) }; ENTRY_WORDS];
+        Page::new(&words).send(0, stream);
+        self.store(stream, &words);
+    }
+
+    /// Takes a request back, as the proxy would have done before the worker looked.
+    pub(crate) fn recall(&self, stream: u32) -> bool {
+        let words = self.load(stream);
+        let recalled = Page::new(&words).recall(0, stream);
+        if recalled {
+            self.store(stream, &words);
+        }
+        recalled
+    }
+
+    pub(crate) fn claimed(&self, stream: u32) -> bool {
+        Page::new(&self.load(stream)).thread(0, stream).is_some()
+    }
+
+    fn store(&self, stream: u32, words: &[AtomicU64]) {
+        let bytes: Vec<u8> = words
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
+            .collect();
+        let at = u64::from(stream) % ENTRIES as u64 * ENTRY_LEN as u64;
+        rustix::io::pwrite(&self.page, &bytes, at).expect("the page");
+    }
+
+    fn load(&self, stream: u32) -> Vec<AtomicU64> {
+        let mut bytes = [0u8; ENTRY_LEN];
+        let at = u64::from(stream) % ENTRIES as u64 * ENTRY_LEN as u64;
+        rustix::io::pread(&self.page, &mut bytes, at).expect("the page");
+        bytes
+            .chunks_exact(8)
+            .map(|word| AtomicU64::new(u64::from_ne_bytes(word.try_into().expect("8 bytes"))))
+            .collect()
+    }
+
+    pub(crate) fn tell(&self, stream: u32, kind: Kind, payload: &[u8]) {
+        let mut out = Vec::new();
+        frame::put(&mut out, stream, kind, 0, payload);
+        send(&self.socket, &out, &[]);
+    }
+
+    pub(crate) fn credit(&self, stream: u32, bytes: u32) {
+        self.tell(stream, Kind::Credit, &bytes.to_le_bytes());
+    }
+
+    /// The next frame, or `None` at the end of the link.
+    pub(crate) fn frame(&mut self) -> Option<(Header, Vec<u8>, Option<OwnedFd>)> {
+        loop {
+            if let Some((frame, used)) = frame::split(&self.buffer).expect("frames") {
+                let (header, payload) = (frame.header, frame.payload.to_vec());
+                self.buffer.drain(..used);
+                let descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
+                return Some((header, payload, descriptor));
+            }
+            let mut bytes = vec![0; 1 << 20];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let received = recvmsg(
+                &self.socket,
+                &mut [IoSliceMut::new(&mut bytes)],
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            )
+            .expect("frames in time");
+            for part in ancillary.drain() {
+                if let RecvAncillaryMessage::ScmRights(rights) = part {
+                    self.descriptors.extend(rights);
+                }
+            }
+            if received.bytes == 0 {
+                return None;
+            }
+            self.buffer.extend_from_slice(&bytes[..received.bytes]);
+        }
+    }
+
+    /// Reads until these streams are over; gives credit for what comes.
+    pub(crate) fn answers(&mut self, streams: &[u32]) -> HashMap<u32, Answer> {
+        let mut answers = HashMap::new();
+        while !streams
+            .iter()
+            .all(|stream| answers.get(stream).is_some_and(|answer: &Answer| answer.over))
+        {
+            let (header, payload, descriptor) = self.frame().expect("the worker is alive");
+            let answer = answers.entry(header.stream).or_default();
+            let before = answer.body.len();
+            answer.take(header, &payload, descriptor);
+            let came = u32::try_from(answer.body.len() - before).expect("small");
+            if came > 0 && !answer.over {
+                self.credit(header.stream, came);
+            }
+        }
+        answers
+    }
+
+    /// Asks and waits for the whole answer.
+    pub(crate) fn fetch(&mut self, stream: u32, ask: Ask<'_>) -> Answer {
+        self.ask(stream, ask);
+        self.answers(&[stream]).remove(&stream).expect("an answer")
+    }
+
+    pub(crate) fn get(&mut self, stream: u32, path: &str) -> Answer {
+        self.fetch(stream, Ask::get(path))
+    }
+}
+
+impl Answer {
+    pub(crate) fn take(&mut self, header: Header, payload: &[u8], descriptor: Option<OwnedFd>) {
+        assert!(!self.over, "a frame after the end: {header:?}");
+        self.frames += 1;
+        self.over = header.has(frame::END);
+        match header.kind {
+            Kind::Response => {
+                let (response, body) = Response::decode(payload).expect("a response");
+                self.status = response.status;
+                self.reason = String::from_utf8_lossy(response.reason).into_owned();
+                self.headers = response
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+                    .collect();
+                self.body.extend_from_slice(body);
+            }
+            Kind::Data => self.body.extend_from_slice(payload),
+            Kind::File => {
+                let range = FileRange::decode(payload).expect("a range");
+                self.files.push((descriptor.expect("a descriptor"), range));
+            }
+            Kind::Abort => {
+                self.aborted = Some(AbortReason::decode(payload).expect("a reason"));
+                self.over = true;
+            }
+            kind => panic!("{kind:?} from a worker"),
+        }
+    }
+}
+
+/// Waits for a condition.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn pair(kind: SocketType) -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).expect("a pair of sockets")
+}
+
+fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    if !borrowed.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
+    }
+    let sent = sendmsg(
+        socket,
+        &[IoSlice::new(bytes)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )
+    .expect("sent");
+    assert_eq!(sent, bytes.len());
+}
+
+fn receive(socket: &OwnedFd) -> Option<Vec<u8>> {
+    sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(PATIENCE)).expect("a timeout");
+    let mut packet = vec![0; MESSAGE_MAX];
+    let (len, _) = rustix::net::recv(socket, &mut packet[..], RecvFlags::empty()).ok()?;
+    packet.truncate(len);
+    (len > 0).then_some(packet)
+}
+
+/// Reads a pipe to its end, in a thread.
+fn collect(pipe: OwnedFd) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut pipe = std::fs::File::from(pipe);
+        let mut bytes = [0; 4096];
+        while let Ok(len @ 1..) = pipe.read(&mut bytes) {
+            into.lock()
+                .expect("no panic")
+                .push_str(&String::from_utf8_lossy(&bytes[..len]));
+        }
+    });
+    text
+}

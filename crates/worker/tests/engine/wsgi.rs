@@ -1,0 +1,326 @@
+//! PEP 3333, over the frames.
+
+use std::os::fd::OwnedFd;
+
+use wire::frame::{AbortReason, Kind};
+
+use crate::{
+    APP,
+    rig::{Ask, Plan, Worker, on_every_python, until},
+};
+
+#[test]
+fn a_list_of_one_is_one_frame() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let answer = link.get(1, "/hello");
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.frames),
+            (200, "hello", 1)
+        );
+        assert_eq!(answer.reason, "OK");
+        assert_eq!(answer.header("Content-Type"), Some(&b"text/plain"[..]));
+        assert!(link.claimed(1));
+    });
+}
+
+#[test]
+fn the_environ_says_what_the_client_asked() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        for stream in 1..3 {
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    method: "POST",
+                    query: "a=b",
+                    headers: &[
+                        ("host", "example.org"),
+                        ("x-two", "1"),
+                        ("x-two", "2"),
+                        ("cookie", "a=1"),
+                        ("cookie", "b=2"),
+                        ("x_forwarded_for", "spoofed"),
+                        ("proxy", "http://spoofed"),
+                        ("content-type", "text/x"),
+                        ("content-length", "4"),
+                        ("x-latin", "caf\u{e9}"),
+                    ],
+                    body: b"body",
+                    ..Ask::get("/environ")
+                },
+            );
+            let text = answer.text();
+            for line in [
+                "REQUEST_METHOD='POST'",
+                "PATH_INFO='/environ'",
+                "SCRIPT_NAME=''",
+                "QUERY_STRING='a=b'",
+                "REQUEST_URI='/environ'",
+                "REMOTE_ADDR='192.0.2.7'",
+                "REMOTE_PORT='4711'",
+                "SERVER_NAME='example.org'",
+                "SERVER_PORT='443'",
+                "SERVER_PROTOCOL='HTTP/1.1'",
+                "wsgi.url_scheme='https'",
+                "wsgi.version=(1, 0)",
+                "wsgi.multithread=False",
+                "wsgi.run_once=False",
+                "CONTENT_TYPE='text/x'",
+                "CONTENT_LENGTH='4'",
+                "HTTP_HOST='example.org'",
+                "HTTP_X_TWO='1,2'",
+                "HTTP_COOKIE='a=1; b=2'",
+                "HTTP_X_LATIN='caf\u{c3}\u{a9}'",
+            ] {
+                assert!(
+                    text.lines().any(|other| other == line),
+                    "{line} is not in\n{text}"
+                );
+            }
+            for name in [
+                "HTTP_X_FORWARDED_FOR",
+                "HTTP_PROXY",
+                "HTTP_CONTENT_TYPE",
+                "HTTP_CONTENT_LENGTH",
+            ] {
+                assert!(!text.contains(name), "{name} is in\n{text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_input_reads_like_a_file_from_memory_and_from_a_descriptor() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let body = b"abcdef\nghijk\nl\nm\n\nlast";
+        let expected =
+            "[b'abc', b'def\\n', b'gh', [b'ijk\\n'], [b'l\\n', b'm\\n', b'\\n', b'last'], b'', b'']";
+        let from_memory = link.fetch(
+            1,
+            Ask {
+                body,
+                ..Ask::get("/input")
+            },
+        );
+        assert_eq!(from_memory.text(), expected);
+        let from_file = link.fetch(
+            2,
+            Ask {
+                file: Some((file(body), body.len() as u64)),
+                ..Ask::get("/input")
+            },
+        );
+        assert_eq!(from_file.text(), expected);
+        let large = vec![b'x'; 3_000_000];
+        let answer = link.fetch(
+            3,
+            Ask {
+                file: Some((file(&large), 3_000_000)),
+                ..Ask::get("/length")
+            },
+        );
+        assert_eq!(answer.text(), "3000000");
+    });
+}
+
+fn file(bytes: &[u8]) -> OwnedFd {
+    use std::io::Write;
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(bytes).expect("written");
+    file.into()
+}
+
+#[test]
+fn a_chunk_goes_out_without_waiting_for_the_next() {
+    on_every_python(|python| {
+        let (zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let marker = zygote.directory.path().join("go");
+        link.ask(
+            1,
+            Ask {
+                query: marker.to_str().expect("a text"),
+                ..Ask::get("/stream")
+            },
+        );
+        let (header, payload, _) = link.frame().expect("the first chunk");
+        assert_eq!(header.kind, Kind::Response);
+        assert!(payload.ends_with(b"one"));
+        std::fs::write(&marker, "").expect("a marker");
+        assert_eq!(link.answers(&[1])[&1].text(), "two");
+    });
+}
+
+#[test]
+fn credit_bounds_what_is_sent_and_a_large_answer_arrives_whole() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let answer = link.get(1, "/big");
+        assert_eq!(answer.body.len(), 5_000_000);
+        assert!(answer.frames > 10);
+    });
+}
+
+#[test]
+fn the_iterable_is_closed_when_the_client_leaves() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        link.ask(1, Ask::get("/endless"));
+        let (header, _, _) = link.frame().expect("the first chunk");
+        assert_eq!(header.kind, Kind::Response);
+        link.tell(1, Kind::Cancel, &[]);
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Cancelled));
+        assert_eq!(link.get(2, "/closed").text(), "endless");
+    });
+}
+
+#[test]
+fn a_raising_application_is_aborted_and_its_traceback_is_logged() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let answer = link.get(1, "/raises");
+        assert_eq!((answer.status, answer.aborted), (0, Some(AbortReason::Exception)));
+        let late = link.get(2, "/raises_late");
+        assert_eq!(
+            (late.text().as_str(), late.aborted),
+            ("some", Some(AbortReason::Exception))
+        );
+        assert_eq!(link.get(3, "/exits").aborted, Some(AbortReason::Exception));
+        assert_eq!(link.get(4, "/hello").text(), "hello");
+        until("the tracebacks are logged", || {
+            let text = worker.stderr.lock().expect("no panic").clone();
+            text.contains("\u{1e}id1\u{1f}ValueError: on purpose\n")
+                && text.contains("\u{1e}id2\u{1f}ValueError: on purpose, late\n")
+                && text.contains("\u{1e}id3\u{1f}SystemExit: 3\n")
+        });
+    });
+}
+
+#[test]
+fn start_response_keeps_its_rules() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let replaced = link.get(1, "/exc_info");
+        assert_eq!((replaced.status, replaced.reason.as_str()), (500, "Oops"));
+        assert_eq!(replaced.header("X-First"), None);
+        assert_eq!(link.get(2, "/write").text(), "written returned");
+        assert_eq!(link.get(3, "/twice").aborted, Some(AbortReason::Exception));
+        assert_eq!(link.get(4, "/no_head").aborted, Some(AbortReason::Protocol));
+        assert_eq!(link.get(5, "/text").aborted, Some(AbortReason::Protocol));
+        assert_eq!(link.get(6, "/split").aborted, Some(AbortReason::Exception));
+        let hop = link.get(7, "/hop");
+        assert_eq!(hop.header("Connection"), None);
+        assert_eq!(hop.header("X-Good"), Some(&b"caf\xe9"[..]));
+        assert_eq!(hop.text(), "x");
+    });
+}
+
+#[test]
+fn an_answer_is_as_long_as_its_content_length() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let short = link.get(1, "/short");
+        assert_eq!(
+            (short.text().as_str(), short.aborted),
+            ("abc", Some(AbortReason::Protocol))
+        );
+        let long = link.get(2, "/long");
+        assert_eq!((long.text().as_str(), long.aborted), ("abc", None));
+        let head = link.fetch(
+            3,
+            Ask {
+                method: "HEAD",
+                ..Ask::get("/long")
+            },
+        );
+        assert_eq!((head.status, head.text().as_str()), (200, ""));
+        assert_eq!(head.header("Content-Length"), Some(&b"3"[..]));
+        let nothing = link.get(4, "/nothing");
+        assert_eq!(
+            (nothing.status, nothing.text().as_str(), nothing.aborted),
+            (204, "", None)
+        );
+    });
+}
+
+#[test]
+fn a_wrapped_file_goes_as_a_descriptor() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let mut answer = link.get(1, "/file");
+        let (file, range) = answer.files.pop().expect("a file");
+        assert_eq!((range.offset, range.len), (4, 6));
+        let mut bytes = [0; 6];
+        rustix::io::pread(&file, &mut bytes, range.offset).expect("the file");
+        assert_eq!(&bytes, b"456789");
+        assert_eq!(answer.header("Content-Length"), Some(&b"6"[..]));
+        let read = link.get(2, "/filelike");
+        assert_eq!((read.text().as_str(), read.files.len()), ("abcdefg", 0));
+    });
+}
+
+#[test]
+fn what_is_printed_carries_the_request_id_in_whole_lines() {
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        assert_eq!(link.get(7, "/print").text(), "ok");
+        until("the lines arrive", || {
+            let out = worker.stdout.lock().expect("no panic").clone();
+            let err = worker.stderr.lock().expect("no panic").clone();
+            let zs: usize = out
+                .lines()
+                .filter_map(|line| line.strip_prefix("\u{1e}id7\u{1f}z"))
+                .map(|rest| rest.len() + 1)
+                .sum();
+            out.starts_with("\u{1e}id7\u{1f}printed\n\u{1e}id7\u{1f}part and bytes\n\u{1e}id7\u{1f}zz")
+                && zs == 5000
+                && err == "\u{1e}id7\u{1f}error line\nraw\n\u{1e}id7\u{1f}open end\n"
+        });
+    });
+}
+
+#[test]
+fn the_reference_validator_is_satisfied() {
+    let app = "
+from wsgiref.validate import validator
+def plain(environ, start_response):
+    body = environ['wsgi.input'].read(5) + environ['wsgi.input'].readline() + b''.join(environ['wsgi.input'])
+    environ['wsgi.errors'].write('told')
+    environ['wsgi.errors'].flush()
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'valid ' + body]
+application = validator(plain)
+";
+    on_every_python(|python| {
+        let (_zygote, worker) = Worker::ready(&Plan::new(python, app));
+        let mut link = worker.link();
+        for (stream, body) in [(1, &b""[..]), (2, &b"hello\nworld"[..])] {
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    method: "POST",
+                    body,
+                    ..Ask::get("/")
+                },
+            );
+            let told = worker.stderr.lock().expect("no panic").clone();
+            assert_eq!(
+                answer.text(),
+                format!("valid {}", String::from_utf8_lossy(body)),
+                "{told}"
+            );
+        }
+    });
+}
