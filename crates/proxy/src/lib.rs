@@ -5,12 +5,16 @@
 //! [`app`] answers through the [`downstream::Downstream`] trait, or pingora takes it to an [`upstream`].
 
 mod answer;
+mod app;
 mod connection;
 mod context;
 mod downstream;
 mod drain;
 mod fields;
+mod forwarded;
 mod head;
+mod os;
+mod path;
 mod phases;
 mod request;
 mod tls;
