@@ -246,7 +246,7 @@ fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResul
 /// Every answer is sent, then the application's own end, bounded, then ours. Not Py_Finalize: it waits for, and crashes on, what threads
 /// of C code do.
 fn leave(py: Python<'_>, queue: &Queue) -> ! {
-    py.detach(|| queue.flush());
+    py.detach(|| queue.leave());
     let _ = std::thread::Builder::new().spawn(|| {
         std::thread::sleep(FAREWELL);
         exit_now(0);

@@ -10,8 +10,9 @@
 //! wake-up between threads at all. A thread that waits for credit reads as well, so answers never wait for a thread
 //! to become free.
 //!
-//! Order of locks: none is ever taken while another one is held, except the slot's inside the queue's. The GIL is never waited for
-//! while a lock is held, so a lock may be waited for with the GIL held.
+//! Order of locks: a link's reader, then the queue's state, then a slot; a link's writing side and the list of links are taken
+//! alone. The GIL is never waited for while a lock is held, so a lock may be waited for with the GIL held; only a link's
+//! reader is held over system calls, and that one is taken without the GIL.
 
 pub(crate) mod host;
 pub(crate) mod link;

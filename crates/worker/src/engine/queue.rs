@@ -250,6 +250,19 @@ impl Queue {
         self.ring(self.slots.len() as u64);
     }
 
+    /// Every thread has left: gives back what has come meanwhile, so that no socket is closed with requests unread, and sends
+    /// what waits.
+    pub(crate) fn leave(&self) {
+        let serials: Vec<u64> = lock(&self.links)
+            .iter()
+            .map(|link| u64::from(link.serial))
+            .collect();
+        for serial in serials {
+            self.read(serial);
+        }
+        self.flush();
+    }
+
     /// Answers a request that will not be run.
     fn refuse(job: &Job) {
         if job.claim(now_ns(), 0) {

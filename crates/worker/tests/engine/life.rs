@@ -9,7 +9,8 @@ use wire::{
 
 use crate::{
     APP,
-    rig::{Ask, Plan, Worker, Zygote, on_every_python, pythons, until},
+    link::Ask,
+    rig::{Plan, Worker, Zygote, on_every_python, pythons, until},
 };
 
 fn failure(python: &Path, app: &str, target: &str) -> (String, String, String) {

@@ -1,6 +1,7 @@
 //! The engine in real interpreters, with the supervisor and the proxy played by the test.
 
 mod life;
+mod link;
 mod rig;
 mod wsgi;
 

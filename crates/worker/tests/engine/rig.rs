@@ -1,39 +1,33 @@
 //! The supervisor's and the proxy's part, played by the test: a zygote of a real interpreter, a worker, a link.
 
 use std::{
-    collections::HashMap,
-    io::{IoSlice, IoSliceMut, Read},
+    io::{IoSlice, Read},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
 use rustix::{
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+        SocketType, sendmsg, socketpair, sockopt,
     },
     process::{Pid, Signal, WaitOptions},
 };
 use wire::{
     control::{FromWorker, FromZygote, MESSAGE_MAX, ToWorker, ToZygote},
-    frame::{self, AbortReason, FileRange, Header, Kind},
-    page::{ENTRY_LEN, ENTRY_WORDS, Page},
-    request::{HeadersWriter, Request},
-    response::Response,
+    page::ENTRY_LEN,
 };
+
+use crate::link::{ENTRIES, Link};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const BOOTSTRAP: &str = include_str!("../../src/bootstrap.py");
-const ENTRIES: usize = 64;
 
 /// Every CPython from 3.9 on that can be found; at least one.
 pub(crate) fn pythons() -> Vec<PathBuf> {
@@ -73,9 +67,21 @@ fn engine() -> &'static Path {
     BUILT.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
         // TARGET/PROFILE/deps/TEST
-        let target_dir = test.ancestors().nth(3).expect("a target directory").join("engine");
+        let target_dir = test
+            .ancestors()
+            .nth(3)
+            .expect("a target directory")
+            .join("engine");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--locked", "--lib", "--package", "worker", "--target-dir"])
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--lib",
+                "--package",
+                "worker",
+                "--target-dir",
+            ])
             .arg(&target_dir)
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -284,243 +290,6 @@ impl Worker {
     }
 }
 
-/// What a stream has given so far.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) reason: String,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) files: Vec<(OwnedFd, FileRange)>,
-    pub(crate) frames: usize,
-    pub(crate) over: bool,
-    pub(crate) aborted: Option<AbortReason>,
-}
-
-impl Answer {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
-        let found = self.headers.iter().find(|(other, _)| other == name);
-        found.map(|(_, value)| value.as_slice())
-    }
-}
-
-/// The proxy's end of a link.
-pub(crate) struct Link {
-    socket: OwnedFd,
-    page: OwnedFd,
-    buffer: Vec<u8>,
-    descriptors: Vec<OwnedFd>,
-}
-
-/// A request in words.
-pub(crate) struct Ask<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) headers: &'a [(&'a str, &'a str)],
-    pub(crate) body: &'a [u8],
-    pub(crate) file: Option<(OwnedFd, u64)>,
-}
-
-impl<'a> Ask<'a> {
-    pub(crate) fn get(path: &'a str) -> Self {
-        Self {
-            method: "GET",
-            path,
-            query: "",
-            headers: &[("host", "example.org")],
-            body: b"",
-            file: None,
-        }
-    }
-}
-
-impl Link {
-    /// Sends a request in the entry of the same number.
-    pub(crate) fn ask(&self, stream: u32, ask: Ask<'_>) {
-        self.enter(stream);
-        let (body_len, flags) = match &ask.file {
-            Some((_, len)) => (*len, frame::END | frame::BODY_FD),
-            None => (ask.body.len() as u64, frame::END),
-        };
-        let mut out = Vec::new();
-        let open = frame::begin(&mut out, stream, Kind::Request, flags);
-        Request {
-            entry: u16::try_from(stream % ENTRIES as u32).expect("small"),
-            version: 11,
-            https: true,
-            deadline_ms: 30_000,
-            content_length: body_len,
-            method: ask.method.as_bytes(),
-            path: ask.path.as_bytes(),
-            mount: b"",
-            query: ask.query.as_bytes(),
-            target: ask.path.as_bytes(),
-            client: b"192.0.2.7",
-            client_port: 4711,
-            server: b"example.org",
-            server_port: 443,
-            request_id: format!("id{stream}").as_bytes(),
-            headers: Default::default(),
-        }
-        .encode(&mut out);
-        let mut headers = HeadersWriter::begin(&mut out);
-        for (name, value) in ask.headers {
-            headers.put(&mut out, name.as_bytes(), value.as_bytes());
-        }
-        headers.finish(&mut out);
-        out.extend_from_slice(ask.body);
-        frame::finish(&mut out, open);
-        let descriptors: Vec<OwnedFd> = ask.file.into_iter().map(|(file, _)| file).collect();
-        send(&self.socket, &out, &descriptors);
-    }
-
-    /// Marks the stream as sent in the page.
-    fn enter(&self, stream: u32) {
-        let words = [const { AtomicU64::new(0) }; ENTRY_WORDS];
-        Page::new(&words).send(0, stream);
-        self.store(stream, &words);
-    }
-
-    /// Takes a request back, as the proxy would have done before the worker looked.
-    pub(crate) fn recall(&self, stream: u32) -> bool {
-        let words = self.load(stream);
-        let recalled = Page::new(&words).recall(0, stream);
-        if recalled {
-            self.store(stream, &words);
-        }
-        recalled
-    }
-
-    pub(crate) fn claimed(&self, stream: u32) -> bool {
-        Page::new(&self.load(stream)).thread(0, stream).is_some()
-    }
-
-    fn store(&self, stream: u32, words: &[AtomicU64]) {
-        let bytes: Vec<u8> = words
-            .iter()
-            .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
-            .collect();
-        let at = u64::from(stream) % ENTRIES as u64 * ENTRY_LEN as u64;
-        rustix::io::pwrite(&self.page, &bytes, at).expect("the page");
-    }
-
-    fn load(&self, stream: u32) -> Vec<AtomicU64> {
-        let mut bytes = [0u8; ENTRY_LEN];
-        let at = u64::from(stream) % ENTRIES as u64 * ENTRY_LEN as u64;
-        rustix::io::pread(&self.page, &mut bytes, at).expect("the page");
-        bytes
-            .chunks_exact(8)
-            .map(|word| AtomicU64::new(u64::from_ne_bytes(word.try_into().expect("8 bytes"))))
-            .collect()
-    }
-
-    pub(crate) fn tell(&self, stream: u32, kind: Kind, payload: &[u8]) {
-        let mut out = Vec::new();
-        frame::put(&mut out, stream, kind, 0, payload);
-        send(&self.socket, &out, &[]);
-    }
-
-    pub(crate) fn credit(&self, stream: u32, bytes: u32) {
-        self.tell(stream, Kind::Credit, &bytes.to_le_bytes());
-    }
-
-    /// The next frame, or `None` at the end of the link.
-    pub(crate) fn frame(&mut self) -> Option<(Header, Vec<u8>, Option<OwnedFd>)> {
-        loop {
-            if let Some((frame, used)) = frame::split(&self.buffer).expect("frames") {
-                let (header, payload) = (frame.header, frame.payload.to_vec());
-                self.buffer.drain(..used);
-                let descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
-                return Some((header, payload, descriptor));
-            }
-            let mut bytes = vec![0; 1 << 20];
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let received = recvmsg(
-                &self.socket,
-                &mut [IoSliceMut::new(&mut bytes)],
-                &mut ancillary,
-                RecvFlags::CMSG_CLOEXEC,
-            )
-            .expect("frames in time");
-            for part in ancillary.drain() {
-                if let RecvAncillaryMessage::ScmRights(rights) = part {
-                    self.descriptors.extend(rights);
-                }
-            }
-            if received.bytes == 0 {
-                return None;
-            }
-            self.buffer.extend_from_slice(&bytes[..received.bytes]);
-        }
-    }
-
-    /// Reads until these streams are over; gives credit for what comes.
-    pub(crate) fn answers(&mut self, streams: &[u32]) -> HashMap<u32, Answer> {
-        let mut answers = HashMap::new();
-        while !streams
-            .iter()
-            .all(|stream| answers.get(stream).is_some_and(|answer: &Answer| answer.over))
-        {
-            let (header, payload, descriptor) = self.frame().expect("the worker is alive");
-            let answer = answers.entry(header.stream).or_default();
-            let before = answer.body.len();
-            answer.take(header, &payload, descriptor);
-            let came = u32::try_from(answer.body.len() - before).expect("small");
-            if came > 0 && !answer.over {
-                self.credit(header.stream, came);
-            }
-        }
-        answers
-    }
-
-    /// Asks and waits for the whole answer.
-    pub(crate) fn fetch(&mut self, stream: u32, ask: Ask<'_>) -> Answer {
-        self.ask(stream, ask);
-        self.answers(&[stream]).remove(&stream).expect("an answer")
-    }
-
-    pub(crate) fn get(&mut self, stream: u32, path: &str) -> Answer {
-        self.fetch(stream, Ask::get(path))
-    }
-}
-
-impl Answer {
-    pub(crate) fn take(&mut self, header: Header, payload: &[u8], descriptor: Option<OwnedFd>) {
-        assert!(!self.over, "a frame after the end: {header:?}");
-        self.frames += 1;
-        self.over = header.has(frame::END);
-        match header.kind {
-            Kind::Response => {
-                let (response, body) = Response::decode(payload).expect("a response");
-                self.status = response.status;
-                self.reason = String::from_utf8_lossy(response.reason).into_owned();
-                self.headers = response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-                    .collect();
-                self.body.extend_from_slice(body);
-            }
-            Kind::Data => self.body.extend_from_slice(payload),
-            Kind::File => {
-                let range = FileRange::decode(payload).expect("a range");
-                self.files.push((descriptor.expect("a descriptor"), range));
-            }
-            Kind::Abort => {
-                self.aborted = Some(AbortReason::decode(payload).expect("a reason"));
-                self.over = true;
-            }
-            kind => panic!("{kind:?} from a worker"),
-        }
-    }
-}
-
 /// Waits for a condition.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -534,7 +303,7 @@ fn pair(kind: SocketType) -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).expect("a pair of sockets")
 }
 
-fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) {
+pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();

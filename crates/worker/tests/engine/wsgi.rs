@@ -6,7 +6,8 @@ use wire::frame::{AbortReason, Kind};
 
 use crate::{
     APP,
-    rig::{Ask, Plan, Worker, on_every_python, until},
+    link::Ask,
+    rig::{Plan, Worker, on_every_python, until},
 };
 
 #[test]
