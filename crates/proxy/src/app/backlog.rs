@@ -1,0 +1,238 @@
+//! What has come of an answer and the client has not taken yet.
+
+use std::{collections::VecDeque, fs::File, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use config::Buffers;
+use tracing::warn;
+use wire::frame::{FileRange, WINDOW};
+
+use super::spill::Spill;
+
+/// What a piece costs in memory besides its bytes.
+const PIECE_BYTES: usize = 96;
+
+/// Small pieces that wait together are sent together, up to this size.
+const JOIN_BYTES: usize = 32 << 10;
+
+/// Bytes sent from a file in one go; in between the worker is allowed more.
+const FILE_BYTES: u64 = 4 << 20;
+
+/// The waiting part of an answer, in order.
+#[derive(Debug)]
+pub(super) struct Backlog<'a> {
+    buffers: &'a Buffers,
+    pieces: VecDeque<Piece>,
+    memory_bytes: usize,
+    spilled_bytes: u64,
+    spill: Option<Spill>,
+    /// No file could be made or written: everything waits in memory and the worker waits sooner.
+    no_spill: bool,
+    /// Bytes taken from the worker that it has not been told about.
+    owed: u64,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Memory(Bytes),
+    Spilled(u64),
+    File(Arc<File>, FileRange),
+}
+
+/// What to send next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// These bytes.
+    Bytes(Bytes),
+    /// A range of a file: file, offset, length, and whether it is ours.
+    File(Arc<File>, u64, u64, bool),
+}
+
+impl<'a> Backlog<'a> {
+    pub(super) fn new(buffers: &'a Buffers) -> Self {
+        Self {
+            buffers,
+            pieces: VecDeque::new(),
+            memory_bytes: 0,
+            spilled_bytes: 0,
+            spill: None,
+            no_spill: false,
+            owed: 0,
+        }
+    }
+
+    /// Bytes from the worker.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        self.owed += bytes.len() as u64;
+        if bytes.is_empty() {
+            return;
+        }
+        let cost = bytes.len() + PIECE_BYTES;
+        if self.memory_bytes + cost > self.buffers.memory_bytes.max(WINDOW as usize) && self.spill(&bytes) {
+            return;
+        }
+        self.memory_bytes += cost;
+        self.pieces.push_back(Piece::Memory(bytes));
+    }
+
+    /// Bytes of a file of the application's.
+    pub(super) fn push_file(&mut self, file: Arc<File>, range: FileRange) {
+        if range.len > 0 {
+            self.pieces.push_back(Piece::File(file, range));
+        }
+    }
+
+    /// Puts bytes on disk; `false`: they have to stay in memory.
+    fn spill(&mut self, bytes: &[u8]) -> bool {
+        if self.no_spill {
+            return false;
+        }
+        let appended = match &mut self.spill {
+            Some(spill) => spill.append(bytes),
+            None => Spill::new(self.buffers).and_then(|spill| self.spill.insert(spill).append(bytes)),
+        };
+        if let Err(error) = appended {
+            let directory = self.buffers.directory.display();
+            warn!(%directory, %error, "a response waits in memory, no temporary file");
+            self.no_spill = true;
+            return false;
+        }
+        self.spilled_bytes += bytes.len() as u64;
+        match self.pieces.back_mut() {
+            Some(Piece::Spilled(len)) => *len += bytes.len() as u64,
+            _ => self.pieces.push_back(Piece::Spilled(bytes.len() as u64)),
+        }
+        true
+    }
+
+    /// Takes what is to be sent next. Tell [`Backlog::sent`] afterwards when it was a file.
+    pub(super) fn pop(&mut self) -> Option<Next> {
+        match self.pieces.pop_front()? {
+            Piece::Memory(bytes) => {
+                self.memory_bytes -= bytes.len() + PIECE_BYTES;
+                Some(Next::Bytes(self.join(bytes)))
+            }
+            Piece::Spilled(len) => {
+                let now = len.min(FILE_BYTES);
+                if len > now {
+                    self.pieces.push_front(Piece::Spilled(len - now));
+                }
+                let (file, offset, len) = self.spill.as_ref()?.next(now);
+                Some(Next::File(file, offset, len, true))
+            }
+            Piece::File(file, range) => Some(Next::File(file, range.offset, range.len, false)),
+        }
+    }
+
+    /// Adds the small pieces behind a small piece to it.
+    fn join(&mut self, first: Bytes) -> Bytes {
+        let follows = matches!(self.pieces.front(), Some(Piece::Memory(next)) if first.len() + next.len() <= JOIN_BYTES);
+        if !follows {
+            return first;
+        }
+        let mut joined = BytesMut::with_capacity(JOIN_BYTES);
+        joined.extend_from_slice(&first);
+        while let Some(Piece::Memory(next)) = self.pieces.front()
+            && joined.len() + next.len() <= JOIN_BYTES
+        {
+            self.memory_bytes -= next.len() + PIECE_BYTES;
+            joined.extend_from_slice(next);
+            self.pieces.pop_front();
+        }
+        joined.freeze()
+    }
+
+    /// A range of our own file was sent.
+    pub(super) fn sent(&mut self, len: u64) {
+        self.spilled_bytes -= len.min(self.spilled_bytes);
+        if let Some(spill) = &mut self.spill {
+            spill.sent(len);
+        }
+    }
+
+    /// How much more the worker may send now, when it is enough to be worth a frame.
+    pub(super) fn credit(&mut self) -> Option<u32> {
+        let max = if self.no_spill {
+            self.buffers.memory_bytes as u64
+        } else {
+            self.buffers.response_bytes_max
+        };
+        let waiting = self.memory_bytes as u64 + self.spilled_bytes;
+        // An empty backlog always grants, whatever the limits say, or the answer could never end.
+        if self.owed < u64::from(WINDOW / 2) || (waiting >= max && !self.pieces.is_empty()) {
+            return None;
+        }
+        let credit = u32::try_from(self.owed).unwrap_or(u32::MAX);
+        self.owed -= u64::from(credit);
+        Some(credit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    fn buffers(response_bytes_max: u64) -> Buffers {
+        Buffers {
+            memory_bytes: 4096,
+            response_bytes_max,
+            directory: std::env::temp_dir(),
+        }
+    }
+
+    fn drain(backlog: &mut Backlog<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(next) = backlog.pop() {
+            match next {
+                Next::Bytes(bytes) => out.extend_from_slice(&bytes),
+                Next::File(file, offset, len, ours) => {
+                    let mut piece = vec![0; len as usize];
+                    file.read_exact_at(&mut piece, offset).expect("read");
+                    out.extend_from_slice(&piece);
+                    if ours {
+                        backlog.sent(len);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn bytes_keep_their_order_through_memory_and_disk() {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let buffers = buffers(1 << 30);
+            let mut backlog = Backlog::new(&buffers);
+            let (mut expected, mut got) = (Vec::new(), Vec::new());
+            for _ in 0..random.usize(1..200) {
+                let bytes: Vec<u8> = (0..random.usize(0..20_000)).map(|_| random.u8(..)).collect();
+                expected.extend_from_slice(&bytes);
+                backlog.push(bytes.into());
+                if random.u8(..) < 20 {
+                    got.extend(drain(&mut backlog));
+                }
+            }
+            got.extend(drain(&mut backlog));
+            assert!(got == expected, "seed {seed}");
+            assert_eq!((backlog.memory_bytes, backlog.spilled_bytes), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_worker_waits_once_a_client_is_too_far_behind() {
+        let buffers = buffers(1 << 20);
+        let mut backlog = Backlog::new(&buffers);
+        let mut granted = 0;
+        for _ in 0..64 {
+            backlog.push(vec![7; 64 << 10].into());
+            granted += u64::from(backlog.credit().unwrap_or(0));
+        }
+        assert!((512 << 10..=1 << 20).contains(&granted), "{granted}");
+        assert_eq!(drain(&mut backlog).len(), 4 << 20);
+        granted += u64::from(backlog.credit().expect("empty again"));
+        assert_eq!(granted, 4 << 20);
+    }
+}

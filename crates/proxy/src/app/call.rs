@@ -1,0 +1,205 @@
+//! One request on its way to a worker and its answer on the way back.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use bytes::Bytes;
+use wire::frame::{AbortReason, FileRange, HEADER_LEN, PAYLOAD_MAX, WINDOW};
+
+use super::dispatcher::Failure;
+
+/// Files of one answer that may wait to be sent; a descriptor each.
+const FILES_MAX: usize = 64;
+
+/// One request: what is sent, and what came back so far.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The request frame; stream and entry are filled in for each worker it is sent to.
+    frame: Vec<u8>,
+    /// The body, when it is not inside the frame.
+    body: Option<Arc<File>>,
+    inbox: Mutex<Inbox>,
+}
+
+/// Something that came back.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// [`wire::response`] and the first body bytes.
+    Response {
+        /// The frame's payload.
+        payload: Bytes,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// Body bytes.
+    Data {
+        /// The frame's payload.
+        bytes: Bytes,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// Body bytes from a file.
+    File {
+        /// The file.
+        file: Arc<File>,
+        /// Which bytes of it.
+        range: FileRange,
+        /// Nothing follows.
+        end: bool,
+    },
+    /// The worker gave up.
+    Abort(AbortReason),
+    /// There is no worker for it, or no longer.
+    Fail(Failure),
+}
+
+/// Who works on it, and since when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Course {
+    /// Slot and process id of the worker it was sent to last.
+    pub(crate) worker: Option<(u32, u32)>,
+    /// How long it waited in the queue before.
+    pub(crate) waited_ns: u64,
+    /// When it was sent.
+    pub(crate) sent_ns: u64,
+    /// When the worker started it, if that is known.
+    pub(crate) started_ns: Option<u64>,
+    /// When the worker's last frame came.
+    pub(crate) ended_ns: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    events: VecDeque<Event>,
+    waker: Option<Waker>,
+    course: Course,
+    /// Body bytes that came, and that may come.
+    received: u64,
+    granted: u64,
+    files: usize,
+}
+
+/// The worker sends more than it was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flooded;
+
+impl Call {
+    pub(crate) fn new(frame: Vec<u8>, body: Option<Arc<File>>) -> Self {
+        let inbox = Inbox {
+            // The first frame of an answer may hold as much as fits: the worker has no reason to cut what is ready.
+            granted: u64::from(WINDOW) + PAYLOAD_MAX as u64,
+            ..Inbox::default()
+        };
+        Self {
+            frame,
+            body,
+            inbox: Mutex::new(inbox),
+        }
+    }
+
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
+    pub(crate) fn body(&self) -> Option<&Arc<File>> {
+        self.body.as_ref()
+    }
+
+    /// The request head, for whoever has to tell of it.
+    pub(crate) fn request(&self) -> Option<wire::request::Request<'_>> {
+        let payload = self.frame.get(HEADER_LEN..)?;
+        wire::request::Request::decode(payload)
+            .ok()
+            .map(|(request, _)| request)
+    }
+
+    /// It goes to a worker now.
+    pub(crate) fn sent(&self, slot: u32, pid: u32, waited_ns: u64, now_ns: u64) {
+        let mut inbox = self.inbox();
+        inbox.course = Course {
+            worker: Some((slot, pid)),
+            waited_ns,
+            sent_ns: now_ns,
+            started_ns: None,
+            ended_ns: None,
+        };
+    }
+
+    /// The worker started it then.
+    pub(crate) fn started(&self, started_ns: Option<u64>) {
+        self.inbox().course.started_ns = started_ns;
+    }
+
+    /// The worker's last frame came.
+    pub(crate) fn ended(&self, now_ns: u64) {
+        self.inbox().course.ended_ns = Some(now_ns);
+    }
+
+    /// Who works on it, and since when.
+    pub(crate) fn course(&self) -> Course {
+        self.inbox().course
+    }
+
+    /// Something came; returns whom to wake once no lock is held.
+    pub(crate) fn push(&self, event: Event) -> Result<Option<Waker>, Flooded> {
+        let mut inbox = self.inbox();
+        match &event {
+            Event::Response { payload: bytes, .. } | Event::Data { bytes, .. } => {
+                inbox.received += bytes.len() as u64;
+                // Each frame costs more than its bytes; empty ones must not be free either.
+                if inbox.received > inbox.granted || inbox.events.len() > EVENTS_MAX {
+                    return Err(Flooded);
+                }
+            }
+            Event::File { .. } => {
+                inbox.files += 1;
+                if inbox.files > FILES_MAX {
+                    return Err(Flooded);
+                }
+            }
+            Event::Abort(_) | Event::Fail(_) => {}
+        }
+        inbox.events.push_back(event);
+        Ok(inbox.waker.take())
+    }
+
+    /// More body bytes may come.
+    pub(crate) fn granted(&self, bytes: u32) {
+        self.inbox().granted += u64::from(bytes);
+    }
+
+    /// What came next. Safe to drop before it is ready.
+    pub(crate) async fn event(&self) -> Event {
+        std::future::poll_fn(|context| {
+            let mut inbox = self.inbox();
+            match inbox.events.pop_front() {
+                Some(event) => {
+                    if matches!(event, Event::File { .. }) {
+                        inbox.files -= 1;
+                    }
+                    Poll::Ready(event)
+                }
+                None => {
+                    match &mut inbox.waker {
+                        Some(waker) => waker.clone_from(context.waker()),
+                        empty => *empty = Some(context.waker().clone()),
+                    }
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        // Nothing in here panics half-way, so what a panicking thread left behind is whole.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frames of one answer that may wait to be looked at.
+const EVENTS_MAX: usize = 1 << 19;

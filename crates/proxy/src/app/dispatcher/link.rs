@@ -1,0 +1,176 @@
+//! One link as the dispatcher sees it: what is in flight on it.
+
+use crate::app::page::LinkPage;
+
+use super::calls::CallId;
+
+/// Most requests in flight on one link, whatever its page has room for.
+const SLOTS_MAX: usize = 4096;
+
+/// How long a link from which something was taken back comes last in the choice.
+const SILENT_NS: u64 = 1_000_000_000;
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) page: LinkPage,
+    /// Takes new requests, as far as the supervisor and its worker are concerned.
+    pub(super) ready: bool,
+    /// To be closed once nothing is in flight.
+    pub(super) leaving: bool,
+    /// [`super::Action::Idle`] was given.
+    pub(super) told_idle: bool,
+    /// More is waiting to be written than the worker should ever leave waiting.
+    pub(super) held: bool,
+    /// When something was taken back from it last; `None` when it was heard since.
+    silent_ns: Option<u64>,
+    /// How often something was taken back from it since it was heard.
+    pub(super) recalls: u32,
+    /// When something was heard last.
+    pub(super) heard_ns: u64,
+    /// When the first request was sent since then.
+    pub(super) asked_ns: Option<u64>,
+    /// Requests the worker has, those past their deadline not counted.
+    pub(super) in_flight: usize,
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    /// Thread and start of the requests that ended in this turn.
+    pub(super) finished: Vec<(u32, u64)>,
+}
+
+/// What one entry of the page is used for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) stream: u32,
+    pub(super) sent_ns: u64,
+    pub(super) holder: Holder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    Free,
+    Call(CallId),
+    /// Past its deadline and answered; the worker still has it.
+    Overrun,
+}
+
+impl Link {
+    pub(super) fn new(page: LinkPage, now_ns: u64) -> Self {
+        let entries = page.page().entries().min(SLOTS_MAX);
+        Self {
+            page,
+            ready: true,
+            leaving: false,
+            told_idle: false,
+            held: false,
+            silent_ns: None,
+            recalls: 0,
+            heard_ns: now_ns,
+            asked_ns: None,
+            in_flight: 0,
+            slots: vec![
+                Slot {
+                    stream: 0,
+                    sent_ns: 0,
+                    holder: Holder::Free
+                };
+                entries
+            ],
+            free: (0..entries as u16).rev().collect(),
+            finished: Vec::new(),
+        }
+    }
+
+    /// Was something taken back from it a moment ago, and nothing heard since?
+    pub(super) fn silent(&self, now_ns: u64) -> bool {
+        self.silent_ns
+            .is_some_and(|at| now_ns.saturating_sub(at) < SILENT_NS)
+    }
+
+    /// Requests it takes now beyond those in flight, when `limit` may be in flight.
+    pub(super) fn room(&self, limit: usize, now_ns: u64) -> usize {
+        if !self.ready || self.held {
+            return 0;
+        }
+        // A silent one gets a single request, to find out whether it is back.
+        let limit = if self.silent(now_ns) { 1 } else { limit };
+        limit.saturating_sub(self.in_flight).min(self.free.len())
+    }
+
+    /// Puts a request on it: its stream and its entry.
+    pub(super) fn send(&mut self, call: CallId, now_ns: u64) -> Option<(u32, u16)> {
+        let entry = self.free.pop()?;
+        let slot = self.slots.get_mut(usize::from(entry))?;
+        // The upper half counts, so that a late frame of a stream that used this entry before is not mistaken.
+        slot.stream = (slot.stream & 0xffff_0000).wrapping_add(0x1_0000) | u32::from(entry);
+        slot.sent_ns = now_ns;
+        slot.holder = Holder::Call(call);
+        self.in_flight += 1;
+        self.asked_ns.get_or_insert(now_ns);
+        self.page.page().send(entry, slot.stream);
+        Some((slot.stream, entry))
+    }
+
+    /// The open stream of this number.
+    #[inline]
+    pub(super) fn slot(&self, stream: u32) -> Option<(u16, Slot)> {
+        let entry = (stream & 0xffff) as u16;
+        let slot = self.slots.get(usize::from(entry))?;
+        (slot.stream == stream && slot.holder != Holder::Free).then_some((entry, *slot))
+    }
+
+    pub(super) fn at(&self, entry: u16) -> Option<Slot> {
+        self.slots.get(usize::from(entry)).copied()
+    }
+
+    /// Every entry in use.
+    pub(super) fn open(&self) -> impl Iterator<Item = (u16, Slot)> + '_ {
+        (0u16..)
+            .zip(self.slots.iter().copied())
+            .filter(|(_, slot)| slot.holder != Holder::Free)
+    }
+
+    /// The worker is done with it, or never had it.
+    pub(super) fn release(&mut self, entry: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(entry)) {
+            match slot.holder {
+                Holder::Free => return,
+                Holder::Call(_) => self.in_flight -= 1,
+                Holder::Overrun => {}
+            }
+            slot.holder = Holder::Free;
+            self.page.page().free(entry);
+            self.free.push(entry);
+        }
+    }
+
+    /// It ran too long: it is not waited for any more.
+    pub(super) fn overrun(&mut self, entry: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(entry))
+            && matches!(slot.holder, Holder::Call(_))
+        {
+            slot.holder = Holder::Overrun;
+            self.in_flight -= 1;
+        }
+    }
+
+    /// Takes a request back that the worker has not started.
+    pub(super) fn recall(&mut self, entry: u16, now_ns: u64) -> bool {
+        let Some(slot) = self.at(entry) else { return false };
+        let recalled = matches!(slot.holder, Holder::Call(_)) && self.page.page().recall(entry, slot.stream);
+        if recalled {
+            self.release(entry);
+            self.silent_ns = Some(now_ns);
+            self.recalls = self.recalls.saturating_add(1);
+        }
+        recalled
+    }
+
+    /// Any sign of life.
+    pub(super) fn heard(&mut self, now_ns: u64) {
+        self.heard_ns = now_ns;
+        self.silent_ns = None;
+        self.recalls = 0;
+        self.asked_ns = (self.in_flight > 0).then_some(now_ns);
+    }
+}

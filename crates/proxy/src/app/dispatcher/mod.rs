@@ -1,0 +1,538 @@
+//! Which request goes to which worker, and when: pure code, events and `now` in, actions out.
+//!
+//! All waiting happens here, in one bounded queue per app. A worker is given a request when it has a thread free for it,
+//! so a slow worker never hides work from a free one. While requests are tiny that would spend more time on wake-ups than
+//! on work, so then a worker may also hold some requests it has not begun ("prefetch"); it claims each in the link page
+//! before it runs it, and what it has not claimed is taken back as soon as somebody else is free. The page also
+//! tells what a dead worker had started, which decides what may be run again.
+//!
+//! Times are CLOCK_MONOTONIC in nanoseconds, the clock of the page.
+
+mod calls;
+mod link;
+mod pace;
+
+use std::collections::VecDeque;
+
+pub(crate) use calls::CallId;
+
+use crate::app::page::LinkPage;
+
+use self::{
+    calls::{Call, Calls, Place},
+    link::{Holder, Link},
+    pace::Pace,
+};
+
+/// What the dispatcher keeps to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Requests that may wait.
+    pub(crate) queue_length_max: usize,
+    /// How long one may wait.
+    pub(crate) queue_timeout_ns: u64,
+    /// How long one may run.
+    pub(crate) request_timeout_ns: u64,
+    /// Requests a worker runs at the same time.
+    pub(crate) window: usize,
+}
+
+/// Why a request is not even queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The queue is full.
+    Full,
+    /// No worker can be had.
+    Down,
+}
+
+/// Why a request that was accepted gets no answer from the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It waited too long.
+    QueueTimeout,
+    /// No worker can be had any more.
+    Down,
+    /// It ran too long.
+    Timeout,
+    /// Its worker died and it may not be run again.
+    WorkerDied,
+}
+
+/// What the edge has to do, in this order.
+#[derive(Debug)]
+pub(crate) enum Action<T> {
+    /// Write the request to the link; its page entry is set.
+    Send {
+        /// On which link.
+        link: LinkIndex,
+        /// Number of the stream.
+        stream: u32,
+        /// Entry of the page.
+        entry: u16,
+        /// The request.
+        item: T,
+        /// How long it has waited.
+        waited_ns: u64,
+    },
+    /// Tell the worker that nobody waits for the stream's answer.
+    Cancel {
+        /// On which link.
+        link: LinkIndex,
+        /// Number of the stream.
+        stream: u32,
+    },
+    /// Nothing more comes for this request.
+    Fail {
+        /// The request.
+        item: T,
+        /// Why.
+        failure: Failure,
+    },
+    /// A request, or the whole worker, is stuck: the worker must be replaced.
+    Overrun {
+        /// On which link.
+        link: LinkIndex,
+        /// The request; `None` when the worker takes none at all.
+        item: Option<T>,
+        /// The kernel's id of the thread that runs it, 0 when unknown.
+        thread: u32,
+        /// For how long.
+        elapsed_ns: u64,
+    },
+    /// A link that was to be left has nothing in flight any more: close it.
+    Idle {
+        /// Which.
+        link: LinkIndex,
+    },
+}
+
+/// Position of a link in its dispatcher; used again after [`Dispatcher::link_dead`].
+pub(crate) type LinkIndex = usize;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Dispatcher<T> {
+    rules: Rules,
+    calls: Calls<T>,
+    /// May hold numbers of calls that left; `waiting` counts those that did not.
+    queue: VecDeque<CallId>,
+    waiting: usize,
+    links: Vec<Option<Link>>,
+    down: bool,
+    pace: Pace,
+    actions: Vec<Action<T>>,
+}
+
+impl<T: Clone> Dispatcher<T> {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            calls: Calls::new(),
+            queue: VecDeque::new(),
+            waiting: 0,
+            links: Vec::new(),
+            down: false,
+            pace: Pace::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// What is to be done; swap an empty vector in, so that its room is used again.
+    pub(crate) fn actions(&mut self) -> &mut Vec<Action<T>> {
+        &mut self.actions
+    }
+
+    /// A worker is ready.
+    pub(crate) fn link_up(&mut self, page: LinkPage, now_ns: u64) -> LinkIndex {
+        let link = Link::new(page, now_ns);
+        let index = match self.links.iter().position(Option::is_none) {
+            Some(index) => index,
+            None => {
+                self.links.push(None);
+                self.links.len() - 1
+            }
+        };
+        self.links[index] = Some(link);
+        self.pump(now_ns);
+        index
+    }
+
+    /// The worker is to be left: nothing new goes to it, and what it has not started goes elsewhere.
+    pub(crate) fn unlink(&mut self, index: LinkIndex, now_ns: u64) {
+        if let Some(Some(link)) = self.links.get_mut(index) {
+            link.leaving = true;
+            link.ready = false;
+        }
+        self.recall_all(index, now_ns);
+        self.pump(now_ns);
+    }
+
+    /// The worker is dead, or the link is broken: decides for each request by what the page says.
+    pub(crate) fn link_dead(&mut self, index: LinkIndex, now_ns: u64) {
+        let Some(slot) = self.links.get_mut(index) else {
+            return;
+        };
+        let Some(mut link) = slot.take() else { return };
+        let open: Vec<_> = link.open().collect();
+        for (entry, slot) in open {
+            let Holder::Call(id) = slot.holder else { continue };
+            let started = !link.recall(entry, now_ns);
+            let Some(call) = self.calls.find_mut(id) else {
+                continue;
+            };
+            let again = if started {
+                call.idempotent && !call.answered && !call.retried
+            } else {
+                call.recalls < RECALLS_MAX
+            };
+            if call.abandoned || again {
+                call.retried |= started;
+                self.take_back(id);
+            } else if let Some(call) = self.calls.remove(id) {
+                self.actions.push(Action::Fail {
+                    item: call.item,
+                    failure: Failure::WorkerDied,
+                });
+            }
+        }
+        self.pump(now_ns);
+    }
+
+    /// The link has more to write than its worker takes (or no longer).
+    pub(crate) fn hold(&mut self, index: LinkIndex, held: bool, now_ns: u64) {
+        if let Some(Some(link)) = self.links.get_mut(index) {
+            link.held = held;
+        }
+        if !held {
+            self.pump(now_ns);
+        }
+    }
+
+    /// No worker can be had, or one is to be expected again.
+    pub(crate) fn set_down(&mut self, down: bool) {
+        self.down = down;
+        if down {
+            while let Some(id) = self.front() {
+                self.fail_waiting(id, Failure::Down);
+            }
+        }
+    }
+
+    /// A request has come.
+    pub(crate) fn submit(&mut self, item: T, idempotent: bool, now_ns: u64) -> Result<CallId, Refusal> {
+        if self.down {
+            return Err(Refusal::Down);
+        }
+        let at_once = self.waiting == 0 && self.choose(now_ns).is_some();
+        if !at_once && self.waiting >= self.rules.queue_length_max {
+            return Err(Refusal::Full);
+        }
+        let id = self.calls.insert(Call {
+            item,
+            enqueued_ns: now_ns,
+            idempotent,
+            retried: false,
+            answered: false,
+            abandoned: false,
+            recalls: 0,
+            place: Place::Waiting,
+        });
+        self.queue.push_back(id);
+        self.waiting += 1;
+        self.pump(now_ns);
+        Ok(id)
+    }
+
+    /// The client has left. Does nothing when the request is over.
+    pub(crate) fn leave(&mut self, id: CallId, now_ns: u64) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        if call.abandoned {
+            return;
+        }
+        match call.place {
+            Place::Waiting => {
+                self.calls.remove(id);
+                self.waiting -= 1;
+                // A queue that nobody serves must not grow by those who come and go.
+                if self.queue.len() > 2 * self.waiting + 64 {
+                    let calls = &self.calls;
+                    self.queue
+                        .retain(|&id| calls.find(id).is_some_and(|call| call.place == Place::Waiting));
+                }
+            }
+            Place::Sent { link: index, entry } => {
+                let Some(Some(link)) = self.links.get_mut(index) else {
+                    return;
+                };
+                if link.recall(entry, now_ns) {
+                    self.calls.remove(id);
+                    self.pump(now_ns);
+                } else if let Some(slot) = link.at(entry) {
+                    call.abandoned = true;
+                    self.actions.push(Action::Cancel {
+                        link: index,
+                        stream: slot.stream,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Something came from the worker.
+    pub(crate) fn heard(&mut self, index: LinkIndex, now_ns: u64) {
+        if let Some(Some(link)) = self.links.get_mut(index) {
+            link.heard(now_ns);
+        }
+    }
+
+    /// The request of an open stream; `None` when nobody waits for it, and the frame is dropped. That is no fault of the
+    /// worker's: it may not know yet that a stream is closed.
+    pub(crate) fn stream(&self, index: LinkIndex, stream: u32) -> Option<&T> {
+        match self.link(index)?.slot(stream)?.1.holder {
+            Holder::Call(id) => self
+                .calls
+                .find(id)
+                .filter(|call| !call.abandoned)
+                .map(|call| &call.item),
+            Holder::Overrun | Holder::Free => None,
+        }
+    }
+
+    /// Where a request is, when it is with a worker.
+    pub(crate) fn place(&self, id: CallId) -> Option<(LinkIndex, u32)> {
+        match self.calls.find(id)?.place {
+            Place::Waiting => None,
+            Place::Sent { link, entry } => Some((link, self.link(link)?.at(entry)?.stream)),
+        }
+    }
+
+    /// The worker has begun to answer: the request can not be run again. Returns when the worker started it.
+    pub(crate) fn answered(&mut self, index: LinkIndex, stream: u32) -> Option<u64> {
+        let link = self.links.get(index)?.as_ref()?;
+        let (entry, slot) = link.slot(stream)?;
+        if let Holder::Call(id) = slot.holder {
+            self.calls.find_mut(id)?.answered = true;
+        }
+        link.page.page().started_ns(entry, stream)
+    }
+
+    /// The worker has said its last word about this stream. Call [`Dispatcher::pump`] when all of one reading are told.
+    pub(crate) fn ended(&mut self, index: LinkIndex, stream: u32) {
+        let Some(Some(link)) = self.links.get_mut(index) else {
+            return;
+        };
+        let Some((entry, slot)) = link.slot(stream) else {
+            return;
+        };
+        if let Holder::Call(id) = slot.holder {
+            let page = link.page.page();
+            if let (Some(start_ns), Some(thread)) =
+                (page.started_ns(entry, stream), page.thread(entry, stream))
+            {
+                link.finished.push((thread, start_ns));
+            }
+            self.calls.remove(id);
+        }
+        link.release(entry);
+    }
+
+    /// The worker is leaving and gave a request back. Call [`Dispatcher::pump`] afterwards. `false`: it had started it, so
+    /// it lies, or nobody waits for it; the stream is still open.
+    pub(crate) fn not_started(&mut self, index: LinkIndex, stream: u32, now_ns: u64) -> bool {
+        let Some(Some(link)) = self.links.get_mut(index) else {
+            return false;
+        };
+        link.ready = false;
+        let Some((entry, slot)) = link.slot(stream) else {
+            return false;
+        };
+        let Holder::Call(id) = slot.holder else {
+            return false;
+        };
+        if !link.recall(entry, now_ns) {
+            return false;
+        }
+        self.take_back(id);
+        true
+    }
+
+    /// Gives out what can be given out. Call at the end of each turn in which something ended.
+    pub(crate) fn pump(&mut self, now_ns: u64) {
+        self.settle(now_ns);
+        while let Some(id) = self.front() {
+            let Some(index) = self.choose(now_ns) else { break };
+            self.queue.pop_front();
+            self.waiting -= 1;
+            let (Some(call), Some(Some(link))) = (self.calls.find_mut(id), self.links.get_mut(index)) else {
+                continue;
+            };
+            let Some((stream, entry)) = link.send(id, now_ns) else {
+                continue;
+            };
+            call.place = Place::Sent { link: index, entry };
+            let waited_ns = now_ns.saturating_sub(call.enqueued_ns);
+            let item = call.item.clone();
+            self.actions.push(Action::Send {
+                link: index,
+                stream,
+                entry,
+                item,
+                waited_ns,
+            });
+        }
+        for (index, link) in self.links.iter_mut().enumerate() {
+            if let Some(link) = link
+                && link.leaving
+                && !link.told_idle
+                && link.in_flight == 0
+            {
+                link.told_idle = true;
+                self.actions.push(Action::Idle { link: index });
+            }
+        }
+    }
+
+    /// Looks at the time: deadlines, and requests to take back. Returns how long it may sleep if nothing else happens,
+    /// `None`: until something does.
+    pub(crate) fn tick(&mut self, now_ns: u64) -> Option<u64> {
+        while let Some(id) = self.front() {
+            let expired = self
+                .calls
+                .find(id)
+                .is_some_and(|call| self.waited_out(call, now_ns));
+            if !expired {
+                break;
+            }
+            self.fail_waiting(id, Failure::QueueTimeout);
+        }
+        for index in 0..self.links.len() {
+            self.deadlines(index, now_ns);
+        }
+        self.steal(now_ns);
+        self.pump(now_ns);
+        self.sleep(now_ns)
+    }
+
+    /// For how many seconds a refused client had better stay away.
+    pub(crate) fn retry_after_s(&self) -> u64 {
+        if self.down {
+            return DOWN_RETRY_S;
+        }
+        let workers = self
+            .links
+            .iter()
+            .flatten()
+            .filter(|link| link.ready)
+            .count()
+            .max(1);
+        let work_ns = self.pace.mean_ns().saturating_mul(self.waiting as u64);
+        (work_ns / (workers * self.rules.window.max(1)) as u64)
+            .div_ceil(SECOND_NS)
+            .clamp(1, RETRY_S_MAX)
+    }
+
+    fn link(&self, index: LinkIndex) -> Option<&Link> {
+        self.links.get(index)?.as_ref()
+    }
+
+    /// The next request in the queue; forgets those that left.
+    fn front(&mut self) -> Option<CallId> {
+        loop {
+            let id = *self.queue.front()?;
+            if self
+                .calls
+                .find(id)
+                .is_some_and(|call| call.place == Place::Waiting)
+            {
+                return Some(id);
+            }
+            self.queue.pop_front();
+        }
+    }
+
+    /// The link with the fewest in flight that takes one more; among equals the one heard last, whose caches are warm.
+    fn choose(&self, now_ns: u64) -> Option<LinkIndex> {
+        let best = |limit: usize| {
+            let open = self
+                .links
+                .iter()
+                .enumerate()
+                .filter_map(|(index, link)| Some((index, link.as_ref()?)));
+            open.filter(|(_, link)| link.room(limit, now_ns) > 0)
+                .min_by_key(|(_, link)| {
+                    (
+                        link.silent(now_ns),
+                        link.in_flight,
+                        std::cmp::Reverse(link.heard_ns),
+                    )
+                })
+                .map(|(index, _)| index)
+        };
+        best(self.rules.window).or_else(|| match self.pace.depth() {
+            0 => None,
+            depth => best(self.rules.window + depth),
+        })
+    }
+
+    /// Puts a request back where its age belongs: before all that came after it.
+    fn requeue(&mut self, id: CallId) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        call.place = Place::Waiting;
+        let enqueued_ns = call.enqueued_ns;
+        let calls = &self.calls;
+        let older = |id: &CallId| {
+            calls
+                .find(*id)
+                .is_some_and(|other| other.enqueued_ns < enqueued_ns)
+        };
+        let at = self.queue.iter().take_while(|id| older(id)).count();
+        self.queue.insert(at, id);
+        self.waiting += 1;
+    }
+
+    /// Requeues a request that was recalled, unless nobody waits for it.
+    fn take_back(&mut self, id: CallId) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        call.recalls = call.recalls.saturating_add(1);
+        if call.abandoned {
+            self.calls.remove(id);
+        } else if self.down {
+            if let Some(call) = self.calls.remove(id) {
+                self.actions.push(Action::Fail {
+                    item: call.item,
+                    failure: Failure::Down,
+                });
+            }
+        } else {
+            self.requeue(id);
+        }
+    }
+
+    fn fail_waiting(&mut self, id: CallId, failure: Failure) {
+        if let Some(call) = self.calls.remove(id) {
+            self.waiting -= 1;
+            self.actions.push(Action::Fail {
+                item: call.item,
+                failure,
+            });
+        }
+    }
+}
+
+mod time;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// How often one request may be taken back from workers; each that dies over it before it starts counts as well.
+const RECALLS_MAX: u8 = 8;
+
+/// Retry-After while no worker can be had, and at most.
+const DOWN_RETRY_S: u64 = 10;
+const RETRY_S_MAX: u64 = 30;

@@ -1,0 +1,235 @@
+//! What happens because time has passed.
+
+use super::{Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX, calls::Call, link::Holder};
+
+/// A worker that has not claimed a request for this long is silent.
+const SILENCE_NS: u64 = 1_000_000;
+
+/// Requests taken back from a worker without a sound from it, before it counts as stuck.
+const STUCK_RECALLS: u32 = 8;
+
+/// Bounds of the pause between two looks at the deadlines.
+const PAUSE_NS: std::ops::RangeInclusive<u64> = 5_000_000..=100_000_000;
+
+impl<T: Clone> Dispatcher<T> {
+    /// Has it waited for a worker as long as it may?
+    pub(super) fn waited_out(&self, call: &Call<T>, now_ns: u64) -> bool {
+        now_ns.saturating_sub(call.enqueued_ns) > self.rules.queue_timeout_ns
+    }
+
+    /// Takes everything back that the worker has not started.
+    pub(super) fn recall_all(&mut self, index: LinkIndex, now_ns: u64) {
+        let Some(Some(link)) = self.links.get_mut(index) else {
+            return;
+        };
+        let open: Vec<_> = link.open().collect();
+        let mut back = Vec::new();
+        for (entry, slot) in open {
+            if let Holder::Call(id) = slot.holder
+                && link.recall(entry, now_ns)
+            {
+                back.push(id);
+            }
+        }
+        for id in back {
+            self.take_back(id);
+        }
+    }
+
+    /// Requests of one link that have run, or waited in the worker, too long.
+    pub(super) fn deadlines(&mut self, index: LinkIndex, now_ns: u64) {
+        let Some(Some(link)) = self.links.get_mut(index) else {
+            return;
+        };
+        let open: Vec<_> = link.open().collect();
+        let mut overrun = false;
+        let mut running = false;
+        for (entry, slot) in open {
+            let Some(Some(link)) = self.links.get_mut(index) else {
+                return;
+            };
+            let Holder::Call(id) = slot.holder else { continue };
+            let page = link.page.page();
+            if page.claimed(entry, slot.stream) {
+                running = true;
+                // The worker's clock is ours; whatever it wrote, the time lies between our sending and now.
+                let start_ns = page
+                    .started_ns(entry, slot.stream)
+                    .unwrap_or(now_ns)
+                    .max(slot.sent_ns);
+                let elapsed_ns = now_ns.saturating_sub(start_ns);
+                if elapsed_ns <= self.rules.request_timeout_ns {
+                    continue;
+                }
+                let thread = page.thread(entry, slot.stream).unwrap_or(0);
+                link.overrun(entry);
+                overrun = true;
+                let Some(call) = self.calls.remove(id) else {
+                    continue;
+                };
+                self.actions.push(Action::Cancel {
+                    link: index,
+                    stream: slot.stream,
+                });
+                self.actions.push(Action::Overrun {
+                    link: index,
+                    item: Some(call.item.clone()),
+                    thread,
+                    elapsed_ns,
+                });
+                if !call.abandoned {
+                    self.actions.push(Action::Fail {
+                        item: call.item,
+                        failure: Failure::Timeout,
+                    });
+                }
+            } else if self
+                .calls
+                .find(id)
+                .is_none_or(|call| self.waited_out(call, now_ns))
+                && let Some(Some(link)) = self.links.get_mut(index)
+                && link.recall(entry, now_ns)
+                && let Some(call) = self.calls.remove(id)
+                && !call.abandoned
+            {
+                self.actions.push(Action::Fail {
+                    item: call.item,
+                    failure: Failure::QueueTimeout,
+                });
+            }
+        }
+        let Some(Some(link)) = self.links.get_mut(index) else {
+            return;
+        };
+        let stuck_ns = link
+            .asked_ns
+            .map_or(0, |asked_ns| now_ns.saturating_sub(asked_ns));
+        if link.ready && !running && link.recalls >= STUCK_RECALLS && stuck_ns > self.rules.request_timeout_ns
+        {
+            overrun = true;
+            self.actions.push(Action::Overrun {
+                link: index,
+                item: None,
+                thread: 0,
+                elapsed_ns: stuck_ns,
+            });
+        }
+        if overrun {
+            link.ready = false;
+            self.recall_all(index, now_ns);
+        }
+    }
+
+    /// Takes requests back from silent workers, as many as others can start now.
+    pub(super) fn steal(&mut self, now_ns: u64) {
+        let window = self.rules.window;
+        let rooms: Vec<usize> = self
+            .links
+            .iter()
+            .map(|link| match link {
+                Some(link) if !link.silent(now_ns) => link.room(window, now_ns),
+                _ => 0,
+            })
+            .collect();
+        let total: usize = rooms.iter().sum();
+        let mut room = total.saturating_sub(self.waiting);
+        if room == 0 {
+            return;
+        }
+        let mut late = Vec::new();
+        for (index, link) in self.links.iter().enumerate() {
+            let Some(link) = link else { continue };
+            // Room elsewhere is what counts: moving a request to where it was gains nothing.
+            if total == rooms[index] || now_ns.saturating_sub(link.heard_ns) <= SILENCE_NS {
+                continue;
+            }
+            for (entry, slot) in link.open() {
+                if let Holder::Call(id) = slot.holder
+                    && now_ns.saturating_sub(slot.sent_ns) > SILENCE_NS
+                    && self.calls.find(id).is_some_and(|call| call.recalls < RECALLS_MAX)
+                    && !link.page.page().claimed(entry, slot.stream)
+                {
+                    late.push((slot.sent_ns, index, entry, id));
+                }
+            }
+        }
+        late.sort_unstable_by_key(|&(sent_ns, index, entry, _)| (sent_ns, index, entry));
+        for (_, index, entry, id) in late {
+            if room == 0 {
+                break;
+            }
+            if let Some(Some(link)) = self.links.get_mut(index)
+                && link.recall(entry, now_ns)
+            {
+                room -= 1;
+                self.take_back(id);
+            }
+        }
+    }
+
+    /// How long nothing can become due.
+    pub(super) fn sleep(&self, now_ns: u64) -> Option<u64> {
+        let mut busy = self.waiting > 0;
+        let mut unclaimed = false;
+        let mut free = false;
+        for link in self.links.iter().flatten() {
+            busy |= link.in_flight > 0;
+            free |= !link.silent(now_ns) && link.room(self.rules.window, now_ns) > 0;
+            unclaimed |= link.open().any(|(entry, slot)| {
+                matches!(slot.holder, Holder::Call(_)) && !link.page.page().claimed(entry, slot.stream)
+            });
+        }
+        let several = self.links.iter().flatten().count() > 1;
+        // With a request not yet started and more than one worker, look again as soon as somebody could be called silent:
+        // whoever becomes free in between may take it.
+        if unclaimed && several && (free || self.pace.depth() > 0) {
+            return Some(SILENCE_NS);
+        }
+        let shortest_ns = self.rules.queue_timeout_ns.min(self.rules.request_timeout_ns);
+        busy.then(|| (shortest_ns / 10).clamp(*PAUSE_NS.start(), *PAUSE_NS.end()))
+    }
+
+    /// Learns from the requests that ended in this turn how long they took.
+    ///
+    /// A worker answers in batches, so the time an answer arrives says little about its request. Within a batch the next
+    /// start in the same thread is the end of the request before; only the last of several has no such mark and is left out.
+    pub(super) fn settle(&mut self, now_ns: u64) {
+        for link in self.links.iter_mut().flatten() {
+            if link.finished.is_empty() {
+                continue;
+            }
+            link.finished.sort_unstable();
+            let mut first_of_thread = true;
+            for (n, &(thread, start_ns)) in link.finished.iter().enumerate() {
+                match link.finished.get(n + 1) {
+                    Some(&(next, next_ns)) if next == thread => {
+                        self.pace.observe(next_ns - start_ns, now_ns);
+                        first_of_thread = false;
+                    }
+                    _ => {
+                        if first_of_thread {
+                            self.pace.observe(now_ns.saturating_sub(start_ns), now_ns);
+                        }
+                        first_of_thread = true;
+                    }
+                }
+            }
+            link.finished.clear();
+        }
+    }
+
+    /// Requests in the queue and in flight: nothing of them may be left behind.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        let in_flight = self.links.iter().flatten().map(|link| link.in_flight).sum();
+        (self.waiting, in_flight, self.calls.len())
+    }
+
+    /// Is it with a worker?
+    #[cfg(test)]
+    pub(super) fn is_sent(&self, id: super::CallId) -> bool {
+        self.calls
+            .find(id)
+            .is_some_and(|call| matches!(call.place, super::calls::Place::Sent { .. }))
+    }
+}

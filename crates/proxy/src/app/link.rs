@@ -1,0 +1,335 @@
+//! The two tasks of one link: one writes what is queued, one takes what comes. Neither waits for the other, so full
+//! buffers in both directions can not lock the link up.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
+};
+use tokio::{io::Interest, net::UnixStream, sync::Notify};
+use wire::{
+    Malformed,
+    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, PAYLOAD_MAX},
+};
+
+use super::{App, call::Event, dispatcher::LinkIndex, outbox::Outbox};
+
+/// One reading takes at most this much, unless a single frame is larger.
+const READ_BYTES: usize = 128 << 10;
+
+/// Readings before the other tasks of the thread get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// The kernel passes at most this many descriptors at once.
+const DESCRIPTORS_MAX: usize = 253;
+
+/// Descriptors that may wait for their frames.
+const PENDING_MAX: usize = 1024;
+
+/// A worker as the supervisor hands it over.
+#[derive(Debug)]
+pub(crate) struct LinkParts {
+    /// The supervisor's number of the link.
+    pub(crate) link: u64,
+    /// The worker's slot.
+    pub(crate) slot: u32,
+    /// Its process id.
+    pub(crate) pid: u32,
+    /// Our end of the socket.
+    pub(crate) socket: OwnedFd,
+    /// The link page.
+    pub(crate) page: OwnedFd,
+}
+
+/// Why a link is given up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    /// The worker is gone.
+    #[error("end of file")]
+    Closed,
+    /// The socket failed.
+    #[error(transparent)]
+    Os(#[from] io::Error),
+    /// The worker does not speak our language.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// A frame that only we send, or a file frame without a file.
+    #[error("unexpected {0:?} frame")]
+    Unexpected(Kind),
+    /// It ignores flow control.
+    #[error("more response data than granted")]
+    Flooded,
+}
+
+/// A frame from a worker, taken off the read buffer.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: u32,
+    pub(super) event: Event,
+    /// The stream's last.
+    pub(super) end: bool,
+}
+
+/// Runs one link until it ends.
+pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: OwnedFd, wake: Arc<Notify>) {
+    let outcome = match open(socket) {
+        Ok(socket) => {
+            let socket = Arc::new(socket);
+            tokio::spawn(write(
+                Arc::clone(&app),
+                index,
+                link,
+                Arc::clone(&socket),
+                Arc::clone(&wake),
+            ));
+            let outcome = read(&app, index, &socket).await;
+            // The worker learns that nobody listens, and a blocked writer comes free.
+            let _ = shutdown(&socket, Shutdown::Both);
+            outcome
+        }
+        Err(error) => Err(LinkError::Os(error)),
+    };
+    app.link_ended(index, link, outcome.err());
+    wake.notify_one();
+}
+
+fn open(socket: OwnedFd) -> io::Result<UnixStream> {
+    let socket = std::os::unix::net::UnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    UnixStream::from_std(socket)
+}
+
+/// Takes what comes, as much as there is at a time.
+async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixStream) -> Result<(), LinkError> {
+    let mut inbound = Inbound::new();
+    let mut arrivals = Vec::new();
+    loop {
+        socket.readable().await?;
+        let mut more = true;
+        for _ in 0..READS_PER_TURN {
+            let mut received = Ok(());
+            // A reading that found less than it had room for has emptied the socket: saying "would block" for it spares the
+            // system call that would only confirm that.
+            let attempt = socket.try_io(Interest::READABLE, || match inbound.receive(socket) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(LinkError::Os(error)) => Err(error),
+                Err(error) => {
+                    received = Err(error);
+                    Ok(())
+                }
+            });
+            received?;
+            match attempt {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => more = false,
+                Err(error) => return Err(LinkError::Os(error)),
+            }
+            inbound.split(&mut arrivals)?;
+            if !arrivals.is_empty() {
+                app.deliver(index, &mut arrivals)
+                    .map_err(|_| LinkError::Flooded)?;
+            }
+            if !more {
+                break;
+            }
+        }
+        if more {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Writes what is queued, all of it at a time.
+async fn write(app: Arc<App>, index: LinkIndex, link: u64, socket: Arc<UnixStream>, wake: Arc<Notify>) {
+    let mut outbox = Outbox::default();
+    loop {
+        wake.notified().await;
+        loop {
+            outbox.clear();
+            match app.take_outbox(index, link, &mut outbox) {
+                Taken::Some => {}
+                Taken::Nothing => break,
+                Taken::Close => {
+                    let _ = shutdown(&socket, Shutdown::Both);
+                    return;
+                }
+            }
+            if flush(&socket, &outbox).await.is_err() {
+                // The reader finds the same and settles what was in flight.
+                let _ = shutdown(&socket, Shutdown::Both);
+                return;
+            }
+        }
+    }
+}
+
+/// What a writer finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Frames to write.
+    Some,
+    /// Nothing; wait for the next wake-up.
+    Nothing,
+    /// The link is over.
+    Close,
+}
+
+async fn flush(socket: &UnixStream, outbox: &Outbox) -> io::Result<()> {
+    let mut at = 0;
+    while at < outbox.len() {
+        let (bytes, file) = outbox.piece(at);
+        match socket.try_io(Interest::WRITABLE, || send(socket, bytes, file)) {
+            Ok(sent) => at += sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn send(socket: &UnixStream, bytes: &[u8], file: Option<&Arc<File>>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors;
+    if let Some(file) = file {
+        descriptors = [file.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    Ok(sendmsg(
+        socket,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?)
+}
+
+/// Bytes and descriptors that have come and are not understood yet.
+struct Inbound {
+    bytes: Vec<u8>,
+    filled: usize,
+    files: VecDeque<OwnedFd>,
+}
+
+impl Inbound {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; READ_BYTES],
+            filled: 0,
+            files: VecDeque::new(),
+        }
+    }
+
+    /// One reading. `true`: there may be more.
+    fn receive(&mut self, socket: &UnixStream) -> Result<bool, LinkError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
+        let wanted = room.len();
+        let received = loop {
+            match recvmsg(
+                socket,
+                &mut [IoSliceMut::new(room)],
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
+                Ok(received) => break received,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(LinkError::Os(error.into())),
+            }
+        };
+        let mut with_files = false;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(files) = message {
+                with_files = true;
+                self.files.extend(files);
+            }
+        }
+        if received.bytes == 0 {
+            return Err(LinkError::Closed);
+        }
+        if self.files.len() > PENDING_MAX {
+            return Err(LinkError::Unexpected(Kind::File));
+        }
+        self.filled += received.bytes;
+        // The kernel ends a reading behind the bytes that a descriptor came with, even if there is more.
+        Ok(received.bytes == wanted || with_files)
+    }
+
+    /// Takes every whole frame off the buffer.
+    fn split(&mut self, arrivals: &mut Vec<Arrival>) -> Result<(), LinkError> {
+        let mut at = 0;
+        let mut needed = HEADER_LEN;
+        while let Some(rest) = self.bytes.get(at..self.filled) {
+            let Some((frame, used)) = frame::split(rest)? else {
+                if let Some(head) = rest.first_chunk::<HEADER_LEN>() {
+                    needed = HEADER_LEN + frame::Header::decode(head)?.len as usize;
+                }
+                break;
+            };
+            at += used;
+            let end = frame.header.has(END);
+            let bytes = frame.payload;
+            let (event, end) = match frame.header.kind {
+                Kind::Response => (
+                    Event::Response {
+                        payload: Bytes::copy_from_slice(bytes),
+                        end,
+                    },
+                    end,
+                ),
+                Kind::Data => (
+                    Event::Data {
+                        bytes: Bytes::copy_from_slice(bytes),
+                        end,
+                    },
+                    end,
+                ),
+                Kind::File => {
+                    let file = self.files.pop_front().ok_or(LinkError::Unexpected(Kind::File))?;
+                    let range = FileRange::decode(bytes)?;
+                    (
+                        Event::File {
+                            file: Arc::new(File::from(file)),
+                            range,
+                            end,
+                        },
+                        end,
+                    )
+                }
+                Kind::Abort => (Event::Abort(AbortReason::decode(bytes)?), true),
+                // Only for bodies that are streamed to the worker; none is.
+                Kind::Credit => continue,
+                kind @ (Kind::Request | Kind::Body | Kind::Cancel) => {
+                    return Err(LinkError::Unexpected(kind));
+                }
+            };
+            arrivals.push(Arrival {
+                stream: frame.header.stream,
+                event,
+                end,
+            });
+        }
+        self.bytes.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        // Room for the frame that has begun, and no more than usual otherwise.
+        let size = needed
+            .clamp(READ_BYTES, HEADER_LEN + PAYLOAD_MAX)
+            .max(self.filled);
+        if size != self.bytes.len() {
+            self.bytes.resize(size, 0);
+            self.bytes.shrink_to(size);
+        }
+        Ok(())
+    }
+}

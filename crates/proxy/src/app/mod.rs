@@ -1,0 +1,282 @@
+//! The hop to the workers of one app: queue, links, frames.
+//!
+//! A request is read whole ([`request_body`]), put into a frame ([`request_frame`]) and given to the [`dispatcher`], which
+//! says when it goes to which worker. The link's writer sends all frames of one turn of the loop together; its reader takes
+//! as much as has come and hands each frame to its [`call`]. [`exchange`] turns what arrives there into an answer and
+//! keeps it in a [`backlog`] while the client takes it at its own pace.
+
+mod answer_head;
+mod backlog;
+mod call;
+mod dispatcher;
+mod link;
+mod outbox;
+mod page;
+mod request_body;
+mod request_frame;
+mod spill;
+mod state;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use config::{AppIndex, Buffers};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc::UnboundedSender},
+};
+use tracing::{debug, error};
+use wire::control::FromProxy;
+
+pub(crate) use self::link::LinkParts;
+use self::{
+    call::{Call, Flooded},
+    dispatcher::{CallId, Dispatcher, LinkIndex, Refusal, Rules},
+    link::{Arrival, LinkError, Taken},
+    outbox::Outbox,
+    page::LinkPage,
+    state::{Port, State, Wakes},
+};
+
+/// One app as the proxy knows it.
+#[derive(Debug)]
+pub(crate) struct App {
+    name: Arc<str>,
+    index: AppIndex,
+    buffers: Buffers,
+    request_timeout: Duration,
+    reports: UnboundedSender<FromProxy>,
+    runtimes: Vec<Handle>,
+    /// Links are spread over the front threads.
+    next_runtime: AtomicUsize,
+    /// Held for moments only; the one lock between the front threads.
+    state: Mutex<State>,
+    keeper: Arc<Notify>,
+}
+
+impl App {
+    /// Starts without any worker. `runtimes` are the front threads, at least one.
+    pub(crate) fn new(
+        config: &config::App,
+        index: AppIndex,
+        buffers: &Buffers,
+        reports: UnboundedSender<FromProxy>,
+        runtimes: Vec<Handle>,
+    ) -> Arc<Self> {
+        let keeper = Arc::new(Notify::new());
+        let app = Arc::new(Self {
+            name: config.name.as_str().into(),
+            index,
+            buffers: buffers.clone(),
+            request_timeout: config.timeout.request,
+            reports,
+            runtimes,
+            next_runtime: AtomicUsize::new(0),
+            state: Mutex::new(State::new(Dispatcher::new(Rules {
+                queue_length_max: config.queue_length_max,
+                queue_timeout_ns: nanoseconds(config.queue_timeout),
+                request_timeout_ns: nanoseconds(config.timeout.request),
+                window: config.threads.max(1),
+            }))),
+            keeper: Arc::clone(&keeper),
+        });
+        if let Some(runtime) = app.runtimes.first() {
+            runtime.spawn(keep(Arc::downgrade(&app), keeper));
+        }
+        app
+    }
+
+    /// A worker is ready.
+    pub(crate) fn link(self: &Arc<Self>, parts: LinkParts) {
+        let LinkParts {
+            link,
+            slot,
+            pid,
+            socket,
+            page,
+        } = parts;
+        let page = match LinkPage::map(&page) {
+            Ok(page) => page,
+            Err(cause) => {
+                // The worker stays unused; the supervisor sees that its socket was closed.
+                error!(app = %self.name, slot, pid, link, %cause, "link refused");
+                return;
+            }
+        };
+        let wake = Arc::new(Notify::new());
+        let port = Port::new(link, slot, pid, Arc::clone(&wake));
+        let index = self.turn(|state, now_ns| {
+            let index = state.dispatcher.link_up(page, now_ns);
+            state.open(index, port);
+            index
+        });
+        let next = self.next_runtime.fetch_add(1, Ordering::Relaxed);
+        if let Some(runtime) = self.runtimes.get(next % self.runtimes.len().max(1)) {
+            runtime.spawn(link::run(Arc::clone(self), index, link, socket, wake));
+        }
+        debug!(app = %self.name, slot, pid, link, "link ready");
+    }
+
+    /// The worker is to be left. [`FromProxy::LinkIdle`] is reported once nothing is in flight on its link.
+    pub(crate) fn unlink(&self, link: u64) {
+        let known = self.turn(|state, now_ns| {
+            let index = state.find(link)?;
+            state.dispatcher.unlink(index, now_ns);
+            Some(())
+        });
+        if known.is_none() {
+            self.report(FromProxy::LinkIdle { link });
+        }
+    }
+
+    /// No worker can be had, or one is to be expected again.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.turn(|state, _| state.dispatcher.set_down(down));
+    }
+
+    fn submit(&self, call: &Arc<Call>, idempotent: bool) -> Result<CallId, (Refusal, u64)> {
+        self.turn(|state, now_ns| {
+            let id = state.dispatcher.submit(Arc::clone(call), idempotent, now_ns);
+            id.map_err(|refusal| (refusal, state.dispatcher.retry_after_s()))
+        })
+    }
+
+    fn retry_after_s(&self) -> u64 {
+        self.turn(|state, _| state.dispatcher.retry_after_s())
+    }
+
+    /// Nobody waits for this request any more.
+    fn leave(&self, id: CallId) {
+        self.turn(|state, now_ns| state.dispatcher.leave(id, now_ns));
+    }
+
+    /// The worker may send more of this answer.
+    fn grant(&self, id: CallId, call: &Call, bytes: u32) {
+        call.granted(bytes);
+        self.turn(|state, _| {
+            if let Some((index, stream)) = state.dispatcher.place(id) {
+                state.write(index, |outbox| outbox.credit(stream, bytes));
+            }
+        });
+    }
+
+    /// The worker that answers this request breaks the protocol: its link is closed.
+    fn give_up(&self, id: CallId) {
+        self.turn(|state, _| {
+            if let Some((index, _)) = state.dispatcher.place(id) {
+                state.close(index);
+            }
+        });
+    }
+
+    /// Hands the frames of one reading to their requests and refills the worker.
+    fn deliver(&self, index: LinkIndex, arrivals: &mut Vec<Arrival>) -> Result<(), Flooded> {
+        self.turn(|state, now_ns| {
+            state.dispatcher.heard(index, now_ns);
+            let mut outcome = Ok(());
+            for arrival in arrivals.drain(..) {
+                outcome = outcome.and(state.deliver(index, arrival, now_ns));
+            }
+            state.dispatcher.pump(now_ns);
+            outcome
+        })
+    }
+
+    /// For a link's writer: all that waits to be written.
+    fn take_outbox(&self, index: LinkIndex, link: u64, into: &mut Outbox) -> Taken {
+        self.turn(|state, now_ns| state.take_outbox(index, link, into, now_ns))
+    }
+
+    /// A link is over, by our will or not.
+    fn link_ended(&self, index: LinkIndex, link: u64, cause: Option<LinkError>) {
+        let port = self.turn(|state, now_ns| {
+            state.dispatcher.link_dead(index, now_ns);
+            state.forget(index, link)
+        });
+        let Some(port) = port else { return };
+        match cause {
+            Some(cause) if !port.closing && !matches!(cause, LinkError::Closed) => {
+                error!(app = %self.name, slot = port.slot, pid = port.pid, link, %cause, "link broken");
+            }
+            _ => debug!(app = %self.name, slot = port.slot, pid = port.pid, link, "link closed"),
+        }
+        if !port.told_idle {
+            // Nothing is in flight on a link that is gone; whoever waits for that need not wait longer.
+            self.report(FromProxy::LinkIdle { link });
+        }
+    }
+
+    /// Looks at the time; returns for how long not to look again.
+    fn tick(&self) -> Option<Duration> {
+        self.turn(|state, now_ns| {
+            let pause_ns = state.dispatcher.tick(now_ns);
+            state.keeper_due_ns = pause_ns.map(|pause_ns| now_ns.saturating_add(pause_ns));
+            pause_ns.map(Duration::from_nanos)
+        })
+    }
+
+    /// Lets the dispatcher take an event, then does what it says: frames are queued in its order under the lock, tasks are
+    /// woken after it.
+    fn turn<R>(&self, event: impl FnOnce(&mut State, u64) -> R) -> R {
+        let mut wakes = Wakes::default();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ns = now_ns();
+        let result = event(&mut state, now_ns);
+        state.perform(now_ns, &self.reports);
+        if state.keeper_is_late(now_ns) {
+            wakes.keeper = Some(Arc::clone(&self.keeper));
+        }
+        state.take_wakes(&mut wakes);
+        drop(state);
+        wakes.fire();
+        result
+    }
+
+    fn report(&self, message: FromProxy) {
+        // Nobody listens while the process ends.
+        let _ = self.reports.send(message);
+    }
+}
+
+/// Watches the deadlines of one app, and sleeps while it has nothing to do.
+async fn keep(app: Weak<App>, wake: Arc<Notify>) {
+    loop {
+        let Some(pause) = app.upgrade().map(|app| app.tick()) else {
+            return;
+        };
+        match pause {
+            None => wake.notified().await,
+            Some(pause) => {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = wake.notified() => {
+                        // Something was sent: give it the time after which it counts as silent.
+                        tokio::time::sleep(FIRST_LOOK).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Pause before the first look at a request that was just sent.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
+
+/// The clock of the link page.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    // Both are positive and far from their ends for centuries.
+    (now.tv_sec as u64)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec as u64)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

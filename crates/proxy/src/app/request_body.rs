@@ -1,0 +1,76 @@
+//! A request body, read whole before a worker hears of it: no worker ever waits for a client.
+
+use std::{fs::File, io, io::Write, sync::Arc};
+
+use config::Buffers;
+use wire::frame::INLINE_BODY_MAX;
+
+use crate::downstream::{ClientError, Downstream};
+
+use super::spill::{memory_file, temporary_file};
+
+/// A whole body.
+#[derive(Debug, Default)]
+pub(super) struct RequestBody {
+    /// The body itself, when it is small enough for the request's frame.
+    pub(super) inline: Vec<u8>,
+    /// Otherwise a file that holds it from its first byte on.
+    pub(super) file: Option<Arc<File>>,
+    /// Its length.
+    pub(super) len: u64,
+}
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// The client's doing.
+    Client(ClientError),
+    /// It could not be kept.
+    Storage(io::Error),
+}
+
+/// Reads the body of `down`'s request: small ones into memory, larger ones into a file in memory, those over
+/// `memory_bytes` into a temporary file.
+pub(super) async fn read<D: Downstream>(down: &mut D, buffers: &Buffers) -> Result<RequestBody, BodyError> {
+    let mut body = RequestBody::default();
+    let mut file: Option<(File, bool)> = None;
+    while let Some(bytes) = down.read_body().await.map_err(BodyError::Client)? {
+        body.len += bytes.len() as u64;
+        if file.is_none() && body.len <= INLINE_BODY_MAX as u64 {
+            body.inline.extend_from_slice(&bytes);
+            continue;
+        }
+        let small = body.len <= buffers.memory_bytes as u64;
+        file = Some(store(file, small, &mut body.inline, &bytes, buffers).map_err(BodyError::Storage)?);
+    }
+    body.file = file.map(|(file, _)| Arc::new(file));
+    Ok(body)
+}
+
+/// Appends to the file, which is made, or moved from memory to disk, as needed.
+fn store(
+    file: Option<(File, bool)>,
+    small: bool,
+    inline: &mut Vec<u8>,
+    bytes: &[u8],
+    buffers: &Buffers,
+) -> io::Result<(File, bool)> {
+    let (mut file, in_memory) = match file {
+        Some((memory, true)) if !small => {
+            let mut disk = temporary_file(buffers)?;
+            let mut memory = memory;
+            io::Seek::rewind(&mut memory)?;
+            io::copy(&mut memory, &mut disk)?;
+            (disk, false)
+        }
+        Some(file) => file,
+        None if small => (memory_file()?, true),
+        None => (temporary_file(buffers)?, false),
+    };
+    if !inline.is_empty() {
+        file.write_all(inline)?;
+        *inline = Vec::new();
+    }
+    file.write_all(bytes)?;
+    Ok((file, in_memory))
+}

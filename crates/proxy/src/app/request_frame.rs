@@ -1,0 +1,112 @@
+//! The frame that carries a request to a worker.
+
+use std::time::Duration;
+
+use wire::{
+    frame::{self, BODY_FD, END, Kind},
+    request::HeadersWriter,
+};
+
+use crate::{
+    connection::Connection,
+    forwarded,
+    head::{Head, Version},
+    request::Request,
+};
+
+use super::request_body::RequestBody;
+
+/// Names up to this length are made lower case without an allocation.
+const NAME_BYTES: usize = 64;
+
+/// Writes the frame of a request. Stream and entry are 0 until it is sent.
+pub(super) fn write(
+    head: &Head,
+    connection: &Connection,
+    request: &Request,
+    mount: &str,
+    body: &RequestBody,
+    deadline: Duration,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.fields.as_http1().len() + body.inline.len() + 1024);
+    let flags = if body.file.is_some() { END | BODY_FD } else { END };
+    let open = frame::begin(&mut out, 0, Kind::Request, flags);
+    let mut client = String::new();
+    if let Some(ip) = request.client {
+        use std::fmt::Write as _;
+        // Writing to a String does not fail.
+        let _ = write!(client, "{ip}");
+    }
+    let local;
+    let server = if request.host.is_empty() {
+        local = connection
+            .local
+            .map_or_else(String::new, |local| local.ip().to_canonical().to_string());
+        &local
+    } else {
+        &request.host
+    };
+    wire::request::Request {
+        entry: 0,
+        version: match head.version {
+            Version::Http10 => 10,
+            Version::Http11 => 11,
+            Version::Http2 => 20,
+        },
+        https: request.https,
+        deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+        content_length: body.len,
+        method: head.method.as_bytes(),
+        path: below(&request.path, mount),
+        mount: mount.as_bytes(),
+        query: &request.query,
+        target: &head.target,
+        client: client.as_bytes(),
+        client_port: request.client_port,
+        server: server.as_bytes(),
+        server_port: request.port,
+        request_id: request.request_id.as_bytes(),
+        headers: wire::request::Headers::default(),
+    }
+    .encode(&mut out);
+    let mut headers = HeadersWriter::begin(&mut out);
+    // HTTP/2 has its host elsewhere, an absolute target overrides the field: there is one host, and it comes first.
+    if !head.host.is_empty() {
+        headers.put(&mut out, b"host", &head.host);
+    }
+    let connection_options = head.fields.all("connection").collect::<Vec<_>>().join(&b","[..]);
+    let mut lower = [0; NAME_BYTES];
+    for (name, value) in head.fields.iter() {
+        let long;
+        let name = match lower.get_mut(..name.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(name);
+                lower.make_ascii_lowercase();
+                &*lower
+            }
+            None => {
+                long = name.to_ascii_lowercase();
+                &long
+            }
+        };
+        if !matches!(name, b"host" | b"content-length")
+            && forwarded::passes_to_servers(name, &connection_options)
+        {
+            headers.put(&mut out, name, value);
+        }
+    }
+    for (name, value) in forwarded::request_fields(request).iter() {
+        headers.put(&mut out, name, value);
+    }
+    headers.finish(&mut out);
+    out.extend_from_slice(&body.inline);
+    frame::finish(&mut out, open);
+    out
+}
+
+/// The path below the mount; all of it when it does not lie there.
+fn below<'a>(path: &'a [u8], mount: &str) -> &'a [u8] {
+    path.strip_prefix(mount.as_bytes())
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        .unwrap_or(path)
+}

@@ -1,0 +1,140 @@
+//! Temporary files for bodies that are too large to wait in memory.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::{Arc, Once},
+};
+
+use config::Buffers;
+use rustix::{
+    fs::{MemfdFlags, Mode, OFlags, memfd_create, open, unlink},
+    io::Errno,
+};
+use tracing::warn;
+
+/// A file nobody else can open and that is gone with its last descriptor. Where the file system can not do that in one
+/// step, the file is unlinked at once; where no file can be made at all (missing or read-only directory), it is memory.
+pub(super) fn temporary_file(buffers: &Buffers) -> io::Result<File> {
+    let error = match unnamed(&buffers.directory) {
+        Ok(file) => return Ok(file),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => match unlinked(&buffers.directory) {
+            Ok(file) => return Ok(file),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    // These pass, and memory would be the wrong way out.
+    if matches!(
+        error,
+        Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE | Errno::NOMEM
+    ) {
+        return Err(error.into());
+    }
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        let directory = buffers.directory.display();
+        warn!(%directory, %error, "no temporary files can be made here, large bodies are kept in memory");
+    });
+    memory_file()
+}
+
+/// A file that is memory.
+pub(super) fn memory_file() -> io::Result<File> {
+    Ok(memfd_create("body", MemfdFlags::CLOEXEC)?.into())
+}
+
+fn unnamed(directory: &Path) -> Result<File, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::EXCL;
+    open(directory, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+fn unlinked(directory: &Path) -> Result<File, Errno> {
+    let path = directory.join(format!("appliance-{:016x}", fastrand::u64(..)));
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = open(&path, flags, Mode::RUSR | Mode::WUSR)?;
+    unlink(&path)?;
+    Ok(file.into())
+}
+
+/// What waits of an answer on disk: written at the end, read from the start, and what was read is given back to the disk.
+#[derive(Debug)]
+pub(super) struct Spill {
+    file: Arc<File>,
+    written: u64,
+    read: u64,
+}
+
+impl Spill {
+    pub(super) fn new(buffers: &Buffers) -> io::Result<Self> {
+        Ok(Self {
+            file: Arc::new(temporary_file(buffers)?),
+            written: 0,
+            read: 0,
+        })
+    }
+
+    /// Appends. The write goes to the page cache; like nginx without threads we accept that a disk under pressure makes it
+    /// wait. On an error nothing of it counts.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.file.write_all_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Where the next `len` bytes to send are.
+    pub(super) fn next(&self, len: u64) -> (Arc<File>, u64, u64) {
+        (Arc::clone(&self.file), self.read, len)
+    }
+
+    /// They were sent.
+    pub(super) fn sent(&mut self, len: u64) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        // Where holes can not be made the space comes back with the end of the answer.
+        let _ = fallocate(
+            &*self.file,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            self.read,
+            len,
+        );
+        self.read += len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    fn buffers(directory: &Path) -> Buffers {
+        Buffers {
+            memory_bytes: 1,
+            response_bytes_max: 1,
+            directory: directory.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_temporary_file_has_no_name() {
+        let directory = std::env::temp_dir().join(format!("spill-{}", fastrand::u64(..)));
+        std::fs::create_dir(&directory).expect("mkdir");
+        for file in [
+            temporary_file(&buffers(&directory)).expect("unnamed"),
+            unlinked(&directory).expect("unlinked"),
+        ] {
+            file.write_all_at(b"abc", 0).expect("write");
+            assert_eq!(std::fs::read_dir(&directory).expect("readdir").count(), 0);
+        }
+        std::fs::remove_dir(&directory).expect("rmdir");
+    }
+
+    #[test]
+    fn memory_serves_where_no_file_can_be_made() {
+        let file = temporary_file(&buffers(Path::new("/nonexistent/directory"))).expect("memory");
+        file.write_all_at(b"abc", 0).expect("write");
+        assert_eq!(file.metadata().expect("stat").len(), 3);
+    }
+}

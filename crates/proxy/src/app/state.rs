@@ -1,0 +1,290 @@
+//! What the front threads share of one app, and how the dispatcher's decisions are carried out.
+
+use std::{sync::Arc, task::Waker};
+
+use tokio::sync::{Notify, mpsc::UnboundedSender};
+use wire::control::{FromProxy, TEXT_MAX};
+
+use super::{
+    call::{Call, Event, Flooded},
+    dispatcher::{Action, Dispatcher, Failure, LinkIndex},
+    link::{Arrival, Taken},
+    outbox::Outbox,
+};
+
+/// A link with this much waiting gets nothing new until its worker has taken it.
+const OUTBOX_BYTES_MAX: usize = 8 << 20;
+
+/// How soon a request that was sent is looked at, where other workers could take it.
+const LOOK_NS: u64 = 1_000_000;
+
+/// Behind the app's lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) dispatcher: Dispatcher<Arc<Call>>,
+    /// By the dispatcher's index.
+    ports: Vec<Option<Port>>,
+    /// When the keeper looks next; `None` while it waits to be woken.
+    pub(super) keeper_due_ns: Option<u64>,
+    wakers: Vec<Waker>,
+    writers: Vec<Arc<Notify>>,
+    actions: Vec<Action<Arc<Call>>>,
+    submitted: bool,
+}
+
+/// The edge's side of a link.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) link: u64,
+    pub(super) slot: u32,
+    pub(super) pid: u32,
+    outbox: Outbox,
+    wake: Arc<Notify>,
+    /// The writer is at work and will look at the outbox again by itself.
+    writing: bool,
+    held: bool,
+    pub(super) closing: bool,
+    pub(super) told_idle: bool,
+}
+
+/// Tasks to wake once the lock is released: writers first, so that workers are refilled before clients are answered.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    writers: Vec<Arc<Notify>>,
+    wakers: Vec<Waker>,
+    pub(super) keeper: Option<Arc<Notify>>,
+}
+
+impl Wakes {
+    pub(super) fn fire(self) {
+        for writer in self.writers {
+            writer.notify_one();
+        }
+        for waker in self.wakers {
+            waker.wake();
+        }
+        if let Some(keeper) = self.keeper {
+            keeper.notify_one();
+        }
+    }
+}
+
+impl Port {
+    pub(super) fn new(link: u64, slot: u32, pid: u32, wake: Arc<Notify>) -> Self {
+        Self {
+            link,
+            slot,
+            pid,
+            outbox: Outbox::default(),
+            wake,
+            writing: false,
+            held: false,
+            closing: false,
+            told_idle: false,
+        }
+    }
+
+    fn wake(&mut self, writers: &mut Vec<Arc<Notify>>) {
+        if !self.writing {
+            self.writing = true;
+            writers.push(Arc::clone(&self.wake));
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(dispatcher: Dispatcher<Arc<Call>>) -> Self {
+        Self {
+            dispatcher,
+            ports: Vec::new(),
+            keeper_due_ns: None,
+            wakers: Vec::new(),
+            writers: Vec::new(),
+            actions: Vec::new(),
+            submitted: false,
+        }
+    }
+
+    pub(super) fn open(&mut self, index: LinkIndex, port: Port) {
+        if self.ports.len() <= index {
+            self.ports.resize_with(index + 1, || None);
+        }
+        self.ports[index] = Some(port);
+    }
+
+    pub(super) fn find(&self, link: u64) -> Option<LinkIndex> {
+        self.ports
+            .iter()
+            .position(|port| port.as_ref().is_some_and(|port| port.link == link))
+    }
+
+    pub(super) fn forget(&mut self, index: LinkIndex, link: u64) -> Option<Port> {
+        self.ports.get_mut(index)?.take_if(|port| port.link == link)
+    }
+
+    fn port(&mut self, index: LinkIndex) -> Option<&mut Port> {
+        self.ports.get_mut(index)?.as_mut()
+    }
+
+    /// Queues a frame for a link.
+    pub(super) fn write(&mut self, index: LinkIndex, frame: impl FnOnce(&mut Outbox)) {
+        if let Some(Some(port)) = self.ports.get_mut(index) {
+            frame(&mut port.outbox);
+            port.wake(&mut self.writers);
+        }
+    }
+
+    /// Closes a link once its writer has written what waits.
+    pub(super) fn close(&mut self, index: LinkIndex) {
+        if let Some(Some(port)) = self.ports.get_mut(index) {
+            port.closing = true;
+            port.wake(&mut self.writers);
+        }
+    }
+
+    /// Hands one frame to its request.
+    pub(super) fn deliver(&mut self, index: LinkIndex, arrival: Arrival, now_ns: u64) -> Result<(), Flooded> {
+        let Arrival { stream, event, end } = arrival;
+        if let Event::Abort(wire::frame::AbortReason::NotStarted) = event
+            && self.dispatcher.not_started(index, stream, now_ns)
+        {
+            return Ok(());
+        }
+        if let Some(call) = self.dispatcher.stream(index, stream).map(Arc::clone) {
+            if matches!(event, Event::Response { .. } | Event::Abort(_)) {
+                call.started(self.dispatcher.answered(index, stream));
+            }
+            if end {
+                call.ended(now_ns);
+            }
+            self.wakers.extend(call.push(event)?);
+        }
+        if end {
+            self.dispatcher.ended(index, stream);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_outbox(
+        &mut self,
+        index: LinkIndex,
+        link: u64,
+        into: &mut Outbox,
+        now_ns: u64,
+    ) -> Taken {
+        let Some(port) = self.port(index).filter(|port| port.link == link) else {
+            return Taken::Close;
+        };
+        if !port.outbox.is_empty() {
+            std::mem::swap(&mut port.outbox, into);
+            if std::mem::take(&mut port.held) {
+                self.dispatcher.hold(index, false, now_ns);
+            }
+            return Taken::Some;
+        }
+        port.writing = false;
+        if port.closing {
+            Taken::Close
+        } else {
+            Taken::Nothing
+        }
+    }
+
+    /// Carries out what the dispatcher decided, in its order.
+    pub(super) fn perform(&mut self, now_ns: u64, reports: &UnboundedSender<FromProxy>) {
+        // Holding a link makes no new actions, and nothing else in here talks to the dispatcher.
+        let mut actions = std::mem::take(&mut self.actions);
+        std::mem::swap(&mut actions, self.dispatcher.actions());
+        for action in actions.drain(..) {
+            match action {
+                Action::Send {
+                    link,
+                    stream,
+                    entry,
+                    item,
+                    waited_ns,
+                } => {
+                    self.submitted = true;
+                    let Some(Some(port)) = self.ports.get_mut(link) else {
+                        continue;
+                    };
+                    item.sent(port.slot, port.pid, waited_ns, now_ns);
+                    port.outbox.request(&item, stream, entry);
+                    port.wake(&mut self.writers);
+                    if port.outbox.len() > OUTBOX_BYTES_MAX && !port.held {
+                        port.held = true;
+                        self.dispatcher.hold(link, true, now_ns);
+                    }
+                }
+                Action::Cancel { link, stream } => self.write(link, |outbox| outbox.cancel(stream)),
+                Action::Fail { item, failure } => self.fail(&item, failure, now_ns),
+                Action::Overrun {
+                    link,
+                    item,
+                    thread,
+                    elapsed_ns,
+                } => {
+                    if let Some(port) = self.port(link) {
+                        // Nobody listens while the process ends.
+                        let _ = reports.send(overrun(port.link, item.as_deref(), thread, elapsed_ns));
+                    }
+                }
+                Action::Idle { link } => {
+                    if let Some(port) = self.port(link) {
+                        port.told_idle = true;
+                        let _ = reports.send(FromProxy::LinkIdle { link: port.link });
+                    }
+                    self.close(link);
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn fail(&mut self, call: &Call, failure: Failure, now_ns: u64) {
+        call.ended(now_ns);
+        if let Ok(waker) = call.push(Event::Fail(failure)) {
+            self.wakers.extend(waker);
+        }
+    }
+
+    /// Does the keeper sleep too long for what was just sent?
+    pub(super) fn keeper_is_late(&mut self, now_ns: u64) -> bool {
+        if !std::mem::take(&mut self.submitted) {
+            return false;
+        }
+        let several = self.ports.iter().flatten().count() > 1;
+        let late = match self.keeper_due_ns {
+            None => true,
+            Some(due_ns) => several && due_ns > now_ns.saturating_add(2 * LOOK_NS),
+        };
+        if late {
+            self.keeper_due_ns = Some(now_ns.saturating_add(LOOK_NS));
+        }
+        late
+    }
+
+    pub(super) fn take_wakes(&mut self, wakes: &mut Wakes) {
+        std::mem::swap(&mut self.writers, &mut wakes.writers);
+        std::mem::swap(&mut self.wakers, &mut wakes.wakers);
+    }
+}
+
+/// The report of a request, or a worker, that is stuck.
+fn overrun(link: u64, call: Option<&Call>, thread: u32, elapsed_ns: u64) -> FromProxy {
+    let request = call.and_then(Call::request);
+    let text = |bytes: Option<&[u8]>| {
+        let bytes = bytes.unwrap_or_default();
+        // Together they must fit in one message.
+        String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_MAX / 16)]).into_owned()
+    };
+    FromProxy::Overrun {
+        link,
+        thread,
+        request_id: text(request.map(|request| request.request_id)),
+        method: text(request.map(|request| request.method)),
+        target: text(request.map(|request| request.target)),
+        client: text(request.map(|request| request.client)),
+        elapsed_ms: elapsed_ns / 1_000_000,
+    }
+}
