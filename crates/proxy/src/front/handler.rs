@@ -77,8 +77,6 @@ impl Handler for Front {
         call: Box<UpstreamCall>,
         record: OpenRecord,
     ) -> Option<Box<ClientStream>> {
-        let _ = connection;
-        let stream = phases::to_upstream(&self.context, &self.proxy, stream, head, call, record).await?;
-        stream.into_any().downcast().ok()
+        phases::to_upstream(&self.context, &self.proxy, stream, connection, head, call, record).await
     }
 }
