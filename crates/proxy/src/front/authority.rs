@@ -44,7 +44,20 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
         )
 }
 
@@ -66,8 +79,8 @@ mod tests {
             assert!(is_valid(good.as_bytes()), "{good}");
         }
         for bad in [
-            "", ":80", "a b", "a/b", "user@h", "a%41", "h:port", "h:65536", "[::1", "[::1]x", "[v1.x]", "h:1:2", "a,b c",
-            "h\\i", "[::1]]", "a\u{e9}",
+            "", ":80", "a b", "a/b", "user@h", "a%41", "h:port", "h:65536", "[::1", "[::1]x", "[v1.x]",
+            "h:1:2", "a,b c", "h\\i", "[::1]]", "a\u{e9}",
         ] {
             assert!(!is_valid(bad.as_bytes()), "{bad}");
         }

@@ -104,7 +104,9 @@ impl RequestBody {
                     .map_err(|_| ClientError::Gone)?;
             }
             let room = match self.framing {
-                Framing::Known { left } => usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES)),
+                Framing::Known { left } => {
+                    usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES))
+                }
                 Framing::Chunked(_) => READ_BYTES,
             };
             let deadline = self.pace.wait(Instant::now());
@@ -135,11 +137,15 @@ impl RequestBody {
     fn take(&mut self, stream: &mut ClientStream) -> Result<Option<Bytes>, ClientError> {
         match &mut self.framing {
             Framing::Known { left } => {
-                let len = usize::try_from(*left).unwrap_or(usize::MAX).min(stream.input.len());
+                let len = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(stream.input.len());
                 *left -= len as u64;
                 Ok((len > 0).then(|| stream.input.split_to(len).freeze()))
             }
-            Framing::Chunked(chunked) => chunked.decode(&mut stream.input).map_err(|_| ClientError::BadBody),
+            Framing::Chunked(chunked) => chunked
+                .decode(&mut stream.input)
+                .map_err(|_| ClientError::BadBody),
         }
     }
 }

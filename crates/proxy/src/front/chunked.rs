@@ -94,7 +94,9 @@ impl Chunked {
     /// The state after one byte of framing.
     fn step(self, byte: u8) -> Result<Self, BadChunk> {
         Ok(match (self, byte) {
-            (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < SIZE_DIGITS_MAX => {
+            (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+                if digits < SIZE_DIGITS_MAX =>
+            {
                 let digit = (byte as char).to_digit(16).map_or(0, u64::from);
                 Self::Size {
                     size: size << 4 | digit,
@@ -112,10 +114,12 @@ impl Chunked {
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::new(),
             (Self::Trailer { total, line }, b'\r') => Self::TrailerLf { total, line },
-            (Self::Trailer { total, line }, _) if total < TRAILER_BYTES_MAX && is_text(byte) => Self::Trailer {
-                total: total + 1,
-                line: line + 1,
-            },
+            (Self::Trailer { total, line }, _) if total < TRAILER_BYTES_MAX && is_text(byte) => {
+                Self::Trailer {
+                    total: total + 1,
+                    line: line + 1,
+                }
+            }
             (Self::TrailerLf { line: 0, .. }, b'\n') => Self::Done,
             (Self::TrailerLf { total, .. }, b'\n') => Self::Trailer { total, line: 0 },
             _ => return Err(BadChunk),
@@ -152,7 +156,8 @@ mod tests {
 
     #[test]
     fn extensions_and_trailers_are_dropped_and_the_next_request_is_kept() {
-        let got = decode(&[b"3;a=\"b\"\r\nabc\r\n0A \r\n0123456789\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET /"]).unwrap();
+        let got =
+            decode(&[b"3;a=\"b\"\r\nabc\r\n0A \r\n0123456789\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET /"]).unwrap();
         assert_eq!(got, (b"abc0123456789".to_vec(), true, b"GET /".to_vec()));
     }
 

@@ -29,7 +29,11 @@ pub(crate) trait Handler: Send + Sync {
     fn page(&self, status: u16) -> (&'static str, Bytes);
 
     /// Answers a request, or says to which upstream it goes.
-    fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) -> impl Future<Output = Next> + Send;
+    fn answer(
+        &self,
+        session: &mut Http1Session<'_>,
+        record: &mut Record,
+    ) -> impl Future<Output = Next> + Send;
 
     /// Takes a request to its upstream. `head` is the request's head; the stream comes back when the connection may
     /// serve on.

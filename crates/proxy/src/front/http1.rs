@@ -21,7 +21,6 @@ use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::Downstream,
-    drain::Drain,
     head::{Head, Version},
     listener::stream::ClientStream,
     serve::Next,
@@ -37,8 +36,18 @@ pub(crate) async fn converse<H: Handler>(
 ) {
     let remote = connection.peer.map_or(Remote::Unix, Remote::from);
     let mut served: u32 = 0;
+    // One for all waits between requests: to listen for a drain costs more than to wait for a byte.
+    let mut draining = pin!(handler.drain().draining());
+    let mut told = false;
     loop {
-        if !first_byte(&mut stream, limits.idle_timeout, handler.drain()).await {
+        let begun = first_byte(&mut stream, limits.idle_timeout, async {
+            if !told {
+                draining.as_mut().await;
+                told = true;
+            }
+            handler.drain().patience()
+        });
+        if !begun.await {
             return close(&mut stream).await;
         }
         let mut record = handler.open(remote);
@@ -76,6 +85,7 @@ pub(crate) async fn converse<H: Handler>(
                     After::Keep => stream.shrink(),
                     After::Close => return close(&mut stream).await,
                     After::Linger => return linger(&mut stream).await,
+                    After::Cut => return,
                 }
             }
             Next::Upstream(call) => {
@@ -97,19 +107,17 @@ enum HeadFailure {
 /// Waits for a request to begin; `false`: none will. Empty lines before a request are skipped (RFC 9112 §2.2).
 ///
 /// A drain does not close an idle connection at once: the client may be sending a request at this very moment, and
-/// would see it fail. It has the drain's patience for a last one.
-async fn first_byte(stream: &mut ClientStream, idle: Duration, drain: &Drain) -> bool {
-    let skip_empty_lines = |stream: &mut ClientStream| {
-        while stream.input.starts_with(b"\r\n") {
-            stream.input.advance(2);
-        }
-        !stream.input.is_empty() && &stream.input[..] != b"\r"
-    };
+/// would see it fail. It has the patience that `draining` resolves with for a last one.
+async fn first_byte(
+    stream: &mut ClientStream,
+    idle: Duration,
+    draining: impl Future<Output = Duration>,
+) -> bool {
     if skip_empty_lines(stream) {
         return true;
     }
     let mut deadline = Instant::now() + idle;
-    let mut draining = pin!(drain.draining());
+    let mut draining = pin!(draining);
     let mut told = false;
     loop {
         select! {
@@ -122,16 +130,28 @@ async fn first_byte(stream: &mut ClientStream, idle: Duration, drain: &Drain) ->
                     return true;
                 }
             }
-            () = &mut draining, if !told => {
+            patience = &mut draining, if !told => {
                 told = true;
-                deadline = deadline.min(Instant::now() + drain.patience());
+                deadline = deadline.min(Instant::now() + patience);
             }
         }
     }
 }
 
+/// Has a request begun?
+fn skip_empty_lines(stream: &mut ClientStream) -> bool {
+    while stream.input.starts_with(b"\r\n") {
+        stream.input.advance(2);
+    }
+    !stream.input.is_empty() && &stream.input[..] != b"\r"
+}
+
 /// Reads the rest of a head whose first byte is there, and takes it off the stream. A refused one stays.
-async fn read_head(stream: &mut ClientStream, limits: &Limits, refuse: Option<Refusal>) -> Result<Parsed, HeadFailure> {
+async fn read_head(
+    stream: &mut ClientStream,
+    limits: &Limits,
+    refuse: Option<Refusal>,
+) -> Result<Parsed, HeadFailure> {
     let mut scan = Scan::default();
     let mut deadline = None;
     loop {
@@ -196,12 +216,22 @@ async fn refuse_head<H: Handler>(
     answer.length = AnswerLength::Known(page.len() as u64);
     answer.fields.push("Content-Type", content_type);
     if refusal.status == 405 {
-        answer.fields.push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        answer
+            .fields
+            .push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
-    let method = if stream.input.starts_with(b"HEAD ") { "HEAD" } else { "" };
+    let method = if stream.input.starts_with(b"HEAD ") {
+        "HEAD"
+    } else {
+        ""
+    };
     let framing = ReplyFraming::choose(&answer, method, Version::Http11);
     write_head(&mut stream.output, &answer, framing, Version::Http11, false);
-    let body_bytes = if framing == ReplyFraming::Empty { 0 } else { page.len() };
+    let body_bytes = if framing == ReplyFraming::Empty {
+        0
+    } else {
+        page.len()
+    };
     stream.output.extend_from_slice(&page[..body_bytes]);
     record.status = Some(refusal.status);
     record.outcome = Some(match within(limits.body_timeout, stream.flush_output()).await {
@@ -263,7 +293,10 @@ async fn close(stream: &mut ClientStream) {
 /// make the kernel send a reset, and a reset makes the client's kernel forget what it has not read.
 async fn linger(stream: &mut ClientStream) {
     let deadline = Instant::now() + LINGER_TIME_MAX;
-    if !matches!(within(CLOSE_TIME_MAX, stream.shut_down_writing()).await, Ok(Ok(()))) {
+    if !matches!(
+        within(CLOSE_TIME_MAX, stream.shut_down_writing()).await,
+        Ok(Ok(()))
+    ) {
         return;
     }
     loop {

@@ -115,7 +115,9 @@ impl<'a> Facts<'a> {
             BodyLength::Known(self.content_length.unwrap_or(0))
         };
         let expect_continue = match self.expect {
-            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => modern && body != BodyLength::Known(0),
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
+                modern && body != BodyLength::Known(0)
+            }
             Some(_) if modern => return Err(Refusal::new(417, "unknown expectation")),
             _ => false,
         };
@@ -146,7 +148,8 @@ fn content_length(value: &[u8]) -> Option<u64> {
 fn unknown_coding(value: &[u8]) -> Refusal {
     let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let last = codings.next_back().unwrap_or_default();
-    if last.eq_ignore_ascii_case(b"chunked") && !codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
+    if last.eq_ignore_ascii_case(b"chunked") && !codings.any(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+    {
         Refusal::new(501, "unknown transfer coding")
     } else {
         Refusal::bad("Transfer-Encoding does not end with one chunked")

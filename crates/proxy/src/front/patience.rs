@@ -22,7 +22,9 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Result<F::O
     {
         return Ok(output);
     }
-    timeout_at(Instant::now() + limit, future).await.map_err(|_| TooLong)
+    timeout_at(Instant::now() + limit, future)
+        .await
+        .map_err(|_| TooLong)
 }
 
 /// Waits for `future` until `deadline`; what is ready at once is never too late.

@@ -58,7 +58,20 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -77,7 +90,9 @@ fn parse_version(version: &[u8]) -> Result<Version, Refusal> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             // A higher minor version of HTTP/1 is to be read as the highest one known (RFC 9110 §2.5).
             if *major == b'1' {
                 Ok(Version::Http11)
@@ -143,7 +158,10 @@ mod tests {
 
     #[test]
     fn a_later_minor_version_is_read_as_the_highest_known() {
-        assert_eq!(RequestLine::parse(b"GET / HTTP/1.9").unwrap().version, Version::Http11);
+        assert_eq!(
+            RequestLine::parse(b"GET / HTTP/1.9").unwrap().version,
+            Version::Http11
+        );
         assert_eq!(RequestLine::parse(b"GET / HTTP/2.0").unwrap_err().status, 505);
         assert_eq!(RequestLine::parse(b"GET / HTTP/11").unwrap_err().status, 400);
     }

@@ -56,6 +56,8 @@ pub(crate) enum After {
     Close,
     /// The client may still be sending: a close now would be a reset, and could cost it the answer.
     Linger,
+    /// The answer is not whole, and no farewell may make it look so.
+    Cut,
 }
 
 impl<'a> Http1Session<'a> {
@@ -91,9 +93,9 @@ impl<'a> Http1Session<'a> {
             Reply::Done if !self.broken => {}
             Reply::Body(ReplyFraming::UntilClose) => {
                 self.stream.reset_on_close();
-                return After::Close;
+                return After::Cut;
             }
-            Reply::Done | Reply::Body(_) | Reply::NotBegun => return After::Close,
+            Reply::Done | Reply::Body(_) | Reply::NotBegun => return After::Cut,
         }
         if self.keep_alive && (self.body.is_done() || self.body.skip(self.stream).await) {
             After::Keep
@@ -147,6 +149,10 @@ impl<'a> Http1Session<'a> {
 
     fn fail(&mut self, error: ClientError) -> ClientError {
         self.broken = true;
+        if error == ClientError::TooSlow {
+            // What the kernel still holds for this client is not to wait for it any longer.
+            self.stream.reset_on_close();
+        }
         error
     }
 
@@ -157,7 +163,11 @@ impl<'a> Http1Session<'a> {
         let end = offset.saturating_add(len);
         while offset < end {
             let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            let sent = if let Some(socket) = self.stream.plain_socket().filter(|_| self.stream.output.is_empty()) {
+            let sent = if let Some(socket) = self
+                .stream
+                .plain_socket()
+                .filter(|_| self.stream.output.is_empty())
+            {
                 let sent = within(
                     self.write_timeout,
                     socket.send_file(file.as_fd(), offset, room.min(SENDFILE_BYTES)),
@@ -166,7 +176,9 @@ impl<'a> Http1Session<'a> {
                 match sent {
                     Ok(Ok(0)) => return Err(self.shrunk()),
                     Ok(Ok(sent)) => sent,
-                    Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                    Ok(Err(error))
+                        if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) =>
+                    {
                         // A file system that knows no sendfile.
                         self.buffer_piece(file, offset, room)?
                     }
@@ -214,6 +226,14 @@ impl<'a> Http1Session<'a> {
     fn shrunk(&mut self) -> ClientError {
         tracing::warn!("file became shorter while it was being sent");
         self.fail(ClientError::Gone)
+    }
+}
+
+#[cfg(test)]
+impl Http1Session<'_> {
+    /// What the client was told.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        self.keep_alive
     }
 }
 

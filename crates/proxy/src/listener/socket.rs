@@ -46,7 +46,11 @@ impl Socket {
     }
 
     /// Runs `call` until it does something else than to say "would block".
-    pub(crate) async fn when<R>(&self, interest: Interest, call: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    pub(crate) async fn when<R>(
+        &self,
+        interest: Interest,
+        call: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
         match self {
             Self::Tcp(stream) => stream.async_io(interest, call).await,
             Self::Unix(stream) => stream.async_io(interest, call).await,

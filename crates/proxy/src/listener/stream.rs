@@ -45,6 +45,12 @@ impl ClientStream {
         Self::over(Transport::Tls(Box::new(stream)))
     }
 
+    /// One end of a pair, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_pair(stream: tokio::net::UnixStream) -> Self {
+        Self::plain(Socket::Unix(stream))
+    }
+
     fn over(transport: Transport) -> Self {
         Self {
             transport,
@@ -94,7 +100,9 @@ impl ClientStream {
 
     /// Writes once from `output`, then `body`, then `tail`; says how many bytes of the last two went out. Safe to drop.
     pub(crate) async fn write_once(&mut self, body: &[u8], tail: &[u8]) -> io::Result<usize> {
-        let Self { transport, output, .. } = self;
+        let Self {
+            transport, output, ..
+        } = self;
         let written = if body.is_empty() && tail.is_empty() {
             transport.write(output).await?
         } else {

@@ -36,7 +36,11 @@ pub(crate) fn facts(session: &ServerConnection) -> Option<TlsFacts> {
             ProtocolVersion::TLSv1_3 => "TLSv1.3",
             _ => "TLSv1.2",
         },
-        cipher: session.negotiated_cipher_suite()?.suite().as_str().unwrap_or("unknown"),
+        cipher: session
+            .negotiated_cipher_suite()?
+            .suite()
+            .as_str()
+            .unwrap_or("unknown"),
         server_name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
     })
 }
