@@ -5,6 +5,7 @@
 //! ([`wsgi`]). All unsafe code is in [`ffi`].
 
 mod application;
+mod bench;
 mod control;
 mod engine;
 mod ffi;
@@ -25,5 +26,11 @@ mod appliance_worker {
     #[pyfunction]
     fn main(py: Python<'_>, control: RawFd) -> PyResult<()> {
         crate::zygote::run(py, control)
+    }
+
+    /// Nanoseconds to build one environ, for `cargo bench`.
+    #[pyfunction]
+    fn _bench_environ(py: Python<'_>, times: u32) -> PyResult<f64> {
+        crate::bench::environ(py, times)
     }
 }

@@ -79,13 +79,20 @@ impl<'a> Ask<'a> {
 impl Link {
     /// Sends a request in the entry of the same number.
     pub(crate) fn ask(&self, stream: u32, ask: Ask<'_>) {
+        let mut out = Vec::new();
+        self.put(&mut out, stream, &ask);
+        let descriptors: Vec<OwnedFd> = ask.file.into_iter().map(|(file, _)| file).collect();
+        send(&self.socket, &out, &descriptors);
+    }
+
+    /// Appends a request's frame and marks the stream as sent.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, stream: u32, ask: &Ask<'_>) {
         self.enter(stream);
         let (body_len, flags) = match &ask.file {
             Some((_, len)) => (*len, frame::END | frame::BODY_FD),
             None => (ask.body.len() as u64, frame::END),
         };
-        let mut out = Vec::new();
-        let open = frame::begin(&mut out, stream, Kind::Request, flags);
+        let open = frame::begin(out, stream, Kind::Request, flags);
         Request {
             entry: u16::try_from(stream % ENTRIES as u32).expect("small"),
             version: 11,
@@ -104,16 +111,14 @@ impl Link {
             request_id: format!("id{stream}").as_bytes(),
             headers: Default::default(),
         }
-        .encode(&mut out);
-        let mut headers = HeadersWriter::begin(&mut out);
+        .encode(out);
+        let mut headers = HeadersWriter::begin(out);
         for (name, value) in ask.headers {
-            headers.put(&mut out, name.as_bytes(), value.as_bytes());
+            headers.put(out, name.as_bytes(), value.as_bytes());
         }
-        headers.finish(&mut out);
+        headers.finish(out);
         out.extend_from_slice(ask.body);
-        frame::finish(&mut out, open);
-        let descriptors: Vec<OwnedFd> = ask.file.into_iter().map(|(file, _)| file).collect();
-        send(&self.socket, &out, &descriptors);
+        frame::finish(out, open);
     }
 
     /// Marks the stream as sent in the page.
@@ -166,16 +171,22 @@ impl Link {
         self.tell(stream, Kind::Credit, &bytes.to_le_bytes());
     }
 
+    /// The next frame, when it has been received already.
+    pub(crate) fn buffered(&mut self) -> Option<(Header, Vec<u8>, Option<OwnedFd>)> {
+        let (frame, used) = frame::split(&self.buffer).expect("frames")?;
+        let (header, payload) = (frame.header, frame.payload.to_vec());
+        self.buffer.drain(..used);
+        let descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
+        Some((header, payload, descriptor))
+    }
+
     /// The next frame, or `None` at the end of the link.
     pub(crate) fn frame(&mut self) -> Option<(Header, Vec<u8>, Option<OwnedFd>)> {
         loop {
-            if let Some((frame, used)) = frame::split(&self.buffer).expect("frames") {
-                let (header, payload) = (frame.header, frame.payload.to_vec());
-                self.buffer.drain(..used);
-                let descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
-                return Some((header, payload, descriptor));
+            if let Some(frame) = self.buffered() {
+                return Some(frame);
             }
-            let mut bytes = vec![0; 1 << 20];
+            let mut bytes = vec![0; 64 << 10];
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut ancillary = RecvAncillaryBuffer::new(&mut space);
             let received = recvmsg(

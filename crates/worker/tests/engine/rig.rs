@@ -62,7 +62,7 @@ pub(crate) fn on_every_python(test: impl Fn(&Path)) {
 }
 
 /// The engine as it ships: built as the binary's build script does it, into the same directory, so mostly it is there already.
-fn engine() -> &'static Path {
+pub(crate) fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");

@@ -1,0 +1,87 @@
+//! The engine in every interpreter that is found: building an environ, and whole requests over one link.
+#![allow(clippy::print_stdout, reason = "a benchmark tells its numbers there")]
+
+#[path = "../tests/engine/link.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
+mod link;
+#[path = "../tests/engine/rig.rs"]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
+mod rig;
+
+use std::{path::Path, process::Command, time::Instant};
+
+use link::{Ask, Link};
+use rig::{Plan, Worker};
+
+const APP: &str = "
+def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])
+    return [b'hello']
+";
+
+/// Requests in flight.
+const WINDOW: u32 = 32;
+
+const REQUESTS: u32 = 200_000;
+
+fn main() {
+    for python in rig::pythons() {
+        println!("{}", python.display());
+        println!("  environ: {} ns", environ(&python));
+        for threads in [1, 4] {
+            println!(
+                "  {threads} thread(s), {WINDOW} in flight: {} requests/s",
+                hop(&python, threads)
+            );
+        }
+    }
+}
+
+fn environ(python: &Path) -> String {
+    let code = format!(
+        "import importlib.machinery as m, importlib.util as u
+l = m.ExtensionFileLoader('appliance_worker', {:?})
+e = u.module_from_spec(u.spec_from_file_location('appliance_worker', l.path, loader=l))
+l.exec_module(e)
+print(round(min(e._bench_environ(100_000) for _ in range(7))))",
+        rig::engine().display()
+    );
+    let told = Command::new(python)
+        .args(["-c", &code])
+        .output()
+        .expect("an interpreter");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    String::from_utf8_lossy(&told.stdout).trim().to_owned()
+}
+
+/// Keeps [`WINDOW`] requests in flight.
+fn hop(python: &Path, threads: u32) -> u32 {
+    let (_zygote, worker) = Worker::ready(&Plan::new(python, APP).threads(threads));
+    let mut link = worker.link();
+    let began = Instant::now();
+    let streams: Vec<u32> = (0..WINDOW).collect();
+    ask(&link, &streams);
+    let (mut asked, mut answered) = (WINDOW, 0);
+    while answered < REQUESTS {
+        // All that one reading brought is asked for again at once, as the proxy does.
+        let mut free = vec![link.frame().expect("an answer").0.stream];
+        while let Some((header, _, _)) = link.buffered() {
+            free.push(header.stream);
+        }
+        answered += u32::try_from(free.len()).expect("few");
+        free.truncate(usize::try_from(REQUESTS - asked).expect("few"));
+        asked += u32::try_from(free.len()).expect("few");
+        ask(&link, &free);
+    }
+    (f64::from(REQUESTS) / began.elapsed().as_secs_f64()) as u32
+}
+
+fn ask(link: &Link, streams: &[u32]) {
+    let mut out = Vec::new();
+    for &stream in streams {
+        link.put(&mut out, stream, &Ask::get("/"));
+    }
+    if !out.is_empty() {
+        rig::send(&link.socket, &out, &[]);
+    }
+}
