@@ -41,8 +41,8 @@ impl ClientStream {
     }
 
     /// A connection with TLS, the handshake done.
-    pub(crate) fn tls(stream: TlsStream<Socket>) -> Self {
-        Self::over(Transport::Tls(Box::new(stream)))
+    pub(crate) fn tls(stream: Box<TlsStream<Socket>>) -> Self {
+        Self::over(Transport::Tls(stream))
     }
 
     /// One end of a pair, for tests.

@@ -12,7 +12,7 @@ use crate::connection::TlsFacts;
 #[derive(Debug)]
 pub(crate) enum Greeting {
     /// TLS, the handshake done.
-    Tls(TlsStream<Socket>),
+    Tls(Box<TlsStream<Socket>>),
     /// Somebody speaks plain HTTP here.
     Plain(Socket),
     /// Closed before it said anything.
@@ -25,7 +25,10 @@ pub(crate) async fn greet(socket: Socket, config: Arc<ServerConfig>) -> io::Resu
         None => Ok(Greeting::Nothing),
         // No TLS record begins with a letter, every HTTP request does.
         Some(byte) if byte.is_ascii_alphabetic() => Ok(Greeting::Plain(socket)),
-        Some(_) => TlsAcceptor::from(config).accept(socket).await.map(Greeting::Tls),
+        Some(_) => TlsAcceptor::from(config)
+            .accept(socket)
+            .await
+            .map(|tls| Greeting::Tls(Box::new(tls))),
     }
 }
 
