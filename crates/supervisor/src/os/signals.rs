@@ -21,7 +21,7 @@ const SIGNALS: [Signal; 7] = [
 ];
 
 /// The signals the supervisor acts on. They are blocked, so nothing is ever interrupted by one; children start with an
-/// empty mask (the standard library clears it before exec).
+/// empty mask ([`super::spawn`] clears it).
 #[derive(Debug)]
 pub(crate) struct Signals {
     fd: SignalFd,

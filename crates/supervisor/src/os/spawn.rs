@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::{
         fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::process::CommandExt,
@@ -47,6 +48,7 @@ pub(crate) fn spawn(
     // makes system calls on values moved into it and allocates nothing (`last_os_error` does not allocate).
     unsafe {
         command.pre_exec(move || {
+            accept_signals()?;
             if let Some(who) = &run_as {
                 drop_privileges(who)?;
             }
@@ -69,6 +71,21 @@ pub(crate) fn spawn(
     #[allow(clippy::zombie_processes, reason = "every child is reaped by os::wait::reap")]
     let child = command.spawn()?;
     Ok(child.id())
+}
+
+/// Our signals are blocked because we read them from a descriptor; a child wants its own.
+fn accept_signals() -> io::Result<()> {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is initialised by the first call before the second reads it; no old mask is asked for.
+    let done = unsafe {
+        libc::sigemptyset(none.as_mut_ptr()) == 0
+            && libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) == 0
+    };
+    if done {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Groups first: afterwards there is no right to change them.
