@@ -2,24 +2,23 @@
 //!
 //! A generation boots beside the one that serves, takes over, drains when the next one has taken over, and is gone.
 
+mod proxy_care;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use config::Config;
-use tracing::{error, info, warn};
-use wire::control::FromProxy;
+use tracing::error;
 
 use crate::{
     Error,
     app::App,
-    cause::cause,
     context::Context,
     listening::Listening,
-    log_files::LogFiles,
     os::wait::Ended,
-    proxy::{Launch, Proxy, ProxyProgram},
+    proxy::{Proxy, ProxyProgram},
     ready::Interest,
     restarts::Restarts,
 };
@@ -117,72 +116,6 @@ impl Generation {
         }
     }
 
-    fn hear_proxy(&mut self, now: Instant) {
-        while let Some(message) = self.proxy.as_mut().and_then(|proxy| proxy.hear(now)) {
-            match message {
-                FromProxy::Ready {} => {
-                    let pid = self.proxy.as_ref().map_or(0, |proxy| proxy.pid);
-                    info!(generation = self.number, pid, "proxy ready");
-                }
-                FromProxy::Failed { message } => {
-                    if let Some(proxy) = &mut self.proxy {
-                        proxy.failure = Some(message);
-                    }
-                }
-                FromProxy::LinkIdle { link } => {
-                    let mut workers = self.apps.iter_mut().flat_map(|app| &mut app.workers);
-                    if let Some(worker) = workers.find(|worker| worker.link == Some(link))
-                        && let Some(departure) = &mut worker.departure
-                    {
-                        departure.idle();
-                    }
-                }
-                FromProxy::Overrun {
-                    link,
-                    thread,
-                    request_id,
-                    method,
-                    target,
-                    client,
-                    elapsed_ms,
-                } => {
-                    self.overrun(
-                        link,
-                        thread,
-                        &[&request_id, &method, &target, &client],
-                        elapsed_ms,
-                        now,
-                    );
-                }
-                FromProxy::Drained {} => info!(generation = self.number, "proxy drained"),
-            }
-        }
-    }
-
-    fn overrun(&mut self, link: u64, thread: u32, request: &[&str; 4], elapsed_ms: u64, now: Instant) {
-        let [request_id, method, target, client] = request;
-        for app in &mut self.apps {
-            let Some(at) = app.workers.iter().position(|worker| worker.link == Some(link)) else {
-                continue;
-            };
-            let (slot, pid) = (app.workers[at].slot, app.workers[at].pid.unwrap_or(0));
-            error!(
-                app = %app.name, slot, pid, request_id, method, target, client, elapsed_ms, thread,
-                "request ran past timeout.request: the worker is replaced, its stacks follow"
-            );
-            app.overran(at, thread, now);
-            if let Some(proxy) = &mut self.proxy {
-                proxy.unlink(link);
-            }
-            return;
-        }
-        // The worker died meanwhile, which was told.
-        error!(
-            request_id,
-            method, target, client, elapsed_ms, "request ran past timeout.request"
-        );
-    }
-
     /// A process has ended. `false`: it is none of ours.
     pub(crate) fn buried(&mut self, pid: u32, ended: Ended, cx: &mut Context<'_>) -> bool {
         if self.proxy.as_ref().is_some_and(|proxy| proxy.pid == pid) {
@@ -193,54 +126,6 @@ impl Generation {
             return true;
         }
         self.apps.iter_mut().any(|app| app.buried(pid, ended, cx))
-    }
-
-    fn proxy_died(&mut self, proxy: &Proxy, ended: Ended, cx: &mut Context<'_>) {
-        for app in &mut self.apps {
-            app.told_down = false;
-            app.workers.iter_mut().for_each(|worker| worker.link = None);
-        }
-        let cause = cause(ended, proxy.killed, cx.oom_kills.rose());
-        match self.phase {
-            Phase::Booting => {
-                let failure = match (&proxy.failure, proxy.killed) {
-                    (Some(told), _) => told.clone(),
-                    (None, true) => "it was not ready in time".to_owned(),
-                    (None, false) => format!("it {cause} before it was ready"),
-                };
-                self.proxy_failure.get_or_insert(failure);
-            }
-            Phase::Serving => {
-                let wait = self.proxy_restarts.died(
-                    proxy
-                        .ready
-                        .then(|| cx.now.saturating_duration_since(proxy.started)),
-                );
-                let told = proxy.failure.as_deref().unwrap_or("");
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                error!(
-                    generation = self.number,
-                    pid = proxy.pid,
-                    cause,
-                    told,
-                    wait_ms,
-                    "proxy died, it is started again"
-                );
-                self.proxy_at = Some(cx.now + wait);
-            }
-            Phase::Draining { .. } | Phase::Retiring => {
-                if ended == Ended::Code(0) {
-                    info!(generation = self.number, pid = proxy.pid, "proxy left");
-                } else {
-                    warn!(
-                        generation = self.number,
-                        pid = proxy.pid,
-                        cause,
-                        "proxy died while draining"
-                    );
-                }
-            }
-        }
     }
 
     /// Starts, links, reminds and kills what is due.
@@ -273,69 +158,6 @@ impl Generation {
         {
             // One that was started again.
             proxy.serve();
-        }
-    }
-
-    fn start_proxy(&mut self, proxies: &Proxies, cx: &mut Context<'_>) {
-        self.proxy_at = None;
-        let started = LogFiles::open(&self.config)
-            .map_err(|error| error.to_string())
-            .and_then(|logs| {
-                let launch = Launch {
-                    program: &proxies.program,
-                    generation: self.number,
-                    config: &self.config,
-                    text: &self.text,
-                    sockets: &self.sockets,
-                    logs,
-                    detached: proxies.detached,
-                };
-                Proxy::start(launch, cx.now).map_err(|error| error.to_string())
-            });
-        match started {
-            Ok(proxy) => {
-                cx.pids.add(proxy.pid);
-                self.proxy = Some(proxy);
-            }
-            Err(error) if self.phase == Phase::Booting => {
-                self.proxy_failure.get_or_insert(error);
-            }
-            Err(error) => {
-                error!(generation = self.number, error, "proxy not started");
-                self.proxy_at = Some(cx.now + self.proxy_restarts.died(None));
-            }
-        }
-    }
-
-    /// Gives every ready worker a link to the ready proxy, and tells it which apps have no worker to hope for.
-    fn link(&mut self, cx: &mut Context<'_>) {
-        let Some(proxy) = self.proxy.as_mut().filter(|proxy| proxy.ready) else {
-            return;
-        };
-        for app in &mut self.apps {
-            let threads = app.config().threads;
-            let name = Arc::clone(&app.name);
-            for worker in &mut app.workers {
-                let Some(pid) = worker
-                    .pid
-                    .filter(|_| worker.ready && worker.counts && worker.link.is_none())
-                else {
-                    continue;
-                };
-                match worker.link(cx.numbers.next(), threads) {
-                    Ok(end) => proxy.link(end, &name, worker.slot, pid),
-                    Err(error) => {
-                        // No descriptors left: without a link the worker is of no use, a later one may be luckier.
-                        error!(app = %name, slot = worker.slot, pid, %error, "link not made, the worker is replaced");
-                        worker.kill();
-                    }
-                }
-            }
-            let down = app.pool.down();
-            if down != app.told_down && matches!(self.phase, Phase::Serving | Phase::Draining { .. }) {
-                app.told_down = down;
-                proxy.app_down(&name, down);
-            }
         }
     }
 

@@ -1,0 +1,174 @@
+//! The workers of an app: forked, heard, mourned.
+
+use std::time::Instant;
+
+use tracing::{error, info};
+use wire::control::FromWorker;
+
+use super::App;
+use crate::{
+    cause::cause, context::Context, journey::Failure, os::wait::Ended, output::Source, pool::Verdict,
+    worker::Worker,
+};
+
+impl App {
+    pub(super) fn hear_worker(&mut self, at: usize, cx: &mut Context<'_>) {
+        while let Some(message) = self.workers[at].hear(cx.now) {
+            let worker = &mut self.workers[at];
+            match message {
+                FromWorker::Hello { pid } if worker.pid.is_none() && cx.pids.claim(pid) => {
+                    worker.pid = Some(pid);
+                    let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
+                    cx.outputs.name(&source, pid);
+                }
+                FromWorker::Hello { pid } => {
+                    error!(app = %self.name, slot = worker.slot, pid, "a worker claims a process id that is not its own");
+                    worker.kill();
+                }
+                FromWorker::Ready { boot_ms } => {
+                    worker.ready = true;
+                    if worker.counts {
+                        self.pool.ready(worker.slot);
+                    }
+                    let pid = worker.pid.unwrap_or(0);
+                    info!(
+                        app = %self.name, slot = worker.slot, pid, generation = self.generation, boot_ms,
+                        "worker ready"
+                    );
+                }
+                FromWorker::Failed {
+                    step,
+                    message,
+                    traceback,
+                } => {
+                    worker.failure = Some(Failure {
+                        step,
+                        message,
+                        traceback,
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn worker_died(&mut self, worker: Worker, ended: Ended, cx: &mut Context<'_>) {
+        let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
+        self.last_words(&source, cx);
+        let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
+        let cause = cause(ended, worker.killed, cx.oom_kills.rose());
+        if !worker.counts {
+            info!(app = %self.name, slot, pid, generation = self.generation, cause, "worker left");
+            return;
+        }
+        error!(app = %self.name, slot, pid, generation = self.generation, cause, "worker died");
+        if !worker.ready {
+            let failure = match worker.failure {
+                Some(failure) => failure,
+                None if worker.overdue => {
+                    let boot = self.config().timeout.boot;
+                    Failure::new(
+                        "boot",
+                        format!("worker {slot} not ready within timeout.boot ({boot:?})"),
+                    )
+                }
+                None => Failure::new("boot", format!("worker {slot} {cause} before it was ready")),
+            };
+            self.fail(failure);
+        }
+        self.slot_died(slot, cx.now);
+    }
+
+    pub(super) fn slot_died(&mut self, slot: u32, now: Instant) {
+        match self.pool.died(slot, now) {
+            Some(Verdict::GivenUp { deaths }) => {
+                let left = self.pool.ready_count();
+                error!(
+                    app = %self.name, slot, deaths, left,
+                    "slot given up until the next reload (SIGHUP): its workers die too early"
+                );
+            }
+            Some(Verdict::Again(wait)) if !wait.is_zero() => {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                info!(app = %self.name, slot, wait_ms, "worker is started again");
+            }
+            _ => {}
+        }
+    }
+
+    /// While booting the failure is kept for whoever boots the generation; later it is told here.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        if self.booting {
+            self.failure.get_or_insert(failure);
+            return;
+        }
+        error!(app = %self.name, step = failure.step, error = failure.message, "boot failed");
+        for line in failure.traceback.lines() {
+            error!(app = %self.name, line, "traceback");
+        }
+    }
+
+    pub(super) fn last_words(&mut self, source: &Source, cx: &mut Context<'_>) {
+        let (journey, booting) = (&mut self.journey, self.booting);
+        cx.outputs.orphan(source, |line| {
+            if booting {
+                journey.printed(line);
+            }
+        });
+    }
+
+    pub(super) fn fork(&mut self, slot: u32, cx: &mut Context<'_>) {
+        let Some(zygote) = &mut self.zygote else { return };
+        match Worker::fork(zygote, cx.numbers.next(), slot) {
+            Ok((worker, (stdout, stderr))) => {
+                let source = Source::worker(self.generation, &self.name, worker.number, slot);
+                cx.outputs.add(stdout, stderr, &source, 0);
+                self.workers.push(worker);
+            }
+            Err(error) => {
+                error!(app = %self.name, slot, %error, "worker not forked");
+                self.fail(Failure::new("fork", error.to_string()));
+                self.slot_died(slot, cx.now);
+            }
+        }
+    }
+
+    pub(super) fn overdue(&mut self, slot: u32, now: Instant) {
+        let mut late = self
+            .workers
+            .iter_mut()
+            .filter(|worker| worker.slot == slot && worker.counts);
+        if let Some(worker) = late.next() {
+            let pid = worker.pid.unwrap_or(0);
+            error!(app = %self.name, slot, pid, "worker is not ready in time, its stacks follow");
+            worker.is_overdue(now);
+        }
+    }
+
+    /// Each overrun makes one more worker that leaves; a flood of them must not fill the memory.
+    pub(super) fn bound_leaving(&mut self) {
+        let most = 2 * self.pool.len();
+        let leaving = self.workers.iter().filter(|worker| !worker.counts).count();
+        if !self.retired && leaving > most {
+            let mut oldest: Vec<_> = self.workers.iter_mut().filter(|worker| !worker.counts).collect();
+            oldest.sort_by_key(|worker| worker.number);
+            oldest.into_iter().take(leaving - most).for_each(Worker::kill);
+        }
+    }
+
+    /// Workers that never said who they are and whose control socket has ended: nobody will be reaped for them.
+    pub(super) fn drop_lost(&mut self, cx: &mut Context<'_>) {
+        while let Some(at) = self.workers.iter().position(Worker::is_lost) {
+            let worker = self.workers.swap_remove(at);
+            let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
+            self.last_words(&source, cx);
+            if worker.counts {
+                error!(app = %self.name, slot = worker.slot, "worker died before it said hello");
+                self.fail(Failure::new(
+                    "fork",
+                    format!("worker {} died right after the fork", worker.slot),
+                ));
+                self.slot_died(worker.slot, cx.now);
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The zygote of an app: started, heard, restarted.
+
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+use wire::control::FromZygote;
+
+use super::App;
+use crate::{
+    cause::cause, context::Context, departure::Departure, journey::Failure, os::wait::Ended, output::Source,
+    pool::Source as Forks, zygote::Zygote,
+};
+
+impl App {
+    pub(super) fn hear_zygote(&mut self, cx: &mut Context<'_>) {
+        while let Some(message) = self.zygote.as_mut().and_then(Zygote::hear) {
+            match message {
+                FromZygote::Ready {
+                    python,
+                    import_ms,
+                    threads,
+                } => self.zygote_ready(&python, import_ms, &threads, cx.now),
+                FromZygote::Failed {
+                    step,
+                    message,
+                    traceback,
+                } => {
+                    if let Some(zygote) = &mut self.zygote {
+                        zygote.failure = Some(Failure {
+                            step,
+                            message,
+                            traceback,
+                        });
+                    }
+                }
+                FromZygote::ForkFailed { slot, message } => {
+                    error!(app = %self.name, slot, error = message, "worker not forked");
+                    self.workers
+                        .retain(|worker| worker.slot != slot || worker.pid.is_some() || !worker.counts);
+                    self.fail(Failure::new("fork", message));
+                    self.slot_died(slot, cx.now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn zygote_ready(&mut self, python: &str, import_ms: u64, threads: &str, now: Instant) {
+        let Some(zygote) = &mut self.zygote else { return };
+        zygote.ready = true;
+        let boot_ms = elapsed_ms(now, zygote.started);
+        let pid = zygote.pid;
+        self.pool.source(Forks::Here);
+        self.journey
+            .step(format!("python {python} with the engine in it"), now);
+        if self.config().preload && import_ms > 0 {
+            self.journey.step(
+                format!("import {} took {import_ms} ms of it", self.config().target),
+                now,
+            );
+        }
+        info!(app = %self.name, generation = self.generation, pid, python, boot_ms, import_ms, "zygote ready");
+        if !threads.is_empty() {
+            warn!(
+                app = %self.name, threads,
+                "the import left threads running: each worker imports on its own, no memory is shared; set preload = false to say so"
+            );
+        }
+    }
+
+    pub(super) fn zygote_died(&mut self, ended: Ended, cx: &mut Context<'_>) {
+        let Some(zygote) = self.zygote.take() else { return };
+        self.last_words(&Source::zygote(self.generation, &self.name), cx);
+        if self.retired {
+            return;
+        }
+        let cause = cause(ended, zygote.killed, cx.oom_kills.rose());
+        let failure = zygote.failure.unwrap_or_else(|| {
+            let boot = self.config().timeout.boot;
+            match (zygote.ready, zygote.killed) {
+                (true, _) => Failure::new("zygote", cause.clone()),
+                (false, true) => Failure::new("boot", format!("not ready within timeout.boot ({boot:?})")),
+                (false, false) => {
+                    Failure::new("python", format!("the interpreter {cause} before it was ready"))
+                }
+            }
+        });
+        error!(app = %self.name, pid = zygote.pid, generation = self.generation, cause, "zygote died");
+        self.zygote_failed(failure, zygote.ready.then_some(zygote.started), cx.now);
+        // What was not forked yet waits for the next one.
+        for worker in self
+            .workers
+            .iter_mut()
+            .filter(|worker| worker.pid.is_none() && worker.counts)
+        {
+            worker.counts = false;
+            worker
+                .departure
+                .get_or_insert(Departure::kill(cx.now + Duration::from_secs(2)));
+            self.pool.unborn(worker.slot, cx.now);
+        }
+    }
+
+    /// `started`: when, if it ever was ready.
+    pub(super) fn zygote_failed(&mut self, failure: Failure, started: Option<Instant>, now: Instant) {
+        self.fail(failure);
+        self.pool.source(Forks::Away);
+        let wait = self
+            .zygote_restarts
+            .died(started.map(|started| now.saturating_duration_since(started)));
+        if self.zygote_restarts.hopeless() {
+            self.pool.source(Forks::GivenUp);
+            self.zygote_at = None;
+            let deaths = self.zygote_restarts.deaths();
+            error!(app = %self.name, deaths, "zygote given up until the next reload (SIGHUP); its workers serve on");
+        } else {
+            self.zygote_at = Some(now + wait);
+        }
+    }
+
+    pub(super) fn start_zygote(&mut self, cx: &mut Context<'_>) {
+        match Zygote::start(self.config(), self.identity(), cx.engine, false, cx.now) {
+            Ok((zygote, (stdout, stderr))) => {
+                self.journey
+                    .step(format!("exec {}", self.config().python.display()), cx.now);
+                let source = Source::zygote(self.generation, &self.name);
+                cx.outputs.add(stdout, stderr, &source, zygote.pid);
+                cx.pids.add(zygote.pid);
+                self.zygote = Some(zygote);
+            }
+            Err(error) => {
+                let python = self.config().python.display();
+                let failure = Failure::new("exec", format!("{python} can not be started: {error}"));
+                self.zygote_failed(failure, None, cx.now);
+            }
+        }
+    }
+}
+
+fn elapsed_ms(now: Instant, since: Instant) -> u64 {
+    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}
