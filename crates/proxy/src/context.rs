@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use config::Config;
 
-use crate::{drain::Drain, tls::ListenerTls, upstream::Upstream};
+use crate::{app::App, drain::Drain, router::Router, tls::ListenerTls, upstream::Upstream};
 
 /// What every request may need. Made once at boot; it does not change for the life of the process.
 pub(crate) struct Context {
     /// The configuration.
     pub(crate) config: Config,
+    /// Which site and route a request takes.
+    pub(crate) router: Router,
+    /// By `AppIndex`.
+    pub(crate) apps: Vec<Arc<App>>,
     /// By `UpstreamIndex`.
     pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// TLS of each listener, by its position in the configuration; `None` where plain HTTP is spoken.

@@ -4,18 +4,34 @@
 //! connection to [`phases`]); [`serve`] understands the request and finds its route; one of [`files`], [`respond`],
 //! [`app`] answers through the [`downstream::Downstream`] trait, or pingora takes it to an [`upstream`].
 
+mod accept;
 mod answer;
 mod app;
+mod boot;
 mod connection;
 mod context;
+mod control;
 mod downstream;
 mod drain;
+mod dressed;
+mod errors;
 mod fields;
+mod files;
 mod forwarded;
+mod front;
 mod head;
+mod listener;
 mod os;
 mod path;
 mod phases;
+mod process;
+mod redirect;
 mod request;
+mod respond;
+mod router;
+mod serve;
 mod tls;
 mod upstream;
+
+pub use process::run;
+pub use tls::check_certificates;

@@ -86,9 +86,11 @@ impl Certificate {
     pub(crate) fn load(files: &CertificateFiles) -> Result<Self, CertificateError> {
         let chain = read_chain(&files.certificate)?;
         let key = read_key(&files.key)?;
-        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| CertificateError::Malformed {
-            path: files.key.clone(),
-            reason: format!("this private key can not be used: {error}"),
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| {
+            CertificateError::Malformed {
+                path: files.key.clone(),
+                reason: format!("this private key can not be used: {error}"),
+            }
         })?;
         let malformed = |reason: String| CertificateError::Malformed {
             path: files.certificate.clone(),
@@ -166,8 +168,8 @@ struct Leaf {
 
 impl Leaf {
     fn parse(der: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, leaf) =
-            X509Certificate::from_der(der).map_err(|error| format!("the first certificate is malformed: {error}"))?;
+        let (_, leaf) = X509Certificate::from_der(der)
+            .map_err(|error| format!("the first certificate is malformed: {error}"))?;
         let mut names = Vec::new();
         if let Ok(Some(alternatives)) = leaf.subject_alternative_name() {
             for name in &alternatives.value.general_names {
@@ -177,7 +179,10 @@ impl Leaf {
             }
         } else {
             // Clients ignore the common name since long; it is kept for choosing among old certificates only.
-            let common = leaf.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+            let common = leaf
+                .subject()
+                .iter_common_name()
+                .filter_map(|name| name.as_str().ok());
             names.extend(common.map(str::to_ascii_lowercase));
         }
         let validity = leaf.validity();
@@ -186,7 +191,12 @@ impl Leaf {
             names,
             not_before: moment(validity.not_before.timestamp()),
             not_after: moment(validity.not_after.timestamp()),
-            expires: format!("{:04}-{:02}-{:02}", expires.year(), u8::from(expires.month()), expires.day()),
+            expires: format!(
+                "{:04}-{:02}-{:02}",
+                expires.year(),
+                u8::from(expires.month()),
+                expires.day()
+            ),
         })
     }
 }

@@ -23,5 +23,9 @@ pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
     {
         problems.push(super::TlsError::NoCertificate(listener.address.to_string()).to_string());
     }
-    if problems.is_empty() { Ok(told) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(told)
+    } else {
+        Err(problems)
+    }
 }

@@ -77,7 +77,10 @@ mod tests {
 
     #[test]
     fn a_resting_server_is_passed_over() {
-        let resting = PeerState { resting: true, ..IDLE };
+        let resting = PeerState {
+            resting: true,
+            ..IDLE
+        };
         for balance in [Balance::RoundRobin, Balance::LeastConnections] {
             assert_eq!(choose(balance, &[resting, busy(9)], 0), Some(1));
         }
@@ -85,7 +88,10 @@ mod tests {
 
     #[test]
     fn when_all_rest_one_is_asked_all_the_same() {
-        let resting = PeerState { resting: true, ..IDLE };
+        let resting = PeerState {
+            resting: true,
+            ..IDLE
+        };
         assert_eq!(choose(Balance::RoundRobin, &[resting; 2], 1), Some(1));
     }
 

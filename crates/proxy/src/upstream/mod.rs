@@ -3,4 +3,4 @@
 mod balance;
 mod peers;
 
-pub(crate) use peers::{Seat, Upstream};
+pub(crate) use peers::{PeerError, Seat, Upstream};

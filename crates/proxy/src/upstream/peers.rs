@@ -110,6 +110,11 @@ impl Upstream {
         self.config.retries
     }
 
+    /// How many servers there are.
+    pub(crate) fn servers(&self) -> usize {
+        self.peers.len()
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

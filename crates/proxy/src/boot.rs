@@ -1,0 +1,203 @@
+//! From the first message of the supervisor to a proxy that could accept.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use config::Config;
+use logs::{AccessLog, error_log};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{Gid, Uid, setgid, setgroups, setuid},
+};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use wire::control::ToProxy;
+
+use crate::{
+    control::{Control, ControlError},
+    listener::accept::Listening,
+    tls::{self, ListenerTls, TlsError},
+};
+
+/// What the supervisor gives to a new proxy.
+pub(crate) struct Boot {
+    config_path: PathBuf,
+    /// Counts the proxies of this supervisor.
+    pub(crate) generation: u64,
+    config: File,
+    access_log: Option<File>,
+    error_log: Option<File>,
+    listeners: Vec<(usize, OwnedFd)>,
+}
+
+/// A process that has all it needed privileges for.
+pub(crate) struct Ready {
+    pub(crate) config: Config,
+    pub(crate) tls: Vec<Option<ListenerTls>>,
+    pub(crate) listening: Vec<Arc<Listening>>,
+    pub(crate) access_log: AccessLog,
+}
+
+/// Why the proxy can not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BootError {
+    /// The supervisor.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The text of the configuration.
+    #[error("the configuration can not be read from its descriptor: {0}")]
+    ConfigText(io::Error),
+    /// The configuration, which the supervisor has accepted a moment ago.
+    #[error("{0}")]
+    Config(config::Problems),
+    /// A listener that the configuration does not have.
+    #[error("a socket came for listener {0}, which the configuration does not have")]
+    Listener(usize),
+    /// A log.
+    #[error(transparent)]
+    Log(#[from] logs::Error),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A system call on the way to fewer privileges.
+    #[error("{step} as user {user} (uid {uid}, gid {gid}): {error}")]
+    Privileges {
+        /// Which step.
+        step: &'static str,
+        /// Name as configured.
+        user: String,
+        /// Its uid.
+        uid: u32,
+        /// Its gid.
+        gid: u32,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Threads and loops.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+    /// A server of an upstream.
+    #[error(transparent)]
+    Upstream(#[from] crate::upstream::PeerError),
+}
+
+impl Boot {
+    /// Receives everything.
+    pub(crate) fn receive(control: &Control) -> Result<Self, BootError> {
+        let (message, descriptors) = control.receive()?;
+        let ToProxy::Boot {
+            config_path,
+            listeners,
+            generation,
+            access_log,
+            error_log,
+        } = message
+        else {
+            return Err(ControlError::Unexpected(Box::new(message)).into());
+        };
+        let mut descriptors = descriptors.into_iter();
+        let mut next = |name| descriptors.next().ok_or(ControlError::NoDescriptor(name));
+        let config = File::from(next("the configuration")?);
+        let access_log = access_log
+            .then(|| next("the access log"))
+            .transpose()?
+            .map(File::from);
+        let error_log = error_log
+            .then(|| next("the error log"))
+            .transpose()?
+            .map(File::from);
+        let mut sockets = Vec::new();
+        for _ in 0..listeners {
+            match control.receive()? {
+                (ToProxy::Listener { index }, descriptors) => {
+                    let socket = descriptors.into_iter().next();
+                    let socket = socket.ok_or(ControlError::NoDescriptor("a listener"))?;
+                    sockets.push((usize::try_from(index).unwrap_or(usize::MAX), socket));
+                }
+                (message, _) => return Err(ControlError::Unexpected(Box::new(message)).into()),
+            }
+        }
+        Ok(Self {
+            config_path: config_path.into(),
+            generation,
+            config,
+            access_log,
+            error_log,
+            listeners: sockets,
+        })
+    }
+
+    /// Reads the configuration and starts the error log; what fails after this can be told there, too.
+    pub(crate) fn start_log(&mut self) -> Result<(Config, error_log::Guard), BootError> {
+        let mut text = String::new();
+        self.config
+            .rewind()
+            .and_then(|()| self.config.read_to_string(&mut text))
+            .map_err(BootError::ConfigText)?;
+        let config = Config::parse(&text, &self.config_path).map_err(BootError::Config)?;
+        let guard = error_log::init(&config.error_log, "proxy", self.error_log.take())?;
+        Ok((config, guard))
+    }
+
+    /// Does everything that needs privileges, then gives them up.
+    pub(crate) fn prepare(self, config: Config) -> Result<Ready, BootError> {
+        let access_log = match &config.access_log {
+            Some(log) => AccessLog::new(log, self.access_log)?,
+            None => AccessLog::off(),
+        };
+        let tls = tls::listeners(&config)?;
+        let listening = self.listeners.into_iter().map(|(index, socket)| {
+            let listener = config.listeners.get(index).ok_or(BootError::Listener(index))?;
+            Ok(Arc::new(Listening::new(index, socket, listener)))
+        });
+        let listening = listening.collect::<Result<_, BootError>>()?;
+        raise_descriptor_limit();
+        drop_privileges(&config)?;
+        Ok(Ready {
+            config,
+            tls,
+            listening,
+            access_log,
+        })
+    }
+}
+
+/// A connection is a descriptor; the soft limit of old is for programs that use select(2).
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "limit of open files could not be raised");
+    }
+}
+
+/// Becomes the configured user when started as root. Groups first: afterwards nobody may change them.
+fn drop_privileges(config: &Config) -> Result<(), BootError> {
+    let Some(user) = config.server.user.as_ref().filter(|_| Uid::effective().is_root()) else {
+        return Ok(());
+    };
+    let failed = |step| {
+        move |error: nix::Error| BootError::Privileges {
+            step,
+            user: user.name.clone(),
+            uid: user.uid,
+            gid: user.gid,
+            error: error.into(),
+        }
+    };
+    let groups: Vec<_> = user.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).map_err(failed("groups can not be set"))?;
+    setgid(Gid::from_raw(user.gid)).map_err(failed("group can not be set"))?;
+    setuid(Uid::from_raw(user.uid)).map_err(failed("user can not be set"))?;
+    // Changing the user has cleared it: the death of the supervisor is to be ours.
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| BootError::System("death signal can not be set", error.into()))
+}

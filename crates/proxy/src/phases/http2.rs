@@ -1,0 +1,223 @@
+//! An HTTP/2 connection: its streams, its limits and its end.
+
+use std::sync::Arc;
+
+use config::Limits;
+use h2::server::{Builder, Connection as H2Connection};
+use logs::{OpenRecord, Outcome, Protocol, Remote, Scheme, Tls};
+use pingora_core::protocols::{
+    Digest, Stream,
+    http::v2::server::{H2Accept, HttpSession, handshake},
+};
+use pingora_proxy::HttpProxy;
+use std::time::Duration;
+use tokio::{
+    select,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{Phases, h2_head, h2_session::H2Session, upstream_call::http2_to_upstream};
+use crate::{
+    connection::Connection,
+    context::Context,
+    downstream::Downstream,
+    errors,
+    listener::stream::ClientStream,
+    serve::{Next, serve},
+};
+
+/// Streams of one connection at a time, as nginx allows.
+const STREAMS_MAX: u32 = 128;
+
+/// Bytes of request bodies that a client may send before they are asked for, per stream and per connection.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// Bytes of one answer that wait in h2 for the client.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
+const PENDING_RESETS_MAX: usize = 32;
+
+/// Streams that pingora refuses as malformed before the connection ends.
+const MALFORMED_MAX: u32 = 32;
+
+/// After the farewell an idle client has this long to close.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves an HTTP/2 connection to its end.
+pub(crate) async fn serve_http2(
+    context: Arc<Context>,
+    proxy: Arc<HttpProxy<Phases>>,
+    stream: Box<ClientStream>,
+    connection: Arc<Connection>,
+) {
+    let limits = &context.config.listeners[connection.listener].limits;
+    match timeout(limits.head_timeout, handshake(stream, Some(options(limits)))).await {
+        Ok(Ok(h2)) => {
+            let mut conversation = Conversation {
+                context: &context,
+                proxy: &proxy,
+                connection: &connection,
+                limits,
+                streams: JoinSet::new(),
+                served: 0,
+                malformed: 0,
+                leaving: false,
+            };
+            conversation.run(h2).await;
+            // Streams of a connection that is gone notice it by themselves and end in their own way.
+            let all = async { while conversation.streams.join_next().await.is_some() {} };
+            let _ = timeout(FAREWELL, all).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(peer = ?connection.peer, %error, "HTTP/2 connection could not begin")
+        }
+        Err(_) => {
+            tracing::debug!(peer = ?connection.peer, "HTTP/2 connection did not begin within head_timeout")
+        }
+    }
+}
+
+fn options(limits: &Limits) -> Builder {
+    let mut options = Builder::new();
+    options
+        .max_concurrent_streams(STREAMS_MAX)
+        // h2 answers 431 past twice this size by itself; up to there the refusal is ours and has its line in the log.
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+    options
+}
+
+struct Conversation<'a> {
+    context: &'a Arc<Context>,
+    proxy: &'a Arc<HttpProxy<Phases>>,
+    connection: &'a Arc<Connection>,
+    limits: &'a Limits,
+    streams: JoinSet<()>,
+    served: u32,
+    malformed: u32,
+    /// The farewell (GOAWAY) has been said: the client opens no new streams.
+    leaving: bool,
+}
+
+impl Conversation<'_> {
+    async fn run(&mut self, mut h2: H2Connection<Stream, bytes::Bytes>) {
+        let digest = Arc::new(Digest::default());
+        let draining = self.context.drain.draining();
+        tokio::pin!(draining);
+        let mut idle_until = Instant::now() + self.limits.idle_timeout;
+        loop {
+            select! {
+                biased;
+                // Also what drives the connection; nothing is lost when another branch is taken.
+                accepted = HttpSession::from_h2_conn(&mut h2, Arc::clone(&digest)) => match accepted {
+                    Ok(Some(H2Accept::Session(stream))) => self.accept(stream),
+                    Ok(Some(H2Accept::Rejected)) => {
+                        self.reject();
+                        if self.malformed >= MALFORMED_MAX {
+                            return;
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(error) => {
+                        tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection ended");
+                        return;
+                    }
+                },
+                Some(_) = self.streams.join_next() => {
+                    idle_until = Instant::now() + if self.leaving { FAREWELL } else { self.limits.idle_timeout };
+                }
+                () = &mut draining, if !self.leaving => {
+                    // Streams that are on their way are still served (RFC 9113 §6.8).
+                    idle_until = self.leave(&mut h2);
+                }
+                () = sleep_until(idle_until), if self.streams.is_empty() => {
+                    if self.leaving {
+                        return;
+                    }
+                    idle_until = self.leave(&mut h2);
+                }
+            }
+            if self.served >= self.limits.requests_max && !self.leaving {
+                idle_until = self.leave(&mut h2);
+            }
+        }
+    }
+
+    fn leave(&mut self, h2: &mut H2Connection<Stream, bytes::Bytes>) -> Instant {
+        h2.graceful_shutdown();
+        self.leaving = true;
+        Instant::now() + FAREWELL
+    }
+
+    fn accept(&mut self, stream: HttpSession) {
+        self.served = self.served.saturating_add(1);
+        let (context, proxy) = (Arc::clone(self.context), Arc::clone(self.proxy));
+        let connection = Arc::clone(self.connection);
+        self.streams
+            .spawn(serve_stream(context, proxy, connection, stream));
+    }
+
+    /// pingora has answered 400 or reset the stream and tells nothing of the request.
+    fn reject(&mut self) {
+        self.malformed += 1;
+        let mut record = open(self.context, self.connection);
+        record.status = Some(400);
+        record.outcome = Some(Outcome::Refused);
+        record.finish();
+    }
+}
+
+fn open(context: &Context, connection: &Connection) -> OpenRecord {
+    let mut record = context
+        .log
+        .open(connection.peer.map_or(Remote::Unix, Remote::from));
+    record.protocol = Some(Protocol::Http2);
+    if let Some(tls) = &connection.tls {
+        record.scheme = Scheme::Https;
+        record.tls = Some(Tls {
+            version: tls.version,
+            cipher: tls.cipher,
+        });
+    }
+    record
+}
+
+async fn serve_stream(
+    context: Arc<Context>,
+    proxy: Arc<HttpProxy<Phases>>,
+    connection: Arc<Connection>,
+    stream: HttpSession,
+) {
+    let mut record = open(&context, &connection);
+    let limits = &context.config.listeners[connection.listener].limits;
+    let (head, verdict) = h2_head::read(stream.req_header(), stream.is_body_done(), limits);
+    let mut session = H2Session::new(stream, head, Arc::clone(&connection), limits);
+    let next = match verdict {
+        Ok(()) => serve(&context, &mut session, &mut record).await,
+        Err(status) => {
+            let head = session.head();
+            record.set_request(head.method.as_bytes(), &head.target);
+            record.set_host(&head.host);
+            errors::refuse(&context, &mut session, &mut record, status, Outcome::Refused, &[]).await;
+            Next::Answered
+        }
+    };
+    match next {
+        Next::Answered => {
+            record.bytes_in = session.bytes_in();
+            record.bytes_out = session.bytes_out();
+            record.finish();
+            session.close();
+        }
+        Next::Upstream(call) => {
+            let (stream, head) = session.into_stream();
+            http2_to_upstream(&context, &proxy, stream, &connection, &head, call, record).await;
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The life of the proxy process.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    future::pending,
+    io,
+    os::fd::OwnedFd,
+    process::ExitCode,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use config::AppIndex;
+use logs::{AccessLog, error_log};
+use nix::sys::signal::{SigSet, Signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    select,
+    sync::{
+        mpsc::{UnboundedReceiver, unbounded_channel},
+        watch,
+    },
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use wire::control::{FromProxy, TEXT_MAX, ToProxy};
+
+use crate::{
+    app::{App, LinkParts},
+    boot::{Boot, BootError, Ready},
+    context::Context,
+    control::{AsyncControl, Control, ControlError},
+    drain::Drain,
+    front::handler::Front,
+    listener::accept::Listening,
+    phases,
+    router::Router,
+    upstream::Upstream,
+};
+
+/// What is left of a connection after its cut has this long to notice.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// Lines that wait for the disk when the process ends have this long.
+const LOG_TIME: Duration = Duration::from_secs(2);
+
+/// Runs the proxy process on the control socket to its supervisor.
+pub fn run(control: OwnedFd) -> ExitCode {
+    // A ^C on the terminal reaches the whole group; when the proxy leaves is for the supervisor to say. Blocked before
+    // there is a second thread, so in all of them.
+    let theirs = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ];
+    if let Err(error) = SigSet::from_iter(theirs).thread_block() {
+        return fail(
+            &Control::new(control),
+            &BootError::System("signals can not be blocked", error.into()),
+        );
+    }
+    let control = Control::new(control);
+    let mut boot = match Boot::receive(&control) {
+        Ok(boot) => boot,
+        Err(error) => return fail(&control, &error),
+    };
+    let (config, error_log) = match boot.start_log() {
+        Ok(started) => started,
+        Err(error) => return fail(&control, &error),
+    };
+    let generation = boot.generation;
+    let process = match boot.prepare(config).and_then(Process::new) {
+        Ok(process) => process,
+        Err(error) => return fail(&control, &error),
+    };
+    tracing::info!(generation, threads = process.runtimes.len(), "proxy ready");
+    let code = process.serve(control, &error_log);
+    error_log.flush(LOG_TIME);
+    code
+}
+
+fn fail(control: &Control, error: &BootError) -> ExitCode {
+    let mut message = error.to_string();
+    message.truncate(message.floor_char_boundary(TEXT_MAX));
+    // Without a supervisor there is nobody to tell.
+    let _ = control.send(&FromProxy::Failed { message });
+    ExitCode::FAILURE
+}
+
+/// A proxy that is ready to accept.
+struct Process {
+    context: Arc<Context>,
+    listening: Vec<Arc<Listening>>,
+    /// One loop per front thread; the first one is this thread's.
+    runtimes: Vec<Runtime>,
+    reports: UnboundedReceiver<FromProxy>,
+}
+
+impl Process {
+    fn new(ready: Ready) -> Result<Self, BootError> {
+        let Ready {
+            config,
+            tls,
+            listening,
+            access_log,
+        } = ready;
+        let runtimes = (0..config.server.threads)
+            .map(|_| Builder::new_current_thread().enable_all().build())
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|error| BootError::System("event loop can not be made", error))?;
+        let handles: Vec<_> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+        let (reporter, reports) = unbounded_channel();
+        // The hop's housekeeping starts its tasks here.
+        let entered = handles[0].enter();
+        let apps = config.apps.iter().enumerate().map(|(index, app)| {
+            App::new(
+                app,
+                AppIndex(index),
+                &config.server.buffers,
+                reporter.clone(),
+                handles.clone(),
+            )
+        });
+        let apps = apps.collect();
+        drop(entered);
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|upstream| Upstream::new(upstream).map(Arc::new));
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
+        let context = Context {
+            router: Router::new(&config.sites),
+            apps,
+            upstreams,
+            tls,
+            log: access_log,
+            drain: Drain::new(),
+            config,
+        };
+        Ok(Self {
+            context: Arc::new(context),
+            listening,
+            runtimes,
+            reports,
+        })
+    }
+
+    /// Serves until the drain is done or the supervisor is gone.
+    fn serve(self, control: Control, error_log: &error_log::Guard) -> ExitCode {
+        let (context, reports) = (self.context, self.reports);
+        let stage = watch::Sender::new(Stage::Waiting);
+        let mut runtimes = self.runtimes.into_iter();
+        let Some(first) = runtimes.next() else {
+            return fail(
+                &control,
+                &BootError::System("event loop", io::ErrorKind::NotFound.into()),
+            );
+        };
+        let front = |runtime: &Runtime| {
+            runtime.spawn(serve_front(
+                Arc::clone(&context),
+                self.listening.clone(),
+                stage.subscribe(),
+            ))
+        };
+        let threads = runtimes.enumerate().map(|(index, runtime)| {
+            let front = front(&runtime);
+            thread::Builder::new()
+                .name(format!("front-{}", index + 1))
+                .spawn(move || {
+                    // A panic has been told when it happened; the thread ends with the others.
+                    let _ = runtime.block_on(front);
+                    runtime.shutdown_timeout(CUT_TIME);
+                })
+        });
+        let threads: Vec<JoinHandle<()>> = match threads.collect() {
+            Ok(threads) => threads,
+            Err(error) => {
+                return fail(
+                    &control,
+                    &BootError::System("front thread can not be started", error),
+                );
+            }
+        };
+        let own_front = front(&first);
+        let drained = first.block_on(async {
+            control.send(&FromProxy::Ready {})?;
+            let control = control.into_async()?;
+            let mut office = Office {
+                context: &context,
+                stage: &stage,
+                error_log,
+                links: HashMap::new(),
+            };
+            office.obey(&control, reports).await?;
+            Ok(control.into_blocking()?)
+        });
+        stage.send_replace(Stage::Over);
+        // Requests that are still there are dropped with their loops and write their lines, so the log is closed after.
+        let _ = first.block_on(own_front);
+        for thread in threads {
+            let _ = thread.join();
+        }
+        first.shutdown_timeout(CUT_TIME);
+        leave(drained, &context.log)
+    }
+}
+
+fn leave(drained: Result<Control, ControlError>, log: &AccessLog) -> ExitCode {
+    if !log.close(LOG_TIME) {
+        tracing::warn!(
+            dropped = log.dropped(),
+            "access log could not be written to its end"
+        );
+    }
+    match drained.and_then(|control| control.send(&FromProxy::Drained {})) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "proxy ends without its supervisor");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For the word to accept.
+    Waiting,
+    /// Accepting, or draining.
+    Serving,
+    /// The loops end.
+    Over,
+}
+
+/// What one front thread does.
+async fn serve_front(
+    context: Arc<Context>,
+    listening: Vec<Arc<Listening>>,
+    mut stage: watch::Receiver<Stage>,
+) {
+    // An error means that the process is past caring.
+    let _ = stage.wait_for(|stage| *stage != Stage::Waiting).await;
+    // A connection accepted at the very start of a drain is still served: the drain waits for the accept loops, too.
+    let accepting = context.drain.connection();
+    let front = Front {
+        proxy: phases::proxy(&context.config),
+        context,
+    };
+    let mut loops: JoinSet<_> = listening
+        .into_iter()
+        .map(|listening| listening.accept(front.clone()))
+        .collect();
+    let accept = async {
+        while let Some(ended) = loops.join_next().await {
+            if let Ok(Err(error)) = ended {
+                tracing::error!(%error, "listening socket can not be used");
+            }
+        }
+        drop(accepting);
+        pending::<()>().await;
+    };
+    select! {
+        () = accept => {}
+        _ = stage.wait_for(|stage| *stage == Stage::Over) => {}
+    }
+}
+
+/// Where the supervisor's messages are carried out.
+struct Office<'a> {
+    context: &'a Context,
+    stage: &'a watch::Sender<Stage>,
+    error_log: &'a error_log::Guard,
+    /// Which app a link belongs to.
+    links: HashMap<u64, Arc<App>>,
+}
+
+impl Office<'_> {
+    /// Carries out messages and passes reports on until the drain is done.
+    async fn obey(
+        &mut self,
+        control: &AsyncControl,
+        mut reports: UnboundedReceiver<FromProxy>,
+    ) -> Result<(), ControlError> {
+        let drain = &self.context.drain;
+        let mut deadline: Option<Instant> = None;
+        let mut cut = false;
+        loop {
+            select! {
+                message = control.receive() => {
+                    if let Some(grace) = self.carry_out(message?) {
+                        let until = Instant::now() + grace;
+                        deadline = Some(deadline.map_or(until, |earlier| earlier.min(until)));
+                    }
+                }
+                Some(report) = reports.recv() => {
+                    if let FromProxy::LinkIdle { link } = report {
+                        self.links.remove(&link);
+                    }
+                    control.send(&report).await?;
+                }
+                () = drain.idle(), if deadline.is_some() => return Ok(()),
+                () = expired(deadline) => {
+                    if cut {
+                        return Ok(());
+                    }
+                    tracing::warn!(connections = drain.open(), "drain not done within its grace, cutting what is left");
+                    drain.cut_now();
+                    cut = true;
+                    deadline = Some(Instant::now() + CUT_TIME);
+                }
+            }
+        }
+    }
+
+    /// Carries out one message; a drain's grace is given back.
+    fn carry_out(&mut self, (message, descriptors): (ToProxy, Vec<OwnedFd>)) -> Option<Duration> {
+        match message {
+            ToProxy::Start {} => {
+                tracing::info!("proxy accepts");
+                self.stage.send_replace(Stage::Serving);
+            }
+            ToProxy::Link { link, app, slot, pid } => self.link(link, &app, (slot, pid), descriptors),
+            ToProxy::Unlink { link } => {
+                if let Some(app) = self.links.get(&link) {
+                    app.unlink(link);
+                }
+            }
+            ToProxy::AppDown { app, down } => {
+                if let Some(app) = self.app(&app) {
+                    app.set_down(down);
+                }
+            }
+            ToProxy::Reopen {
+                access_log,
+                error_log,
+            } => {
+                let mut files = descriptors.into_iter().map(File::from);
+                if let Some(file) = access_log.then(|| files.next()).flatten() {
+                    self.context.log.replace(file);
+                }
+                if let Some(file) = error_log.then(|| files.next()).flatten() {
+                    self.error_log.replace(file);
+                }
+            }
+            ToProxy::Drain { grace_ms } => {
+                let grace = Duration::from_millis(grace_ms);
+                tracing::info!(grace_ms, connections = self.context.drain.open(), "proxy drains");
+                self.context.drain.start(grace);
+                return Some(grace);
+            }
+            ToProxy::Boot { .. } | ToProxy::Listener { .. } => {
+                tracing::error!("a message of the boot came to a running proxy");
+            }
+        }
+        None
+    }
+
+    fn link(&mut self, link: u64, name: &str, (slot, pid): (u32, u32), descriptors: Vec<OwnedFd>) {
+        let mut descriptors = descriptors.into_iter();
+        let (Some(app), Some(socket), Some(page)) = (self.app(name), descriptors.next(), descriptors.next())
+        else {
+            tracing::error!(app = name, slot, pid, link, "link without its app or descriptors");
+            return;
+        };
+        self.links.insert(link, Arc::clone(&app));
+        app.link(LinkParts {
+            link,
+            slot,
+            pid,
+            socket,
+            page,
+        });
+    }
+
+    fn app(&self, name: &str) -> Option<Arc<App>> {
+        let apps = &self.context.config.apps;
+        // As many as a person writes down.
+        let index = apps.iter().position(|app| app.name == name)?;
+        self.context.apps.get(index).cloned()
+    }
+}
+
+async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
