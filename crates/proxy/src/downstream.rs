@@ -3,6 +3,9 @@
 //! Files, fixed answers and apps are written once against this trait. The front's own HTTP/1 session and pingora's
 //! HTTP/2 session implement it.
 
+#[cfg(test)]
+pub(crate) mod recorder;
+
 use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;

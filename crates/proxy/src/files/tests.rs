@@ -1,0 +1,477 @@
+use std::{
+    fs::{self, File, FileTimes},
+    os::unix::fs::symlink,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{answer::AnswerLength, downstream::recorder::Recorder, path};
+
+const MODIFIED: &str = "Fri, 02 Jan 2026 03:04:05 GMT";
+const ETAG: &str = "\"695735a5-1f4\"";
+
+/// A directory with a file of 500 digits and some traps beside it.
+struct Site {
+    base: TempDir,
+    files: Files,
+}
+
+impl Site {
+    fn new() -> Self {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().join("root");
+        fs::create_dir_all(root.join("dir")).unwrap();
+        fs::create_dir_all(root.join("with index/deep")).unwrap();
+        fs::write(root.join("with index/index.html"), "<p>").unwrap();
+        fs::write(base.path().join("secret"), "secret").unwrap();
+        let site = Self {
+            files: Files {
+                root,
+                strip: "/static/".into(),
+                index: vec!["index.html".into()],
+                precompressed: true,
+                cache_control: String::new(),
+            },
+            base,
+        };
+        site.write("a.txt", &digits());
+        site
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.files.root.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let file = File::create(self.path(name)).unwrap();
+        fs::write(self.path(name), text).unwrap();
+        let modified = UNIX_EPOCH + Duration::from_secs(0x6957_35a5);
+        file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+    }
+
+    fn ask(&self, method: &str, target: &str, lines: &[(&str, &str)]) -> (Served, Recorder) {
+        let mut down = Recorder::new(method, target, lines);
+        let (encoded, query) = path::split(target.as_bytes()).unwrap();
+        let request = Request {
+            path: path::normalise(encoded).unwrap(),
+            query: query.to_vec(),
+            ..Request::default()
+        };
+        let served = run(answer(&mut down, &request, &self.files)).unwrap();
+        if served == Served::Sent {
+            assert!(down.ended);
+            if let Some(AnswerLength::Known(len)) = down.answer.as_ref().map(|answer| answer.length)
+                && method == "GET"
+            {
+                assert_eq!(len, down.body_out.len() as u64, "Content-Length tells the truth");
+            }
+        }
+        (served, down)
+    }
+
+    fn get(&self, target: &str, lines: &[(&str, &str)]) -> Recorder {
+        let (served, down) = self.ask("GET", target, lines);
+        assert_eq!(served, Served::Sent, "{target} {lines:?}");
+        down
+    }
+
+    /// The status that the caller has to answer with.
+    fn refused(&self, target: &str) -> u16 {
+        match self.ask("GET", target, &[]).0 {
+            Served::Refused { status, .. } => status,
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+}
+
+fn digits() -> String {
+    "0123456789".repeat(50)
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+#[test]
+fn a_file_comes_with_type_length_and_validators() {
+    let site = Site::new();
+    let down = site.get("/static/a.txt", &[]);
+    assert_eq!(down.status(), 200);
+    assert_eq!(down.text(), digits());
+    assert_eq!(down.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(down.field("last-modified"), Some(MODIFIED));
+    assert_eq!(down.field("etag"), Some(ETAG));
+    assert_eq!(down.field("accept-ranges"), Some("bytes"));
+    assert_eq!(down.field("cache-control"), None);
+    assert_eq!(down.field("vary"), None);
+}
+
+#[test]
+fn head_has_the_same_fields_and_no_body() {
+    let site = Site::new();
+    let (_, head) = site.ask("HEAD", "/static/a.txt", &[("Range", "bytes=0-1")]);
+    assert_eq!(head.answer, site.get("/static/a.txt", &[]).answer);
+    assert_eq!(head.text(), "");
+}
+
+#[test]
+fn other_methods_are_told_which_there_are() {
+    let site = Site::new();
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "get"] {
+        let allow = Some(("allow", "GET, HEAD".to_owned()));
+        let expected = Served::Refused {
+            status: 405,
+            field: allow,
+        };
+        assert_eq!(site.ask(method, "/static/a.txt", &[]).0, expected, "{method}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_a_file() {
+    let site = Site::new();
+    site.write("empty.css", "");
+    let down = site.get("/static/empty.css", &[("Range", "bytes=0-9")]);
+    assert_eq!((down.status(), down.text()), (200, ""));
+}
+
+#[test]
+fn cache_control_is_on_every_answer_with_the_file() {
+    let mut site = Site::new();
+    site.files.cache_control = "max-age=60".into();
+    for lines in [&[][..], &[("If-None-Match", "*")], &[("Range", "bytes=0-0")]] {
+        assert_eq!(
+            site.get("/static/a.txt", lines).field("cache-control"),
+            Some("max-age=60")
+        );
+    }
+}
+
+#[test]
+fn a_copy_that_is_still_good_is_not_sent_again() {
+    let site = Site::new();
+    for line in [("If-None-Match", ETAG), ("If-Modified-Since", MODIFIED)] {
+        let down = site.get("/static/a.txt", &[line, ("Range", "bytes=0-1")]);
+        assert_eq!((down.status(), down.text()), (304, ""));
+        assert_eq!(
+            down.answer.as_ref().map(|answer| answer.length),
+            Some(AnswerLength::None)
+        );
+        assert_eq!(down.field("etag"), Some(ETAG));
+        assert_eq!(down.field("last-modified"), Some(MODIFIED));
+        assert_eq!(down.field("content-type"), None);
+    }
+    let (served, down) = site.ask("GET", "/static/a.txt", &[("If-Match", "\"other\"")]);
+    assert_eq!(
+        served,
+        Served::Refused {
+            status: 412,
+            field: None
+        }
+    );
+    assert!(!down.answered());
+}
+
+#[test]
+fn one_range_is_a_part_of_the_file() {
+    let site = Site::new();
+    let down = site.get("/static/a.txt", &[("Range", "bytes=8-12")]);
+    assert_eq!((down.status(), down.text()), (206, "89012"));
+    assert_eq!(down.field("content-range"), Some("bytes 8-12/500"));
+    assert_eq!(down.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(down.field("accept-ranges"), None);
+    let (served, _) = site.ask("GET", "/static/a.txt", &[("Range", "bytes=500-")]);
+    let field = Some(("content-range", "bytes */500".to_owned()));
+    assert_eq!(served, Served::Refused { status: 416, field });
+}
+
+#[test]
+fn if_range_decides_whether_the_range_counts() {
+    let site = Site::new();
+    for (value, status) in [(ETAG, 206), (MODIFIED, 206), ("\"other\"", 200)] {
+        let down = site.get("/static/a.txt", &[("Range", "bytes=0-1"), ("If-Range", value)]);
+        assert_eq!(down.status(), status, "{value}");
+    }
+}
+
+#[test]
+fn several_ranges_are_parts_of_one_body() {
+    let site = Site::new();
+    let down = site.get("/static/a.txt", &[("Range", "bytes=0-1,4-5")]);
+    assert_eq!(down.status(), 206);
+    assert_eq!(down.field("content-range"), None);
+    let boundary = down
+        .field("content-type")
+        .and_then(|value| value.strip_prefix("multipart/byteranges; boundary="))
+        .expect("a multipart type");
+    let part = |range: &str, text: &str| {
+        format!(
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes {range}/500\r\n\r\n{text}"
+        )
+    };
+    let expected = format!("{}{}\r\n--{boundary}--\r\n", part("0-1", "01"), part("4-5", "45"));
+    assert_eq!(down.text(), expected);
+}
+
+#[test]
+fn a_large_file_is_sent_by_descriptor() {
+    let site = Site::new();
+    let large = "x".repeat(SMALL_BYTES_MAX as usize + 1);
+    site.write("large.txt", &large);
+    let down = site.get("/static/large.txt", &[]);
+    assert_eq!(down.body_out.len(), large.len());
+}
+
+#[test]
+fn a_client_that_leaves_is_told_from_a_file_that_shrinks() {
+    let site = Site::new();
+    let large = "x".repeat(200_000);
+    site.write("large.txt", &large);
+    let mut down = Recorder::new("GET", "/static/large.txt", &[]);
+    down.leaves_after = Some(1000);
+    let request = Request {
+        path: b"/static/large.txt".to_vec(),
+        ..Request::default()
+    };
+    assert_eq!(
+        run(answer(&mut down, &request, &site.files)),
+        Err(ClientError::Gone)
+    );
+
+    let file = File::open(site.path("large.txt")).unwrap();
+    let mut down = Recorder::new("GET", "/static/large.txt", &[]);
+    run(down.send_head(&crate::answer::Answer::new(200))).unwrap();
+    File::options()
+        .write(true)
+        .open(site.path("large.txt"))
+        .unwrap()
+        .set_len(50_000)
+        .unwrap();
+    let pieces = vec![Piece::Part {
+        offset: 0,
+        len: 200_000,
+    }];
+    assert_eq!(run(send(&mut down, file, pieces)), Ok(false));
+    assert_eq!(down.body_out.len(), 50_000);
+}
+
+#[test]
+fn the_compressed_sibling_is_served_to_who_accepts_it() {
+    let site = Site::new();
+    for (name, text) in [
+        ("b.css", "plain"),
+        ("b.css.gz", "gz"),
+        ("b.css.br", "br"),
+        ("c.css", "plain"),
+    ] {
+        site.write(name, text);
+    }
+    fs::create_dir(site.path("c.css.gz")).unwrap();
+    let get = |target: &str, accept: &str| site.get(target, &[("Accept-Encoding", accept)]);
+    for (accept, text, coding) in [
+        ("gzip, br", "br", Some("br")),
+        ("gzip, zstd", "gz", Some("gzip")),
+        ("gzip;q=0", "plain", None),
+        ("deflate", "plain", None),
+    ] {
+        let down = get("/static/b.css", accept);
+        assert_eq!(
+            (down.text(), down.field("content-encoding")),
+            (text, coding),
+            "{accept}"
+        );
+        assert_eq!(down.field("vary"), Some("Accept-Encoding"), "{accept}");
+        assert_eq!(down.field("content-type"), Some("text/css; charset=utf-8"));
+    }
+    let gzip = get("/static/b.css", "gzip");
+    let br = get("/static/b.css", "br");
+    assert_ne!(gzip.field("etag"), br.field("etag"));
+    let part = site.get(
+        "/static/b.css",
+        &[("Accept-Encoding", "gzip"), ("Range", "bytes=1-")],
+    );
+    assert_eq!(
+        (part.text(), part.field("content-range")),
+        ("z", Some("bytes 1-1/2"))
+    );
+    let tag = gzip.field("etag").unwrap().to_owned();
+    let again = site.get(
+        "/static/b.css",
+        &[("Accept-Encoding", "gzip"), ("If-None-Match", &tag)],
+    );
+    assert_eq!(
+        (again.status(), again.field("vary")),
+        (304, Some("Accept-Encoding"))
+    );
+    assert_eq!(get("/static/c.css", "gzip").text(), "plain");
+    assert_eq!(get("/static/c.css", "gzip").field("vary"), None);
+}
+
+#[test]
+fn siblings_can_be_switched_off() {
+    let mut site = Site::new();
+    site.write("a.txt.gz", "gz");
+    site.files.precompressed = false;
+    let down = site.get("/static/a.txt", &[("Accept-Encoding", "gzip")]);
+    assert_eq!((down.text(), down.field("vary")), (digits().as_str(), None));
+}
+
+#[test]
+fn a_directory_is_redirected_to_its_slash_and_answers_with_its_index() {
+    let site = Site::new();
+    let down = site.get("/static/with%20index?a=b", &[]);
+    assert_eq!(
+        (down.status(), down.field("location")),
+        (301, Some("/static/with%20index/?a=b"))
+    );
+    let down = site.get("/static/with%20index/", &[]);
+    assert_eq!((down.status(), down.text()), (200, "<p>"));
+    assert_eq!(down.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(site.refused("/static/dir/"), 403);
+    assert_eq!(site.refused("/static/"), 403);
+    assert_eq!(site.refused("/static/nothing/"), 404);
+    assert_eq!(site.refused("/static/a.txt/"), 404);
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let site = Site::new();
+    let long = format!("/static/{}", "x".repeat(5000));
+    for target in [
+        "/static/nothing",
+        "/static/a.txt/x",
+        "/static/nothing/x",
+        long.as_str(),
+        "/other/a.txt",
+    ] {
+        assert_eq!(site.refused(target), 404, "{target}");
+    }
+}
+
+#[test]
+fn nothing_outside_the_directory_is_reached() {
+    let site = Site::new();
+    symlink("../secret", site.path("out.txt")).unwrap();
+    symlink(site.base.path().join("secret"), site.path("far.txt")).unwrap();
+    symlink("..", site.path("up")).unwrap();
+    symlink("/proc/self/environ", site.path("proc.txt")).unwrap();
+    for target in [
+        "/static/out.txt",
+        "/static/far.txt",
+        "/static/up/secret",
+        "/static/up/",
+        "/static/proc.txt",
+    ] {
+        assert_eq!(site.refused(target), 404, "{target}");
+    }
+    // The path is resolved before a route is looked for, so this is never below /static/.
+    assert_eq!(path::normalise(b"/static/../secret").unwrap(), b"/secret");
+    assert_eq!(path::normalise(b"/static/..%2fsecret").unwrap(), b"/secret");
+}
+
+#[test]
+fn links_inside_the_directory_are_followed() {
+    let site = Site::new();
+    symlink("a.txt", site.path("near.txt")).unwrap();
+    symlink("../a.txt", site.path("dir/up.txt")).unwrap();
+    symlink(site.path("a.txt"), site.path("absolute.txt")).unwrap();
+    symlink(site.path("with index"), site.path("linked")).unwrap();
+    for target in ["/static/near.txt", "/static/dir/up.txt", "/static/absolute.txt"] {
+        assert_eq!(site.get(target, &[]).text(), digits(), "{target}");
+    }
+    assert_eq!(site.get("/static/linked/", &[]).text(), "<p>");
+    assert_eq!(site.get("/static/linked", &[]).status(), 301);
+}
+
+#[test]
+fn the_directory_may_be_a_link_that_a_deployment_moves() {
+    let mut site = Site::new();
+    let link = site.base.path().join("current");
+    symlink("root", &link).unwrap();
+    site.files.root = link.clone();
+    assert_eq!(site.get("/static/a.txt", &[]).text(), digits());
+    fs::create_dir(site.base.path().join("next")).unwrap();
+    fs::write(site.base.path().join("next/a.txt"), "next").unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink("next", &link).unwrap();
+    assert_eq!(site.get("/static/a.txt", &[]).text(), "next");
+}
+
+#[test]
+fn names_that_start_with_a_dot_are_private_but_for_the_well_known() {
+    let mut site = Site::new();
+    for directory in [".git", ".well-known", "dir/.well-known"] {
+        fs::create_dir_all(site.path(directory)).unwrap();
+        fs::write(site.path(directory).join("x"), "x").unwrap();
+    }
+    fs::write(site.path(".env"), "x").unwrap();
+    fs::write(site.path(".well-known/.x"), "x").unwrap();
+    for target in [
+        "/static/.env",
+        "/static/.git/x",
+        "/static/.well-known/x",
+        "/static/dir/.well-known/x",
+    ] {
+        assert_eq!(site.refused(target), 404, "{target}");
+    }
+    site.files.strip = "/".into();
+    assert_eq!(site.get("/.well-known/x", &[]).text(), "x");
+    assert_eq!(site.refused("/.well-known/.x"), 404);
+    assert_eq!(site.refused("/dir/.well-known/x"), 404);
+    assert_eq!(site.refused("/.well-knownx"), 404);
+}
+
+#[test]
+fn special_files_are_refused_and_do_not_block() {
+    let site = Site::new();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        site.path("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o644),
+        0,
+    )
+    .unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(site.path("socket")).unwrap();
+    for target in ["/static/pipe", "/static/socket"] {
+        assert_eq!(site.refused(target), 404, "{target}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_forbidden() {
+    use rustix::io::Errno;
+    assert_eq!(fault_of(&Fault::from(Errno::ACCESS), b"/x"), refused(403, None));
+    assert_eq!(fault_of(&Fault::from(Errno::MFILE), b"/x"), refused(500, None));
+    assert_eq!(
+        fault_of(&Fault::from(Errno::NAMETOOLONG), b"/x"),
+        refused(404, None)
+    );
+}
+
+#[test]
+fn an_exact_route_may_be_one_file() {
+    let mut site = Site::new();
+    site.files.root = site.path("a.txt");
+    site.files.strip = "/robots.txt".into();
+    assert_eq!(site.get("/robots.txt", &[]).text(), digits());
+    assert_eq!(
+        site.get("/robots.txt", &[]).field("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    site.files.root = site.path("nothing");
+    assert_eq!(site.refused("/robots.txt"), 404);
+}
+
+#[test]
+fn a_prefix_without_slash_leads_to_the_same_files() {
+    let mut site = Site::new();
+    site.files.strip = "/static".into();
+    assert_eq!(site.get("/static/a.txt", &[]).text(), digits());
+    assert_eq!(site.get("/static", &[]).field("location"), Some("/static/"));
+}

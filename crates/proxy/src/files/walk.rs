@@ -1,0 +1,147 @@
+//! Opening a path below a directory one component at a time, without ever following a symbolic link in the kernel.
+//!
+//! Each component is opened with `O_NOFOLLOW`; a link is read and its target walked in the same way. `..` goes back to a
+//! descriptor that is still held, so a directory that is moved away meanwhile changes nothing.
+
+use std::{
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use super::root;
+
+/// Opens `relative` below `root`, whose path is `root_path`. `XDEV` when a link leads out.
+pub(super) fn open(
+    root: BorrowedFd<'_>,
+    root_path: &Path,
+    relative: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    // The components still to go, the next one last; and the directories entered below the root.
+    let mut left = components(relative);
+    let mut entered: Vec<OwnedFd> = Vec::new();
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == b".." {
+            entered.pop().ok_or(Errno::XDEV)?;
+            continue;
+        }
+        let here = entered.last().map_or(root, AsFd::as_fd);
+        let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(here, name.as_slice(), look, Mode::empty())?;
+        match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+            FileType::Symlink => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(Errno::LOOP);
+                }
+                let target = rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes();
+                let target = if target.starts_with(b"/") {
+                    entered.clear();
+                    inside(root_path, &target).ok_or(Errno::XDEV)?
+                } else {
+                    target
+                };
+                left.extend(components(&target));
+            }
+            FileType::Directory if entered.len() < DEPTH_MAX => entered.push(fd),
+            FileType::Directory => return Err(Errno::NAMETOOLONG),
+            _ if left.is_empty() => {
+                return rustix::fs::openat(here, name.as_slice(), flags | OFlags::NOFOLLOW, Mode::empty());
+            }
+            _ => return Err(Errno::NOTDIR),
+        }
+    }
+    let here = entered.last().map_or(root, AsFd::as_fd);
+    rustix::fs::openat(here, ".", flags, Mode::empty())
+}
+
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|&byte| byte == b'/')
+        .rev()
+        .filter(|name| !matches!(*name, b"" | b"."))
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// The rest of an absolute path that begins with the root, as configured or as it really is.
+fn inside(root: &Path, target: &[u8]) -> Option<Vec<u8>> {
+    let target = Path::new(OsStr::from_bytes(target));
+    let rest = match target.strip_prefix(root) {
+        Ok(rest) => rest,
+        Err(_) => target.strip_prefix(std::fs::canonicalize(root).ok()?).ok()?,
+    };
+    Some(root::bytes(rest).to_vec())
+}
+
+/// As the kernel has it.
+const LINKS_MAX: usize = 40;
+
+/// Each level holds a descriptor.
+const DEPTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read, os::unix::fs::symlink};
+
+    use super::*;
+
+    /// What the walk and `openat2` agree upon is tested through [`super::super::find`]; here are the walk's own cases.
+    fn read(root: &Path, relative: &str) -> Result<String, Errno> {
+        let directory = fs::File::open(root).expect("the root is there");
+        let fd = open(
+            directory.as_fd(),
+            root,
+            relative.as_bytes(),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+        )?;
+        let mut text = String::new();
+        fs::File::from(fd)
+            .read_to_string(&mut text)
+            .map_err(|_| Errno::ISDIR)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn links_are_followed_inside_and_refused_outside() {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/file"), "inside").unwrap();
+        fs::write(base.path().join("secret"), "outside").unwrap();
+        symlink("b/file", root.join("a/relative")).unwrap();
+        symlink("../a/b/../relative", root.join("a/winding")).unwrap();
+        symlink(root.join("a/b"), root.join("absolute")).unwrap();
+        symlink("../secret", root.join("out")).unwrap();
+        symlink("../../secret", root.join("a/out")).unwrap();
+        symlink(base.path().join("secret"), root.join("far")).unwrap();
+        symlink(format!("{}/../secret", root.display()), root.join("sly")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        for inside in [
+            "a/b/file",
+            "a/relative",
+            "a/winding",
+            "absolute/file",
+            "./a//b/./file",
+            "a/b/../b/file",
+        ] {
+            assert_eq!(read(&root, inside).as_deref(), Ok("inside"), "{inside}");
+        }
+        for outside in ["out", "a/out", "far", "sly", "../secret", "a/../../secret"] {
+            assert_eq!(read(&root, outside), Err(Errno::XDEV), "{outside}");
+        }
+        assert_eq!(read(&root, "loop"), Err(Errno::LOOP));
+        assert_eq!(read(&root, "a/b/file/x"), Err(Errno::NOTDIR));
+        assert_eq!(read(&root, "a/nothing"), Err(Errno::NOENT));
+        assert_eq!(read(&root, "a"), Err(Errno::ISDIR));
+    }
+}

@@ -1,0 +1,261 @@
+//! The way of one request from its head to whoever answers it.
+
+use config::{Action, Address, Config, Host, Route};
+use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
+
+use crate::{
+    context::Context,
+    downstream::{ClientError, Downstream},
+    dressed::Dressed,
+    errors,
+    files::{self, Served},
+    forwarded,
+    head::{BodyLength, Head, Version},
+    path, redirect,
+    request::Request,
+    respond,
+};
+
+/// What the connection has to do next.
+pub(crate) enum Next {
+    /// The request was answered, or is past help.
+    Answered,
+    /// It goes to an upstream; nothing was read or sent.
+    Upstream(Box<UpstreamCall>),
+}
+
+/// A request on its way to an upstream.
+pub(crate) struct UpstreamCall {
+    /// Position of the site in the configuration.
+    pub(crate) site: usize,
+    /// Position of the route in the site.
+    pub(crate) route: usize,
+    /// The request.
+    pub(crate) request: Request,
+}
+
+/// Answers a request, or says to which upstream it goes.
+pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
+    note_head(record, down);
+    let next = route(context, down, record).await;
+    record.bytes_in = down.bytes_in();
+    record.bytes_out = down.bytes_out();
+    next
+}
+
+async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
+    let request = match understand(context, down, record) {
+        Ok(request) => request,
+        Err(fault) => {
+            tracing::debug!(fault, "request refused");
+            errors::refuse(context, down, record, 400, Outcome::Refused, &[]).await;
+            return Next::Answered;
+        }
+    };
+    let Some(site) = context.router.site(&request.host) else {
+        tracing::debug!(host = request.host, "no site for this host");
+        errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
+        return Next::Answered;
+    };
+    record.site = context.router.site_name(site);
+    let settings = &context.config.sites[site];
+    if settings.redirect_https && !request.https {
+        let host = host_or(&request, &settings.hosts, down);
+        record.status = Some(if matches!(down.head().method.as_str(), "GET" | "HEAD") {
+            301
+        } else {
+            308
+        });
+        let port = https_port(&context.config);
+        if let Err(error) = redirect::to_https(down, &request, &host, port).await {
+            errors::client_failed(context, down, record, error).await;
+        }
+        return Next::Answered;
+    }
+    let Some(route) = context.router.route(site, &request.path) else {
+        errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
+        return Next::Answered;
+    };
+    record.route = context.router.route_name(site, route);
+    let settings = &settings.routes[route];
+    let mut down = Dressed {
+        inner: down,
+        headers: &settings.headers,
+        status: None,
+    };
+    if refused(context, &mut down, record, settings).await {
+        return Next::Answered;
+    }
+    if let Action::Upstream(_) = settings.action {
+        return Next::Upstream(Box::new(UpstreamCall { site, route, request }));
+    }
+    let answered = answer(context, &mut down, record, &request, site, settings).await;
+    record.status = down.status.or(record.status);
+    if let Err(error) = answered {
+        errors::client_failed(context, &mut down, record, error).await;
+    }
+    Next::Answered
+}
+
+/// Refuses what the route does not allow, before anything is read or run.
+async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, route: &Route) -> bool {
+    let head = down.head();
+    let allowed = match route.methods.as_slice() {
+        // TRACE would send cookies and credentials back to a script; nginx refuses it everywhere too.
+        [] => head.method != "TRACE",
+        methods => allows(methods, &head.method),
+    };
+    if !allowed {
+        let allow = route.methods.join(", ");
+        let fields = [("allow", allow.as_str())];
+        let fields = if allow.is_empty() { &[][..] } else { &fields };
+        errors::refuse(context, down, record, 405, Outcome::Refused, fields).await;
+        return true;
+    }
+    if let BodyLength::Known(len) = head.body
+        && len > route.body_bytes_max
+    {
+        errors::refuse(context, down, record, 413, Outcome::Refused, &[]).await;
+        return true;
+    }
+    down.limit_body(route.body_bytes_max);
+    false
+}
+
+/// Whoever may GET may ask for the head of it.
+fn allows(methods: &[String], method: &str) -> bool {
+    let listed = |name: &str| methods.iter().any(|allowed| allowed == name);
+    listed(method) || (method == "HEAD" && listed("GET"))
+}
+
+async fn answer<D: Downstream>(
+    context: &Context,
+    down: &mut D,
+    record: &mut Record,
+    request: &Request,
+    site: usize,
+    route: &Route,
+) -> Result<(), ClientError> {
+    match &route.action {
+        Action::App { app, mount } => {
+            context.apps[app.0]
+                .answer(context, down, request, mount, record)
+                .await
+        }
+        Action::Files(files) => match files::answer(down, request, files).await? {
+            Served::Sent => Ok(()),
+            Served::Cut => {
+                record.outcome = Some(Outcome::Internal);
+                Ok(())
+            }
+            Served::Refused { status, field } => {
+                // A missing file is an answer like any other.
+                let outcome = if status < 500 {
+                    Outcome::Ok
+                } else {
+                    Outcome::Internal
+                };
+                let field = field.as_ref().map(|(name, value)| (*name, value.as_str()));
+                errors::refuse(context, down, record, status, outcome, field.as_slice()).await;
+                Ok(())
+            }
+        },
+        Action::Redirect(redirect) => {
+            let host = host_or(request, &context.config.sites[site].hosts, down);
+            redirect::answer(down, request, redirect, &host).await
+        }
+        Action::Respond(respond) => respond::answer(down, respond).await,
+        // Taken care of before.
+        Action::Upstream(_) => Ok(()),
+    }
+}
+
+fn understand<D: Downstream>(context: &Context, down: &D, record: &mut Record) -> Result<Request, String> {
+    let head = down.head();
+    let trusted = &context.config.server.trusted_proxies;
+    let mut request =
+        forwarded::understand(head, down.connection(), trusted).map_err(|error| error.to_string())?;
+    note_request(record, &request);
+    // `OPTIONS *` asks about the server as a whole; whatever answers `/` is the best to ask.
+    let (encoded, query) = match head.target.as_slice() {
+        b"*" if head.method == "OPTIONS" => (&b"/"[..], &b""[..]),
+        target => path::split(target).map_err(|error| error.to_string())?,
+    };
+    request.path = path::normalise(encoded).map_err(|error| error.to_string())?;
+    request.query = query.to_vec();
+    Ok(request)
+}
+
+/// The host the client asked for; for an old client that named none, one that leads here.
+fn host_or<D: Downstream>(request: &Request, hosts: &[Host], down: &D) -> String {
+    if !request.host.is_empty() {
+        return request.host.clone();
+    }
+    let named = hosts.iter().find_map(|host| match host {
+        Host::Exact(name) => Some(name.clone()),
+        Host::Below(_) => None,
+    });
+    named.unwrap_or_else(|| match down.connection().local.map(|local| local.ip()) {
+        Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        Some(address) => address.to_string(),
+        None => "localhost".into(),
+    })
+}
+
+/// Where we speak HTTPS: 443 if that is one of the places, 0 when there is none.
+fn https_port(config: &Config) -> u16 {
+    let mut port = 0;
+    for listener in config.listeners.iter().filter(|listener| listener.tls) {
+        match listener.address {
+            Address::Tcp(address) if address.port() == 443 => return 443,
+            Address::Tcp(address) if port == 0 => port = address.port(),
+            _ => {}
+        }
+    }
+    port
+}
+
+/// What the record learns from head and connection.
+fn note_head<D: Downstream>(record: &mut Record, down: &D) {
+    let (head, connection) = (down.head(), down.connection());
+    record.set_request(head.method.as_bytes(), &head.target);
+    record.protocol = Some(match head.version {
+        Version::Http10 => Protocol::Http10,
+        Version::Http11 => Protocol::Http11,
+        Version::Http2 => Protocol::Http2,
+    });
+    record.scheme = match connection.tls {
+        Some(_) => Scheme::Https,
+        None => Scheme::Http,
+    };
+    record.tls = connection.tls.as_ref().map(|tls| Tls {
+        version: tls.version,
+        cipher: tls.cipher,
+    });
+    note_fields(record, head);
+}
+
+fn note_fields(record: &mut Record, head: &Head) {
+    if !head.host.is_empty() {
+        record.set_host(&head.host);
+    }
+    if let Some(referer) = head.fields.get("referer") {
+        record.set_referer(referer);
+    }
+    if let Some(agent) = head.fields.get("user-agent") {
+        record.set_user_agent(agent);
+    }
+}
+
+/// What the record learns from the request as understood.
+fn note_request(record: &mut Record, request: &Request) {
+    if let Some(client) = request.client {
+        record.client = Remote::Inet(client, request.client_port);
+    }
+    if request.https {
+        record.scheme = Scheme::Https;
+    } else {
+        record.scheme = Scheme::Http;
+    }
+    record.set_request_id(request.request_id.as_bytes());
+}
