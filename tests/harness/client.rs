@@ -44,7 +44,11 @@ pub(crate) struct Connection {
 impl Connection {
     /// Plain HTTP.
     pub(crate) fn open(port: u16) -> Self {
-        let socket = connect(port);
+        Self::over(connect(port))
+    }
+
+    /// Over a stream that is open already.
+    pub(crate) fn over(socket: TcpStream) -> Self {
         Self {
             stream: BufReader::new(Box::new(socket.try_clone().unwrap())),
             socket,

@@ -1,0 +1,277 @@
+//! A server behind the one under test: one thread per connection, and a memory of what it was sent.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use super::wait::PATIENCE;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    /// Values of all fields of this name.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.headers
+            .iter()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+
+    /// The value of a field that is there once.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        match self.all(name)[..] {
+            [value] => value,
+            ref values => panic!("{name} of {}: {values:?}", self.target),
+        }
+    }
+}
+
+/// A running server. What it answers depends on the path:
+/// `/echo` the body of the request; `/held` waits for [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and
+/// every byte after it is sent back; `/break` closes the connection instead; everything else the server's name.
+pub(crate) struct Upstream {
+    /// What `servers` in the configuration needs.
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    received: Mutex<Vec<Received>>,
+    open: Mutex<bool>,
+    opened: Condvar,
+    stopped: AtomicBool,
+}
+
+trait Stream: Read + Write + Send + 'static {
+    fn second(&self) -> io::Result<Box<dyn Stream>>;
+    fn shut(&self);
+}
+
+impl Stream for TcpStream {
+    fn second(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+    fn shut(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Stream for UnixStream {
+    fn second(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+    fn shut(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Upstream {
+    /// On a free port of 127.0.0.1.
+    pub(crate) fn tcp(name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::run(name, url, move || listener.accept().map(|(stream, _)| stream))
+    }
+
+    /// On a Unix socket.
+    pub(crate) fn unix(name: &str, path: &Path) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        let url = format!("unix:{}", path.display());
+        Self::run(name, url, move || listener.accept().map(|(stream, _)| stream))
+    }
+
+    fn run<S: Stream>(name: &str, url: String, accept: impl Fn() -> io::Result<S> + Send + 'static) -> Self {
+        let shared = Arc::new(Shared {
+            name: name.to_owned(),
+            received: Mutex::default(),
+            open: Mutex::new(false),
+            opened: Condvar::new(),
+            stopped: AtomicBool::new(false),
+        });
+        let server = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            while let Ok(stream) = accept() {
+                if server.stopped.load(Ordering::SeqCst) {
+                    break;
+                }
+                let server = Arc::clone(&server);
+                std::thread::spawn(move || {
+                    let _ = server.serve(&stream);
+                    stream.shut();
+                });
+            }
+        });
+        Self { url, shared }
+    }
+
+    /// Everything received so far.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        lock(&self.shared.received).clone()
+    }
+
+    /// The one request with this target.
+    #[track_caller]
+    pub(crate) fn received_at(&self, target: &str) -> Received {
+        let received = self.received();
+        let mut found = received.iter().filter(|request| request.target == target);
+        match (found.next(), found.next()) {
+            (Some(request), None) => request.clone(),
+            _ => panic!("not exactly one request for {target}: {received:?}"),
+        }
+    }
+
+    /// Lets those that wait go on.
+    pub(crate) fn release(&self) {
+        *lock(&self.shared.open) = true;
+        self.shared.opened.notify_all();
+    }
+}
+
+impl Drop for Upstream {
+    /// The thread that accepts is woken by a last connection.
+    fn drop(&mut self) {
+        self.release();
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        if let Some(address) = self.url.strip_prefix("http://") {
+            let _ = TcpStream::connect(address);
+        } else if let Some(path) = self.url.strip_prefix("unix:") {
+            let _ = UnixStream::connect(path);
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: &impl Stream) -> io::Result<()> {
+        let mut reader = BufReader::new(stream.second()?);
+        let mut writer = stream.second()?;
+        while let Some(request) = read_request(&mut reader)? {
+            let target = request.target.clone();
+            let upgrade = request.all("upgrade").first().copied().map(str::to_owned);
+            let body = request.body.clone();
+            lock(&self.received).push(request);
+            if let Some(protocol) = upgrade {
+                write!(
+                    writer,
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+                )?;
+                return echo(&mut reader, &mut writer);
+            }
+            let answer = match target.split_once('?').unwrap_or((&target, "")) {
+                ("/echo", _) => body,
+                ("/big", size) => vec![b'x'; size.parse().unwrap_or(0)],
+                ("/break", _) => return Ok(()),
+                (path, _) => {
+                    if path.starts_with("/held") {
+                        self.hold();
+                    }
+                    self.name.clone().into_bytes()
+                }
+            };
+            write!(
+                writer,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Upstream: {}\r\n\r\n",
+                answer.len(),
+                self.name
+            )?;
+            writer.write_all(&answer)?;
+            writer.flush()?;
+        }
+        Ok(())
+    }
+
+    fn hold(&self) {
+        let open = lock(&self.open);
+        let _ = self
+            .opened
+            .wait_timeout_while(open, Duration::from_secs(60), |open| !*open);
+    }
+}
+
+/// `None` when the client has no further request.
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Received>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut parts = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim_end();
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let mut request = Received {
+        method,
+        target,
+        headers,
+        body: Vec::new(),
+    };
+    if request.all("transfer-encoding").contains(&"chunked") {
+        loop {
+            let mut size = String::new();
+            reader.read_line(&mut size)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+            let start = request.body.len();
+            request.body.resize(start + size, 0);
+            reader.read_exact(&mut request.body[start..])?;
+            reader.read_line(&mut String::new())?;
+            if size == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = request.all("content-length").first() {
+        let length = length.parse().map_err(io::Error::other)?;
+        request.body.resize(length, 0);
+        reader.read_exact(&mut request.body)?;
+    }
+    Ok(Some(request))
+}
+
+fn echo(reader: &mut impl Read, writer: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        writer.write_all(&buffer[..read])?;
+        writer.flush()?;
+    }
+}
+
+/// A TCP address where nobody listens.
+pub(crate) fn nobody() -> String {
+    format!("http://127.0.0.1:{}", super::free_port())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const _: () = assert!(
+    PATIENCE.as_secs() < 60,
+    "a held request outlasts the patience of its client"
+);

@@ -1,0 +1,328 @@
+//! Servers behind the site that speak HTTP themselves.
+
+use std::time::Duration;
+
+use crate::harness::{
+    Connection, Site,
+    upstream::{Upstream, nobody},
+    wait_for,
+};
+
+/// A site with everything at one upstream.
+fn site(test: &str, servers: &[&str], keys: &str) -> Site {
+    let mut site = Site::new(test);
+    site.config(&format!(
+        r#"
+        [upstream.back]
+        servers = {servers:?}
+        {keys}
+
+        [[site]]
+        body_max = "40MiB"
+        headers = {{ "X-Site" = "yes" }}
+        upstream = "back"
+        [[site.route]]
+        path = "/cut/"
+        upstream = "back"
+        strip = true
+        "#
+    ));
+    site.start();
+    site
+}
+
+#[test]
+fn servers_are_asked_in_turn() {
+    let (a, b) = (Upstream::tcp("a"), Upstream::tcp("b"));
+    let mut site = site("upstream-turn", &[&a.url, &b.url], "");
+    let mut client = site.connect();
+    let names: String = (0..10).map(|_| client.get("/", &[]).text()).collect();
+    assert!(names == "ababababab" || names == "bababababa", "{names}");
+    let records = site.records(10);
+    let served = |url: &str| records.iter().filter(|record| record["upstream"] == url).count();
+    assert_eq!((served(&a.url), served(&b.url)), (5, 5));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn the_server_with_the_fewest_requests_is_asked() {
+    let (a, b) = (Upstream::tcp("a"), Upstream::tcp("b"));
+    let mut site = site(
+        "upstream-least",
+        &[&a.url, &b.url],
+        "balance = \"least-connections\"",
+    );
+    let mut held = site.connect();
+    held.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let holds = |server: &Upstream| server.received().iter().any(|request| request.target == "/held");
+    wait_for("one of them holds a request", || {
+        (holds(&a) || holds(&b)).then_some(())
+    });
+    let free = if holds(&a) { "b" } else { "a" };
+    let mut client = site.connect();
+    for _ in 0..6 {
+        assert_eq!(client.get("/", &[]).text(), free);
+    }
+    a.release();
+    b.release();
+    assert_eq!(held.read_response("GET").unwrap().status, 200);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_server_on_a_unix_socket_is_a_server() {
+    let directory = std::env::temp_dir().join(format!("upstream-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let server = Upstream::unix("local", &directory.join("back.sock"));
+    let mut site = site("upstream-unix", &[&server.url], "");
+    let mut client = site.connect();
+    let answer = client.request("POST", "/echo", &[], b"over a path");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "over a path"));
+    assert_eq!(client.get("/x", &[]).text(), "local");
+    assert_eq!(site.records(2)[0]["upstream"], server.url.as_str());
+    assert!(site.stop().success());
+    drop(server);
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
+fn a_server_that_is_down_is_passed_over() {
+    let alive = Upstream::tcp("alive");
+    let (dead, deader) = (nobody(), nobody());
+    let mut site = site("upstream-down", &[&dead, &alive.url, &deader], "");
+    site.expect_error("upstream").expect_error("onnect");
+    let mut client = site.connect();
+    for _ in 0..12 {
+        // What has not been sent may be sent elsewhere, whatever the method.
+        let answer = client.request("POST", "/echo", &[], b"precious");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "precious"));
+    }
+    assert_eq!(alive.received().len(), 12);
+    assert_eq!(site.records(12).len(), 12);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn when_all_are_down_the_client_gets_a_502_and_the_log_a_line() {
+    let (dead, deader) = (nobody(), nobody());
+    let mut site = site("upstream-502", &[&dead, &deader], "");
+    site.expect_error("upstream").expect_error("onnect");
+    let mut client = site.connect();
+    assert_eq!(client.get("/x", &[]).status, 502);
+    assert_eq!(client.request("POST", "/x", &[], b"body").status, 502);
+    let records = site.records(2);
+    for record in records {
+        assert_eq!(
+            (&record["status"], &record["outcome"]),
+            (&502.into(), &"upstream_failed".into()),
+            "{record}"
+        );
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_server_that_breaks_off_is_a_502() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-break", &[&server.url], "");
+    site.expect_error("upstream").expect_error("onnection");
+    let answer = site.connect().request("POST", "/break", &[], b"x");
+    assert_eq!(answer.status, 502);
+    assert_eq!(
+        server.received().len(),
+        1,
+        "it may have been done: not sent twice"
+    );
+    assert_eq!(site.records(1)[0]["outcome"], "upstream_failed");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_server_that_keeps_silent_is_a_504() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-silent", &[&server.url], "read_timeout = \"1s\"");
+    site.expect_error("upstream")
+        .expect_error("imeout")
+        .expect_error("imed");
+    let answer = site.connect().get("/held", &[]);
+    assert_eq!(answer.status, 504);
+    assert_eq!(site.records(1)[0]["status"], 504);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn bodies_pass_both_ways_whatever_their_size_and_framing() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-bodies", &[&server.url], "");
+    let mut client = site.connect();
+    for size in [0, 1, 65_536, 100_000, 30 << 20] {
+        let body: Vec<u8> = (0..size).map(|i: usize| ((i * 31) >> 3) as u8).collect();
+        let answer = client.request("POST", "/echo", &[("Content-Length", &size.to_string())], &body);
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "{size} bytes");
+    }
+    let answer = client.request(
+        "POST",
+        "/echo",
+        &[("Transfer-Encoding", "chunked")],
+        b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    );
+    assert_eq!((answer.status, answer.text().as_str()), (200, "abcde"));
+    let answer = client.get("/big?20000000", &[]);
+    assert_eq!((answer.status, answer.body.len()), (200, 20_000_000));
+    let answer = client.request("HEAD", "/big?1000", &[], b"");
+    assert_eq!(
+        (answer.status, answer.header("content-length")),
+        (200, Some("1000"))
+    );
+    drop(client);
+    let records = site.records(8);
+    assert_eq!(
+        (&records[4]["bytes_in"], &records[4]["bytes_out"]),
+        (&(30 << 20).into(), &(30 << 20).into())
+    );
+    assert_eq!(
+        (&records[6]["bytes_in"], &records[6]["bytes_out"]),
+        (&0.into(), &20_000_000.into())
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn limits_and_deadlines_of_bodies_hold_for_upstreams_too() {
+    let server = Upstream::tcp("a");
+    let mut site = Site::new("upstream-limits");
+    site.config(&format!(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:{{port}}"
+        limits = {{ body_timeout = "1s" }}
+
+        [upstream.back]
+        servers = ["{}"]
+
+        [[site]]
+        body_max = "1k"
+        upstream = "back"
+        "#,
+        server.url
+    ));
+    site.start();
+    let mut client = site.connect();
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.read_response("POST").unwrap().status, 413);
+    let mut client = site.connect();
+    client
+        .send(b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n")
+        .unwrap();
+    client.send([b'x'; 0x800]).unwrap();
+    client.send("\r\n").unwrap();
+    assert_eq!(client.read_response("POST").unwrap().status, 413);
+    let mut client = site.connect();
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+        .unwrap();
+    assert_eq!(client.read_response("POST").unwrap().status, 408);
+    let status: Vec<_> = site
+        .records(3)
+        .iter()
+        .map(|record| record["status"].clone())
+        .collect();
+    assert_eq!(status, [413, 413, 408]);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn the_path_is_passed_as_it_came_or_without_the_prefix() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-path", &[&server.url], "");
+    let mut client = site.connect();
+    let answer = client.get("/a%2Fb/c%20d?q=%41&x", &[("Host", "shop.example")]);
+    assert_eq!(answer.header("x-site"), Some("yes"), "fields of the route");
+    assert_eq!(
+        server.received_at("/a%2Fb/c%20d?q=%41&x").header("host"),
+        "shop.example"
+    );
+    client.get("/cut/off%20x?q", &[]);
+    server.received_at("/off%20x?q");
+    client.get("/cut/", &[]);
+    server.received_at("/");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_web_socket_is_passed_through() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-websocket", &[&server.url], "");
+    let mut client = site.connect();
+    client
+        .send(
+            "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .unwrap();
+    let answer = client.read_head().unwrap();
+    assert_eq!(answer.status, 101);
+    assert_eq!(
+        answer.header("upgrade").map(str::to_ascii_lowercase).as_deref(),
+        Some("websocket")
+    );
+    // Bytes are bytes, in both directions, while the connection lives.
+    for message in [b"\x81\x05hello".as_slice(), &[0; 3000], b"\x88\x00"] {
+        client.send(message).unwrap();
+        let mut echoed = vec![0; message.len()];
+        let mut at = 0;
+        while at < echoed.len() {
+            let read = client.read(&mut echoed[at..]).unwrap();
+            assert_ne!(read, 0, "cut after {at} bytes");
+            at += read;
+        }
+        assert_eq!(echoed, message);
+    }
+    drop(client);
+    let record = &site.records(1)[0];
+    assert_eq!(
+        (&record["status"], &record["target"]),
+        (&101.into(), &"/chat".into())
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn connections_to_a_server_are_kept_and_a_stale_one_costs_nothing() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-keep", &[&server.url], "");
+    let mut client = site.connect();
+    for _ in 0..5 {
+        assert_eq!(client.get("/", &[]).status, 200);
+    }
+    // The client's own connection is kept beside it.
+    let records = site.records(5);
+    assert!(
+        records
+            .iter()
+            .all(|record| record["client_port"] == records[0]["client_port"])
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_client_that_leaves_is_logged_once() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-gone", &[&server.url], "");
+    site.expect_error("upstream").expect_error("ownstream");
+    let mut client = Connection::open(site.port);
+    client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    wait_for("the server has it", || {
+        (!server.received().is_empty()).then_some(())
+    });
+    client.set_patience(Duration::from_millis(100));
+    drop(client);
+    server.release();
+    let record = &site.records(1)[0];
+    assert_eq!(record["target"], "/held");
+    assert!(site.stop().success());
+    assert_eq!(site.records(1).len(), 1);
+}
