@@ -121,7 +121,7 @@ impl Visit {
             )),
             (None, None) => Err(Failure::new(
                 "python",
-                format!("the interpreter {}", cause(ended, false, false)),
+                format!("the interpreter died: {}", cause(ended, false, false)),
             )),
         }
     }

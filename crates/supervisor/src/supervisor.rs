@@ -256,8 +256,8 @@ impl Supervisor {
         first: bool,
         now: Instant,
     ) -> Result<(), Error> {
-        for warning in &config.warnings {
-            warn!("{}", warning.trim_end());
+        for line in config.warnings.iter().flat_map(|warning| warning.lines()) {
+            warn!("{line}");
         }
         let sockets = self.listenings.open(&config.listeners)?;
         let number = self.numbers.next();

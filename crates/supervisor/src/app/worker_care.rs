@@ -71,7 +71,7 @@ impl App {
                         format!("worker {slot} not ready within timeout.boot ({boot:?})"),
                     )
                 }
-                None => Failure::new("boot", format!("worker {slot} {cause} before it was ready")),
+                None => Failure::new("boot", format!("worker {slot} died before it was ready: {cause}")),
             };
             self.fail(failure);
         }
@@ -87,7 +87,7 @@ impl App {
                     "slot given up until the next reload (SIGHUP): its workers die too early"
                 );
             }
-            Some(Verdict::Again(wait)) if !wait.is_zero() => {
+            Some(Verdict::Again(wait)) if !wait.is_zero() && !self.booting => {
                 let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                 info!(app = %self.name, slot, wait_ms, "worker is started again");
             }

@@ -79,9 +79,10 @@ impl App {
             match (zygote.ready, zygote.killed) {
                 (true, _) => Failure::new("zygote", cause.clone()),
                 (false, true) => Failure::new("boot", format!("not ready within timeout.boot ({boot:?})")),
-                (false, false) => {
-                    Failure::new("python", format!("the interpreter {cause} before it was ready"))
-                }
+                (false, false) => Failure::new(
+                    "python",
+                    format!("the interpreter died before it was ready: {cause}"),
+                ),
             }
         });
         error!(app = %self.name, pid = zygote.pid, generation = self.generation, cause, "zygote died");

@@ -105,7 +105,7 @@ impl Generation {
                 let failure = match (&proxy.failure, proxy.killed) {
                     (Some(told), _) => told.clone(),
                     (None, true) => "it was not ready in time".to_owned(),
-                    (None, false) => format!("it {cause} before it was ready"),
+                    (None, false) => format!("it died before it was ready: {cause}"),
                 };
                 self.proxy_failure.get_or_insert(failure);
             }
