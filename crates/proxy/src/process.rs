@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use config::AppIndex;
 use logs::{AccessLog, error_log};
 use nix::sys::signal::{SigSet, Signal};
 use tokio::{
@@ -117,15 +116,10 @@ impl Process {
         let (reporter, reports) = unbounded_channel();
         // The hop's housekeeping starts its tasks here.
         let entered = handles[0].enter();
-        let apps = config.apps.iter().enumerate().map(|(index, app)| {
-            App::new(
-                app,
-                AppIndex(index),
-                &config.server.buffers,
-                reporter.clone(),
-                handles.clone(),
-            )
-        });
+        let apps = config
+            .apps
+            .iter()
+            .map(|app| App::new(app, &config.server.buffers, reporter.clone(), handles.clone()));
         let apps = apps.collect();
         drop(entered);
         let upstreams = config

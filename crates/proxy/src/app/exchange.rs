@@ -3,7 +3,6 @@
 use std::{future::Future, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use config::Route;
 use logs::{Outcome, Record};
 use tracing::{debug, error};
 use wire::frame::AbortReason;
@@ -78,7 +77,6 @@ impl App {
         context: &Context,
         down: &mut D,
         request: &Request,
-        route: &Route,
         mount: &str,
         record: &mut Record,
     ) -> Result<(), ClientError> {
@@ -123,7 +121,7 @@ impl App {
             call,
             over: false,
         };
-        let outcome = ticket.pass_on(context, down, route, head_only, record).await;
+        let outcome = ticket.pass_on(context, down, head_only, record).await;
         tell(record, &ticket.call);
         outcome
     }
@@ -134,7 +132,6 @@ impl Ticket<'_> {
         &mut self,
         context: &Context,
         down: &mut D,
-        route: &Route,
         head_only: bool,
         record: &mut Record,
     ) -> Result<(), ClientError> {
@@ -161,7 +158,7 @@ impl Ticket<'_> {
         };
         self.over = end;
         let AnswerHead {
-            mut answer,
+            answer,
             body_bytes,
             first,
         } = match answer_head::read(&payload, end, head_only) {
@@ -172,7 +169,6 @@ impl Ticket<'_> {
                 return Ok(());
             }
         };
-        set_fields(&mut answer, route);
         record.status = Some(answer.status);
         drop(payload);
         let mut flow = Flow {
@@ -347,15 +343,4 @@ fn tell(record: &mut Record, call: &Call) {
     record.queue_us = Some((course.waited_ns + prefetched_ns) / 1000);
     let ended_ns = course.ended_ns.unwrap_or_else(super::now_ns);
     record.app_us = Some(ended_ns.saturating_sub(course.sent_ns + prefetched_ns) / 1000);
-}
-
-/// Sets the route's fields; an empty value removes a field.
-fn set_fields(answer: &mut Answer, route: &Route) {
-    for (name, value) in &route.headers {
-        if value.is_empty() {
-            answer.fields.remove(name);
-        } else {
-            answer.fields.set(name, value);
-        }
-    }
 }

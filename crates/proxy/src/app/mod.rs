@@ -9,6 +9,7 @@ mod answer_head;
 mod backlog;
 mod call;
 mod dispatcher;
+mod exchange;
 mod link;
 mod outbox;
 mod page;
@@ -16,6 +17,8 @@ mod request_body;
 mod request_frame;
 mod spill;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
@@ -25,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use config::{AppIndex, Buffers};
+use config::Buffers;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::Handle,
@@ -48,7 +51,6 @@ use self::{
 #[derive(Debug)]
 pub(crate) struct App {
     name: Arc<str>,
-    index: AppIndex,
     buffers: Buffers,
     request_timeout: Duration,
     reports: UnboundedSender<FromProxy>,
@@ -64,26 +66,35 @@ impl App {
     /// Starts without any worker. `runtimes` are the front threads, at least one.
     pub(crate) fn new(
         config: &config::App,
-        index: AppIndex,
+        buffers: &Buffers,
+        reports: UnboundedSender<FromProxy>,
+        runtimes: Vec<Handle>,
+    ) -> Arc<Self> {
+        let rules = Rules {
+            queue_length_max: config.queue_length_max,
+            queue_timeout_ns: nanoseconds(config.queue_timeout),
+            request_timeout_ns: nanoseconds(config.timeout.request),
+            window: config.threads.max(1),
+        };
+        Self::with_rules(&config.name, rules, buffers, reports, runtimes)
+    }
+
+    fn with_rules(
+        name: &str,
+        rules: Rules,
         buffers: &Buffers,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
     ) -> Arc<Self> {
         let keeper = Arc::new(Notify::new());
         let app = Arc::new(Self {
-            name: config.name.as_str().into(),
-            index,
+            name: name.into(),
             buffers: buffers.clone(),
-            request_timeout: config.timeout.request,
+            request_timeout: Duration::from_nanos(rules.request_timeout_ns),
             reports,
             runtimes,
             next_runtime: AtomicUsize::new(0),
-            state: Mutex::new(State::new(Dispatcher::new(Rules {
-                queue_length_max: config.queue_length_max,
-                queue_timeout_ns: nanoseconds(config.queue_timeout),
-                request_timeout_ns: nanoseconds(config.timeout.request),
-                window: config.threads.max(1),
-            }))),
+            state: Mutex::new(State::new(Dispatcher::new(rules))),
             keeper: Arc::clone(&keeper),
         });
         if let Some(runtime) = app.runtimes.first() {
@@ -142,6 +153,7 @@ impl App {
 
     fn submit(&self, call: &Arc<Call>, idempotent: bool) -> Result<CallId, (Refusal, u64)> {
         self.turn(|state, now_ns| {
+            state.asked = true;
             let id = state.dispatcher.submit(Arc::clone(call), idempotent, now_ns);
             id.map_err(|refusal| (refusal, state.dispatcher.retry_after_s()))
         })

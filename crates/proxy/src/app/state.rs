@@ -29,7 +29,8 @@ pub(super) struct State {
     wakers: Vec<Waker>,
     writers: Vec<Arc<Notify>>,
     actions: Vec<Action<Arc<Call>>>,
-    submitted: bool,
+    /// Something was queued or sent in this turn.
+    pub(super) asked: bool,
 }
 
 /// The edge's side of a link.
@@ -101,7 +102,7 @@ impl State {
             wakers: Vec::new(),
             writers: Vec::new(),
             actions: Vec::new(),
-            submitted: false,
+            asked: false,
         }
     }
 
@@ -204,7 +205,7 @@ impl State {
                     item,
                     waited_ns,
                 } => {
-                    self.submitted = true;
+                    self.asked = true;
                     let Some(Some(port)) = self.ports.get_mut(link) else {
                         continue;
                     };
@@ -250,7 +251,7 @@ impl State {
 
     /// Does the keeper sleep too long for what was just sent?
     pub(super) fn keeper_is_late(&mut self, now_ns: u64) -> bool {
-        if !std::mem::take(&mut self.submitted) {
+        if !std::mem::take(&mut self.asked) {
             return false;
         }
         let several = self.ports.iter().flatten().count() > 1;

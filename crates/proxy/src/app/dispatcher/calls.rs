@@ -22,8 +22,10 @@ pub(super) struct Call<T> {
     pub(super) answered: bool,
     /// Nobody waits for the answer any more.
     pub(super) abandoned: bool,
-    /// How often it was taken back from a worker.
+    /// How often it was taken back from a silent worker.
     pub(super) recalls: u8,
+    /// How many workers died with it.
+    pub(super) deaths: u8,
     /// Where it is.
     pub(super) place: Place,
 }

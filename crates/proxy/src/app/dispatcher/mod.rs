@@ -11,6 +11,9 @@
 mod calls;
 mod link;
 mod pace;
+#[cfg(test)]
+mod simulation;
+mod time;
 
 use std::collections::VecDeque;
 
@@ -184,10 +187,11 @@ impl<T: Clone> Dispatcher<T> {
             let again = if started {
                 call.idempotent && !call.answered && !call.retried
             } else {
-                call.recalls < RECALLS_MAX
+                call.deaths < DEATHS_MAX
             };
             if call.abandoned || again {
                 call.retried |= started;
+                call.deaths += 1;
                 self.take_back(id);
             } else if let Some(call) = self.calls.remove(id) {
                 self.actions.push(Action::Fail {
@@ -236,6 +240,7 @@ impl<T: Clone> Dispatcher<T> {
             answered: false,
             abandoned: false,
             recalls: 0,
+            deaths: 0,
             place: Place::Waiting,
         });
         self.queue.push_back(id);
@@ -500,7 +505,6 @@ impl<T: Clone> Dispatcher<T> {
         let Some(call) = self.calls.find_mut(id) else {
             return;
         };
-        call.recalls = call.recalls.saturating_add(1);
         if call.abandoned {
             self.calls.remove(id);
         } else if self.down {
@@ -526,12 +530,13 @@ impl<T: Clone> Dispatcher<T> {
     }
 }
 
-mod time;
-
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// How often one request may be taken back from workers; each that dies over it before it starts counts as well.
+/// How often one request may be taken back from silent workers.
 const RECALLS_MAX: u8 = 8;
+
+/// How many workers may die with a request that none of them has started; perhaps they die of it.
+const DEATHS_MAX: u8 = 8;
 
 /// Retry-After while no worker can be had, and at most.
 const DOWN_RETRY_S: u64 = 10;

@@ -1,6 +1,10 @@
 //! What happens because time has passed.
 
-use super::{Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX, calls::Call, link::Holder};
+use super::{
+    Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX,
+    calls::Call,
+    link::{Holder, Link},
+};
 
 /// A worker that has not claimed a request for this long is silent.
 const SILENCE_NS: u64 = 1_000_000;
@@ -120,48 +124,39 @@ impl<T: Clone> Dispatcher<T> {
         }
     }
 
-    /// Takes requests back from silent workers, as many as others can start now.
+    /// Takes requests back from silent workers, when somebody else is free or at least gets on with its work. Back in the
+    /// queue they go to whoever has room first, in the order in which they came.
     pub(super) fn steal(&mut self, now_ns: u64) {
-        let window = self.rules.window;
-        let rooms: Vec<usize> = self
-            .links
-            .iter()
-            .map(|link| match link {
-                Some(link) if !link.silent(now_ns) => link.room(window, now_ns),
-                _ => 0,
-            })
-            .collect();
-        let total: usize = rooms.iter().sum();
-        let mut room = total.saturating_sub(self.waiting);
-        if room == 0 {
-            return;
-        }
-        let mut late = Vec::new();
+        let late = |at_ns: u64| now_ns.saturating_sub(at_ns) > SILENCE_NS;
+        let is_alive = |link: &Link| {
+            !link.silent(now_ns)
+                && link.ready
+                && (link.room(self.rules.window, now_ns) > 0 || !late(link.heard_ns))
+        };
+        let alive = self.links.iter().flatten().filter(|link| is_alive(link)).count();
+        let mut back = Vec::new();
         for (index, link) in self.links.iter().enumerate() {
             let Some(link) = link else { continue };
-            // Room elsewhere is what counts: moving a request to where it was gains nothing.
-            if total == rooms[index] || now_ns.saturating_sub(link.heard_ns) <= SILENCE_NS {
+            if !late(link.heard_ns) || alive == usize::from(is_alive(link)) {
                 continue;
             }
             for (entry, slot) in link.open() {
                 if let Holder::Call(id) = slot.holder
-                    && now_ns.saturating_sub(slot.sent_ns) > SILENCE_NS
+                    && late(slot.sent_ns)
                     && self.calls.find(id).is_some_and(|call| call.recalls < RECALLS_MAX)
                     && !link.page.page().claimed(entry, slot.stream)
                 {
-                    late.push((slot.sent_ns, index, entry, id));
+                    back.push((index, entry, id));
                 }
             }
         }
-        late.sort_unstable_by_key(|&(sent_ns, index, entry, _)| (sent_ns, index, entry));
-        for (_, index, entry, id) in late {
-            if room == 0 {
-                break;
-            }
+        for (index, entry, id) in back {
             if let Some(Some(link)) = self.links.get_mut(index)
                 && link.recall(entry, now_ns)
             {
-                room -= 1;
+                if let Some(call) = self.calls.find_mut(id) {
+                    call.recalls += 1;
+                }
                 self.take_back(id);
             }
         }
@@ -223,13 +218,5 @@ impl<T: Clone> Dispatcher<T> {
     pub(super) fn held(&self) -> (usize, usize, usize) {
         let in_flight = self.links.iter().flatten().map(|link| link.in_flight).sum();
         (self.waiting, in_flight, self.calls.len())
-    }
-
-    /// Is it with a worker?
-    #[cfg(test)]
-    pub(super) fn is_sent(&self, id: super::CallId) -> bool {
-        self.calls
-            .find(id)
-            .is_some_and(|call| matches!(call.place, super::calls::Place::Sent { .. }))
     }
 }

@@ -1,0 +1,495 @@
+//! The dispatcher against simulated workers: seeded, in steps of simulated time.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use fastrand::Rng;
+use wire::page::{ENTRY_WORDS, Page};
+
+use super::*;
+
+const STEP_NS: u64 = 20_000;
+const MS: u64 = 1_000_000;
+
+/// What became of one request.
+#[derive(Debug, Clone, Default)]
+struct Fate {
+    arrived_ns: u64,
+    service_ns: u64,
+    idempotent: bool,
+    id: Option<CallId>,
+    runs: u32,
+    started_ns: Option<u64>,
+    answered_ns: Option<u64>,
+    failed: Option<Failure>,
+    left: bool,
+}
+
+impl Fate {
+    fn over(&self) -> bool {
+        self.answered_ns.is_some() || self.failed.is_some() || self.left
+    }
+}
+
+struct Worker {
+    page: Arc<[AtomicU64]>,
+    inbox: VecDeque<(u32, u16, usize)>,
+    /// Stream, request, end.
+    running: Vec<(u32, usize, u64)>,
+    /// Sleeps until then.
+    stopped_until_ns: u64,
+    gone: bool,
+}
+
+struct World {
+    dispatcher: Dispatcher<usize>,
+    rules: Rules,
+    random: Rng,
+    now_ns: u64,
+    workers: Vec<Option<Worker>>,
+    fates: Vec<Fate>,
+    started: Vec<usize>,
+    overruns: Vec<usize>,
+    idle: Vec<usize>,
+    waiting_max: usize,
+}
+
+impl World {
+    fn new(seed: u64, rules: Rules, workers: usize) -> Self {
+        let mut world = Self {
+            dispatcher: Dispatcher::new(rules),
+            rules,
+            random: Rng::with_seed(seed),
+            now_ns: 1_000_000_000,
+            workers: Vec::new(),
+            fates: Vec::new(),
+            started: Vec::new(),
+            overruns: Vec::new(),
+            idle: Vec::new(),
+            waiting_max: 0,
+        };
+        for _ in 0..workers {
+            world.boot();
+        }
+        world
+    }
+
+    fn boot(&mut self) {
+        let words: Arc<[AtomicU64]> = (0..128 * ENTRY_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let index = self
+            .dispatcher
+            .link_up(LinkPage::Private(Arc::clone(&words)), self.now_ns);
+        if self.workers.len() <= index {
+            self.workers.resize_with(index + 1, || None);
+        }
+        assert!(self.workers[index].is_none(), "a link index is used twice");
+        self.workers[index] = Some(Worker {
+            page: words,
+            inbox: VecDeque::new(),
+            running: Vec::new(),
+            stopped_until_ns: 0,
+            gone: false,
+        });
+        self.act();
+    }
+
+    fn arrive(&mut self, service_ns: u64, idempotent: bool) -> Result<usize, Refusal> {
+        let number = self.fates.len();
+        let id = self.dispatcher.submit(number, idempotent, self.now_ns)?;
+        let fate = Fate {
+            arrived_ns: self.now_ns,
+            service_ns,
+            idempotent,
+            id: Some(id),
+            ..Fate::default()
+        };
+        self.fates.push(fate);
+        self.act();
+        Ok(number)
+    }
+
+    fn leave(&mut self, number: usize) {
+        let fate = &mut self.fates[number];
+        if !fate.over() {
+            fate.left = true;
+            self.dispatcher.leave(fate.id.expect("submitted"), self.now_ns);
+            self.act();
+        }
+    }
+
+    fn kill(&mut self, index: usize) {
+        if self.workers.get_mut(index).and_then(Option::take).is_some() {
+            self.dispatcher.link_dead(index, self.now_ns);
+            self.act();
+        }
+    }
+
+    fn act(&mut self) {
+        let actions = std::mem::take(self.dispatcher.actions());
+        for action in actions {
+            match action {
+                Action::Send {
+                    link,
+                    stream,
+                    entry,
+                    item,
+                    ..
+                } => {
+                    let worker = self.workers[link].as_mut().expect("sent to a dead worker");
+                    worker.inbox.push_back((stream, entry, item));
+                }
+                Action::Cancel { link, stream } => {
+                    if let Some(worker) = self.workers[link].as_mut()
+                        && let Some(running) = worker.running.iter_mut().find(|running| running.0 == stream)
+                    {
+                        running.2 = running.2.min(self.now_ns + 5 * STEP_NS);
+                    }
+                }
+                Action::Fail { item, failure } => {
+                    let fate = &mut self.fates[item];
+                    assert!(!fate.over(), "request {item} has two ends: {fate:?}");
+                    fate.failed = Some(failure);
+                }
+                Action::Overrun { link, .. } => self.overruns.push(link),
+                Action::Idle { link } => self.idle.push(link),
+            }
+        }
+        self.waiting_max = self.waiting_max.max(self.dispatcher.held().0);
+    }
+
+    /// One step of time: workers run, answers come in one batch per worker, the clock is looked at each millisecond.
+    fn step(&mut self) {
+        self.now_ns += STEP_NS;
+        let now_ns = self.now_ns;
+        for index in 0..self.workers.len() {
+            let Some(worker) = &mut self.workers[index] else {
+                continue;
+            };
+            if worker.stopped_until_ns > now_ns {
+                continue;
+            }
+            let mut ended = Vec::new();
+            worker.running.retain(|&(stream, number, end_ns)| {
+                let done = end_ns <= now_ns;
+                if done {
+                    ended.push((stream, number));
+                }
+                !done
+            });
+            while worker.running.len() < self.rules.window {
+                let Some((stream, entry, number)) = worker.inbox.pop_front() else {
+                    break;
+                };
+                if Page::new(&worker.page).claim(entry, stream, now_ns, 7) {
+                    let fate = &mut self.fates[number];
+                    fate.runs += 1;
+                    fate.started_ns.get_or_insert(now_ns);
+                    self.started.push(number);
+                    worker.running.push((stream, number, now_ns + fate.service_ns));
+                }
+            }
+            if ended.is_empty() {
+                continue;
+            }
+            self.dispatcher.heard(index, now_ns);
+            for (stream, number) in ended {
+                let waited_for = self.dispatcher.stream(index, stream).copied();
+                if waited_for == Some(number) {
+                    self.dispatcher.answered(index, stream);
+                    let fate = &mut self.fates[number];
+                    assert!(
+                        !fate.over(),
+                        "request {number} is answered after its end: {fate:?}"
+                    );
+                    fate.answered_ns = Some(now_ns);
+                }
+                self.dispatcher.ended(index, stream);
+            }
+            self.dispatcher.pump(now_ns);
+            self.act();
+        }
+        if now_ns % MS < STEP_NS {
+            self.dispatcher.tick(now_ns);
+            self.act();
+        }
+        for link in std::mem::take(&mut self.overruns)
+            .into_iter()
+            .chain(std::mem::take(&mut self.idle))
+        {
+            self.kill(link);
+        }
+    }
+
+    fn run(&mut self, duration_ns: u64) {
+        let until_ns = self.now_ns + duration_ns;
+        while self.now_ns < until_ns {
+            self.step();
+        }
+    }
+
+    /// Percentile of the time from arrival to answer, of the requests that `which` picks.
+    fn latency_ns(&self, percent: usize, which: impl Fn(&Fate) -> bool) -> u64 {
+        let mut times: Vec<_> = self
+            .fates
+            .iter()
+            .filter(|fate| which(fate))
+            .filter_map(|fate| Some(fate.answered_ns? - fate.arrived_ns))
+            .collect();
+        times.sort_unstable();
+        times[(times.len() - 1) * percent / 100]
+    }
+
+    fn check_all_over(&self, seed: u64) {
+        assert_eq!(
+            self.dispatcher.held(),
+            (0, 0, 0),
+            "seed {seed}: something is left behind"
+        );
+        for (number, fate) in self.fates.iter().enumerate() {
+            assert!(fate.over(), "seed {seed}: request {number} is lost: {fate:?}");
+            let runs_max = if fate.idempotent { 2 } else { 1 };
+            assert!(
+                fate.runs <= runs_max,
+                "seed {seed}: request {number} ran too often: {fate:?}"
+            );
+        }
+    }
+}
+
+fn rules(window: usize) -> Rules {
+    Rules {
+        queue_length_max: 100,
+        queue_timeout_ns: 500 * MS,
+        request_timeout_ns: 200 * MS,
+        window,
+    }
+}
+
+#[test]
+fn whatever_happens_each_request_has_one_end_and_runs_as_often_as_it_may() {
+    for seed in 0..60 {
+        let window = 1 + seed as usize % 4;
+        let mut world = World::new(seed, rules(window), 1 + seed as usize % 5);
+        let quick = seed % 2 == 0;
+        for _ in 0..6000 {
+            world.step();
+            let mut random = world.random.fork();
+            for _ in 0..random.u32(0..3) {
+                let service_ns = match random.u32(0..1000) {
+                    0 => 400 * MS,
+                    1..20 => random.u64(0..50 * MS),
+                    _ if quick => random.u64(5_000..100_000),
+                    _ => random.u64(5_000..3 * MS),
+                };
+                let _ = world.arrive(service_ns, random.bool());
+            }
+            let number = random.usize(0..world.fates.len().max(1));
+            match random.u32(0..2000) {
+                0..40 if number < world.fates.len() => {
+                    world.leave(world.fates.len() - 1 - number % 8.min(world.fates.len()))
+                }
+                40..44 => world.kill(random.usize(0..world.workers.len())),
+                44..50 if world.workers.iter().flatten().count() < 6 => world.boot(),
+                50..53 => {
+                    let index = random.usize(0..world.workers.len());
+                    if let Some(worker) = &mut world.workers[index]
+                        && !worker.gone
+                    {
+                        worker.gone = true;
+                        world.dispatcher.unlink(index, world.now_ns);
+                        world.act();
+                    }
+                }
+                53..58 => {
+                    let index = random.usize(0..world.workers.len());
+                    if let Some(worker) = &mut world.workers[index] {
+                        worker.stopped_until_ns = world.now_ns + random.u64(0..80 * MS);
+                    }
+                }
+                58 => {
+                    world.dispatcher.set_down(true);
+                    world.act();
+                }
+                59..70 => world.dispatcher.set_down(false),
+                _ => {}
+            }
+        }
+        world.dispatcher.set_down(false);
+        world.boot();
+        world.run(2000 * MS);
+        world.check_all_over(seed);
+        // What is in flight can come back to a full queue, nothing else.
+        let bound = world.rules.queue_length_max + 6 * (window + 64);
+        assert!(
+            world.waiting_max <= bound,
+            "seed {seed}: {} waited",
+            world.waiting_max
+        );
+    }
+}
+
+#[test]
+fn overload_is_refused_at_once_and_the_queue_keeps_its_length() {
+    let mut world = World::new(1, rules(1), 2);
+    let mut refused = 0;
+    for _ in 0..2000 {
+        world.step();
+        for _ in 0..3 {
+            refused += u32::from(world.arrive(10 * MS, true) == Err(Refusal::Full));
+        }
+    }
+    assert!(refused > 1000);
+    assert_eq!(world.waiting_max, world.rules.queue_length_max);
+    world.run(2000 * MS);
+    world.check_all_over(1);
+}
+
+#[test]
+fn requests_start_in_the_order_they_came_when_nothing_is_prefetched() {
+    let mut world = World::new(2, rules(2), 3);
+    for _ in 0..3000 {
+        world.step();
+        if world.random.u32(0..40) == 0 {
+            let service_ns = world.random.u64(3 * MS..9 * MS);
+            let _ = world.arrive(service_ns, false);
+        }
+    }
+    world.run(1000 * MS);
+    world.check_all_over(2);
+    let ordered = world
+        .started
+        .is_sorted_by_key(|&number| world.fates[number].arrived_ns);
+    assert!(ordered && world.started.len() > 50, "{:?}", world.started);
+}
+
+#[test]
+fn tiny_requests_are_prefetched_and_a_slow_neighbour_does_not_hold_them() {
+    let mut world = World::new(3, rules(1), 2);
+    let mut deepest = 0;
+    for turn in 0..50_000 {
+        world.step();
+        // Both workers are busy to the last step, with bursts.
+        if turn % 8 == 0 {
+            for _ in 0..16 {
+                let _ = world.arrive(10_000, true);
+            }
+        }
+        if turn % 20_000 == 19_999 {
+            let _ = world.arrive(100 * MS, true);
+        }
+        for worker in world.workers.iter().flatten() {
+            deepest = deepest.max(worker.inbox.len());
+        }
+    }
+    world.run(1000 * MS);
+    world.check_all_over(3);
+    assert!(deepest >= 8, "no prefetch: {deepest}");
+    let p99_ns = world.latency_ns(99, |fate| fate.service_ns == 10_000);
+    assert!(p99_ns < 40 * MS, "p99 {} us", p99_ns / 1000);
+    // Nobody sat out the 100 ms behind the slow one: it was taken back.
+    let slowest_ns = world.latency_ns(100, |fate| fate.service_ns == 10_000 && fate.failed.is_none());
+    assert!(slowest_ns < 90 * MS, "slowest {} us", slowest_ns / 1000);
+}
+
+#[test]
+fn a_silent_worker_loses_its_unstarted_request_to_a_free_one() {
+    let mut world = World::new(4, rules(1), 2);
+    for worker in world.workers.iter_mut().flatten().take(1) {
+        worker.stopped_until_ns = u64::MAX;
+    }
+    for _ in 0..20 {
+        world.arrive(MS, false).expect("room");
+        world.run(10 * MS);
+    }
+    assert!(world.latency_ns(100, |_| true) < 5 * MS);
+    world.check_all_over(4);
+}
+
+#[test]
+fn a_worker_that_takes_nothing_is_reported_as_stuck() {
+    let mut world = World::new(5, rules(1), 1);
+    world.workers[0].as_mut().expect("one").stopped_until_ns = u64::MAX;
+    for _ in 0..200 {
+        let number = world.arrive(MS, false).expect("room");
+        world.run(5 * MS);
+        world.leave(number);
+        if world.workers[0].is_none() {
+            return;
+        }
+    }
+    panic!("not noticed");
+}
+
+#[test]
+fn a_request_past_its_deadline_fails_and_its_worker_is_reported() {
+    let mut world = World::new(6, rules(1), 1);
+    let stuck = world.arrive(10_000 * MS, true).expect("room");
+    let behind = world.arrive(MS, true).expect("room");
+    world.run(250 * MS);
+    assert_eq!(world.fates[stuck].failed, Some(Failure::Timeout));
+    assert!(world.workers[0].is_none(), "reported and replaced");
+    assert!(!world.fates[behind].over(), "it waits for the next worker");
+    world.boot();
+    world.run(10 * MS);
+    assert!(world.fates[behind].answered_ns.is_some());
+}
+
+#[test]
+fn a_request_that_waits_too_long_fails() {
+    let mut world = World::new(7, rules(1), 0);
+    let number = world.arrive(MS, true).expect("room");
+    world.run(490 * MS);
+    assert!(!world.fates[number].over());
+    world.run(20 * MS);
+    assert_eq!(world.fates[number].failed, Some(Failure::QueueTimeout));
+}
+
+#[test]
+fn a_dead_worker_s_requests_go_elsewhere_only_if_they_may() {
+    let mut world = World::new(8, rules(1), 1);
+    let post = world.arrive(100 * MS, false).expect("room");
+    world.run(MS);
+    world.kill(0);
+    assert_eq!(world.fates[post].failed, Some(Failure::WorkerDied));
+    world.boot();
+    let get = world.arrive(100 * MS, true).expect("room");
+    world.run(MS);
+    world.kill(0);
+    assert_eq!(world.fates[get].failed, None);
+    world.boot();
+    world.run(MS);
+    assert_eq!(world.fates[get].runs, 2);
+    world.kill(0);
+    assert_eq!(
+        world.fates[get].failed,
+        Some(Failure::WorkerDied),
+        "once is enough"
+    );
+}
+
+#[test]
+fn a_link_that_is_left_ends_what_runs_and_says_when_it_is_idle() {
+    let mut world = World::new(9, rules(1), 1);
+    let running = world.arrive(20 * MS, false).expect("room");
+    world.run(MS);
+    world.dispatcher.unlink(0, world.now_ns);
+    world.act();
+    let next = world.arrive(MS, false).expect("room");
+    world.run(10 * MS);
+    assert!(world.workers[0].is_some() && world.fates[next].runs == 0);
+    world.run(20 * MS);
+    assert!(world.fates[running].answered_ns.is_some());
+    assert!(world.workers[0].is_none(), "idle was said");
+}
+
+#[test]
+fn a_queue_nobody_serves_does_not_grow_by_those_who_come_and_go() {
+    let mut world = World::new(10, rules(1), 0);
+    for _ in 0..10_000 {
+        let number = world.arrive(MS, false).expect("room");
+        world.leave(number);
+    }
+    assert!(world.dispatcher.queue.len() < 200);
+}

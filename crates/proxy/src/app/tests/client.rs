@@ -1,0 +1,147 @@
+//! A client in memory.
+
+use std::{collections::VecDeque, fs::File, os::unix::fs::FileExt, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{
+    answer::Answer,
+    connection::Connection,
+    downstream::{ClientError, Downstream},
+    fields::Fields,
+    head::{BodyLength, Head, Version},
+};
+
+pub(super) struct Client {
+    head: Head,
+    connection: Connection,
+    body: VecDeque<Bytes>,
+    pub(super) answer: Option<Answer>,
+    pub(super) out: Vec<u8>,
+    pub(super) ended: bool,
+    /// One permit for each piece of the answer's body that it takes.
+    pub(super) appetite: Arc<Semaphore>,
+    pub(super) leaves: Arc<Notify>,
+}
+
+impl Client {
+    pub(super) fn new(method: &str, target: &str) -> Self {
+        let mut fields = Fields::default();
+        fields.push("Host", "example.org");
+        fields.push("X-Custom", "1");
+        fields.push("Connection", "keep-alive, X-Hop");
+        fields.push("X-Hop", "secret");
+        fields.push("X-Forwarded-For", "6.6.6.6");
+        Self {
+            head: Head {
+                method: method.to_owned(),
+                target: target.as_bytes().to_vec(),
+                version: Version::Http11,
+                host: b"example.org".to_vec(),
+                fields,
+                body: BodyLength::Known(0),
+            },
+            connection: Connection {
+                listener: 0,
+                peer: None,
+                local: None,
+                tls: None,
+            },
+            body: VecDeque::new(),
+            answer: None,
+            out: Vec::new(),
+            ended: false,
+            appetite: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            leaves: Arc::new(Notify::new()),
+        }
+    }
+
+    pub(super) fn with_body(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.body = pieces.into_iter().map(Bytes::from).collect();
+        self.head.body = BodyLength::Unknown;
+        self
+    }
+
+    pub(super) fn hungry_for(mut self, pieces: usize) -> Self {
+        self.appetite = Arc::new(Semaphore::new(pieces));
+        self
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.answer.as_ref().map_or(0, |answer| answer.status)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    async fn swallow(&self) -> Result<(), ClientError> {
+        tokio::select! {
+            biased;
+            permit = self.appetite.acquire() => permit.map_err(|_| ClientError::Gone)?.forget(),
+            () = self.leaves.notified() => return Err(ClientError::Gone),
+        }
+        Ok(())
+    }
+}
+
+impl Downstream for Client {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn limit_body(&mut self, _bytes_max: u64) {}
+
+    async fn read_body(&mut self) -> Result<Option<Bytes>, ClientError> {
+        tokio::task::yield_now().await;
+        Ok(self.body.pop_front())
+    }
+
+    async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        assert!(self.answer.is_none(), "two heads");
+        self.answer = Some(answer.clone());
+        Ok(())
+    }
+
+    async fn send_body(&mut self, bytes: Bytes) -> Result<(), ClientError> {
+        assert!(self.answer.is_some() && !self.ended);
+        self.swallow().await?;
+        self.out.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn send_file(&mut self, file: &Arc<File>, offset: u64, len: u64) -> Result<(), ClientError> {
+        assert!(self.answer.is_some() && !self.ended);
+        self.swallow().await?;
+        let start = self.out.len();
+        self.out.resize(start + len as usize, 0);
+        file.read_exact_at(&mut self.out[start..], offset)
+            .map_err(|_| ClientError::Gone)
+    }
+
+    async fn end(&mut self) -> Result<(), ClientError> {
+        self.ended = true;
+        Ok(())
+    }
+
+    async fn gone(&mut self) {
+        self.leaves.notified().await;
+    }
+
+    fn answered(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    fn bytes_in(&self) -> u64 {
+        0
+    }
+
+    fn bytes_out(&self) -> u64 {
+        self.out.len() as u64
+    }
+}

@@ -1,0 +1,279 @@
+//! A worker in a thread: it speaks frames, claims in the page, and does what the path of a request says.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{IoSlice, IoSliceMut, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::FileExt, net::UnixStream},
+    },
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rustix::{
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create},
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, recvmsg, sendmsg,
+    },
+};
+use wire::{
+    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    page::{ENTRY_LEN, Page},
+    request::Request,
+    response::Response,
+};
+
+use crate::{app::LinkParts, os::Mapping};
+
+/// What the test can see of a worker.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Paths it has run.
+    pub(super) run: Mutex<Vec<String>>,
+    pub(super) cancelled: AtomicUsize,
+    /// The most response bytes beyond what was granted when it stopped for credit.
+    pub(super) stopped: AtomicUsize,
+}
+
+struct Worker {
+    socket: UnixStream,
+    page: Mapping,
+    seen: Arc<Seen>,
+    /// Data that waits for credit: stream, what may be sent, what is left.
+    streaming: HashMap<u32, (u64, u64)>,
+    out: Vec<u8>,
+}
+
+/// Starts a worker; it ends with its link.
+pub(super) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
+    let (ours, theirs) = UnixStream::pair().expect("socketpair");
+    let page = memfd_create("page", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("memfd");
+    ftruncate(&page, 128 * ENTRY_LEN as u64).expect("ftruncate");
+    fcntl_add_seals(&page, SealFlags::SHRINK).expect("seal");
+    let worker = Worker {
+        socket: theirs,
+        page: Mapping::new(&page).expect("map"),
+        seen: Arc::clone(seen),
+        streaming: HashMap::new(),
+        out: Vec::new(),
+    };
+    std::thread::spawn(move || worker.run());
+    LinkParts {
+        link,
+        slot: link as u32,
+        pid: 4711,
+        socket: OwnedFd::from(ours),
+        page,
+    }
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut buffer = Vec::new();
+        let mut files = Vec::new();
+        loop {
+            let mut chunk = vec![0; 64 << 10];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let got = recvmsg(
+                &self.socket,
+                &mut [IoSliceMut::new(&mut chunk)],
+                &mut control,
+                RecvFlags::empty(),
+            );
+            for message in control.drain() {
+                if let RecvAncillaryMessage::ScmRights(rights) = message {
+                    files.extend(rights.map(File::from));
+                }
+            }
+            match got {
+                Ok(received) if received.bytes > 0 => buffer.extend_from_slice(&chunk[..received.bytes]),
+                _ => return,
+            }
+            while let Some((frame, used)) = frame::split(&buffer).expect("well-formed") {
+                let (header, payload) = (frame.header, frame.payload.to_vec());
+                buffer.drain(..used);
+                let file = header.carries_descriptor().then(|| files.remove(0));
+                if !self.take(header, &payload, file) {
+                    return;
+                }
+            }
+            let out = std::mem::take(&mut self.out);
+            if self.socket.write_all(&out).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `false`: it dies.
+    fn take(&mut self, header: frame::Header, payload: &[u8], file: Option<File>) -> bool {
+        match header.kind {
+            Kind::Request => return self.request(header.stream, payload, file),
+            Kind::Credit => {
+                let credit = u32::from_le_bytes(payload.try_into().expect("four bytes"));
+                if let Some((may, _)) = self.streaming.get_mut(&header.stream) {
+                    *may += u64::from(credit);
+                }
+                self.stream(header.stream);
+            }
+            Kind::Cancel => {
+                self.seen.cancelled.fetch_add(1, Ordering::SeqCst);
+                self.streaming.remove(&header.stream);
+                self.abort(header.stream, AbortReason::Cancelled);
+            }
+            kind => panic!("{kind:?} from the proxy"),
+        }
+        true
+    }
+
+    fn request(&mut self, stream: u32, payload: &[u8], file: Option<File>) -> bool {
+        let (request, inline) = Request::decode(payload).expect("well-formed");
+        let path = String::from_utf8_lossy(request.path).into_owned();
+        if path == "/unclaimed" {
+            return true;
+        }
+        if path == "/die-first" {
+            return false;
+        }
+        if path == "/give-back" && self.seen.run.lock().expect("lock").is_empty() {
+            self.seen.run.lock().expect("lock").push("gave back".to_owned());
+            self.abort(stream, AbortReason::NotStarted);
+            return true;
+        }
+        if !Page::new(self.page.words()).claim(request.entry, stream, super::super::now_ns(), 99) {
+            return true;
+        }
+        self.seen.run.lock().expect("lock").push(path.clone());
+        match path.as_str() {
+            "/die" => return false,
+            "/hang" => {}
+            "/exception" => self.abort(stream, AbortReason::Exception),
+            "/echo" => {
+                let mut body = inline.to_vec();
+                if let Some(file) = file {
+                    body.resize(request.content_length as usize, 0);
+                    file.read_exact_at(&mut body, 0).expect("whole body");
+                }
+                assert_eq!(body.len() as u64, request.content_length);
+                let sum = body.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+                self.answer(stream, &[], format!("{} {sum}", body.len()).as_bytes(), true);
+            }
+            "/head" => {
+                let mut text = format!(
+                    "{} {} {:?} {:?} ",
+                    request.version,
+                    String::from_utf8_lossy(request.target),
+                    String::from_utf8_lossy(request.mount),
+                    String::from_utf8_lossy(request.server),
+                );
+                for (name, value) in request.headers.iter() {
+                    text += &format!(
+                        "{}={};",
+                        String::from_utf8_lossy(name),
+                        String::from_utf8_lossy(value)
+                    );
+                }
+                self.answer(stream, &[], text.as_bytes(), true);
+            }
+            "/short" => self.answer(stream, &[("Content-Length", "100")], b"short", true),
+            "/long" => self.answer(stream, &[("Content-Length", "4")], b"longer", true),
+            "/bad" => self.answer(
+                stream,
+                &[("Content-Length", "1"), ("Content-Length", "2")],
+                b"",
+                true,
+            ),
+            "/file" => {
+                self.answer(stream, &[("Content-Length", "12")], b"<<", false);
+                let file = memfd_create("file", MemfdFlags::CLOEXEC)
+                    .map(File::from)
+                    .expect("memfd");
+                file.write_all_at(b"0123456789abcdef", 0).expect("write");
+                self.flush();
+                let range = FileRange { offset: 4, len: 8 }.encode();
+                let mut frame = Vec::new();
+                frame::put(&mut frame, stream, Kind::File, 0, &range);
+                self.send_file(&frame, &file);
+                frame::put(&mut self.out, stream, Kind::Data, END, b">>");
+            }
+            "/die-late" => {
+                self.answer(stream, &[], b"begun", false);
+                self.flush();
+                return false;
+            }
+            "/drip" => {
+                self.answer(stream, &[], b"first", false);
+            }
+            path => {
+                if let Some(len) = path.strip_prefix("/stream/") {
+                    self.answer(stream, &[], b"", false);
+                    self.streaming
+                        .insert(stream, (u64::from(WINDOW), len.parse().expect("length")));
+                    self.stream(stream);
+                } else {
+                    self.answer(stream, &[("Content-Type", "text/plain")], b"hello", true);
+                }
+            }
+        }
+        true
+    }
+
+    fn stream(&mut self, stream: u32) {
+        let Some((may, left)) = self.streaming.get_mut(&stream) else {
+            return;
+        };
+        while *may > 0 && *left > 0 {
+            let len = (*may).min(*left).min(16 << 10);
+            *may -= len;
+            *left -= len;
+            let end = if *left == 0 { END } else { 0 };
+            frame::put(&mut self.out, stream, Kind::Data, end, &vec![b'x'; len as usize]);
+        }
+        if *left == 0 {
+            self.streaming.remove(&stream);
+        } else {
+            self.seen.stopped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn answer(&mut self, stream: u32, fields: &[(&str, &str)], body: &[u8], end: bool) {
+        let open = frame::begin(&mut self.out, stream, Kind::Response, if end { END } else { 0 });
+        let mut headers = Response::encode(200, b"OK", &mut self.out);
+        for (name, value) in fields {
+            headers.put(&mut self.out, name.as_bytes(), value.as_bytes());
+        }
+        headers.finish(&mut self.out);
+        self.out.extend_from_slice(body);
+        frame::finish(&mut self.out, open);
+    }
+
+    fn abort(&mut self, stream: u32, reason: AbortReason) {
+        frame::put(&mut self.out, stream, Kind::Abort, 0, &[reason as u8]);
+    }
+
+    fn flush(&mut self) {
+        self.socket
+            .write_all(&std::mem::take(&mut self.out))
+            .expect("write");
+    }
+
+    fn send_file(&mut self, frame: &[u8], file: &File) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files = [file.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        let sent = sendmsg(
+            &self.socket,
+            &[IoSlice::new(frame)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        );
+        assert_eq!(sent.expect("send"), frame.len());
+    }
+}
