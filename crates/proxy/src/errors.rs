@@ -27,11 +27,7 @@ pub(crate) async fn refuse<D: Downstream>(
         return;
     }
     record.status = Some(status);
-    let json = down
-        .head()
-        .fields
-        .get("accept")
-        .is_some_and(|value| accept::prefers_json(value));
+    let json = down.head().fields.get("accept").is_some_and(accept::prefers_json);
     let id = record.request_id().and_then(|id| std::str::from_utf8(id).ok());
     let (content_type, body) = if json {
         ("application/json", json_page(status, id))

@@ -103,7 +103,7 @@ async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Re
     let allowed = match route.methods.as_slice() {
         // TRACE would send cookies and credentials back to a script; nginx refuses it everywhere too.
         [] => head.method != "TRACE",
-        methods => allows(methods, &head.method),
+        methods => methods.contains(&head.method),
     };
     if !allowed {
         let allow = route.methods.join(", ");
@@ -120,12 +120,6 @@ async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Re
     }
     down.limit_body(route.body_bytes_max);
     false
-}
-
-/// Whoever may GET may ask for the head of it.
-fn allows(methods: &[String], method: &str) -> bool {
-    let listed = |name: &str| methods.iter().any(|allowed| allowed == name);
-    listed(method) || (method == "HEAD" && listed("GET"))
 }
 
 async fn answer<D: Downstream>(
@@ -259,3 +253,6 @@ fn note_request(record: &mut Record, request: &Request) {
     }
     record.set_request_id(request.request_id.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 /// The type of a file with this name; texts are UTF-8.
 pub(super) fn of(name: &[u8]) -> Cow<'static, str> {
-    let plain = plain(name);
-    if plain.starts_with("text/") || plain == "application/javascript" {
+    // The registered name of either is text/javascript (RFC 9239).
+    let plain = match plain(name) {
+        "application/javascript" | "application/x-javascript" => "text/javascript",
+        plain => plain,
+    };
+    if plain.starts_with("text/") {
         Cow::Owned(format!("{plain}; charset=utf-8"))
     } else {
         Cow::Borrowed(plain)
