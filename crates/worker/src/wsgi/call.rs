@@ -29,6 +29,9 @@ use crate::{
 /// How long a slow `close()` is remembered.
 const CLOSE_MEMORY_NS: u64 = 10_000_000_000;
 
+/// Most bytes of a list's elements that are put together before they are sent.
+const GATHER: usize = 64 << 10;
+
 /// What one host thread needs to call a WSGI application.
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -189,17 +192,20 @@ fn send(start_response: &Bound<'_, StartResponse>, iterable: &Bound<'_, PyAny>) 
     let py = start_response.py();
     if let Some(only) = only_element(iterable) {
         let bytes = chunk(&only)?;
-        exchange(start_response, |exchange| exchange.body(py, bytes, true))?;
+        exchange(start_response, |exchange| {
+            exchange.body(py, bytes.as_bytes(), true)
+        })?;
         return finish(start_response);
     }
     if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>()
         && let Some(open) = wrapper.try_borrow().map_err(PyErr::from)?.open_file(py)
     {
-        exchange(start_response, |exchange| exchange.file(py, open))?;
+        exchange(start_response, |exchange| exchange.file(open))?;
         return finish(start_response);
     }
-    // The elements of a list are all there, so nothing waits for the next one.
-    let at_hand = iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>();
+    if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+        return send_list(start_response, iterable);
+    }
     for element in iterable.try_iter()? {
         let element = element?;
         let bytes = chunk(&element)?;
@@ -210,8 +216,8 @@ fn send(start_response: &Bound<'_, StartResponse>, iterable: &Bound<'_, PyAny>) 
             continue;
         }
         let done = exchange(start_response, |exchange| {
-            exchange.body(py, bytes, false)?;
-            if !exchange.over && !at_hand {
+            exchange.body(py, bytes.as_bytes(), false)?;
+            if !exchange.over {
                 exchange.flush(py);
             }
             Ok(exchange.over && exchange.silent())
@@ -220,6 +226,27 @@ fn send(start_response: &Bound<'_, StartResponse>, iterable: &Bound<'_, PyAny>) 
             break;
         }
     }
+    finish(start_response)
+}
+
+/// The elements of a list are all there, so nothing waits for the next one: they go out together.
+fn send_list(start_response: &Bound<'_, StartResponse>, list: &Bound<'_, PyAny>) -> Result<(), Failure> {
+    let py = start_response.py();
+    let mut gathered = Vec::new();
+    for element in list.try_iter()? {
+        let element = element?;
+        let bytes = chunk(&element)?.as_bytes();
+        if gathered.len() + bytes.len() > GATHER && !gathered.is_empty() {
+            exchange(start_response, |exchange| exchange.body(py, &gathered, false))?;
+            gathered.clear();
+        }
+        if bytes.len() > GATHER {
+            exchange(start_response, |exchange| exchange.body(py, bytes, false))?;
+        } else {
+            gathered.extend_from_slice(bytes);
+        }
+    }
+    exchange(start_response, |exchange| exchange.body(py, &gathered, true))?;
     finish(start_response)
 }
 

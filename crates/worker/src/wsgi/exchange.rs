@@ -1,8 +1,8 @@
 //! One answer on its way: what has been sent, what may be sent.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::prelude::*;
 use wire::{
     frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
     response::Response,
@@ -96,12 +96,7 @@ impl Exchange {
     }
 
     /// Sends the bytes behind what was sent before; the head first. `last`: nothing follows.
-    pub(crate) fn body(
-        &mut self,
-        py: Python<'_>,
-        bytes: &Bound<'_, PyBytes>,
-        last: bool,
-    ) -> Result<(), Stop> {
+    pub(crate) fn body(&mut self, py: Python<'_>, bytes: &[u8], last: bool) -> Result<(), Stop> {
         if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
@@ -109,10 +104,9 @@ impl Exchange {
             return Err(Stop::NoHead);
         }
         if self.over {
-            self.cut = true;
+            self.cut |= !self.silent() && !bytes.is_empty();
             return Ok(());
         }
-        let bytes = bytes.as_bytes();
         let (mut at, mut end) = (0, bytes.len());
         let mut last = last;
         if self.silent() {
@@ -183,7 +177,7 @@ impl Exchange {
     }
 
     /// Sends a file as the rest of the answer.
-    pub(crate) fn file(&mut self, py: Python<'_>, open: OpenFile) -> Result<(), Stop> {
+    pub(crate) fn file(&mut self, open: OpenFile) -> Result<(), Stop> {
         if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
@@ -219,19 +213,14 @@ impl Exchange {
                     len,
                 },
             );
-            self.put_file(open.file, |out| {
+            self.link.put(Some(open.file), |out| {
                 frame::put(out, stream, Kind::File, flags, &range.encode())
             });
             self.over = complete;
         } else if complete {
             self.frame(&[], true);
         }
-        let _ = py;
         Ok(())
-    }
-
-    fn put_file(&self, file: OwnedFd, write: impl FnOnce(&mut Vec<u8>)) {
-        self.link.put(Some(file), write);
     }
 
     /// The application has no more. `Ok(left)`: bytes that its Content-Length announced and that never came.

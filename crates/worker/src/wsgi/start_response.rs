@@ -88,7 +88,7 @@ impl Write {
         if bytes.as_bytes().is_empty() {
             return Ok(());
         }
-        match start_response.exchange.body(py, bytes, false) {
+        match start_response.exchange.body(py, bytes.as_bytes(), false) {
             Ok(()) => {
                 start_response.exchange.flush(py);
                 Ok(())

@@ -68,6 +68,11 @@ def at_big(environ, start_response):
     return text(start_response, b"y" * 5_000_000)
 
 
+def at_list(environ, start_response):
+    start_response("200 OK", [])
+    return [b"a", b"", b"b" * 100_000, b"c"] + [b"d"] * 1000
+
+
 def at_raises(environ, start_response):
     raise ValueError("on purpose")
 

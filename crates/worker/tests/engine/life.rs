@@ -81,6 +81,18 @@ number = 7
 }
 
 #[test]
+fn a_check_imports_tells_and_ends() {
+    on_every_python(|python| {
+        let zygote = Zygote::start(&Plan::new(python, APP).check());
+        assert!(matches!(zygote.hear(), FromZygote::Ready { .. }));
+        assert!(zygote.abandon().success());
+        let zygote = Zygote::start(&Plan::new(python, "1/0").check());
+        assert!(matches!(zygote.hear(), FromZygote::Failed { .. }));
+        assert_eq!(zygote.abandon().code(), Some(1));
+    });
+}
+
+#[test]
 fn a_worker_without_preload_tells_its_own_failure() {
     on_every_python(|python| {
         let zygote = Zygote::start(&Plan::new(python, "1/0"));

@@ -103,6 +103,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) target: &'a str,
     pub(crate) threads: u32,
     pub(crate) preload: bool,
+    pub(crate) check: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -113,6 +114,7 @@ impl<'a> Plan<'a> {
             target: "app",
             threads: 1,
             preload: false,
+            check: false,
         }
     }
 
@@ -125,6 +127,10 @@ impl<'a> Plan<'a> {
             preload: true,
             ..self
         }
+    }
+
+    pub(crate) fn check(self) -> Self {
+        Self { check: true, ..self }
     }
 
     pub(crate) fn target(self, target: &'a str) -> Self {
@@ -168,7 +174,7 @@ impl Zygote {
             directory: directory.path().to_str().expect("a text").to_owned(),
             preload: plan.preload,
             threads: plan.threads,
-            check: false,
+            check: plan.check,
         };
         send(&control, &boot.encode(), &[]);
         Self {

@@ -23,6 +23,9 @@ fn a_list_of_one_is_one_frame() {
         assert_eq!(answer.reason, "OK");
         assert_eq!(answer.header("Content-Type"), Some(&b"text/plain"[..]));
         assert!(link.claimed(1));
+        let several = link.get(2, "/list");
+        assert_eq!(several.body.len(), 101_002);
+        assert!(several.frames <= 3, "{}", several.frames);
     });
 }
 
