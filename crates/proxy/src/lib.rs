@@ -33,5 +33,7 @@ mod serve;
 mod tls;
 mod upstream;
 
+#[doc(hidden)]
+pub use front::bench;
 pub use process::run;
 pub use tls::check_certificates;

@@ -5,3 +5,6 @@ mod pingora;
 mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
+
+#[cfg(test)]
+mod tests;
