@@ -87,7 +87,13 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
             _ => Ranges::Whole,
         };
         match ranges {
-            Ranges::Whole => whole(&mut answer, &mut pieces, chosen.len),
+            Ranges::Whole => {
+                // As with nginx, ranges of a compressed sibling are not offered, though who asks gets them.
+                if coding.is_empty() {
+                    answer.fields.push("accept-ranges", "bytes");
+                }
+                whole(&mut answer, &mut pieces, chosen.len);
+            }
             Ranges::Unsatisfiable => {
                 let field = Some(("content-range", format!("bytes */{}", chosen.len)));
                 return Plan::Refuse { status: 416, field };
@@ -157,7 +163,6 @@ fn choose(found: OpenFile<'_>, files: &Files, head: &Head, content_type: &str) -
 }
 
 fn whole(answer: &mut Answer, pieces: &mut Vec<Piece>, len: u64) {
-    answer.fields.push("accept-ranges", "bytes");
     answer.length = AnswerLength::Known(len);
     if len > 0 {
         pieces.push(Piece::Part { offset: 0, len });

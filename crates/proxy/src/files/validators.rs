@@ -13,11 +13,15 @@ pub(super) struct Validators {
 
 impl Validators {
     /// Of a file; `encoding` is the coding of a compressed sibling, "" for the plain file. The ETag has nginx's form, so
-    /// that caches stay warm over a change of servers.
+    /// that caches stay warm over a change of servers; codings that nginx does not know have a mark of their own.
     pub(super) fn new(modified_s: i64, len: u64, encoding: &str) -> Self {
-        let dash = if encoding.is_empty() { "" } else { "-" };
+        let mark = match encoding {
+            "br" => "-br",
+            "zstd" => "-zstd",
+            _ => "",
+        };
         Self {
-            etag: format!("\"{modified_s:x}-{len:x}{dash}{encoding}\""),
+            etag: format!("\"{modified_s:x}-{len:x}{mark}\""),
             modified: u64::try_from(modified_s)
                 .ok()
                 .filter(|&seconds| seconds < YEAR_10000_S)
@@ -46,6 +50,7 @@ mod tests {
             validators.last_modified().as_deref(),
             Some("Fri, 02 Jan 2026 03:04:05 GMT")
         );
+        assert_eq!(Validators::new(1, 2, "gzip").etag, "\"1-2\"");
         assert_eq!(Validators::new(1, 2, "br").etag, "\"1-2-br\"");
     }
 
