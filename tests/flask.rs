@@ -64,7 +64,7 @@ fn bodies_come_back_whatever_their_size_and_framing() {
     site.start();
     let mut client = site.connect();
     for size in [0, 1, 65_535, 65_536, 65_537, 3 << 20] {
-        let body: Vec<u8> = (0..size).map(|i: usize| (i * 31 >> 3) as u8).collect();
+        let body: Vec<u8> = (0..size).map(|i: usize| ((i * 31) >> 3) as u8).collect();
         let answer = client.request("POST", "/echo", &[("Content-Length", &size.to_string())], &body);
         assert_eq!(answer.status, 200);
         assert!(answer.body == body, "{size} bytes");

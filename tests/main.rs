@@ -7,6 +7,27 @@
 
 mod harness;
 
+mod access_log;
+mod app_output;
+mod busy;
+mod check;
+mod crashes;
 mod django;
+mod files;
 mod first;
 mod flask;
+mod forwarded;
+mod http1;
+mod http2;
+mod life;
+mod parity;
+mod processes;
+mod queue;
+mod reload;
+mod routes;
+mod slow_clients;
+mod timeouts;
+mod tls;
+mod upstream;
+mod wsgi;
+mod wsgi_answers;

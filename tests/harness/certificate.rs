@@ -15,9 +15,22 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn new(names: &[&str]) -> Self {
+        Self::made(names, |_| {})
+    }
+
+    /// One whose time is over.
+    pub(crate) fn expired(names: &[&str]) -> Self {
+        Self::made(names, |params| {
+            params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        })
+    }
+
+    fn made(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let key = KeyPair::generate().unwrap();
-        let params =
+        let mut params =
             CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        change(&mut params);
         let certificate = params.self_signed(&key).unwrap();
         Self {
             certificate: certificate.pem(),

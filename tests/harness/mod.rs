@@ -1,10 +1,14 @@
 //! Starting real sites and speaking to them.
 
+pub(crate) mod app;
 pub(crate) mod certificate;
 pub(crate) mod client;
+pub(crate) mod limits;
+pub(crate) mod nginx;
 pub(crate) mod processes;
 pub(crate) mod python;
 pub(crate) mod site;
+pub(crate) mod upstream;
 pub(crate) mod wait;
 
 pub(crate) use client::{Connection, Response};

@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-/// Environment variable that marks every process of a site under test.
-pub(crate) const MARK: &str = "APPLIANCE_SITE_UNDER_TEST";
+/// Environment variable that marks every process of a site under test. Not one of `APPLIANCE_`, which applications do not get.
+pub(crate) const MARK: &str = "SITE_UNDER_TEST";
 
 /// One process.
 #[derive(Debug, Clone)]

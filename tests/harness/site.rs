@@ -30,10 +30,19 @@ pub(crate) struct Site {
 impl Site {
     /// A site with an empty directory. Nothing runs yet.
     pub(crate) fn new(test: &str) -> Self {
+        Self::below(&scratch().join("sites"), test)
+    }
+
+    /// A site in a place that every user can reach, which the checkout may not be: for tests that run as another user.
+    pub(crate) fn in_the_open(test: &str) -> Self {
+        Self::below(&std::env::temp_dir().join("appliance-tests"), test)
+    }
+
+    fn below(parent: &Path, test: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{test}-{}-{number}", std::process::id());
-        let directory = scratch().join("sites").join(&name);
+        let directory = parent.join(&name);
         fs::create_dir_all(&directory).unwrap();
         Self {
             name,
@@ -108,8 +117,15 @@ impl Site {
     /// Starts the program and waits until it answers on its first listener.
     #[track_caller]
     pub(crate) fn start(&mut self) -> &mut Self {
-        self.spawn();
-        wait_for("the site accepts connections", || {
+        let command = self.command(&[]);
+        self.start_by(command)
+    }
+
+    /// Starts the program by a command that becomes the program, and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start_by(&mut self, command: Command) -> &mut Self {
+        self.spawn_by(command);
+        wait_for("the site serves", || {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!(
                     "the site ended with {status}:\n{}{}",
@@ -117,23 +133,37 @@ impl Site {
                     self.error_log()
                 );
             }
-            self.error_log().contains("accepting connections").then_some(())
+            self.told().contains(" serving generation=1 ").then_some(())
         });
         self
     }
 
+    /// Output and error log, wherever the configuration sends the latter.
+    fn told(&self) -> String {
+        self.output() + &self.error_log()
+    }
+
     /// Starts the program without waiting for anything.
     pub(crate) fn spawn(&mut self) -> &mut Self {
+        let command = self.command(&[]);
+        self.spawn_by(command)
+    }
+
+    fn spawn_by(&mut self, mut command: Command) -> &mut Self {
         assert!(self.child.is_none(), "the site runs already");
         let output = File::create(self.directory.join("output")).unwrap();
-        let child = self
-            .command(&[])
+        let child = command
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
             .unwrap();
         self.child = Some(child);
         self
+    }
+
+    /// What [`processes::MARK`] is for this site; for commands that clear the environment.
+    pub(crate) fn mark(&self) -> &str {
+        &self.name
     }
 
     /// Waits until the program has ended by itself.
@@ -209,6 +239,17 @@ impl Site {
         })
     }
 
+    /// Waits until the access log has this many lines, and gives them parsed; fails when there are more.
+    #[track_caller]
+    pub(crate) fn records(&self, count: usize) -> Vec<serde_json::Value> {
+        let lines = self.access_lines(count);
+        assert_eq!(lines.len(), count, "one line for each request: {lines:#?}");
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
+    }
+
     /// Waits until the error log contains a text.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) {
@@ -225,7 +266,7 @@ impl Site {
     }
 
     fn unexpected_errors(&self) -> Vec<String> {
-        self.error_log()
+        self.told()
             .lines()
             .filter(|line| line.contains(" ERROR ") || line.contains("panicked"))
             .filter(|line| !self.expected_errors.iter().any(|text| line.contains(text)))

@@ -1,0 +1,55 @@
+"""Dies, hangs, waits, or keeps its interpreter busy in C, as the path says; answers with its pid and a random number.
+
+Each import leaves a line in the file `imports`.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+
+GATE = os.environ["GATE"]
+
+with open(os.path.join(GATE, "imports"), "a") as imports:
+    imports.write("%d\n" % os.getpid())
+
+if os.environ.get("IMPORT") == "thread":
+    threading.Thread(target=threading.Event().wait, name="left-running", daemon=True).start()
+if os.environ.get("IMPORT") == "slow":
+    time.sleep(60)
+if os.path.exists(os.path.join(GATE, "poison")):
+    os._exit(9)
+
+
+def note(name):
+    with open(os.path.join(GATE, name), "a") as file:
+        file.write("%d\n" % os.getpid())
+
+
+def application(environ, start_response):
+    how, _, what = environ["PATH_INFO"].strip("/").partition("/")
+    if how == "signal":
+        note("killed")
+        os.kill(os.getpid(), getattr(signal, what))
+        time.sleep(60)
+    if how == "exit":
+        note("exited")
+        os._exit(int(what))
+    if how == "hang":
+        note("hanging")
+        while True:
+            time.sleep(0.01)
+    if how == "stuck":
+        note("stuck")
+        10 ** 10 ** 8
+    if how == "wait":
+        note("waiting")
+        while not os.path.exists(os.path.join(GATE, what)):
+            time.sleep(0.005)
+    if how == "count":
+        note("counted-" + what)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if how == "env":
+        return [os.environ.get(what, "(not set)").encode()]
+    return [("%d %r" % (os.getpid(), random.random())).encode()]

@@ -1,0 +1,268 @@
+//! `appliance check`: everything that would go wrong at a start is told beforehand, all of it at once.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+use crate::harness::{Site, app, certificate::Certificate, site::copy_tree, workspace};
+
+/// Exit code, standard output and standard error of `check`.
+fn check(site: &Site) -> (Option<i32>, String, String) {
+    ended(site.command(&["check"]))
+}
+
+fn ended(mut command: Command) -> (Option<i32>, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const TLS: &str = r#"
+    [tls]
+    certificates = [{ certificate = "site.crt", key = "site.key" }]
+    [[listener]]
+    address = "127.0.0.1:{tls_port}"
+    tls = true
+"#;
+
+#[test]
+fn a_good_site_is_in_order() {
+    let site = Site::of_app("check-good", "hello", "", TLS);
+    Certificate::new(&["example.org", "*.example.org"]).write(&site.directory, "site");
+    let (code, told, complaints) = check(&site);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+    for part in [
+        "everything is in order",
+        "app web: imports in ",
+        "example.org, *.example.org, expires ",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(site.processes().is_empty(), "{:?}", site.processes());
+}
+
+#[test]
+fn every_problem_of_the_text_is_told_at_once_with_its_place() {
+    let site = Site::new("check-text");
+    site.write(
+        "site.toml",
+        "[server]\ntreads = 2\ngrace = \"soon\"\n\n[[site]]\napp = \"wbe\"\n\n[app.web]\nwsgi = \"wsgi\"\nworkers = 0\n",
+    );
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    for (place, excerpt) in [
+        ("site.toml:2:1: ", "did you mean `threads`?"),
+        ("site.toml:3:9: ", "3 | grace = \"soon\""),
+        ("site.toml:6:7: ", "wbe"),
+        ("site.toml:10:11: ", "10 | workers = 0"),
+    ] {
+        assert!(
+            complaints.contains(place) && complaints.contains(excerpt),
+            "{place}: {complaints}"
+        );
+    }
+    assert!(complaints.contains("  |         ^^^^^^"), "{complaints}");
+
+    // A start says the same.
+    let (code, _, refusal) = ended(site.command(&[]));
+    assert!(
+        code == Some(2) && refusal.contains("site.toml:10:11: "),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_named() {
+    let site = Site::new("check-none");
+    for arguments in [&["check"][..], &[]] {
+        let (code, _, complaints) = ended(site.command(arguments));
+        assert_eq!(code, Some(2));
+        assert!(complaints.contains("site.toml"), "{complaints}");
+    }
+}
+
+#[test]
+fn the_key_of_another_certificate_is_refused() {
+    let site = Site::of_app("check-mismatch", "hello", "", TLS);
+    let (one, other) = (
+        Certificate::new(&["example.org"]),
+        Certificate::new(&["example.org"]),
+    );
+    site.write("site.crt", &one.certificate);
+    site.write("site.key", &other.key);
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    assert!(
+        complaints.contains("site.key: this key does not belong to the certificate "),
+        "{complaints}"
+    );
+}
+
+#[test]
+fn an_expired_certificate_is_told() {
+    let site = Site::of_app("check-expired", "hello", "", TLS);
+    Certificate::expired(&["example.org"]).write(&site.directory, "site");
+    let (code, told, complaints) = check(&site);
+    assert_eq!(code, Some(0), "it is served all the same: {complaints}");
+    assert!(told.contains("expires 2020-01-01, expired"), "{told}");
+}
+
+#[test]
+fn a_path_that_the_run_user_can_not_reach_names_the_component() {
+    if !app::root() {
+        return;
+    }
+    let site = Site::in_the_open("check-closed");
+    site.write("closed/inner/static/a.css", "a");
+    fs::set_permissions(site.directory.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    copy_tree(
+        &workspace().join("tests/apps/hello"),
+        &site.directory.join("closed/inner/hello"),
+    );
+    site.config(
+        r#"
+        [server]
+        user = "nobody"
+        [app.web]
+        wsgi = "wsgi"
+        directory = "closed/inner/hello"
+        python = "{python}"
+        [[site]]
+        app = "web"
+        files = { "/static/" = "closed/inner/static/" }
+        "#,
+    );
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    let closed = site.directory.join("closed");
+    let refused = format!(
+        "user nobody may not enter {} (drwx------ root root)",
+        closed.display()
+    );
+    assert_eq!(complaints.matches(&refused).count(), 2, "{complaints}");
+
+    // As root it would do.
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, told, complaints) = check(&site);
+    assert_eq!(code, Some(0), "{told}{complaints}");
+}
+
+#[test]
+fn an_application_that_raises_on_import_is_told_with_its_traceback() {
+    let site = Site::of_app("check-broken", "forms", "wsgi = \"broken\"", "");
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(3), "{complaints}");
+    for part in [
+        "app web does not boot",
+        "FAILED  import",
+        "RuntimeError: the database is not there",
+        "in connect",
+        "broken.py\", line ",
+    ] {
+        assert!(complaints.contains(part), "{part}: {complaints}");
+    }
+}
+
+#[test]
+fn a_wrong_target_is_told_with_what_there_is() {
+    for (target, parts) in [
+        ("wsgy", &["no module named \"wsgy\"", "forms.py"][..]),
+        (
+            "forms:handlr",
+            &["has no \"handlr\"", "did you mean \"handler\"?"],
+        ),
+        ("asynchronous:app", &["ASGI"]),
+        ("asynchronous", &["ASGI"]),
+    ] {
+        let site = Site::of_app("check-target", "forms", &format!("wsgi = \"{target}\""), "");
+        let (code, _, complaints) = check(&site);
+        assert_eq!(code, Some(3), "{target}: {complaints}");
+        for part in parts {
+            assert!(complaints.contains(part), "{target}: {part}: {complaints}");
+        }
+    }
+}
+
+#[test]
+fn problems_of_certificates_paths_and_applications_are_told_together() {
+    let site = Site::of_app(
+        "check-together",
+        "forms",
+        "wsgi = \"broken\"",
+        &format!("files = {{ \"/static/\" = \"not-there/\" }}\n{TLS}"),
+    );
+    let certificate = Certificate::new(&["example.org"]);
+    site.write("site.crt", &certificate.certificate);
+    site.write("site.key", "no key");
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    for part in [
+        "not-there",
+        "site.key: holds no private key",
+        "the database is not there",
+    ] {
+        assert!(complaints.contains(part), "{part}: {complaints}");
+    }
+}
+
+#[test]
+fn the_default_configuration_is_in_order() {
+    let site = Site::new("check-default");
+    site.write(
+        "site.toml",
+        fs::read_to_string(workspace().join("conf/site.toml")).unwrap(),
+    );
+    let (code, told, complaints) = check(&site);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+}
+
+/// The examples name users, paths and certificates of an imagined machine, so here the machine is made to fit: their absolute paths
+/// are put below the site's directory and the sites they talk about are laid out there.
+#[test]
+fn the_examples_are_in_order_where_their_files_are() {
+    for example in fs::read_dir(workspace().join("conf/examples")).unwrap() {
+        let example = example.unwrap().path();
+        let site = Site::in_the_open("check-example");
+        let root = site.directory.display().to_string();
+        let text = fs::read_to_string(&example)
+            .unwrap()
+            .replace("\"/srv/", &format!("\"{root}/srv/"))
+            .replace("\"/etc/", &format!("\"{root}/etc/"))
+            .replace("\"/var/", &format!("\"{root}/var/"))
+            .replace("\"www-data", "\"root");
+        site.write("site.toml", text);
+        let hello = fs::read_to_string(workspace().join("tests/apps/hello/wsgi.py")).unwrap();
+        for module in ["srv/mysite/mysite/wsgi.py", "srv/blog/blog/wsgi.py"] {
+            site.write(module, &hello);
+        }
+        let shop = format!("{hello}\n\napp = application\n\n\ndef create_app():\n    return application\n");
+        site.write("srv/shop/shop/__init__.py", shop);
+        site.write("srv/mysite/.env", "SECRET_KEY=x\n");
+        for file in [
+            "srv/mysite/static/favicon.ico",
+            "srv/mysite/media/x",
+            "srv/shop/shop/static/x",
+            "srv/blog/static/x",
+            "srv/blog/media/x",
+            "srv/docs/x",
+            "var/log/appliance/x",
+        ] {
+            site.write(file, "");
+        }
+        let venv = Command::new(crate::harness::python::python().path.as_path())
+            .args(["-m", "venv", "--without-pip"])
+            .arg(site.directory.join("srv/shop/.venv"))
+            .status();
+        assert!(venv.unwrap().success());
+        let certificate = Certificate::new(&["example.org", "example.net", "*.example.net"]);
+        site.write(
+            "etc/letsencrypt/live/example.org/fullchain.pem",
+            &certificate.certificate,
+        );
+        site.write("etc/letsencrypt/live/example.org/privkey.pem", &certificate.key);
+        for name in ["example.org", "example.net"] {
+            site.write(&format!("etc/ssl/{name}.pem"), &certificate.certificate);
+            site.write(&format!("etc/ssl/private/{name}.key"), &certificate.key);
+        }
+        let (code, told, complaints) = check(&site);
+        assert_eq!(code, Some(0), "{}: {told}{complaints}", example.display());
+    }
+}

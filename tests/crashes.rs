@@ -1,0 +1,165 @@
+//! Workers that die, or never come to life: who is told, and what becomes of the requests.
+
+use crate::harness::{Response, Site, wait_for};
+
+fn post(site: &Site, target: &str) -> Response {
+    site.connect()
+        .request("POST", target, &[("Content-Length", "0")], b"")
+}
+
+#[test]
+fn a_worker_killed_in_a_view_is_a_502_for_its_request_and_nobody_else() {
+    for (target, cause) in [
+        ("/signal/SIGSEGV", "killed by SIGSEGV"),
+        ("/signal/SIGKILL", "killed by SIGKILL from outside"),
+        ("/exit/7", "exited with code 7"),
+        ("/exit/0", "exited with code 0"),
+    ] {
+        let mut site = Site::of_app("killed", "crash", "workers = 1", "");
+        site.expect_error("worker died");
+        site.start();
+        let died = post(&site, target);
+        assert_eq!(died.status, 502, "{target}");
+        site.wait_for_log(&format!("cause=\"{cause}"));
+        assert_eq!(site.get("/").status, 200, "{target}");
+
+        let records = site.records(2);
+        assert_eq!(records[0]["status"], 502, "{target}");
+        assert_eq!(records[0]["target"], target);
+        assert_eq!(records[0]["outcome"], "worker_died", "{target}");
+        assert_eq!(records[0]["worker"], 0);
+        assert_ne!(records[0]["pid"], records[1]["pid"]);
+        // What is not idempotent runs once.
+        let file = if target.starts_with("/exit") {
+            "exited"
+        } else {
+            "killed"
+        };
+        assert_eq!(site.lines_of(file, 1).len(), 1);
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn an_idempotent_request_is_run_once_more_and_then_given_up() {
+    let mut site = Site::of_app("once-more", "crash", "workers = 2", "");
+    site.expect_error("worker died");
+    site.start();
+    assert_eq!(site.get("/exit/1").status, 502);
+    assert_eq!(site.lines_of("exited", 2).len(), 2);
+    assert_eq!(site.records(1)[0]["status"], 502);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_request_interrupted_by_a_crash_beside_it_is_run_again() {
+    let mut site = Site::of_app("beside", "crash", "workers = 1\nthreads = 2", "");
+    site.expect_error("worker died");
+    site.start();
+    let waiting = site.beside("/wait/go");
+    let first = site.lines_of("waiting", 1);
+    assert_eq!(post(&site, "/signal/SIGKILL").status, 502);
+    let both = site.lines_of("waiting", 2);
+    assert_ne!(first[0], both[1], "by another worker");
+    site.write("go", "");
+    let answer = waiting.join().unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().starts_with(&both[1]));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_slot_whose_workers_die_young_is_given_up_while_the_others_serve() {
+    let mut site = Site::of_app("loop", "crash", "workers = 2\npreload = false", "");
+    site.expect_error("worker died")
+        .expect_error("boot failed")
+        .expect_error("slot given up");
+    site.start();
+    site.wait_for_log_times("worker ready", 2);
+    site.write("poison", "");
+    site.processes_named("worker web/1")[0].signal("KILL");
+    wait_for("the slot is given up", || {
+        assert_eq!(site.get("/").status, 200);
+        site.error_log().contains("slot given up").then_some(())
+    });
+    assert!(
+        site.error_log().contains("slot=1 deaths=6 left=1"),
+        "{}",
+        site.error_log()
+    );
+    assert_eq!(site.processes_named("worker web/").len(), 1);
+
+    // A reload tries again.
+    std::fs::remove_file(site.directory.join("poison")).unwrap();
+    site.signal("HUP");
+    wait_for("two workers of the new generation", || {
+        let ready = site.error_log().matches("worker ready").count();
+        (ready >= 4).then_some(())
+    });
+    assert!(site.stop().success());
+}
+
+#[test]
+fn with_every_slot_given_up_the_answer_is_503_until_a_reload() {
+    let mut site = Site::of_app("down", "crash", "workers = 1\npreload = false", "");
+    site.expect_error("worker died")
+        .expect_error("boot failed")
+        .expect_error("slot given up");
+    site.start();
+    site.write("poison", "");
+    site.processes_named("worker web/0")[0].signal("KILL");
+    site.wait_for_log("slot given up");
+    let answer = wait_for("the app is down", || {
+        Some(site.get("/")).filter(|answer| answer.status == 503)
+    });
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    std::fs::remove_file(site.directory.join("poison")).unwrap();
+    site.signal("HUP");
+    wait_for("it serves again", || (site.get("/").status == 200).then_some(()));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn an_application_that_does_not_import_ends_the_start_with_its_story() {
+    for preload in [true, false] {
+        let keys = format!("wsgi = \"broken\"\npreload = {preload}");
+        let mut site = Site::of_app("broken", "forms", &keys, "");
+        site.expect_error("supervisor[");
+        let status = site.spawn().wait();
+        assert_eq!(status.code(), Some(3));
+        for told in [site.output(), site.error_log()] {
+            for part in [
+                "app web failed to boot",
+                "done    exec ",
+                "FAILED  import",
+                "RuntimeError: the database is not there",
+            ] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+        }
+        assert!(site.processes().is_empty(), "{:?}", site.processes());
+    }
+}
+
+#[test]
+fn an_application_that_never_gets_ready_ends_the_start_with_its_stack() {
+    for preload in [true, false] {
+        let keys = format!(
+            r#"
+            preload = {preload}
+            workers = 1
+            env = {{ GATE = "{{dir}}", IMPORT = "slow" }}
+            [app.web.timeout]
+            boot = "1s""#
+        );
+        let mut site = Site::of_app("never-ready", "crash", &keys, "");
+        site.expect_error("supervisor[");
+        let status = site.spawn().wait();
+        assert_eq!(status.code(), Some(3), "{}", site.output());
+        let told = site.output();
+        for part in ["not ready within timeout.boot (1s)", "crash/wsgi.py\", line "] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(site.processes().is_empty(), "{:?}", site.processes());
+    }
+}

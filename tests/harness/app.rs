@@ -1,0 +1,93 @@
+//! Sites of one small application below `tests/apps`, requests that run beside the test, and files that the two tell each other.
+
+use std::{fs, thread::JoinHandle};
+
+use super::{Connection, Response, Site, wait_for};
+
+impl Site {
+    /// A site of the application in `tests/apps/APP`, with `keys` in its `[app.web]` and `more` sections. The application finds
+    /// the site's directory in `$GATE`, unless the keys have an environment of their own.
+    pub(crate) fn of_app(test: &str, app: &str, keys: &str, more: &str) -> Self {
+        let site = Self::new(test);
+        site.config(&of_app(app, keys, more));
+        site
+    }
+
+    /// A GET on its own connection, in its own thread.
+    pub(crate) fn beside(&self, target: &str) -> JoinHandle<Response> {
+        let (port, target) = (self.port, target.to_owned());
+        std::thread::spawn(move || Connection::open(port).get(&target, &[]))
+    }
+
+    /// Waits until the application has left a file of this name with that many lines; gives the lines.
+    #[track_caller]
+    pub(crate) fn lines_of(&self, name: &str, count: usize) -> Vec<String> {
+        let path = self.directory.join(name);
+        wait_for(&format!("{count} lines in {}", path.display()), || {
+            let lines: Vec<_> = fs::read_to_string(&path)
+                .ok()?
+                .lines()
+                .map(str::to_owned)
+                .collect();
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    /// Waits until there are so many processes with this text in their title.
+    #[track_caller]
+    pub(crate) fn processes_at_least(&self, title: &str, count: usize) -> Vec<super::processes::Process> {
+        wait_for(&format!("{count} processes named {title:?}"), || {
+            let found = self.processes_named(title);
+            (found.len() >= count).then_some(found)
+        })
+    }
+
+    /// Waits until the error log contains a text so many times.
+    #[track_caller]
+    pub(crate) fn wait_for_log_times(&self, text: &str, count: usize) {
+        wait_for(
+            &format!(
+                "{text:?} {count} times in the error log of {}",
+                self.directory.display()
+            ),
+            || (self.error_log().matches(text).count() >= count).then_some(()),
+        );
+    }
+}
+
+/// The configuration of [`Site::of_app`].
+pub(crate) fn of_app(app: &str, keys: &str, more: &str) -> String {
+    let environment = if keys.contains("env =") {
+        ""
+    } else {
+        "env = { GATE = \"{dir}\" }"
+    };
+    let target = if keys.contains("wsgi =") {
+        ""
+    } else {
+        "wsgi = \"wsgi\""
+    };
+    format!(
+        r#"
+        [app.web]
+        {target}
+        directory = "{{apps}}/{app}"
+        python = "{{python}}"
+        {environment}
+        {keys}
+
+        [[site]]
+        app = "web"
+        {more}
+        "#
+    )
+}
+
+/// Are we root? Tests that need it say so and pass otherwise.
+pub(crate) fn root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if !root {
+        println!("skipped: needs root");
+    }
+    root
+}

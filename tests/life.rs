@@ -1,0 +1,326 @@
+//! From the start of the program to its end, on good and on hard ground.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{
+    Connection, Site,
+    app::{self, of_app},
+    processes,
+    wait::PATIENCE,
+    wait_for, workspace,
+};
+
+/// A site with one request in it.
+fn running(test: &str, more: &str) -> (Site, std::thread::JoinHandle<std::io::Result<u16>>) {
+    let mut site = Site::of_app(test, "gate", "workers = 1", more);
+    site.start();
+    let mut client = site.connect();
+    let running = std::thread::spawn(move || {
+        client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        client.read_response("GET").map(|answer| answer.status)
+    });
+    site.lines_of("began-a", 1);
+    (site, running)
+}
+
+#[test]
+fn a_drain_lets_a_running_request_finish() {
+    for signal in ["TERM", "QUIT"] {
+        let (mut site, running) = running("drain", "");
+        site.signal(signal);
+        wait_for("nobody listens any more", || {
+            TcpStream::connect(("127.0.0.1", site.port))
+                .is_err()
+                .then_some(())
+        });
+        site.write("open-a", "");
+        assert_eq!(running.join().unwrap().unwrap(), 200, "{signal}");
+        assert_eq!(site.wait().code(), Some(0), "{signal}");
+        assert_eq!(site.records(1)[0]["status"], 200);
+        assert!(site.processes().is_empty(), "{:?}", site.processes());
+    }
+}
+
+#[test]
+fn a_drain_ends_with_the_grace_whatever_still_runs() {
+    let (mut site, running) = running("grace", "[server]\ngrace = \"1s\"\n");
+    let began = Instant::now();
+    site.signal("TERM");
+    assert_eq!(site.wait().code(), Some(0));
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(running.join().unwrap().map_or(true, |status| status >= 500));
+    assert_eq!(site.records(1).len(), 1);
+    assert!(site.processes().is_empty(), "{:?}", site.processes());
+}
+
+#[test]
+fn an_interrupt_does_not_wait_for_what_runs() {
+    let (mut site, running) = running("interrupt", "");
+    let began = Instant::now();
+    site.signal("INT");
+    assert_eq!(site.wait().code(), Some(0));
+    // The grace would be 30 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(running.join().unwrap().map_or(true, |status| status >= 500));
+    assert!(site.processes().is_empty(), "{:?}", site.processes());
+}
+
+#[test]
+fn the_pid_file_is_there_while_the_server_is_and_keeps_a_second_one_away() {
+    let mut site = Site::of_app(
+        "pid-file",
+        "hello",
+        "workers = 1",
+        "[server]\npid_file = \"pid\"\n",
+    );
+    site.start();
+    let pid_file = site.directory.join("pid");
+    assert_eq!(
+        fs::read_to_string(&pid_file).unwrap().trim(),
+        site.pid().to_string()
+    );
+    let second = site.command(&[]).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        told.contains(&format!("already running as process {}", site.pid())),
+        "{told}"
+    );
+    assert_eq!(site.get("/").status, 200);
+    assert!(pid_file.exists());
+    assert!(site.stop().success());
+    assert!(!pid_file.exists());
+
+    // One that was left by a killed server is in nobody's way.
+    fs::write(&pid_file, "1\n").unwrap();
+    fs::write(site.directory.join("error.log"), "").unwrap();
+    site.start();
+    assert_eq!(
+        fs::read_to_string(&pid_file).unwrap().trim(),
+        site.pid().to_string()
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_daemon_lets_its_terminal_go_once_it_serves() {
+    let site = Site::of_app("daemon", "hello", "workers = 1", "[server]\npid_file = \"pid\"\n");
+    // Returns only when nobody holds the pipes any more.
+    let output = site.command(&["--daemon"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!((output.stdout.len(), output.stderr.len()), (0, 0), "{output:?}");
+    assert_eq!(site.get("/").text(), "hello\n");
+    let pid: i32 = fs::read_to_string(site.directory.join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
+    processes::signal_pid(pid, "HUP");
+    site.wait_for_log(" serving generation=2 ");
+    assert_eq!(site.get("/").text(), "hello\n");
+    processes::signal_pid(pid, "TERM");
+    wait_for("the daemon ends", || site.processes().is_empty().then_some(()));
+    assert!(!site.directory.join("pid").exists());
+}
+
+#[test]
+fn a_daemon_that_can_not_start_says_so_and_why() {
+    let mut broken = Site::of_app("daemon-broken", "forms", "wsgi = \"broken\"", "");
+    broken.expect_error("supervisor[");
+    let bad = Site::new("daemon-bad");
+    bad.write("site.toml", "[[siet]]\n");
+    for (site, code, told) in [
+        (&broken, 3, "RuntimeError: the database is not there"),
+        (&bad, 2, "site.toml:1:3: unknown key `siet`"),
+    ] {
+        let output = site.command(&["--daemon"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(shown.contains(told), "{shown}");
+        assert!(site.processes().is_empty());
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let mut site = Site::of_app("taken", "hello", "workers = 1", "");
+    site.expect_error("can not listen on");
+    let _holder = TcpListener::bind(("127.0.0.1", site.port)).unwrap();
+    assert_eq!(site.spawn().wait().code(), Some(1));
+    let told = format!(
+        "can not listen on 127.0.0.1:{}: Address already in use",
+        site.port
+    );
+    assert!(site.output().contains(&told), "{}", site.output());
+    assert!(site.processes().is_empty());
+}
+
+#[test]
+fn the_service_manager_is_told_how_it_goes() {
+    let mut site = Site::of_app("notify", "hello", "workers = 1", "");
+    let socket = UnixDatagram::bind(site.directory.join("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 4096];
+        let len = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..len]).into_owned()
+    };
+    let path = site.directory.join("notify").display().to_string();
+    site.environment("NOTIFY_SOCKET", &path);
+    site.start();
+    let ready = heard();
+    assert!(
+        ready.contains("READY=1") && ready.contains(&format!("MAINPID={}", site.pid())),
+        "{ready}"
+    );
+    site.signal("HUP");
+    let reloading = heard();
+    assert!(
+        reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="),
+        "{reloading}"
+    );
+    assert!(heard().contains("READY=1"));
+    site.signal("TERM");
+    assert!(heard().contains("STOPPING=1"));
+    assert!(site.wait().success());
+}
+
+/// The program in a mount namespace of its own, where `prepare` has been run; `program` becomes the last command.
+fn in_namespace(site: &Site, prepare: &str, program: &str) -> Command {
+    let binary = site.directory.join("appliance");
+    fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();
+    let mut command = Command::new("unshare");
+    let script = format!(
+        "set -e; {prepare}; exec {program} {} --conf {}/site.toml",
+        binary.display(),
+        site.directory.display()
+    );
+    command
+        .args(["-m", "sh", "-c", &script])
+        .env(processes::MARK, site.mark())
+        .current_dir(&site.directory);
+    command
+}
+
+#[test]
+fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
+    if !app::root() {
+        return;
+    }
+    let mut site = Site::in_the_open("bare");
+    crate::harness::site::copy_tree(&workspace().join("tests/apps/input"), &site.directory.join("app"));
+    site.config(
+        &(of_app("input", "workers = 2\nenv = { A = \"b\" }", "").replace("{apps}/input", "app")
+            + "[log.access]\nto = \"stdout\"\n[log.error]\nto = \"stderr\"\n"),
+    );
+    let read_only = "mount --make-rprivate /; mount -o remount,bind,ro /";
+    let nobody = format!(
+        "setpriv --reuid 54321 --regid 54321 --clear-groups env -i {}={}",
+        processes::MARK,
+        site.mark()
+    );
+    let command = in_namespace(&site, read_only, &nobody);
+    site.start_by(command);
+    let refused = Command::new("nsenter")
+        .args(["-m", "-t", &site.pid().to_string(), "touch", "/tmp/x"])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success(), "the file system is read-only");
+    let status = fs::read_to_string(format!("/proc/{}/status", site.pid())).unwrap();
+    assert!(status.contains("Uid:\t54321\t54321"), "{status}");
+
+    // A body that would go to a temporary file.
+    let body = vec![b'x'; 300_000];
+    let answer = site.connect().request("POST", "/all", &[], &body);
+    assert!(answer.text().starts_with("300000 [300000, "), "{}", answer.text());
+    assert_eq!(site.get("/iterate").text(), "None []");
+    site.signal("HUP");
+    wait_for("the reload", || {
+        site.output().contains(" serving generation=2 ").then_some(())
+    });
+    assert_eq!(site.get("/iterate").text(), "None []");
+    assert!(site.stop().success());
+    assert!(
+        site.output().contains("\"POST /all HTTP/1.1\" 200"),
+        "{}",
+        site.output()
+    );
+}
+
+#[test]
+fn a_full_disk_costs_log_lines_and_no_request() {
+    if !app::root() {
+        return;
+    }
+    let mut site = Site::in_the_open("full-disk");
+    crate::harness::site::copy_tree(&workspace().join("tests/apps/hello"), &site.directory.join("app"));
+    fs::create_dir(site.directory.join("small")).unwrap();
+    site.config(
+        &(of_app("hello", "workers = 1", "").replace("{apps}/hello", "app")
+            + "[log.access]\nto = \"small/access.log\"\nformat = \"json\"\nbuffer_max = \"32KiB\"\n"),
+    );
+    site.expect_error("log cannot be written");
+    let small = format!(
+        "mount -t tmpfs -o size=64k tmpfs {}/small",
+        site.directory.display()
+    );
+    let command = in_namespace(&site, &small, "");
+    site.start_by(command);
+    let full = format!(
+        "/proc/{}/root{}/small/access.log",
+        site.pid(),
+        site.directory.display()
+    );
+    let mut client = site.connect();
+    for number in 0..800 {
+        assert_eq!(client.get(&format!("/{number}"), &[]).status, 200, "{number}");
+    }
+    drop(client);
+    site.wait_for_log("log cannot be written, lines wait and then are dropped");
+    assert!(
+        site.error_log().contains("No space left on device"),
+        "{}",
+        site.error_log()
+    );
+    assert!(fs::metadata(&full).unwrap().len() <= 64 << 10);
+
+    // There is room again.
+    fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(&full)
+        .unwrap();
+    site.wait_for_log("log can be written again");
+    site.wait_for_log("log lines were dropped");
+    assert_eq!(site.get("/after").status, 200);
+    wait_for("the line is written", || {
+        fs::read_to_string(&full)
+            .unwrap()
+            .contains("\"target\":\"/after\"")
+            .then_some(())
+    });
+    assert!(site.stop().success());
+}
+
+#[test]
+fn the_end_of_a_site_ends_what_its_applications_have_started() {
+    let mut site = Site::new("children");
+    site.write(
+        "app/wsgi.py",
+        "import subprocess\n\n\ndef application(environ, start_response):\n    subprocess.Popen(['sleep', '600'])\n    start_response('200 OK', [])\n    return [b'started']\n",
+    );
+    site.config(&of_app("", "workers = 1", "").replace("{apps}/", "app"));
+    site.start();
+    assert_eq!(Connection::open(site.port).get("/", &[]).text(), "started");
+    site.processes_at_least("sleep 600", 1);
+    assert!(site.stop().success());
+    wait_for("nothing is left", || site.processes().is_empty().then_some(()));
+}
