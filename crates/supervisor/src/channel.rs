@@ -85,6 +85,7 @@ impl Channel {
     /// The next message, without waiting.
     pub(crate) fn receive<M>(&self, decode: fn(&[u8]) -> Result<M, Malformed>) -> Received<M> {
         let mut buffer = vec![0; MESSAGE_MAX];
+        let mut reset = false;
         loop {
             return match packet::receive(&self.socket, &mut buffer) {
                 Ok(0) => Received::Ended,
@@ -97,6 +98,11 @@ impl Channel {
                 },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+                // It has ended without reading all of ours. The kernel says so first, and once; its last words are behind.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !reset => {
+                    reset = true;
+                    continue;
+                }
                 Err(_) => Received::Ended,
             };
         }
@@ -118,6 +124,17 @@ mod tests {
     #[test]
     fn a_message_is_read_before_the_end() {
         let (channel, theirs) = Channel::pair().expect("a socket pair");
+        packet::send(&theirs, &FromWorker::Hello { pid: 7 }.encode(), &[]).expect("room for a packet");
+        drop(theirs);
+        let first = channel.receive(FromWorker::decode);
+        assert!(matches!(first, Received::Message(FromWorker::Hello { pid: 7 })));
+        assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_that_did_not_listen_are_heard() {
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
+        channel.send(ToWorker::Drain {}.encode(), Vec::new());
         packet::send(&theirs, &FromWorker::Hello { pid: 7 }.encode(), &[]).expect("room for a packet");
         drop(theirs);
         let first = channel.receive(FromWorker::decode);

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -20,10 +21,14 @@ pub(crate) struct Notify {
 impl Notify {
     /// Finds it by `NOTIFY_SOCKET`.
     pub(crate) fn find() -> Self {
-        let socket = env::var_os("NOTIFY_SOCKET").and_then(|path| {
+        Self::at(env::var_os("NOTIFY_SOCKET").as_deref())
+    }
+
+    fn at(path: Option<&OsStr>) -> Self {
+        let socket = path.and_then(|path| {
             let address = match path.as_bytes().strip_prefix(b"@") {
                 Some(name) => SocketAddr::from_abstract_name(name).ok()?,
-                None => SocketAddr::from_pathname(&path).ok()?,
+                None => SocketAddr::from_pathname(path).ok()?,
             };
             let socket = UnixDatagram::unbound().ok()?;
             // Nobody listening must not stop us.
@@ -58,5 +63,33 @@ impl Notify {
             // A lost word is harmless: the manager asks by its own timeouts.
             let _ = socket.send_to_addr(state.as_bytes(), address);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_manager_hears_of_every_turn() {
+        let path = env::temp_dir().join(format!("appliance-notify-{}.sock", std::process::id()));
+        let manager = UnixDatagram::bind(&path).expect("a socket");
+        let notify = Notify::at(Some(path.as_os_str()));
+        notify.ready("serving");
+        notify.reloading();
+        notify.stopping();
+        let mut buffer = [0; 512];
+        for word in ["READY=1\nMAINPID=", "RELOADING=1\nMONOTONIC_USEC=", "STOPPING=1"] {
+            let len = manager.recv(&mut buffer).expect("a datagram");
+            let text = String::from_utf8_lossy(&buffer[..len]);
+            assert!(text.starts_with(word), "{text}");
+        }
+        std::fs::remove_file(path).expect("our socket");
+    }
+
+    #[test]
+    fn without_a_manager_nothing_is_said() {
+        Notify::at(None).ready("serving");
+        Notify::at(Some(OsStr::new("/nonexistent/socket"))).ready("serving");
     }
 }

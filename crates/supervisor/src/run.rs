@@ -154,6 +154,7 @@ impl Life {
             listenings: Listenings::default(),
             outputs: Outputs::default(),
             numbers: Numbers::default(),
+            generation_numbers: Numbers::default(),
             pids: Pids::default(),
             oom_kills: OomKills::find(),
             reload: Reload::default(),

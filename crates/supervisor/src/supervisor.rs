@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::Config;
+use config::{Config, To};
 use nix::sys::signal::Signal;
 use tracing::{debug, error, info, warn};
 
@@ -47,6 +47,7 @@ pub(crate) struct Supervisor {
     pub(crate) listenings: Listenings,
     pub(crate) outputs: Outputs,
     pub(crate) numbers: Numbers,
+    pub(crate) generation_numbers: Numbers,
     pub(crate) pids: Pids,
     pub(crate) oom_kills: OomKills,
     pub(crate) reload: Reload,
@@ -204,9 +205,10 @@ impl Supervisor {
         let boot_ms = u64::try_from((now - generation.began).as_millis()).unwrap_or(u64::MAX);
         if let Some(old) = old {
             let old = &mut self.generations[old];
-            let grace = old.config.server.grace;
-            old.drain(grace, now);
+            let before = Arc::clone(&old.config);
+            old.drain(before.server.grace, now);
             self.reload.ended();
+            self.adopt(&before, &config);
         }
         let workers: usize = config.apps.iter().map(|app| app.workers).sum();
         info!(
@@ -233,17 +235,16 @@ impl Supervisor {
 
     fn boot_next(&mut self, now: Instant) {
         self.notify.reloading();
-        if let Err(failure) = self.boot(false, now) {
+        if let Err(failure) = self.boot(now) {
             tell(&failure);
             error!("reload refused, the old configuration keeps running");
             self.notify.ready("serving, the last reload was refused");
         }
     }
 
-    fn boot(&mut self, first: bool, now: Instant) -> Result<(), Error> {
+    fn boot(&mut self, now: Instant) -> Result<(), Error> {
         let (config, text) = read(&self.conf)?;
-        self.log_to(&config)?;
-        self.begin(config, text, first, now)?;
+        self.begin(config, text, false, now)?;
         self.reload.began();
         Ok(())
     }
@@ -260,7 +261,7 @@ impl Supervisor {
             warn!("{line}");
         }
         let sockets = self.listenings.open(&config.listeners)?;
-        let number = self.numbers.next();
+        let number = self.generation_numbers.next();
         info!(generation = number, config = %config.path.display(), "booting");
         self.generations.push(Generation::new(
             number,
@@ -273,12 +274,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The error log goes where this configuration says.
-    fn log_to(&mut self, config: &Config) -> Result<(), Error> {
-        if let Some(file) = log_files::file(&config.error_log.to)? {
-            self.log.replace(file);
+    /// What of a new configuration concerns the supervisor itself: its log moves; some keys it reads only once.
+    fn adopt(&mut self, old: &Config, new: &Config) {
+        match log_files::file(&new.error_log.to) {
+            Ok(Some(file)) => self.log.replace(file),
+            Ok(None) => {}
+            Err(error) => error!(%error, "error log not moved, the old file is written on"),
         }
-        Ok(())
+        let moved = old.error_log.to != new.error_log.to && !matches!(new.error_log.to, To::File(_));
+        for (key, differs) in [
+            ("log.error.to", moved),
+            ("log.error.level", old.error_log.level != new.error_log.level),
+            ("server.pid_file", old.server.pid_file != new.server.pid_file),
+        ] {
+            if differs {
+                warn!(key, "taken up by the supervisor only at its next start");
+            }
+        }
     }
 
     fn signal(&mut self, signal: Signal, sender: u32) {

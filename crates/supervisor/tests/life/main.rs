@@ -155,10 +155,6 @@ fn a_reload_moves_to_new_processes() {
         });
     }
     bench.all_gone(&old);
-    let journal = bench.journal();
-    let starts_first =
-        journal.find(" drain").expect("drained") > journal.match_indices(" start").nth(1).expect("started").0;
-    assert!(starts_first, "{journal}");
     assert!(!bench.log().contains("ERROR"), "{}", bench.log());
 }
 
