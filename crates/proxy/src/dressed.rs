@@ -1,6 +1,12 @@
 //! A client whose answers carry the fields of a route, whoever answers.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
 
 use bytes::Bytes;
 
@@ -17,8 +23,8 @@ use crate::{
 pub(crate) struct Dressed<'a, D> {
     pub(crate) inner: &'a mut D,
     pub(crate) headers: &'a [(String, String)],
-    /// Status of the answer that was begun.
-    pub(crate) status: Option<u16>,
+    /// Where the status of an answer goes once it is begun.
+    pub(crate) status: &'a AtomicU16,
 }
 
 /// Sets fields; an empty value removes the field.
@@ -50,7 +56,7 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
     }
 
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
-        self.status = Some(answer.status);
+        self.status.store(answer.status, Ordering::Relaxed);
         if self.headers.is_empty() {
             return self.inner.send_head(answer).await;
         }

@@ -1,5 +1,7 @@
 //! The way of one request from its head to whoever answers it.
 
+use std::sync::atomic::AtomicU16;
+
 use config::{Action, Address, Config, Host, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 
@@ -37,13 +39,39 @@ pub(crate) struct UpstreamCall {
 /// Answers a request, or says to which upstream it goes.
 pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
     note_head(record, down);
-    let next = route(context, down, record).await;
-    record.bytes_in = down.bytes_in();
-    record.bytes_out = down.bytes_out();
-    next
+    let noted = Noted {
+        down,
+        record,
+        status: AtomicU16::new(0),
+    };
+    route(context, noted.down, noted.record, &noted.status).await
 }
 
-async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
+/// Tells the record at the end what was sent: also when the answer is dropped half-way, because the stream was reset or
+/// the grace of a drain is over.
+struct Noted<'a, D: Downstream> {
+    down: &'a mut D,
+    record: &'a mut Record,
+    /// Of the answer that was begun by whoever answers for the route; 0 before.
+    status: AtomicU16,
+}
+
+impl<D: Downstream> Drop for Noted<'_, D> {
+    fn drop(&mut self) {
+        self.record.bytes_in = self.down.bytes_in();
+        self.record.bytes_out = self.down.bytes_out();
+        if let status @ 1.. = *self.status.get_mut() {
+            self.record.status = Some(status);
+        }
+    }
+}
+
+async fn route<D: Downstream>(
+    context: &Context,
+    down: &mut D,
+    record: &mut Record,
+    status: &AtomicU16,
+) -> Next {
     let request = match understand(context, down, record) {
         Ok(request) => request,
         Err(fault) => {
@@ -81,7 +109,7 @@ async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Reco
     let mut down = Dressed {
         inner: down,
         headers: &settings.headers,
-        status: None,
+        status,
     };
     if refused(context, &mut down, record, settings).await {
         return Next::Answered;
@@ -90,7 +118,6 @@ async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Reco
         return Next::Upstream(Box::new(UpstreamCall { site, route, request }));
     }
     let answered = answer(context, &mut down, record, &request, site, settings).await;
-    record.status = down.status.or(record.status);
     if let Err(error) = answered {
         errors::client_failed(context, &mut down, record, error).await;
     }

@@ -27,6 +27,8 @@ pub(crate) struct Recorder {
     pub(crate) ended: bool,
     /// Takes this many body bytes and then leaves.
     pub(crate) leaves_after: Option<u64>,
+    /// Takes this many body bytes and then waits for ever.
+    pub(crate) stalls_after: Option<u64>,
     bytes_in: u64,
 }
 
@@ -58,6 +60,7 @@ impl Recorder {
             body_out: Vec::new(),
             ended: false,
             leaves_after: None,
+            stalls_after: None,
             bytes_in: 0,
         }
     }
@@ -80,15 +83,19 @@ impl Recorder {
         std::str::from_utf8(&self.body_out).expect("bodies of tests are text")
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
         assert!(self.answer.is_some(), "a body without a head");
         assert!(!self.ended, "a body after the end");
         if self.head.method == "HEAD" {
             return Ok(());
         }
-        let room = self.leaves_after.unwrap_or(u64::MAX) - self.body_out.len() as u64;
+        let limit = self.leaves_after.or(self.stalls_after).unwrap_or(u64::MAX);
+        let room = limit - self.body_out.len() as u64;
         if (bytes.len() as u64) > room {
             self.body_out.extend_from_slice(&bytes[..room as usize]);
+            if self.leaves_after.is_none() {
+                std::future::pending::<()>().await;
+            }
             return Err(ClientError::Gone);
         }
         self.body_out.extend_from_slice(bytes);
@@ -127,7 +134,7 @@ impl Downstream for Recorder {
     }
 
     async fn send_body(&mut self, bytes: Bytes) -> Result<(), ClientError> {
-        self.take(&bytes)
+        self.take(&bytes).await
     }
 
     async fn send_file(&mut self, file: &Arc<File>, offset: u64, len: u64) -> Result<(), ClientError> {
@@ -139,7 +146,7 @@ impl Downstream for Recorder {
                 Ok(more) => read += more,
             }
         }
-        self.take(&buffer[..read])?;
+        self.take(&buffer[..read]).await?;
         // As the real ones do when a file is shorter than it was.
         if read < buffer.len() {
             Err(ClientError::Gone)
