@@ -20,6 +20,8 @@ pub(crate) struct RequestBody {
     bytes_max: u64,
     bytes: u64,
     pace: Pace,
+    /// For the next read; grows with a client that fills it.
+    room: usize,
     /// The client waits for `100 Continue`.
     expects_continue: bool,
 }
@@ -41,6 +43,7 @@ impl RequestBody {
             bytes_max: u64::MAX,
             bytes: 0,
             pace: Pace::new(limits),
+            room: ROOM_BYTES_MIN,
             expects_continue,
         }
     }
@@ -105,15 +108,18 @@ impl RequestBody {
             }
             let room = match self.framing {
                 Framing::Known { left } => {
-                    usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES))
+                    usize::try_from(left).map_or(self.room, |left| left.min(self.room))
                 }
-                Framing::Chunked(_) => READ_BYTES,
+                Framing::Chunked(_) => self.room,
             };
             let deadline = self.pace.wait(Instant::now());
             match until(deadline, stream.fill(room)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0) | Err(_)) => return Err(ClientError::Gone),
                 Err(_) => return Err(ClientError::TooSlow),
+            }
+            if stream.input.len() >= ROOM_BYTES_MIN {
+                self.room = ROOM_BYTES_MAX;
             }
             self.pace
                 .arrived(stream.input.len(), Instant::now())
@@ -150,8 +156,9 @@ impl RequestBody {
     }
 }
 
-/// Room for one read.
-const READ_BYTES: usize = 64 << 10;
+/// Room for one read: many slow clients must not cost much memory, and a fast one not many reads.
+const ROOM_BYTES_MIN: usize = 16 << 10;
+const ROOM_BYTES_MAX: usize = 64 << 10;
 /// Of a body that nobody wanted; past it the connection is closed instead.
 const SKIP_BYTES_MAX: u64 = 256 << 10;
 const SKIP_TIME_MAX: Duration = Duration::from_secs(5);

@@ -78,11 +78,12 @@ pub(crate) async fn converse<H: Handler>(
         let mut session = Http1Session::new(&mut stream, connection, limits, parsed, last);
         match handler.answer(&mut session, &mut record).await {
             Next::Answered => {
+                let body_was_read = session.bytes_in() > 0;
                 record.bytes_in = session.bytes_in();
                 record.bytes_out = session.bytes_out();
                 record.finish();
                 match session.finish().await {
-                    After::Keep => stream.shrink(),
+                    After::Keep => stream.shrink(body_was_read),
                     After::Close => return close(&mut stream).await,
                     After::Linger => return linger(&mut stream).await,
                     After::Cut => return,

@@ -83,9 +83,13 @@ impl ClientStream {
         }
     }
 
-    /// Reads once, up to about `room` bytes, to the end of `input`. 0: the client sends no more. Safe to drop.
+    /// Reads once, to the end of `input`, which is given `room` more when little is left. 0: the client sends no more.
+    /// Safe to drop.
     pub(crate) async fn fill(&mut self, room: usize) -> io::Result<usize> {
-        self.input.reserve(room);
+        // Room that is left is used up first: pieces of a body that are still held somewhere then share their memory.
+        if self.input.capacity() - self.input.len() < room.min(ROOM_BYTES_MIN) {
+            self.input.reserve(room);
+        }
         let Self { transport, input, .. } = self;
         transport.read_buf(input).await
     }
@@ -135,9 +139,10 @@ impl ClientStream {
         let _ = rustix::net::sockopt::set_socket_linger(self.socket().as_fd(), Some(Duration::ZERO));
     }
 
-    /// Gives memory back that an idle connection does not need.
-    pub(crate) fn shrink(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > IDLE_BYTES_MAX {
+    /// Gives memory back that an idle connection does not need. After a body, what looks like a small buffer may be the
+    /// rest of a large one.
+    pub(crate) fn shrink(&mut self, body_was_read: bool) {
+        if self.input.is_empty() && (body_was_read || self.input.capacity() > IDLE_BYTES_MAX) {
             self.input = BytesMut::new();
         }
         if self.output.is_empty() && self.output.capacity() > IDLE_BYTES_MAX {
@@ -253,5 +258,7 @@ impl AsyncWrite for Transport {
 
 /// Writes up to this many bytes wait for the flush.
 const COALESCE_BYTES_MAX: usize = 16 << 10;
+/// A read with less room than this is not worth its system call.
+const ROOM_BYTES_MIN: usize = 4 << 10;
 /// What an idle connection keeps of each buffer.
 const IDLE_BYTES_MAX: usize = 8 << 10;
