@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     connection::TlsFacts,
@@ -283,5 +285,33 @@ fn fields_of_one_connection_and_spoofed_ones_do_not_pass() {
             passes_to_servers(name.as_bytes(), b"host, content-length, x-mine"),
             "{name}"
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_claimed_nothing_untrusted_is_passed_on(
+        list in "[0-9a-f:., \"\\[\\]=;x]{0,40}",
+        standard in "(for=|proto=|host=|[0-9.:\"\\\\;, \\[\\]a]){0,20}",
+        proto in "[a-z, ]{0,12}",
+        trusted in any::<bool>(),
+    ) {
+        let peer = if trusted { "10.1.1.1:5" } else { "192.0.2.7:5" };
+        let mut lines = vec![("Forwarded", standard.as_str()), ("X-Forwarded-Host", standard.as_str()), ("X-Forwarded-Proto", &proto)];
+        if !list.is_empty() {
+            lines.push(("X-Forwarded-For", &list));
+        }
+        let request = asked(peer, "h", &lines);
+        if !trusted {
+            prop_assert_eq!(request.client, "192.0.2.7".parse().ok());
+            prop_assert_eq!((request.https, request.host.as_str()), (false, "h"));
+        }
+        for (name, value) in request_fields(&request).iter() {
+            let clean = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+            prop_assert!(clean, "{}: {}", name.escape_ascii(), value.escape_ascii());
+        }
+        let ours = request_fields(&request);
+        let client = ours.get("x-forwarded-for").and_then(|value| value.split(|&byte| byte == b',').next());
+        prop_assert_eq!(client, ours.get("x-real-ip"));
     }
 }
