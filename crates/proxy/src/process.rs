@@ -386,3 +386,6 @@ async fn expired(deadline: Option<Instant>) {
         None => pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,11 @@ pub(super) async fn answer(session: &mut Session, error: &Error, exchange: Optio
     let fault = exchange
         .as_ref()
         .and_then(|exchange| exchange.fault.get().copied());
-    let (status, outcome) = judge(error, fault);
+    let (status, mut outcome) = judge(error, fault);
+    if session.was_upgraded() {
+        // Connections of other protocols end by one side closing them.
+        outcome = Outcome::Ok;
+    }
     if let Some(exchange) = exchange {
         exchange.set_outcome(outcome);
         let (upstream, server) = (exchange.upstream.name(), exchange.server());

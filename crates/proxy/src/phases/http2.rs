@@ -1,6 +1,6 @@
 //! An HTTP/2 connection: its streams, its limits and its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use config::Limits;
 use h2::server::{Builder, Connection as H2Connection};
@@ -10,7 +10,6 @@ use pingora_core::protocols::{
     http::v2::server::{H2Accept, HttpSession, handshake},
 };
 use pingora_proxy::HttpProxy;
-use std::time::Duration;
 use tokio::{
     select,
     task::JoinSet,
@@ -84,8 +83,8 @@ fn options(limits: &Limits) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(STREAMS_MAX)
-        // h2 answers 431 past twice this size by itself; up to there the refusal is ours and has its line in the log.
-        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        // h2 refuses what is larger by itself and tells nobody; up to here the refusal is ours and has its line in the log.
+        .max_header_list_size(u32::try_from(limits.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)

@@ -185,3 +185,6 @@ fn exchange(ctx: &mut Option<Box<Exchange>>) -> Result<&mut Exchange> {
     ctx.as_deref_mut()
         .ok_or_else(|| Error::explain(ErrorType::InternalError, "a request that nobody sent"))
 }
+
+#[cfg(test)]
+mod tests;

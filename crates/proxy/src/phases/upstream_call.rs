@@ -80,9 +80,7 @@ pub(super) async fn http2_to_upstream(
         biased;
         _ = run(proxy, context, exchange, ServerSession::new_http2(stream)) => {}
         // pingora knows no deadline for the body of a stream: a client that stops sending is cut off here.
-        () = stalled(&arrivals, limits), if expects_body => {
-            let _ = fault.set(ClientError::TooSlow);
-        }
+        () = stalled(&arrivals, limits, &fault), if expects_body => {}
     }
 }
 
@@ -182,8 +180,8 @@ impl Arrivals {
     }
 }
 
-/// Resolves when the body has paused for too long or is too slow; never once it has ended.
-async fn stalled(arrivals: &Arrivals, limits: &Limits) {
+/// Resolves when the body has paused for too long or is too slow, with the fault set; never once it has ended.
+async fn stalled(arrivals: &Arrivals, limits: &Limits, fault: &Fault) {
     let patience_ms = u64::try_from(limits.body_timeout.as_millis()).unwrap_or(u64::MAX);
     while !arrivals.ended.load(Ordering::Relaxed) {
         let now_ms = arrivals.now_ms();
@@ -191,6 +189,8 @@ async fn stalled(arrivals: &Arrivals, limits: &Limits) {
         let due = u128::from(limits.body_rate_min) * u128::from(now_ms) / 1000;
         let slow = now_ms > patience_ms && u128::from(arrivals.bytes.load(Ordering::Relaxed)) < due;
         if pause_ms >= patience_ms || slow {
+            // The first fault is the one that counts.
+            let _ = fault.set(ClientError::TooSlow);
             return;
         }
         sleep(Duration::from_millis(patience_ms - pause_ms)).await;

@@ -1,1 +1,244 @@
 //! Certificates made on the spot, from the file to the handshake.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use config::CertificateFiles;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{
+    ClientConfig, ClientConnection, ProtocolVersion, ServerConnection, Stream,
+    pki_types::{CertificateDer, ServerName},
+};
+use tempfile::TempDir;
+
+use super::*;
+
+/// Writes a certificate for these names; returns its DER.
+fn make(directory: &Path, name: &str, names: &[&str], days: i64) -> CertificateDer<'static> {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    let now = SystemTime::now();
+    params.not_before = (now - Duration::from_secs(100 * 24 * 60 * 60)).into();
+    params.not_after = match days < 0 {
+        true => now - Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60),
+        false => now + Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60 + 60),
+    }
+    .into();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(directory.join(format!("{name}.pem")), certificate.pem()).unwrap();
+    std::fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    certificate.der().clone()
+}
+
+fn files(directory: &Path, certificate: &str, key: &str) -> CertificateFiles {
+    CertificateFiles {
+        certificate: directory.join(certificate),
+        key: directory.join(key),
+    }
+}
+
+fn config(directory: &Path, names: &[&str], minimum: &str) -> Config {
+    let pairs: Vec<_> = names
+        .iter()
+        .map(|name| format!("{{ certificate = \"{name}.pem\", key = \"{name}.key\" }}"))
+        .collect();
+    let text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n[tls]\ncertificates = [{}]\nminimum = \"{minimum}\"\n\
+         [[site]]\nrespond = \"x\"\n",
+        pairs.join(", ")
+    );
+    Config::parse(&text, &directory.join("site.toml")).unwrap_or_else(|bad| panic!("{bad}"))
+}
+
+/// What a client sees of a handshake.
+struct Met {
+    certificate: CertificateDer<'static>,
+    version: ProtocolVersion,
+    alpn: Option<Vec<u8>>,
+    resumed: bool,
+}
+
+/// Shakes hands over a real socket.
+fn meet(server: &ListenerTls, client: &Arc<ClientConfig>, name: &str) -> Result<Met, std::io::Error> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let server = Arc::clone(server);
+    let serving = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut socket, _) = listener.accept()?;
+        let mut connection = ServerConnection::new(server).unwrap();
+        let mut stream = Stream::new(&mut connection, &mut socket);
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        stream.write_all(&byte)?;
+        stream.flush()
+    });
+    let mut socket = TcpStream::connect(address)?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut connection = ClientConnection::new(Arc::clone(client), name).unwrap();
+    let mut stream = Stream::new(&mut connection, &mut socket);
+    let met = stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0]));
+    // Its error is the client's, seen from the other side.
+    let _ = serving.join().unwrap();
+    met?;
+    Ok(Met {
+        certificate: connection.peer_certificates().unwrap()[0].clone().into_owned(),
+        version: connection.protocol_version().unwrap(),
+        alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+        resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+    })
+}
+
+/// A client that trusts anybody, for looking at what it is given.
+fn client(versions: &[&'static rustls::SupportedProtocolVersion], alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(trusting::Anybody(provider)))
+        .with_no_client_auth();
+    client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Arc::new(client)
+}
+
+const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustls::version::TLS13];
+
+#[test]
+fn a_client_gets_the_certificate_it_asks_for() {
+    let directory = TempDir::new().unwrap();
+    let first = make(directory.path(), "first", &["example.org", "www.example.org"], 90);
+    let wild = make(directory.path(), "wild", &["*.example.net"], 90);
+    let config = config(directory.path(), &["first", "wild"], "1.2");
+    let tls = listeners(&config).unwrap()[0].clone().unwrap();
+    let client = client(BOTH, &[]);
+    for (name, expected) in [
+        ("example.org", &first),
+        ("WWW.example.org", &first),
+        ("a.example.net", &wild),
+        // A wildcard is for one label, and not for the name itself.
+        ("a.b.example.net", &first),
+        ("example.net", &first),
+        ("unknown.test", &first),
+        ("127.0.0.1", &first),
+    ] {
+        assert_eq!(&meet(&tls, &client, name).unwrap().certificate, expected, "{name}");
+    }
+}
+
+#[test]
+fn versions_protocols_and_tickets_are_as_configured() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["example.org"], 90);
+    let strict = listeners(&config(directory.path(), &["a"], "1.3")).unwrap()[0].clone().unwrap();
+    let old = client(&[&rustls::version::TLS12], &[]);
+    assert!(meet(&strict, &old, "example.org").is_err());
+    let tls = listeners(&config(directory.path(), &["a"], "1.2")).unwrap()[0].clone().unwrap();
+    assert_eq!(meet(&tls, &old, "example.org").unwrap().version, ProtocolVersion::TLSv1_2);
+    assert!(meet(&tls, &old, "example.org").unwrap().resumed);
+    let new = client(BOTH, &[b"h2", b"http/1.1"]);
+    let met = meet(&tls, &new, "example.org").unwrap();
+    assert_eq!((met.version, met.alpn.as_deref()), (ProtocolVersion::TLSv1_3, Some(&b"h2"[..])));
+    assert!(meet(&tls, &new, "example.org").unwrap().resumed);
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told_by_file() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    make(path, "a", &["a.test"], 90);
+    make(path, "b", &["b.test"], 90);
+    std::fs::write(path.join("empty.pem"), "").unwrap();
+    std::fs::write(path.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(
+        path.join("locked.key"),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    for (certificate, key, says, names) in [
+        ("none.pem", "a.key", "can not be read", "none.pem"),
+        ("empty.pem", "a.key", "holds no certificate", "empty.pem"),
+        ("a.key", "a.key", "holds no certificate", "a.key"),
+        ("broken.pem", "a.key", "PEM", "broken.pem"),
+        ("a.pem", "none.key", "can not be read", "none.key"),
+        ("a.pem", "a.pem", "holds no private key", "a.pem"),
+        ("a.pem", "locked.key", "encrypted", "locked.key"),
+        ("a.pem", "b.key", "does not belong to the certificate", "b.key"),
+    ] {
+        let error = Certificate::load(&files(path, certificate, key)).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(names), "{certificate} {key}: {error}");
+    }
+}
+
+#[test]
+fn the_check_tells_names_and_expiry_or_every_problem() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "good", &["example.org", "*.example.org"], 90);
+    make(directory.path(), "soon", &["soon.test"], 3);
+    make(directory.path(), "late", &["late.test"], -1);
+    let told = check_certificates(&config(directory.path(), &["good", "soon", "late"], "1.2")).unwrap();
+    assert!(told[0].contains("example.org, *.example.org, expires 2"), "{}", told[0]);
+    assert!(!told[0].contains("which is") && told[1].ends_with("which is in 3 days"), "{told:?}");
+    assert!(told[2].ends_with("expired"), "{}", told[2]);
+    let mut bad = config(directory.path(), &["good"], "1.2");
+    bad.tls.certificates = vec![
+        files(directory.path(), "none.pem", "good.key"),
+        files(directory.path(), "good.pem", "soon.key"),
+    ];
+    assert_eq!(check_certificates(&bad).unwrap_err().len(), 2);
+    bad.tls.certificates.clear();
+    assert!(check_certificates(&bad).unwrap_err()[0].contains("127.0.0.1:0"));
+}
+
+mod trusting {
+    use std::sync::Arc;
+
+    use rustls::{
+        DigitallySignedStruct, Error, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime},
+    };
+
+    #[derive(Debug)]
+    pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+
+    impl ServerCertVerifier for Anybody {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}

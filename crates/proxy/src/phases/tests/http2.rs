@@ -1,0 +1,176 @@
+//! HTTP/2 over TLS, answered by us and by upstreams.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, client::SendRequest};
+use http::{Method, Request, Response};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{House, PATIENCE, backend::Backend};
+
+/// A house with TLS for `example.org`, and what a client needs to trust it.
+fn house(server: Option<SocketAddr>, limits: &str) -> (House, Arc<ClientConfig>) {
+    let directory = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(directory.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let server = server.unwrap_or(([127, 0, 0, 1], 1).into());
+    let house = House::open_in(
+        directory,
+        &format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n[listener.limits]\nbody_timeout = \"300ms\"\n{limits}\n\
+             [tls]\ncertificates = [{{ certificate = \"cert.pem\", key = \"key.pem\" }}]\n\
+             [upstream.back]\nservers = [\"http://{server}\"]\n\
+             [[site]]\nrespond = \"hello\"\nbody_max = \"64B\"\n\
+             [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\nbody_max = \"64B\"\n"
+        ),
+    );
+    (house, Arc::new(client))
+}
+
+async fn connect(house: &House, client: Arc<ClientConfig>) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(house.address).await.unwrap();
+    let name = ServerName::try_from("example.org").unwrap();
+    let stream = TlsConnector::from(client).connect(name, stream).await.unwrap();
+    let (send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    send
+}
+
+fn request(method: Method, path: &str) -> Request<()> {
+    let uri = format!("https://example.org{path}");
+    Request::builder().method(method).uri(uri).body(()).unwrap()
+}
+
+async fn body(response: Response<RecvStream>) -> Result<Vec<u8>, h2::Error> {
+    let mut stream = response.into_body();
+    let mut body = Vec::new();
+    while let Some(piece) = stream.data().await.transpose()? {
+        stream.flow_control().release_capacity(piece.len())?;
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+#[tokio::test]
+async fn streams_are_answered_by_us_and_by_upstreams() {
+    let (backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (ours, _) = send.send_request(request(Method::GET, "/"), true).unwrap();
+    let (theirs, _) = send.send_request(request(Method::GET, "/back/x"), true).unwrap();
+    let (head, _) = send.send_request(request(Method::HEAD, "/"), true).unwrap();
+    let ours = ours.await.unwrap();
+    assert_eq!((ours.status().as_u16(), &ours.headers()["server"]), (200, &super::super::SERVER.parse().unwrap()));
+    assert!(ours.headers().contains_key("date"));
+    assert_eq!(body(ours).await.unwrap(), b"hello");
+    let theirs = theirs.await.unwrap();
+    assert_eq!(theirs.headers()["server"], super::super::SERVER);
+    assert_eq!(body(theirs).await.unwrap(), b"ok");
+    let head = head.await.unwrap();
+    assert_eq!(head.headers()["content-length"], "5");
+    assert_eq!(body(head).await.unwrap(), b"");
+    let seen = &backend.seen()[0];
+    assert_eq!(seen.line(), "GET /back/x HTTP/1.1");
+    assert_eq!(seen.field("host"), Some("example.org"));
+    assert_eq!(seen.field("x-forwarded-proto"), Some("https"));
+    for line in house.lines(3).await {
+        assert!(line.contains("HTTP/2.0") && line.contains("TLSv1.3") && line.contains("\"https\""), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_up_and_are_held_to_the_rules() {
+    let (backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (small, mut upload) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    upload.send_data(Bytes::from_static(b"abc"), true).unwrap();
+    assert_eq!(small.await.unwrap().status(), 200);
+    assert_eq!(backend.seen()[0].body, "3\r\nabc\r\n0\r\n\r\n");
+
+    let (big, mut upload) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    upload.send_data(Bytes::from(vec![0; 100]), true).unwrap();
+    assert_eq!(big.await.unwrap().status(), 413);
+
+    let (stalled, mut upload) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    upload.send_data(Bytes::from_static(b"ab"), false).unwrap();
+    let stalled = tokio::time::timeout(PATIENCE, stalled).await.unwrap();
+    assert!(stalled.is_err() || stalled.is_ok_and(|response| response.status() == 408));
+    let lines = house.lines(3).await;
+    assert!(lines[2].contains("client_timeout"), "{}", lines[2]);
+}
+
+#[tokio::test]
+async fn heads_past_our_limits_are_refused_and_logged() {
+    let (house, client) = house(None, "target_max = \"100B\"\nheaders_max = 5");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (long, _) = send
+        .send_request(request(Method::GET, &format!("/{}", "x".repeat(200))), true)
+        .unwrap();
+    assert_eq!(long.await.unwrap().status(), 414);
+    let mut many = request(Method::GET, "/");
+    for number in 0..9 {
+        let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+        many.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    let (many, _) = send.send_request(many, true).unwrap();
+    assert_eq!(many.await.unwrap().status(), 431);
+    for line in house.lines(2).await {
+        assert!(line.contains("refused"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_says_farewell_and_serves_what_is_there() {
+    let (_backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (running, mut upload) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    house.context.drain.start(PATIENCE);
+    upload.send_data(Bytes::from_static(b"late"), true).unwrap();
+    assert_eq!(running.await.unwrap().status(), 200);
+    // The connection closes without a word from the client.
+    tokio::time::timeout(PATIENCE, house.context.drain.idle()).await.unwrap();
+    assert!(send.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn a_reset_stream_ends_its_request_only() {
+    let (backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (waiting, mut stream) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+    stream.send_reset(Reason::CANCEL);
+    drop(waiting);
+    let (other, _) = send.send_request(request(Method::GET, "/back/"), true).unwrap();
+    assert_eq!(other.await.unwrap().status(), 200);
+    let lines = house.lines(2).await;
+    assert!(lines.iter().any(|line| line.contains("client_gone")), "{lines:?}");
+    assert!(backend.seen().iter().all(|seen| seen.line().starts_with("GET")));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let (house, client) = house(None, "idle_timeout = \"100ms\"");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (first, _) = send.send_request(request(Method::GET, "/"), true).unwrap();
+    assert_eq!(body(first.await.unwrap()).await.unwrap(), b"hello");
+    let closed = async { while send.clone().ready().await.is_ok() { tokio::task::yield_now().await } };
+    tokio::time::timeout(PATIENCE, closed).await.unwrap();
+    house.lines(1).await;
+}
