@@ -18,14 +18,16 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
     };
     tell(&format!("{}: understood", conf.display()));
     for warning in &config.warnings {
-        complain(&format!("warning: {}", warning.trim_end()));
+        tell(&warning.trim_end());
     }
     let mut problems = config.check_paths();
     match proxy::check_certificates(&config) {
         Ok(told) => told.iter().for_each(|line| tell(line)),
         Err(found) => problems.extend(found),
     }
-    problems.iter().for_each(|problem| complain(&format!("problem: {problem}")));
+    problems
+        .iter()
+        .for_each(|problem| complain(&format!("problem: {problem}")));
 
     let apps_fail = match supervisor::check_apps(&config, engine) {
         Ok(checks) => checks.iter().filter(|check| !app(check)).count() > 0,

@@ -72,7 +72,10 @@ mod tests {
 
     #[test]
     fn conf_may_stand_before_or_behind_the_command() {
-        for arguments in [["appliance", "--conf", "a.toml", "check"], ["appliance", "check", "--conf", "a.toml"]] {
+        for arguments in [
+            ["appliance", "--conf", "a.toml", "check"],
+            ["appliance", "check", "--conf", "a.toml"],
+        ] {
             let line = CommandLine::try_parse_from(arguments).expect("a command line");
             assert_eq!(line.conf(), PathBuf::from("a.toml"));
             assert!(matches!(line.command, Some(Command::Check)));

@@ -23,10 +23,18 @@ fn main() -> ExitCode {
         };
     }
     let line = CommandLine::read();
-    let engine = Engine { library: engine::ENGINE, bootstrap: engine::BOOTSTRAP };
+    let engine = Engine {
+        library: engine::ENGINE,
+        bootstrap: engine::BOOTSTRAP,
+    };
     let code = match line.command {
         Some(Command::Check) => check::run(&line.conf(), engine),
-        None => supervisor::run(Options { conf: line.conf(), daemon: line.daemon, engine, proxy: own_proxy() }),
+        None => supervisor::run(Options {
+            conf: line.conf(),
+            daemon: line.daemon,
+            engine,
+            proxy: own_proxy(),
+        }),
     };
     ExitCode::from(code)
 }
