@@ -8,16 +8,21 @@
 //!
 //! Times are CLOCK_MONOTONIC in nanoseconds, the clock of the page.
 
+mod action;
 mod calls;
 mod link;
 mod pace;
+mod queue;
 #[cfg(test)]
 mod simulation;
 mod time;
 
 use std::collections::VecDeque;
 
-pub(crate) use calls::CallId;
+pub(crate) use self::{
+    action::{Action, Failure, LinkIndex, Refusal, Rules},
+    calls::CallId,
+};
 
 use crate::app::page::LinkPage;
 
@@ -26,92 +31,6 @@ use self::{
     link::{Holder, Link},
     pace::Pace,
 };
-
-/// What the dispatcher keeps to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
-    /// Requests that may wait.
-    pub(crate) queue_length_max: usize,
-    /// How long one may wait.
-    pub(crate) queue_timeout_ns: u64,
-    /// How long one may run.
-    pub(crate) request_timeout_ns: u64,
-    /// Requests a worker runs at the same time.
-    pub(crate) window: usize,
-}
-
-/// Why a request is not even queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The queue is full.
-    Full,
-    /// No worker can be had.
-    Down,
-}
-
-/// Why a request that was accepted gets no answer from the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// It waited too long.
-    QueueTimeout,
-    /// No worker can be had any more.
-    Down,
-    /// It ran too long.
-    Timeout,
-    /// Its worker died and it may not be run again.
-    WorkerDied,
-}
-
-/// What the edge has to do, in this order.
-#[derive(Debug)]
-pub(crate) enum Action<T> {
-    /// Write the request to the link; its page entry is set.
-    Send {
-        /// On which link.
-        link: LinkIndex,
-        /// Number of the stream.
-        stream: u32,
-        /// Entry of the page.
-        entry: u16,
-        /// The request.
-        item: T,
-        /// How long it has waited.
-        waited_ns: u64,
-    },
-    /// Tell the worker that nobody waits for the stream's answer.
-    Cancel {
-        /// On which link.
-        link: LinkIndex,
-        /// Number of the stream.
-        stream: u32,
-    },
-    /// Nothing more comes for this request.
-    Fail {
-        /// The request.
-        item: T,
-        /// Why.
-        failure: Failure,
-    },
-    /// A request, or the whole worker, is stuck: the worker must be replaced.
-    Overrun {
-        /// On which link.
-        link: LinkIndex,
-        /// The request; `None` when the worker takes none at all.
-        item: Option<T>,
-        /// The kernel's id of the thread that runs it, 0 when unknown.
-        thread: u32,
-        /// For how long.
-        elapsed_ns: u64,
-    },
-    /// A link that was to be left has nothing in flight any more: close it.
-    Idle {
-        /// Which.
-        link: LinkIndex,
-    },
-}
-
-/// Position of a link in its dispatcher; used again after [`Dispatcher::link_dead`].
-pub(crate) type LinkIndex = usize;
 
 /// See the module.
 #[derive(Debug)]
@@ -437,96 +356,6 @@ impl<T: Clone> Dispatcher<T> {
         (work_ns / (workers * self.rules.window.max(1)) as u64)
             .div_ceil(SECOND_NS)
             .clamp(1, RETRY_S_MAX)
-    }
-
-    fn link(&self, index: LinkIndex) -> Option<&Link> {
-        self.links.get(index)?.as_ref()
-    }
-
-    /// The next request in the queue; forgets those that left.
-    fn front(&mut self) -> Option<CallId> {
-        loop {
-            let id = *self.queue.front()?;
-            if self
-                .calls
-                .find(id)
-                .is_some_and(|call| call.place == Place::Waiting)
-            {
-                return Some(id);
-            }
-            self.queue.pop_front();
-        }
-    }
-
-    /// The link with the fewest in flight that takes one more; among equals the one heard last, whose caches are warm.
-    fn choose(&self, now_ns: u64) -> Option<LinkIndex> {
-        let best = |limit: usize| {
-            let open = self
-                .links
-                .iter()
-                .enumerate()
-                .filter_map(|(index, link)| Some((index, link.as_ref()?)));
-            open.filter(|(_, link)| link.room(limit, now_ns) > 0)
-                .min_by_key(|(_, link)| {
-                    (
-                        link.silent(now_ns),
-                        link.in_flight,
-                        std::cmp::Reverse(link.heard_ns),
-                    )
-                })
-                .map(|(index, _)| index)
-        };
-        best(self.rules.window).or_else(|| match self.pace.depth() {
-            0 => None,
-            depth => best(self.rules.window + depth),
-        })
-    }
-
-    /// Puts a request back where its age belongs: before all that came after it.
-    fn requeue(&mut self, id: CallId) {
-        let Some(call) = self.calls.find_mut(id) else {
-            return;
-        };
-        call.place = Place::Waiting;
-        let enqueued_ns = call.enqueued_ns;
-        let calls = &self.calls;
-        let older = |id: &CallId| {
-            calls
-                .find(*id)
-                .is_some_and(|other| other.enqueued_ns < enqueued_ns)
-        };
-        let at = self.queue.iter().take_while(|id| older(id)).count();
-        self.queue.insert(at, id);
-        self.waiting += 1;
-    }
-
-    /// Requeues a request that was recalled, unless nobody waits for it.
-    fn take_back(&mut self, id: CallId) {
-        let Some(call) = self.calls.find_mut(id) else {
-            return;
-        };
-        if call.abandoned {
-            self.calls.remove(id);
-        } else if self.down {
-            if let Some(call) = self.calls.remove(id) {
-                self.actions.push(Action::Fail {
-                    item: call.item,
-                    failure: Failure::Down,
-                });
-            }
-        } else {
-            self.requeue(id);
-        }
-    }
-
-    fn fail_waiting(&mut self, id: CallId, failure: Failure) {
-        if let Some(call) = self.calls.remove(id) {
-            self.waiting -= 1;
-            self.actions.push(Action::Fail {
-                item: call.item,
-                failure,
-            });
-        }
     }
 }
 

@@ -1,0 +1,95 @@
+//! The queue, and the choice of a worker.
+
+use super::{Action, CallId, Dispatcher, Failure, LinkIndex, calls::Place, link::Link};
+
+impl<T: Clone> Dispatcher<T> {
+    pub(super) fn link(&self, index: LinkIndex) -> Option<&Link> {
+        self.links.get(index)?.as_ref()
+    }
+
+    /// The next request in the queue; forgets those that left.
+    pub(super) fn front(&mut self) -> Option<CallId> {
+        loop {
+            let id = *self.queue.front()?;
+            if self
+                .calls
+                .find(id)
+                .is_some_and(|call| call.place == Place::Waiting)
+            {
+                return Some(id);
+            }
+            self.queue.pop_front();
+        }
+    }
+
+    /// The link with the fewest in flight that takes one more; among equals the one heard last, whose caches are warm.
+    pub(super) fn choose(&self, now_ns: u64) -> Option<LinkIndex> {
+        let best = |limit: usize| {
+            let open = self
+                .links
+                .iter()
+                .enumerate()
+                .filter_map(|(index, link)| Some((index, link.as_ref()?)));
+            open.filter(|(_, link)| link.room(limit, now_ns) > 0)
+                .min_by_key(|(_, link)| {
+                    (
+                        link.silent(now_ns),
+                        link.in_flight,
+                        std::cmp::Reverse(link.heard_ns),
+                    )
+                })
+                .map(|(index, _)| index)
+        };
+        best(self.rules.window).or_else(|| match self.pace.depth() {
+            0 => None,
+            depth => best(self.rules.window + depth),
+        })
+    }
+
+    /// Puts a request back where its age belongs: before all that came after it.
+    pub(super) fn requeue(&mut self, id: CallId) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        call.place = Place::Waiting;
+        let enqueued_ns = call.enqueued_ns;
+        let calls = &self.calls;
+        let older = |id: &CallId| {
+            calls
+                .find(*id)
+                .is_some_and(|other| other.enqueued_ns < enqueued_ns)
+        };
+        let at = self.queue.iter().take_while(|id| older(id)).count();
+        self.queue.insert(at, id);
+        self.waiting += 1;
+    }
+
+    /// Requeues a request that was recalled, unless nobody waits for it.
+    pub(super) fn take_back(&mut self, id: CallId) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        if call.abandoned {
+            self.calls.remove(id);
+        } else if self.down {
+            if let Some(call) = self.calls.remove(id) {
+                self.actions.push(Action::Fail {
+                    item: call.item,
+                    failure: Failure::Down,
+                });
+            }
+        } else {
+            self.requeue(id);
+        }
+    }
+
+    pub(super) fn fail_waiting(&mut self, id: CallId, failure: Failure) {
+        if let Some(call) = self.calls.remove(id) {
+            self.waiting -= 1;
+            self.actions.push(Action::Fail {
+                item: call.item,
+                failure,
+            });
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Workers and clients that are nothing but numbers, and the time they live in.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use fastrand::Rng;
+use wire::page::{ENTRY_WORDS, Page};
+
+use crate::app::dispatcher::{Action, CallId, Dispatcher, Failure, LinkPage, Refusal, Rules};
+
+pub(super) const STEP_NS: u64 = 20_000;
+pub(super) const MS: u64 = 1_000_000;
+
+/// What became of one request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fate {
+    pub(super) arrived_ns: u64,
+    pub(super) service_ns: u64,
+    pub(super) idempotent: bool,
+    pub(super) id: Option<CallId>,
+    pub(super) runs: u32,
+    pub(super) started_ns: Option<u64>,
+    pub(super) answered_ns: Option<u64>,
+    pub(super) failed: Option<Failure>,
+    pub(super) left: bool,
+}
+
+impl Fate {
+    pub(super) fn over(&self) -> bool {
+        self.answered_ns.is_some() || self.failed.is_some() || self.left
+    }
+}
+
+pub(super) struct Worker {
+    pub(super) page: Arc<[AtomicU64]>,
+    pub(super) inbox: VecDeque<(u32, u16, usize)>,
+    /// Stream, request, end.
+    pub(super) running: Vec<(u32, usize, u64)>,
+    /// Sleeps until then.
+    pub(super) stopped_until_ns: u64,
+    pub(super) gone: bool,
+}
+
+pub(super) struct World {
+    pub(super) dispatcher: Dispatcher<usize>,
+    pub(super) rules: Rules,
+    pub(super) random: Rng,
+    pub(super) now_ns: u64,
+    pub(super) workers: Vec<Option<Worker>>,
+    pub(super) fates: Vec<Fate>,
+    pub(super) started: Vec<usize>,
+    pub(super) overruns: Vec<usize>,
+    pub(super) idle: Vec<usize>,
+    pub(super) waiting_max: usize,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, rules: Rules, workers: usize) -> Self {
+        let mut world = Self {
+            dispatcher: Dispatcher::new(rules),
+            rules,
+            random: Rng::with_seed(seed),
+            now_ns: 1_000_000_000,
+            workers: Vec::new(),
+            fates: Vec::new(),
+            started: Vec::new(),
+            overruns: Vec::new(),
+            idle: Vec::new(),
+            waiting_max: 0,
+        };
+        for _ in 0..workers {
+            world.boot();
+        }
+        world
+    }
+
+    pub(super) fn boot(&mut self) {
+        let words: Arc<[AtomicU64]> = (0..128 * ENTRY_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let index = self
+            .dispatcher
+            .link_up(LinkPage::Private(Arc::clone(&words)), self.now_ns);
+        if self.workers.len() <= index {
+            self.workers.resize_with(index + 1, || None);
+        }
+        assert!(self.workers[index].is_none(), "a link index is used twice");
+        self.workers[index] = Some(Worker {
+            page: words,
+            inbox: VecDeque::new(),
+            running: Vec::new(),
+            stopped_until_ns: 0,
+            gone: false,
+        });
+        self.act();
+    }
+
+    pub(super) fn arrive(&mut self, service_ns: u64, idempotent: bool) -> Result<usize, Refusal> {
+        let number = self.fates.len();
+        let id = self.dispatcher.submit(number, idempotent, self.now_ns)?;
+        let fate = Fate {
+            arrived_ns: self.now_ns,
+            service_ns,
+            idempotent,
+            id: Some(id),
+            ..Fate::default()
+        };
+        self.fates.push(fate);
+        self.act();
+        Ok(number)
+    }
+
+    pub(super) fn leave(&mut self, number: usize) {
+        let fate = &mut self.fates[number];
+        if !fate.over() {
+            fate.left = true;
+            self.dispatcher.leave(fate.id.expect("submitted"), self.now_ns);
+            self.act();
+        }
+    }
+
+    pub(super) fn kill(&mut self, index: usize) {
+        if self.workers.get_mut(index).and_then(Option::take).is_some() {
+            self.dispatcher.link_dead(index, self.now_ns);
+            self.act();
+        }
+    }
+
+    pub(super) fn act(&mut self) {
+        let actions = std::mem::take(self.dispatcher.actions());
+        for action in actions {
+            match action {
+                Action::Send {
+                    link,
+                    stream,
+                    entry,
+                    item,
+                    ..
+                } => {
+                    let worker = self.workers[link].as_mut().expect("sent to a dead worker");
+                    worker.inbox.push_back((stream, entry, item));
+                }
+                Action::Cancel { link, stream } => {
+                    if let Some(worker) = self.workers[link].as_mut()
+                        && let Some(running) = worker.running.iter_mut().find(|running| running.0 == stream)
+                    {
+                        running.2 = running.2.min(self.now_ns + 5 * STEP_NS);
+                    }
+                }
+                Action::Fail { item, failure } => {
+                    let fate = &mut self.fates[item];
+                    assert!(!fate.over(), "request {item} has two ends: {fate:?}");
+                    fate.failed = Some(failure);
+                }
+                Action::Overrun { link, .. } => self.overruns.push(link),
+                Action::Idle { link } => self.idle.push(link),
+            }
+        }
+        self.waiting_max = self.waiting_max.max(self.dispatcher.held().0);
+    }
+
+    /// One step of time: workers run, answers come in one batch per worker, the clock is looked at each millisecond.
+    pub(super) fn step(&mut self) {
+        self.now_ns += STEP_NS;
+        let now_ns = self.now_ns;
+        for index in 0..self.workers.len() {
+            let Some(worker) = &mut self.workers[index] else {
+                continue;
+            };
+            if worker.stopped_until_ns > now_ns {
+                continue;
+            }
+            let mut ended = Vec::new();
+            worker.running.retain(|&(stream, number, end_ns)| {
+                let done = end_ns <= now_ns;
+                if done {
+                    ended.push((stream, number));
+                }
+                !done
+            });
+            while worker.running.len() < self.rules.window {
+                let Some((stream, entry, number)) = worker.inbox.pop_front() else {
+                    break;
+                };
+                if Page::new(&worker.page).claim(entry, stream, now_ns, 7) {
+                    let fate = &mut self.fates[number];
+                    fate.runs += 1;
+                    fate.started_ns.get_or_insert(now_ns);
+                    self.started.push(number);
+                    worker.running.push((stream, number, now_ns + fate.service_ns));
+                }
+            }
+            if ended.is_empty() {
+                continue;
+            }
+            self.dispatcher.heard(index, now_ns);
+            for (stream, number) in ended {
+                let waited_for = self.dispatcher.stream(index, stream).copied();
+                if waited_for == Some(number) {
+                    self.dispatcher.answered(index, stream);
+                    let fate = &mut self.fates[number];
+                    assert!(
+                        !fate.over(),
+                        "request {number} is answered after its end: {fate:?}"
+                    );
+                    fate.answered_ns = Some(now_ns);
+                }
+                self.dispatcher.ended(index, stream);
+            }
+            self.dispatcher.pump(now_ns);
+            self.act();
+        }
+        if now_ns % MS < STEP_NS {
+            self.dispatcher.tick(now_ns);
+            self.act();
+        }
+        for link in std::mem::take(&mut self.overruns)
+            .into_iter()
+            .chain(std::mem::take(&mut self.idle))
+        {
+            self.kill(link);
+        }
+    }
+
+    pub(super) fn run(&mut self, duration_ns: u64) {
+        let until_ns = self.now_ns + duration_ns;
+        while self.now_ns < until_ns {
+            self.step();
+        }
+    }
+
+    /// Percentile of the time from arrival to answer, of the requests that `which` picks.
+    pub(super) fn latency_ns(&self, percent: usize, which: impl Fn(&Fate) -> bool) -> u64 {
+        let mut times: Vec<_> = self
+            .fates
+            .iter()
+            .filter(|fate| which(fate))
+            .filter_map(|fate| Some(fate.answered_ns? - fate.arrived_ns))
+            .collect();
+        times.sort_unstable();
+        times[(times.len() - 1) * percent / 100]
+    }
+
+    pub(super) fn check_all_over(&self, seed: u64) {
+        assert_eq!(
+            self.dispatcher.held(),
+            (0, 0, 0),
+            "seed {seed}: something is left behind"
+        );
+        for (number, fate) in self.fates.iter().enumerate() {
+            assert!(fate.over(), "seed {seed}: request {number} is lost: {fate:?}");
+            let runs_max = if fate.idempotent { 2 } else { 1 };
+            assert!(
+                fate.runs <= runs_max,
+                "seed {seed}: request {number} ran too often: {fate:?}"
+            );
+        }
+    }
+}

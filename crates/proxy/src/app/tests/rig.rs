@@ -1,0 +1,142 @@
+//! An app with its workers and clients.
+
+use std::{sync::Arc, time::Duration};
+
+use config::Buffers;
+use logs::{Record, Remote};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
+use wire::control::FromProxy;
+
+use super::{
+    client::Client,
+    worker::{self, Seen},
+};
+use crate::{
+    app::{App, dispatcher::Rules, nanoseconds},
+    context::Context,
+    downstream::ClientError,
+    drain::Drain,
+    request::Request,
+    router::Router,
+};
+
+/// Longest time that anything here may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Rig {
+    pub(super) app: Arc<App>,
+    pub(super) seen: Arc<Seen>,
+    pub(super) reports: UnboundedReceiver<FromProxy>,
+    pub(super) context: Arc<Context>,
+}
+
+pub(super) struct Settings {
+    pub(super) threads: usize,
+    pub(super) queue_length_max: usize,
+    pub(super) queue_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) memory_bytes: usize,
+    pub(super) response_bytes_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            queue_length_max: 100,
+            queue_timeout: PATIENCE,
+            request_timeout: PATIENCE,
+            memory_bytes: 256 << 10,
+            response_bytes_max: 64 << 20,
+        }
+    }
+}
+
+impl Rig {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let context = Arc::new(Context {
+            config: config::Config::parse(
+                "[[site]]\nfiles = { \"/\" = \"/\" }\n",
+                std::path::Path::new("/site.toml"),
+            )
+            .expect("valid"),
+            router: Router::new(&[]),
+            apps: Vec::new(),
+            upstreams: Vec::new(),
+            tls: Vec::new(),
+            log: logs::AccessLog::off(),
+            drain: Drain::new(),
+        });
+        let (sender, reports) = unbounded_channel();
+        let rules = Rules {
+            queue_length_max: settings.queue_length_max,
+            queue_timeout_ns: nanoseconds(settings.queue_timeout),
+            request_timeout_ns: nanoseconds(settings.request_timeout),
+            window: settings.threads,
+        };
+        let buffers = Buffers {
+            memory_bytes: settings.memory_bytes,
+            response_bytes_max: settings.response_bytes_max,
+            directory: std::env::temp_dir(),
+        };
+        let runtimes = vec![Handle::current()];
+        let app = App::with_rules("web", rules, &buffers, sender, runtimes);
+        Self {
+            app,
+            seen: Arc::default(),
+            reports,
+            context,
+        }
+    }
+
+    pub(super) fn worker(&self, link: u64) {
+        self.app.link(worker::start(link, &self.seen));
+    }
+
+    pub(super) async fn send(&self, client: &mut Client) -> (Result<(), ClientError>, Record) {
+        let path = crate::downstream::Downstream::head(client).target.clone();
+        let request = Request {
+            host: "example.org".to_owned(),
+            port: 80,
+            path,
+            request_id: "id".to_owned(),
+            ..Request::default()
+        };
+        let mut record = Record::new(Remote::Unix);
+        let answer = self.app.answer(&self.context, client, &request, "", &mut record);
+        let outcome = tokio::time::timeout(PATIENCE, answer)
+            .await
+            .expect("patience is over");
+        (outcome, record)
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (Client, Record) {
+        let mut client = Client::new("GET", path);
+        let (outcome, record) = self.send(&mut client).await;
+        assert_eq!(outcome, Ok(()));
+        (client, record)
+    }
+
+    pub(super) async fn report(&mut self) -> FromProxy {
+        let report = tokio::time::timeout(PATIENCE, self.reports.recv());
+        report.await.expect("patience is over").expect("open")
+    }
+
+    pub(super) fn ran(&self) -> Vec<String> {
+        self.seen.run.lock().expect("lock").clone()
+    }
+}
+
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("patience is over");
+}
