@@ -85,7 +85,9 @@ pub fn run(control: OwnedFd) -> ExitCode {
 
 fn fail(control: &Control, error: &BootError) -> ExitCode {
     let mut message = error.to_string();
-    message.truncate(message.floor_char_boundary(TEXT_MAX));
+    while message.len() > TEXT_MAX {
+        message.pop();
+    }
     // Without a supervisor there is nobody to tell.
     let _ = control.send(&FromProxy::Failed { message });
     ExitCode::FAILURE

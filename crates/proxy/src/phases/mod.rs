@@ -98,7 +98,13 @@ impl ProxyHttp for Phases {
         Ok(())
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut Self::CTX, mut error: BError) -> BError {
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Self::CTX,
+        mut error: BError,
+    ) -> BError {
         if let Ok(exchange) = exchange(ctx) {
             let (upstream, server) = (exchange.upstream.name(), exchange.server());
             tracing::warn!(upstream, server, %error, "upstream server can not be connected to");
@@ -164,7 +170,9 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
-        let status = session.response_written().map(|response| response.status.as_u16());
+        let status = session
+            .response_written()
+            .map(|response| response.status.as_u16());
         let (bytes_in, bytes_out) = (session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
         if let Some(exchange) = ctx {
             exchange.finish(status, bytes_in, bytes_out);

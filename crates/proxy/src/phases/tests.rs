@@ -47,7 +47,8 @@ impl House {
             "[log.access]\nto = {:?}\nformat = \"json\"\n{conf}",
             log.to_str().unwrap()
         );
-        let config = Config::parse(&conf, &directory.path().join("site.toml")).unwrap_or_else(|bad| panic!("{bad}"));
+        let config =
+            Config::parse(&conf, &directory.path().join("site.toml")).unwrap_or_else(|bad| panic!("{bad}"));
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let listening = Arc::new(Listening::new(0, socket.into(), &config.listeners[0]));
@@ -134,13 +135,21 @@ impl Client {
             if let Some(at) = memchr::memmem::find(&self.input, mark) {
                 return self.take(at + mark.len()).await;
             }
-            assert!(self.more().await, "closed; had {:?}", String::from_utf8_lossy(&self.input));
+            assert!(
+                self.more().await,
+                "closed; had {:?}",
+                String::from_utf8_lossy(&self.input)
+            );
         }
     }
 
     async fn take(&mut self, length: usize) -> String {
         while self.input.len() < length {
-            assert!(self.more().await, "closed; had {:?}", String::from_utf8_lossy(&self.input));
+            assert!(
+                self.more().await,
+                "closed; had {:?}",
+                String::from_utf8_lossy(&self.input)
+            );
         }
         let rest = self.input.split_off(length);
         String::from_utf8(std::mem::replace(&mut self.input, rest)).unwrap()

@@ -93,15 +93,17 @@ pub(super) async fn prepare(session: &mut Session, exchange: &Exchange) -> Resul
     if session.is_http2() {
         return Ok(());
     }
-    // Without this call on every request pingora would wait for the next one for ever.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
-    }
+    let keep_alive = session.get_keepalive().is_some();
     let expects = session.req_header_mut().remove_header(&header::EXPECT);
     if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
         && !session.is_body_empty()
     {
         session.write_continue_response().await?;
+    }
+    if keep_alive {
+        // Without this call on every request pingora would wait for the next one for ever; and it takes the interim
+        // answer for one that came too early and closes.
+        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use std::{
 use rustix::{
     fs::{MemfdFlags, memfd_create},
     net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
-        sendmsg, socketpair,
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+        SocketType, recv, sendmsg, socketpair,
     },
 };
 use wire::control::MESSAGE_MAX;
@@ -28,8 +28,13 @@ struct Supervisor {
 
 impl Supervisor {
     fn start(directory: &Path, conf: &str, listeners: &[&TcpListener]) -> Self {
-        let (control, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let (control, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
         // An exit code can only be looked at by its debug form.
         let proxy = thread::spawn(move || format!("{:?}", run(theirs)));
         let supervisor = Self { control, proxy };
@@ -57,7 +62,13 @@ impl Supervisor {
             assert!(beside.push(SendAncillaryMessage::ScmRights(descriptors)));
         }
         let packet = message.encode();
-        sendmsg(&self.control, &[IoSlice::new(&packet)], &mut beside, SendFlags::empty()).unwrap();
+        sendmsg(
+            &self.control,
+            &[IoSlice::new(&packet)],
+            &mut beside,
+            SendFlags::empty(),
+        )
+        .unwrap();
     }
 
     fn receive(&self) -> FromProxy {
@@ -73,7 +84,11 @@ fn log(directory: &Path, name: &str) -> File {
 
 fn get(address: std::net::SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -105,7 +120,9 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     assert_eq!(proxy.receive(), FromProxy::Ready {});
     // A socket that nobody accepts from yet: the connection waits in the kernel.
     let mut early = TcpStream::connect(address).unwrap();
-    early.write_all(b"GET /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    early
+        .write_all(b"GET /early HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
     proxy.send(&ToProxy::Start {}, &[]);
     let mut answer = String::new();
     early.read_to_string(&mut answer).unwrap();
@@ -118,7 +135,10 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
         error_log: false,
     };
     proxy.send(&reopen, &[new.as_fd()]);
-    while !std::fs::read_to_string(path.join("access.log")).unwrap().contains("/after") {
+    while !std::fs::read_to_string(path.join("access.log"))
+        .unwrap()
+        .contains("/after")
+    {
         assert!(get(address, "/after").ends_with("hello"));
     }
     let old = std::fs::read_to_string(path.join("access.log.1")).unwrap();
@@ -128,5 +148,8 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     assert_eq!(proxy.receive(), FromProxy::Drained {});
     assert_eq!(code(proxy), format!("{:?}", ExitCode::SUCCESS));
     let errors = std::fs::read_to_string(path.join("error.log")).unwrap();
-    assert!(errors.contains("proxy ready") && !errors.contains("ERROR"), "{errors}");
+    assert!(
+        errors.contains("proxy ready") && !errors.contains("ERROR"),
+        "{errors}"
+    );
 }

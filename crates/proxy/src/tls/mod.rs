@@ -31,7 +31,9 @@ pub(crate) enum TlsError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// A TLS listener without any certificate.
-    #[error("listener {0} speaks TLS, but [tls] names no certificate; add `certificates` or set `tls = false`")]
+    #[error(
+        "listener {0} speaks TLS, but [tls] names no certificate; add `certificates` or set `tls = false`"
+    )]
     NoCertificate(String),
     /// The library refuses.
     #[error("TLS can not be set up: {0}")]

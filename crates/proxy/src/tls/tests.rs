@@ -126,7 +126,11 @@ fn a_client_gets_the_certificate_it_asks_for() {
         ("unknown.test", &first),
         ("127.0.0.1", &first),
     ] {
-        assert_eq!(&meet(&tls, &client, name).unwrap().certificate, expected, "{name}");
+        assert_eq!(
+            &meet(&tls, &client, name).unwrap().certificate,
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -134,15 +138,25 @@ fn a_client_gets_the_certificate_it_asks_for() {
 fn versions_protocols_and_tickets_are_as_configured() {
     let directory = TempDir::new().unwrap();
     make(directory.path(), "a", &["example.org"], 90);
-    let strict = listeners(&config(directory.path(), &["a"], "1.3")).unwrap()[0].clone().unwrap();
+    let strict = listeners(&config(directory.path(), &["a"], "1.3")).unwrap()[0]
+        .clone()
+        .unwrap();
     let old = client(&[&rustls::version::TLS12], &[]);
     assert!(meet(&strict, &old, "example.org").is_err());
-    let tls = listeners(&config(directory.path(), &["a"], "1.2")).unwrap()[0].clone().unwrap();
-    assert_eq!(meet(&tls, &old, "example.org").unwrap().version, ProtocolVersion::TLSv1_2);
+    let tls = listeners(&config(directory.path(), &["a"], "1.2")).unwrap()[0]
+        .clone()
+        .unwrap();
+    assert_eq!(
+        meet(&tls, &old, "example.org").unwrap().version,
+        ProtocolVersion::TLSv1_2
+    );
     assert!(meet(&tls, &old, "example.org").unwrap().resumed);
     let new = client(BOTH, &[b"h2", b"http/1.1"]);
     let met = meet(&tls, &new, "example.org").unwrap();
-    assert_eq!((met.version, met.alpn.as_deref()), (ProtocolVersion::TLSv1_3, Some(&b"h2"[..])));
+    assert_eq!(
+        (met.version, met.alpn.as_deref()),
+        (ProtocolVersion::TLSv1_3, Some(&b"h2"[..]))
+    );
     assert!(meet(&tls, &new, "example.org").unwrap().resumed);
 }
 
@@ -153,7 +167,11 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
     make(path, "a", &["a.test"], 90);
     make(path, "b", &["b.test"], 90);
     std::fs::write(path.join("empty.pem"), "").unwrap();
-    std::fs::write(path.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(
+        path.join("broken.pem"),
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
     std::fs::write(
         path.join("locked.key"),
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
@@ -169,8 +187,13 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
         ("a.pem", "locked.key", "encrypted", "locked.key"),
         ("a.pem", "b.key", "does not belong to the certificate", "b.key"),
     ] {
-        let error = Certificate::load(&files(path, certificate, key)).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains(names), "{certificate} {key}: {error}");
+        let error = Certificate::load(&files(path, certificate, key))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(says) && error.contains(names),
+            "{certificate} {key}: {error}"
+        );
     }
 }
 
@@ -181,8 +204,15 @@ fn the_check_tells_names_and_expiry_or_every_problem() {
     make(directory.path(), "soon", &["soon.test"], 3);
     make(directory.path(), "late", &["late.test"], -1);
     let told = check_certificates(&config(directory.path(), &["good", "soon", "late"], "1.2")).unwrap();
-    assert!(told[0].contains("example.org, *.example.org, expires 2"), "{}", told[0]);
-    assert!(!told[0].contains("which is") && told[1].ends_with("which is in 3 days"), "{told:?}");
+    assert!(
+        told[0].contains("example.org, *.example.org, expires 2"),
+        "{}",
+        told[0]
+    );
+    assert!(
+        !told[0].contains("which is") && told[1].ends_with("which is in 3 days"),
+        "{told:?}"
+    );
     assert!(told[2].ends_with("expired"), "{}", told[2]);
     let mut bad = config(directory.path(), &["good"], "1.2");
     bad.tls.certificates = vec![
@@ -225,7 +255,12 @@ mod trusting {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+            verify_tls12_signature(
+                message,
+                certificate,
+                signed,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn verify_tls13_signature(
@@ -234,7 +269,12 @@ mod trusting {
             certificate: &CertificateDer<'_>,
             signed: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+            verify_tls13_signature(
+                message,
+                certificate,
+                signed,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

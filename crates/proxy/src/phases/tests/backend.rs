@@ -94,8 +94,12 @@ impl Backend {
             let answer: &str = match path.as_str() {
                 "/silent" => std::future::pending().await,
                 "/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
-                "/chunked" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
-                "/upgrade" => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+                "/chunked" => {
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+                }
+                "/upgrade" => {
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+                }
                 "/hops" => {
                     "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nServer: theirs\r\n\
                      Content-Length: 2\r\n\r\nok"

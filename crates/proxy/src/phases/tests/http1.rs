@@ -8,8 +8,8 @@ use super::{House, backend::Backend, has};
 fn house(servers: &[SocketAddr], more: &str) -> House {
     let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
     House::open(&format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.limits]\nbody_timeout = \"300ms\"\n\
-         [upstream.back]\nservers = {servers:?}\nread_timeout = \"300ms\"\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.limits]\nbody_timeout = \"200ms\"\n\
+         [upstream.back]\nservers = {servers:?}\nread_timeout = \"2s\"\n\
          [[site]]\nupstream = \"back\"\nbody_max = \"64B\"\n{more}"
     ))
 }
@@ -37,7 +37,10 @@ async fn a_request_arrives_as_it_was_with_the_client_told() {
     let (head, body) = client.answer().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(body, "ok");
-    assert!(has(&head, "Server: appliance") && has(&head, "X-Frame-Options: DENY"), "{head}");
+    assert!(
+        has(&head, "Server: appliance") && has(&head, "X-Frame-Options: DENY"),
+        "{head}"
+    );
     let seen = &backend.seen()[0];
     assert_eq!(seen.line(), "GET /a%20b/../c?x=%2f HTTP/1.1");
     assert_eq!(seen.field("host"), Some("Example.ORG:81"));
@@ -50,8 +53,14 @@ async fn a_request_arrives_as_it_was_with_the_client_told() {
     }
     let line = &house.lines(1).await[0];
     let id = seen.field("x-request-id").unwrap();
-    assert!(line.contains(id) && line.contains(&format!("\"upstream\":\"http://{address}\"")), "{line}");
-    assert!(line.contains("\"status\":200") && line.contains("\"bytes_out\":2"), "{line}");
+    assert!(
+        line.contains(id) && line.contains(&format!("\"upstream\":\"http://{address}\"")),
+        "{line}"
+    );
+    assert!(
+        line.contains("\"status\":200") && line.contains("\"bytes_out\":2"),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -63,7 +72,11 @@ async fn connections_are_kept_on_both_sides() {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(client.answer().await.1, "ok");
     }
-    assert!(backend.seen().iter().all(|seen| seen.connection == 0), "{:?}", backend.seen());
+    assert!(
+        backend.seen().iter().all(|seen| seen.connection == 0),
+        "{:?}",
+        backend.seen()
+    );
     house.lines(3).await;
 }
 
@@ -82,7 +95,11 @@ async fn requests_sent_ahead_are_answered_in_order() {
     for _ in 0..3 {
         assert_eq!(client.answer().await.1, "ok");
     }
-    assert_eq!(client.answer().await.1, "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n");
+    // Chunks may be joined on the way.
+    assert!(
+        ["3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", "6\r\nonetwo\r\n0\r\n\r\n"]
+            .contains(&&*client.answer().await.1)
+    );
     let bodies: Vec<_> = backend.seen().into_iter().map(|seen| seen.body).collect();
     assert_eq!(bodies, ["", "abc", "2\r\nde\r\n0\r\n\r\n", ""]);
     house.lines(4).await;
@@ -94,7 +111,9 @@ async fn a_server_that_refuses_is_passed_over_whatever_the_method() {
     let house = house(&[closed(), address], "");
     for _ in 0..3 {
         let mut client = house.connect().await;
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await;
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+            .await;
         assert!(client.answer().await.0.starts_with("HTTP/1.1 200"));
     }
     for line in house.lines(3).await {
@@ -109,7 +128,10 @@ async fn no_server_is_a_502_and_a_silent_one_a_504() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.answer().await.0.starts_with("HTTP/1.1 502"));
     let line = &house_of_none.lines(1).await[0];
-    assert!(line.contains("upstream_failed") && line.contains("\"status\":502"), "{line}");
+    assert!(
+        line.contains("upstream_failed") && line.contains("\"status\":502"),
+        "{line}"
+    );
 
     let (_backend, address) = Backend::tcp().await;
     let house = house(&[address], "");
@@ -117,7 +139,10 @@ async fn no_server_is_a_502_and_a_silent_one_a_504() {
     client.send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(client.answer().await.0.starts_with("HTTP/1.1 504"));
     let line = &house.lines(1).await[0];
-    assert!(line.contains("timeout") && line.contains("\"status\":504"), "{line}");
+    assert!(
+        line.contains("timeout") && line.contains("\"status\":504"),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -127,9 +152,15 @@ async fn an_answer_that_breaks_off_is_cut_for_the_client_too() {
     let mut client = house.connect().await;
     client.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let got = client.rest().await;
-    assert!(got.contains("ontent-Length: 100") && got.ends_with("half"), "{got}");
+    assert!(
+        got.contains("ontent-Length: 100") && got.ends_with("half"),
+        "{got}"
+    );
     let line = &house.lines(1).await[0];
-    assert!(line.contains("upstream_failed") && line.contains("\"status\":200"), "{line}");
+    assert!(
+        line.contains("upstream_failed") && line.contains("\"status\":200"),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +188,10 @@ async fn bodies_are_held_to_the_rules() {
         let mut client = house.connect().await;
         client.send(&request).await;
         let (head, _) = client.answer().await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {head}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{status}: {head}"
+        );
     }
     house.lines(4).await;
 }
@@ -209,7 +243,10 @@ async fn a_client_that_leaves_is_noticed_while_the_server_thinks() {
     }
     drop(client);
     let line = &house.lines(1).await[0];
-    assert!(line.contains("client_gone") && line.contains("\"status\":499"), "{line}");
+    assert!(
+        line.contains("client_gone") && line.contains("\"status\":499"),
+        "{line}"
+    );
 }
 
 #[tokio::test]

@@ -74,7 +74,10 @@ async fn streams_are_answered_by_us_and_by_upstreams() {
     let (theirs, _) = send.send_request(request(Method::GET, "/back/x"), true).unwrap();
     let (head, _) = send.send_request(request(Method::HEAD, "/"), true).unwrap();
     let ours = ours.await.unwrap();
-    assert_eq!((ours.status().as_u16(), &ours.headers()["server"]), (200, &super::super::SERVER.parse().unwrap()));
+    assert_eq!(
+        (ours.status().as_u16(), &ours.headers()["server"]),
+        (200, &super::super::SERVER.parse().unwrap())
+    );
     assert!(ours.headers().contains_key("date"));
     assert_eq!(body(ours).await.unwrap(), b"hello");
     let theirs = theirs.await.unwrap();
@@ -88,7 +91,10 @@ async fn streams_are_answered_by_us_and_by_upstreams() {
     assert_eq!(seen.field("host"), Some("example.org"));
     assert_eq!(seen.field("x-forwarded-proto"), Some("https"));
     for line in house.lines(3).await {
-        assert!(line.contains("HTTP/2.0") && line.contains("TLSv1.3") && line.contains("\"https\""), "{line}");
+        assert!(
+            line.contains("HTTP/2.0") && line.contains("TLSv1.3") && line.contains("\"https\""),
+            "{line}"
+        );
     }
 }
 
@@ -116,10 +122,10 @@ async fn bodies_go_up_and_are_held_to_the_rules() {
 
 #[tokio::test]
 async fn heads_past_our_limits_are_refused_and_logged() {
-    let (house, client) = house(None, "target_max = \"100B\"\nheaders_max = 5");
+    let (house, client) = house(None, "target_max = \"256B\"\nheaders_max = 5");
     let mut send = connect(&house, client).await.ready().await.unwrap();
     let (long, _) = send
-        .send_request(request(Method::GET, &format!("/{}", "x".repeat(200))), true)
+        .send_request(request(Method::GET, &format!("/{}", "x".repeat(300))), true)
         .unwrap();
     assert_eq!(long.await.unwrap().status(), 414);
     let mut many = request(Method::GET, "/");
@@ -144,7 +150,9 @@ async fn a_drain_says_farewell_and_serves_what_is_there() {
     upload.send_data(Bytes::from_static(b"late"), true).unwrap();
     assert_eq!(running.await.unwrap().status(), 200);
     // The connection closes without a word from the client.
-    tokio::time::timeout(PATIENCE, house.context.drain.idle()).await.unwrap();
+    tokio::time::timeout(PATIENCE, house.context.drain.idle())
+        .await
+        .unwrap();
     assert!(send.ready().await.is_err());
 }
 
@@ -170,7 +178,11 @@ async fn an_idle_connection_is_closed() {
     let mut send = connect(&house, client).await.ready().await.unwrap();
     let (first, _) = send.send_request(request(Method::GET, "/"), true).unwrap();
     assert_eq!(body(first.await.unwrap()).await.unwrap(), b"hello");
-    let closed = async { while send.clone().ready().await.is_ok() { tokio::task::yield_now().await } };
+    let closed = async {
+        while send.clone().ready().await.is_ok() {
+            tokio::task::yield_now().await
+        }
+    };
     tokio::time::timeout(PATIENCE, closed).await.unwrap();
     house.lines(1).await;
 }

@@ -6,7 +6,7 @@ use super::{House, backend::Backend, has};
 async fn a_websocket_is_passed_through_both_ways_and_may_be_silent() {
     let (backend, address) = Backend::tcp().await;
     let house = House::open(&format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.limits]\nbody_timeout = \"50ms\"\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.limits]\nbody_timeout = \"100ms\"\n\
          [upstream.back]\nservers = [\"http://{address}\"]\n[[site]]\nupstream = \"back\"\n"
     ));
     let mut client = house.connect().await;
@@ -17,13 +17,16 @@ async fn a_websocket_is_passed_through_both_ways_and_may_be_silent() {
         )
         .await;
     let (head, _) = client.answer().await;
-    assert!(head.starts_with("HTTP/1.1 101") && has(&head, "Upgrade: websocket"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 101") && has(&head, "Upgrade: websocket"),
+        "{head}"
+    );
     assert_eq!(backend.seen()[0].field("upgrade"), Some("websocket"));
     assert!(backend.seen()[0].field("sec-websocket-key").is_some());
     client.send("first").await;
     assert_eq!(client.take(5).await, "first");
     // Longer than a body may pause: the deadlines of HTTP do not hold here.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     client.send("second").await;
     assert_eq!(client.take(6).await, "second");
     drop(client);
