@@ -40,7 +40,7 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
         (false, _) => 2,
         (true, true) => 3,
         (true, false) => {
-            tell("everything is in order");
+            tell(&"everything is in order");
             0
         }
     }
