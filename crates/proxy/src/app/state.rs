@@ -147,7 +147,7 @@ impl State {
     pub(super) fn deliver(&mut self, index: LinkIndex, arrival: Arrival, now_ns: u64) -> Result<(), Flooded> {
         let Arrival { stream, event, end } = arrival;
         if let Event::Abort(wire::frame::AbortReason::NotStarted) = event
-            && self.dispatcher.not_started(index, stream, now_ns)
+            && self.dispatcher.not_started(index, stream)
         {
             return Ok(());
         }

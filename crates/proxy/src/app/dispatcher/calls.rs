@@ -14,6 +14,8 @@ pub(super) struct Call<T> {
     pub(super) item: T,
     /// When it came.
     pub(super) enqueued_ns: u64,
+    /// When its wait began; later than that when it has run once already.
+    pub(super) waiting_since_ns: u64,
     /// May it run twice?
     pub(super) idempotent: bool,
     /// It has been started once already by a worker that died.

@@ -99,7 +99,9 @@ impl<T: Clone> Dispatcher<T> {
         let open: Vec<_> = link.open().collect();
         for (entry, slot) in open {
             let Holder::Call(id) = slot.holder else { continue };
-            let started = !link.recall(entry, now_ns);
+            // Thread 0 is no thread: claimed only to be given back.
+            let refused = link.page.page().thread(entry, slot.stream) == Some(0);
+            let started = !link.recall(entry, now_ns) && !refused;
             let Some(call) = self.calls.find_mut(id) else {
                 continue;
             };
@@ -109,7 +111,11 @@ impl<T: Clone> Dispatcher<T> {
                 call.deaths < DEATHS_MAX
             };
             if call.abandoned || again {
-                call.retried |= started;
+                if started {
+                    call.retried = true;
+                    // The time it ran is no time in the queue.
+                    call.waiting_since_ns = now_ns;
+                }
                 call.deaths += 1;
                 self.take_back(id);
             } else if let Some(call) = self.calls.remove(id) {
@@ -154,6 +160,7 @@ impl<T: Clone> Dispatcher<T> {
         let id = self.calls.insert(Call {
             item,
             enqueued_ns: now_ns,
+            waiting_since_ns: now_ns,
             idempotent,
             retried: false,
             answered: false,
@@ -263,9 +270,9 @@ impl<T: Clone> Dispatcher<T> {
         link.release(entry);
     }
 
-    /// The worker is leaving and gave a request back. Call [`Dispatcher::pump`] afterwards. `false`: it had started it, so
-    /// it lies, or nobody waits for it; the stream is still open.
-    pub(crate) fn not_started(&mut self, index: LinkIndex, stream: u32, now_ns: u64) -> bool {
+    /// The worker is leaving and gave a request back; it gets no new ones. It claimed the request before, so that it could
+    /// not be taken back at the same moment. Call [`Dispatcher::pump`] afterwards. `false`: no such request is open.
+    pub(crate) fn not_started(&mut self, index: LinkIndex, stream: u32) -> bool {
         let Some(Some(link)) = self.links.get_mut(index) else {
             return false;
         };
@@ -276,9 +283,10 @@ impl<T: Clone> Dispatcher<T> {
         let Holder::Call(id) = slot.holder else {
             return false;
         };
-        if !link.recall(entry, now_ns) {
+        if self.calls.find(id).is_some_and(|call| call.answered) {
             return false;
         }
+        link.release(entry);
         self.take_back(id);
         true
     }
@@ -297,7 +305,7 @@ impl<T: Clone> Dispatcher<T> {
                 continue;
             };
             call.place = Place::Sent { link: index, entry };
-            let waited_ns = now_ns.saturating_sub(call.enqueued_ns);
+            let waited_ns = now_ns.saturating_sub(call.waiting_since_ns);
             let item = call.item.clone();
             self.actions.push(Action::Send {
                 link: index,

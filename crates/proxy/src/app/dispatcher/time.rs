@@ -18,7 +18,7 @@ const PAUSE_NS: std::ops::RangeInclusive<u64> = 5_000_000..=100_000_000;
 impl<T: Clone> Dispatcher<T> {
     /// Has it waited for a worker as long as it may?
     pub(super) fn waited_out(&self, call: &Call<T>, now_ns: u64) -> bool {
-        now_ns.saturating_sub(call.enqueued_ns) > self.rules.queue_timeout_ns
+        now_ns.saturating_sub(call.waiting_since_ns) > self.rules.queue_timeout_ns
     }
 
     /// Takes everything back that the worker has not started.

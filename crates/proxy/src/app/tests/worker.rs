@@ -141,12 +141,12 @@ impl Worker {
         if path == "/die-first" {
             return false;
         }
+        if !Page::new(self.page.words()).claim(request.entry, stream, super::super::now_ns(), 99) {
+            return true;
+        }
         if path == "/give-back" && self.seen.run.lock().expect("lock").is_empty() {
             self.seen.run.lock().expect("lock").push("gave back".to_owned());
             self.abort(stream, AbortReason::NotStarted);
-            return true;
-        }
-        if !Page::new(self.page.words()).claim(request.entry, stream, super::super::now_ns(), 99) {
             return true;
         }
         self.seen.run.lock().expect("lock").push(path.clone());
