@@ -71,10 +71,10 @@ impl Site {
             ));
         }
         if !text.contains("[log.access]") {
-            text.push_str("\n[log.access]\nto = \"access.log\"\nformat = \"json\"\n");
+            text.push_str("\n[log.access]\nto = \"./access.log\"\nformat = \"json\"\n");
         }
         if !text.contains("[log.error]") {
-            text.push_str("\n[log.error]\nto = \"error.log\"\nlevel = \"info\"\n");
+            text.push_str("\n[log.error]\nto = \"./error.log\"\nlevel = \"info\"\n");
         }
         self.write("site.toml", &text);
         self
