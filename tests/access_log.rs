@@ -307,7 +307,7 @@ fn json_lines_can_not_be_forged() {
 fn combined_lines_can_not_be_forged() {
     let mut site = site(
         "log-forged-combined",
-        "[log.access]\nto = \"access.log\"\nformat = \"combined\"\n",
+        "[log.access]\nto = \"./access.log\"\nformat = \"combined\"\n",
     );
     let count = send_nasty(&site);
     let mut client = site.connect();

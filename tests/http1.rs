@@ -245,6 +245,19 @@ fn a_connection_stays_open_as_long_as_both_want() {
 }
 
 #[test]
+fn a_client_that_has_said_all_still_gets_its_answer() {
+    let mut site = site("http1-half", "");
+    site.start();
+    let mut client = site.connect();
+    client
+        .send("GET /static/hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    client.finish_sending();
+    assert_eq!(client.read_response("GET").unwrap().text(), "hello\n");
+    assert!(site.stop().success());
+}
+
+#[test]
 fn a_head_may_come_byte_by_byte() {
     let mut site = site("http1-bytes", "");
     site.start();
