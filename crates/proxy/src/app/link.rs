@@ -133,7 +133,9 @@ async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixStream) -> Result<(
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => more = false,
                 // How a worker's death looks when it left something unread.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(LinkError::Closed),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(LinkError::Closed);
+                }
                 Err(error) => return Err(LinkError::Os(error)),
             }
             inbound.split(&mut arrivals)?;
