@@ -286,3 +286,6 @@ impl GetSocketDigest for Fence {
 }
 
 impl Peek for Fence {}
+
+#[cfg(test)]
+mod tests;

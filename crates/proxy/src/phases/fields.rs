@@ -33,6 +33,7 @@ pub(super) fn of_request(request: &mut RequestHeader, exchange: &Exchange) -> Re
             HeaderName::from_bytes(name).or_err(ErrorType::InternalError, "name of a field of ours")?;
         request.insert_header(name, value)?;
     }
+    join_cookies(request)?;
     let strip = exchange.strip();
     if !strip.is_empty() {
         request.set_raw_path(&stripped(
@@ -40,6 +41,17 @@ pub(super) fn of_request(request: &mut RequestHeader, exchange: &Exchange) -> Re
             strip,
             &exchange.request().query,
         ))?;
+    }
+    Ok(())
+}
+
+/// HTTP/2 may split Cookie into crumbs; elsewhere it is one field (RFC 9113 §8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let crumbs = request.headers.get_all(header::COOKIE).iter();
+    let crumbs: Vec<_> = crumbs.map(|value| value.as_bytes()).collect();
+    if crumbs.len() > 1 {
+        let joined = crumbs.join(&b"; "[..]);
+        request.insert_header(header::COOKIE, joined)?;
     }
     Ok(())
 }
@@ -135,6 +147,17 @@ mod tests {
                 body: String::new(),
             }),
         }
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_field() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for crumb in ["a=1", "b=2"] {
+            request.append_header("cookie", crumb).unwrap();
+        }
+        join_cookies(&mut request).unwrap();
+        let cookies: Vec<_> = request.headers.get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
     }
 
     #[test]

@@ -263,3 +263,22 @@ async fn the_last_answer_of_a_drain_says_so() {
     assert_eq!((body.as_str(), client.rest().await.as_str()), ("ok", ""));
     house.context.drain.idle().await;
 }
+
+#[tokio::test]
+async fn what_is_cut_has_its_line() {
+    let (backend, address) = Backend::tcp().await;
+    let house = house(&[address], "");
+    let mut client = house.connect().await;
+    client.send("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while backend.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    house.context.drain.cut_now();
+    assert_eq!(client.rest().await, "");
+    house.context.drain.idle().await;
+    let line = &house.lines(1).await[0];
+    assert!(
+        line.contains(&address.to_string()) && line.contains("\"app_us\":"),
+        "{line}"
+    );
+}
