@@ -200,7 +200,7 @@ fn two_hundred_megabytes_go_up_and_come_back() {
 fn plain_http_is_redirected_to_https() {
     let (mut site, _) = django("django-redirect", python::python());
     let redirect = site.get("/stream?x=1");
-    assert_eq!(redirect.status, 308);
+    assert_eq!(redirect.status, 301);
     let expected = format!("https://localhost:{}/stream?x=1", site.tls_port);
     assert_eq!(redirect.header("location"), Some(expected.as_str()));
     assert!(site.stop().success());
