@@ -148,7 +148,7 @@ impl Process {
 
     /// Serves until the drain is done or the supervisor is gone.
     fn serve(self, control: Control, error_log: &error_log::Guard) -> ExitCode {
-        let (context, reports) = (self.context, self.reports);
+        let (context, reports, listening) = (self.context, self.reports, self.listening);
         let stage = watch::Sender::new(Stage::Waiting);
         let mut runtimes = self.runtimes.into_iter();
         let Some(first) = runtimes.next() else {
@@ -160,7 +160,7 @@ impl Process {
         let front = |runtime: &Runtime| {
             runtime.spawn(serve_front(
                 Arc::clone(&context),
-                self.listening.clone(),
+                listening.clone(),
                 stage.subscribe(),
             ))
         };
@@ -184,6 +184,11 @@ impl Process {
             }
         };
         let own_front = front(&first);
+        // The accept loops have theirs; when these end, the drain, nobody listens here any more.
+        drop(listening);
+        // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
+        // instead of waiting in vain to be accepted.
+        drop(self.listening);
         let drained = first.block_on(async {
             control.send(&FromProxy::Ready {})?;
             let control = control.into_async()?;
