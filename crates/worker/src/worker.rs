@@ -20,7 +20,7 @@ use wire::control::{FromWorker, ToWorker};
 use crate::{
     application::{self, Refusal},
     control::{Control, fitting},
-    engine::{host, queue::Queue},
+    engine::{host, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
     output, report,
     zygote::Boot,
@@ -152,6 +152,11 @@ fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Arc<Queu
                 format!("the control thread can not be started: {error}"),
             )
         })?;
+    let for_ticker = Arc::clone(&queue);
+    std::thread::Builder::new()
+        .name("ticker".to_owned())
+        .spawn(move || ticker::run(&for_ticker))
+        .map_err(|error| Refusal::new("after_fork", format!("the ticker can not be started: {error}")))?;
     Ok(queue)
 }
 

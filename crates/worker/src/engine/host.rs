@@ -22,8 +22,12 @@ pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application:
         match queue.next(slot) {
             Next::Job(job) => {
                 let began = now_ns();
-                if queue.must_flush(&job.link, began) {
-                    py.detach(|| queue.flush());
+                if queue.is_dirty() {
+                    if queue.is_due(began) {
+                        py.detach(|| queue.flush());
+                    } else {
+                        queue.ticker.watch();
+                    }
                 }
                 // The proxy may have given it to another worker.
                 if job.claim(began, thread) {

@@ -1,9 +1,11 @@
 //! The engine: takes requests off the links, hands them to the host threads, sends the answers.
 //!
 //! * [`link`]: one socket to one proxy: its reading and its writing side.
+//! * [`job`]: a request as it came.
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
 //! * [`host`]: the life of a host thread.
+//! * [`ticker`]: sends in time what a busy host thread holds.
 //!
 //! There is no thread that only reads. Whoever has nothing to run waits in `epoll_wait`; one is woken for what arrives, reads
 //! all that is there, and runs the first request itself. With one thread that is a receive and a send per batch and no
@@ -15,9 +17,11 @@
 //! reader is held over system calls, and that one is taken without the GIL.
 
 pub(crate) mod host;
+pub(crate) mod job;
 pub(crate) mod link;
 pub(crate) mod queue;
 pub(crate) mod slot;
+pub(crate) mod ticker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -19,9 +19,11 @@ use wire::{
 };
 
 use super::{
+    job::Job,
     link::{Link, Received},
     lock, now_ns,
     slot::Slot,
+    ticker::Ticker,
 };
 use crate::ffi::page_map::PageMap;
 
@@ -36,37 +38,6 @@ const SLOW_NS: u64 = super::link::HOLD_NS;
 
 /// How long such a request is remembered.
 const SLOW_MEMORY_NS: u64 = 1_000_000_000;
-
-/// A request as it came.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) link: Arc<Link>,
-    pub(crate) stream: u32,
-    /// [`wire::request`] and the inline body.
-    pub(crate) payload: Vec<u8>,
-    /// The body, when it is a file.
-    pub(crate) body: Option<OwnedFd>,
-    /// Nothing follows; a body that is still arriving is not taken by this interface.
-    pub(crate) whole: bool,
-}
-
-impl Job {
-    /// Its entry of the link page: the first field of the request.
-    pub(crate) fn entry(&self) -> u16 {
-        self.payload
-            .first_chunk::<2>()
-            .map_or(u16::MAX, |bytes| u16::from_le_bytes(*bytes))
-    }
-
-    /// Makes it ours; `false`: the proxy has taken it back.
-    #[inline]
-    pub(crate) fn claim(&self, now_ns: u64, thread: u32) -> bool {
-        self.link
-            .page
-            .page()
-            .claim(self.entry(), self.stream, now_ns, thread)
-    }
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -87,6 +58,7 @@ pub(crate) struct Queue {
     next_serial: AtomicU32,
     /// Until then finished answers are sent before the next request is run.
     slow_until_ns: AtomicU64,
+    pub(crate) ticker: Ticker,
     pub(crate) slots: Vec<Slot>,
 }
 
@@ -122,6 +94,7 @@ impl Queue {
             links: Mutex::default(),
             next_serial: AtomicU32::new(1),
             slow_until_ns: AtomicU64::new(0),
+            ticker: Ticker::default(),
             slots: (0..threads).map(|_| Slot::new()).collect::<Result<_, _>>()?,
         })
     }
@@ -191,10 +164,23 @@ impl Queue {
         }
     }
 
-    /// A request on this link begins now: must finished answers be sent first?
+    /// Does no request wait to be run?
     #[inline]
-    pub(crate) fn must_flush(&self, link: &Link, now_ns: u64) -> bool {
-        link.is_dirty() && (now_ns < self.slow_until_ns.load(Ordering::Relaxed) || link.is_due(now_ns))
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.state).waiting.is_empty()
+    }
+
+    /// Does anything wait to be sent?
+    #[inline]
+    pub(crate) fn is_dirty(&self) -> bool {
+        lock(&self.links).iter().any(|link| link.is_dirty())
+    }
+
+    /// Does anything wait that should not wait longer?
+    #[inline]
+    pub(crate) fn is_due(&self, now_ns: u64) -> bool {
+        now_ns < self.slow_until_ns.load(Ordering::Relaxed)
+            || lock(&self.links).iter().any(|link| link.is_due(now_ns))
     }
 
     /// A request has ended that began at `started_ns`.

@@ -18,16 +18,9 @@ use super::{
     start_response::StartResponse,
 };
 use crate::{
-    engine::{
-        link::HOLD_NS,
-        now_ns,
-        queue::{Job, Queue},
-    },
+    engine::{job::Job, queue::Queue},
     output, report,
 };
-
-/// How long a slow `close()` is remembered.
-const CLOSE_MEMORY_NS: u64 = 10_000_000_000;
 
 /// Most bytes of a list's elements that are put together before they are sent.
 const GATHER: usize = 64 << 10;
@@ -39,8 +32,6 @@ pub(crate) struct Caller {
     environ: Environ,
     queue: Arc<Queue>,
     slot: usize,
-    /// Until then answers are sent before `close()` is called, not after it.
-    close_slow_until_ns: u64,
 }
 
 /// Why an answer was not completed.
@@ -82,7 +73,6 @@ impl Caller {
             environ: Environ::new(py, queue.slots.len())?,
             queue: Arc::clone(queue),
             slot,
-            close_slow_until_ns: 0,
         })
     }
 
@@ -157,10 +147,8 @@ impl Caller {
         self.close(py, start_response, &iterable, &environ);
     }
 
-    /// `close()` may do real work (signals, database connections, callbacks). The answer is held back for it only as long as it has been
-    /// quick lately.
     fn close(
-        &mut self,
+        &self,
         py: Python<'_>,
         start_response: &Bound<'_, StartResponse>,
         iterable: &Bound<'_, PyAny>,
@@ -171,18 +159,17 @@ impl Caller {
             Ok(None) => return,
             Err(error) => return tell_failure(py, start_response, environ, Failure::Raised(error)),
         };
-        let began = now_ns();
-        if began < self.close_slow_until_ns
-            && let Ok(start_response) = start_response.try_borrow()
-        {
-            start_response.exchange.flush(py);
+        // It may do real work (signals, database connections, callbacks), and the answer should not wait for that. The last one
+        // of a batch would be sent right afterwards, so it can as well be sent now.
+        if self.queue.is_empty() {
+            if let Ok(start_response) = start_response.try_borrow() {
+                start_response.exchange.flush(py);
+            }
+        } else {
+            self.queue.ticker.watch();
         }
         if let Err(error) = close.call0() {
             tell_failure(py, start_response, environ, Failure::Raised(error));
-        }
-        let ended = now_ns();
-        if ended - began > HOLD_NS {
-            self.close_slow_until_ns = ended + CLOSE_MEMORY_NS;
         }
     }
 }

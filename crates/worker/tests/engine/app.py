@@ -60,6 +60,19 @@ def at_endless(environ, start_response):
     return Endless(b"x" * 65536)
 
 
+class SlowClose(list):
+    def close(self):
+        while not os.path.exists(self.marker):
+            time.sleep(0.005)
+
+
+def at_slow_close(environ, start_response):
+    start_response("200 OK", [])
+    answer = SlowClose([b"answer"])
+    answer.marker = environ["QUERY_STRING"]
+    return answer
+
+
 def at_closed(environ, start_response):
     return text(start_response, ",".join(CLOSED))
 

@@ -7,7 +7,7 @@ use wire::frame::{AbortReason, Kind};
 use crate::{
     APP,
     link::Ask,
-    rig::{Plan, Worker, on_every_python, until},
+    rig::{self, Plan, Worker, on_every_python, until},
 };
 
 #[test]
@@ -182,6 +182,35 @@ fn the_iterable_is_closed_when_the_client_leaves() {
         link.tell(1, Kind::Cancel, &[]);
         assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Cancelled));
         assert_eq!(link.get(2, "/closed").text(), "endless");
+    });
+}
+
+#[test]
+fn a_finished_answer_does_not_wait_for_what_runs_next() {
+    on_every_python(|python| {
+        let (zygote, worker) = Worker::ready(&Plan::new(python, APP));
+        let mut link = worker.link();
+        let go = zygote.directory.path().join("go");
+        let query = go.to_str().expect("a text");
+        // All in one batch: the worker has read the last one before it runs the first.
+        let mut out = Vec::new();
+        link.put(&mut out, 1, &Ask::get("/hello"));
+        link.put(
+            &mut out,
+            2,
+            &Ask {
+                query,
+                ..Ask::get("/slow_close")
+            },
+        );
+        rig::send(&link.socket, &out, &[]);
+        let answers = link.answers(&[1, 2]);
+        assert_eq!(
+            (answers[&1].text().as_str(), answers[&2].text().as_str()),
+            ("hello", "answer")
+        );
+        std::fs::write(&go, "").expect("a marker");
+        assert_eq!(link.get(3, "/hello").text(), "hello");
     });
 }
 

@@ -1,0 +1,70 @@
+//! A thread that sends what a busy host thread has not come to send.
+//!
+//! Answers wait for the end of their batch, and nobody knows beforehand that the next request of the batch, or a `close()`, will
+//! take ten seconds. So while batches are about, somebody looks once a millisecond. The rest of the time this thread sleeps
+//! without a timer; it never takes the GIL.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering, fence},
+    },
+    thread::Thread,
+    time::Duration,
+};
+
+use super::{now_ns, queue::Queue};
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// So many ticks without anything to send end the watch.
+const QUIET_MAX: u32 = 200;
+
+/// Wakes the thread.
+#[derive(Debug, Default)]
+pub(crate) struct Ticker {
+    thread: OnceLock<Thread>,
+    asleep: AtomicBool,
+}
+
+impl Ticker {
+    /// Something waits to be sent, and Python code runs next.
+    #[inline]
+    pub(crate) fn watch(&self) {
+        // Either this load sees `asleep`, or the thread's last look before it sleeps sees what waits.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed)
+            && self.asleep.swap(false, Ordering::Relaxed)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+/// The thread's life.
+pub(crate) fn run(queue: &Arc<Queue>) {
+    let ticker = &queue.ticker;
+    let _ = ticker.thread.set(std::thread::current());
+    let mut quiet = QUIET_MAX;
+    loop {
+        if quiet >= QUIET_MAX {
+            ticker.asleep.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            while !queue.is_dirty() && ticker.asleep.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
+            ticker.asleep.store(false, Ordering::Relaxed);
+            quiet = 0;
+        }
+        std::thread::sleep(TICK);
+        if !queue.is_dirty() {
+            quiet += 1;
+            continue;
+        }
+        quiet = 0;
+        if queue.is_due(now_ns()) {
+            queue.flush();
+        }
+    }
+}
