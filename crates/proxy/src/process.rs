@@ -184,11 +184,9 @@ impl Process {
             }
         };
         let own_front = front(&first);
-        // The accept loops have theirs; when these end, the drain, nobody listens here any more.
-        drop(listening);
         // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
         // instead of waiting in vain to be accepted.
-        drop(self.listening);
+        drop(listening);
         let drained = first.block_on(async {
             control.send(&FromProxy::Ready {})?;
             let control = control.into_async()?;
