@@ -14,7 +14,7 @@ const ROLE: &str = "APPLIANCE_ROLE";
 
 fn main() -> ExitCode {
     if env::var_os(ROLE).is_some_and(|role| role == "proxy") {
-        return match supervisor::inherited_control() {
+        return match supervisor::inherited_control(c"appliance-proxy") {
             Ok(control) => run_proxy(control),
             Err(error) => {
                 eprintln!("appliance: this role is for the supervisor to start: {error}");
