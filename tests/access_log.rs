@@ -11,13 +11,13 @@ fn site(test: &str, more: &str) -> Site {
     site.write("static/hello.txt", "hello\n");
     site.config(&format!(
         r#"
-        [app.gate]
+        [app.barrier]
         wsgi = "wsgi:application"
-        directory = "{{apps}}/gate"
+        directory = "{{apps}}/barrier"
         python = "{{python}}"
         workers = 1
         threads = 1
-        env = {{ GATE = "{{dir}}" }}
+        env = {{ BARRIER = "{{dir}}" }}
         [app.speak]
         wsgi = "wsgi:application"
         directory = "{{apps}}/speak"
@@ -26,7 +26,7 @@ fn site(test: &str, more: &str) -> Site {
 
         [[site]]
         body_max = "1k"
-        app = "gate"
+        app = "barrier"
         [[site.route]]
         path = "/speak"
         app = "speak"
@@ -129,7 +129,7 @@ fn every_way_of_answering_leaves_one_line() {
     let app = &records["/app?x=%20y"];
     assert_eq!(
         (&app["app"], &app["worker"]),
-        (&"gate".into(), &0.into()),
+        (&"barrier".into(), &0.into()),
         "{app}"
     );
     assert!(
@@ -208,7 +208,7 @@ fn a_worker_killed_in_a_request_leaves_a_502_and_a_line() {
         .send("POST /held/killed HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
         .unwrap();
     wait_until_seen(&site, "/held/killed");
-    site.processes_named("worker gate/0")[0].signal("KILL");
+    site.processes_named("worker barrier/0")[0].signal("KILL");
     assert_eq!(client.read_response("POST").unwrap().status, 502);
     let record = &site.records(1)[0];
     assert_eq!(

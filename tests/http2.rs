@@ -33,12 +33,12 @@ fn site(test: &str, more: &str) -> Site {
         directory = "{{apps}}/environ"
         python = "{{python}}"
         workers = 1
-        [app.gate]
+        [app.barrier]
         wsgi = "wsgi:application"
-        directory = "{{apps}}/gate"
+        directory = "{{apps}}/barrier"
         python = "{{python}}"
         workers = 1
-        env = {{ GATE = "{{dir}}" }}
+        env = {{ BARRIER = "{{dir}}" }}
 
         [[site]]
         body_max = "100MiB"
@@ -47,9 +47,9 @@ fn site(test: &str, more: &str) -> Site {
         path = "/echo"
         app = "echo"
         [[site.route]]
-        path = "/gate"
-        mount = "/gate"
-        app = "gate"
+        path = "/barrier"
+        mount = "/barrier"
+        app = "barrier"
         [[site.route]]
         path = "/static/"
         files = "static/"
@@ -330,7 +330,7 @@ fn upstreams_are_reached() {
 #[test]
 fn a_running_request_survives_a_reload() {
     let mut site = site("http2-reload", "");
-    let child: Child = curl(&site, &["-w", TOLD, "{url}/gate/held"]).spawn().unwrap();
+    let child: Child = curl(&site, &["-w", TOLD, "{url}/barrier/held"]).spawn().unwrap();
     wait_for("the application has it", || {
         fs::read_to_string(site.directory.join("seen"))
             .ok()

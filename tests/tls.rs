@@ -169,21 +169,32 @@ fn a_session_is_resumed() {
 #[test]
 fn plain_http_is_redirected_to_the_same_place_over_https() {
     let (mut site, ..) = site("tls-redirect", "");
-    let redirect = |host: &str, target: &str| {
-        let answer = site.connect().get(target, &[("Host", host)]);
+    let redirect = |method: &str, host: &str| {
+        let answer = site.connect().request(method, "/a?b=c", &[("Host", host)], b"");
         (
             answer.status,
             answer.header("location").unwrap_or_default().to_owned(),
         )
     };
     let port = site.tls_port;
+    let here = format!("localhost:{}", site.port);
     assert_eq!(
-        redirect("localhost", "/a?b=c"),
-        (308, format!("https://localhost:{port}/a?b=c"))
+        redirect("GET", &here),
+        (301, format!("https://localhost:{port}/a?b=c"))
     );
     assert_eq!(
-        redirect(&format!("localhost:{}", site.port), "/"),
-        (308, format!("https://localhost:{port}/"))
+        redirect("HEAD", &here),
+        (301, format!("https://localhost:{port}/a?b=c"))
+    );
+    assert_eq!(
+        redirect("POST", &here),
+        (308, format!("https://localhost:{port}/a?b=c")),
+        "and stays a POST"
+    );
+    // Who asks the usual port reaches us through a forwarding that has the usual port of HTTPS as well.
+    assert_eq!(
+        redirect("GET", "localhost"),
+        (301, "https://localhost/a?b=c".to_owned())
     );
     assert!(site.stop().success());
 }

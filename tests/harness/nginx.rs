@@ -107,6 +107,7 @@ http {
         text/css css;
         text/javascript js;
         text/plain txt;
+        application/gzip gz;
         application/json json;
         application/wasm wasm;
         image/png png;
