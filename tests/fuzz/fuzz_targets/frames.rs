@@ -1,0 +1,41 @@
+//! A peer that sends anything on a link: frames are split, and every payload is read as what its header says.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::{
+    frame::{self, AbortReason, FileRange, Kind},
+    request::Request,
+    response::Response,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut rest = bytes;
+    while let Ok(Some((frame, used))) = frame::split(rest) {
+        assert!(used <= rest.len() && used >= frame::HEADER_LEN);
+        match frame.header.kind {
+            Kind::Request => {
+                if let Ok((request, body)) = Request::decode(frame.payload) {
+                    assert_eq!(request.headers.iter().count(), request.headers.len());
+                    assert!(frame.payload.ends_with(body));
+                }
+            }
+            Kind::Response => {
+                if let Ok((response, body)) = Response::decode(frame.payload) {
+                    assert_eq!(response.headers.iter().count(), response.headers.len());
+                    assert!(frame.payload.ends_with(body));
+                }
+            }
+            Kind::File => {
+                if let Ok(range) = FileRange::decode(frame.payload) {
+                    assert_eq!(range.encode(), frame.payload);
+                }
+            }
+            Kind::Abort => {
+                let _ = AbortReason::decode(frame.payload);
+            }
+            Kind::Body | Kind::Credit | Kind::Cancel | Kind::Data => {}
+        }
+        rest = &rest[used..];
+    }
+});
