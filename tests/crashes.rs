@@ -1,6 +1,6 @@
 //! Workers that die, or never come to life: who is told, and what becomes of the requests.
 
-use crate::harness::{Response, Site, wait_for};
+use crate::harness::{Connection, Response, Site, processes::signal_pid, wait_for};
 
 fn post(site: &Site, target: &str) -> Response {
     site.connect()
@@ -65,6 +65,23 @@ fn a_request_interrupted_by_a_crash_beside_it_is_run_again() {
     let answer = waiting.join().unwrap();
     assert_eq!(answer.status, 200);
     assert!(answer.text().starts_with(&both[1]));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_request_that_is_not_idempotent_is_not_run_again_when_its_worker_is_killed() {
+    let mut site = Site::of_app("not-again", "crash", "workers = 2\nthreads = 2", "");
+    site.expect_error("worker died");
+    site.start();
+    let port = site.port;
+    let waiting = std::thread::spawn(move || {
+        Connection::open(port).request("POST", "/wait/go", &[("Content-Length", "0")], b"")
+    });
+    let pid = site.lines_of("waiting", 1)[0].parse().unwrap();
+    signal_pid(pid, "KILL");
+    assert_eq!(waiting.join().unwrap().status, 502);
+    assert_eq!(site.get("/").status, 200);
+    assert_eq!(site.lines_of("waiting", 1).len(), 1);
     assert!(site.stop().success());
 }
 

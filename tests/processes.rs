@@ -238,6 +238,7 @@ fn the_environment_is_the_files_and_on_top_of_it_the_tables() {
     ] {
         assert_eq!(client.get(&format!("/env/{name}"), &[]).text(), value, "{name}");
     }
+    drop(client);
     assert!(site.stop().success());
 }
 

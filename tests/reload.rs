@@ -185,6 +185,7 @@ fn a_kept_alive_connection_is_closed_after_an_answer_that_says_so_and_never_befo
     assert_eq!(last.text(), "one");
     assert!(client.closed());
     assert_eq!(site.get("/").text(), "three");
+    drop(client);
     assert!(site.stop().success());
 }
 

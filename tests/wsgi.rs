@@ -41,6 +41,7 @@ fn the_validator_of_the_standard_library_is_satisfied_on_every_python() {
         for word in ["Assertion", "garbage collected", "Warning", "Traceback"] {
             assert!(!log.contains(word), "{python:?} {word}: {log}");
         }
+        drop(client);
         assert!(site.stop().success());
     }
 }
@@ -148,6 +149,7 @@ fn over_tls_the_environ_says_https() {
     ] {
         assert_eq!(got[name], value, "{name} in {got:#}");
     }
+    drop(client);
     assert!(site.stop().success());
 }
 
@@ -229,6 +231,7 @@ fn the_body_is_read_in_every_way_from_memory() {
     }
     let got = client.get("/iterate", &[]);
     assert_eq!(got.text(), "None []");
+    drop(client);
     assert!(site.stop().success());
 }
 
@@ -258,6 +261,7 @@ fn a_large_body_is_read_from_a_file_all_the_same() {
     chunked.extend_from_slice(b"0\r\n\r\n");
     let got = client.request("PUT", "/all", &[("Transfer-Encoding", "chunked")], &chunked);
     assert_eq!(got.text(), expected);
+    drop(client);
     assert!(site.stop().success());
 }
 

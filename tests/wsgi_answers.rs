@@ -54,6 +54,7 @@ fn every_good_way_to_answer_works() {
     assert_eq!(client.get("/field?latin", &[]).status, 200);
     let hop = client.get("/field?hop", &[]);
     assert_eq!((hop.status, hop.text().as_str()), (200, "sent"));
+    drop(client);
     alive(site, &pid);
 }
 
@@ -103,6 +104,7 @@ fn an_error_after_the_head_cuts_the_answer_and_the_client_can_tell() {
             "{record}"
         );
     }
+    drop(client);
     alive(site, &pid);
 }
 
@@ -114,6 +116,7 @@ fn more_than_the_content_length_is_cut_off() {
     assert_eq!(client.get("/file-part", &[]).text(), "234");
     site.wait_for_log("more than its Content-Length");
     assert_eq!(client.get("/", &[]).text(), pid);
+    drop(client);
     alive(site, &pid);
 }
 
@@ -126,6 +129,7 @@ fn parts_are_sent_as_they_are_made() {
     site.write("open-second", "");
     assert_eq!(client.read_chunk().unwrap().as_deref(), Some(&b"open-second"[..]));
     assert_eq!(client.read_chunk().unwrap(), None);
+    drop(client);
     alive(site, &pid);
 }
 
@@ -183,6 +187,7 @@ fn a_file_is_sent_by_its_descriptor_from_where_it_stands() {
         (200, Some("999990"))
     );
     assert_eq!(client.get("/", &[]).text(), pid);
+    drop(client);
     alive(site, &pid);
 }
 
@@ -247,6 +252,7 @@ fn heads_that_no_client_may_see_are_a_500() {
             );
         }
     }
+    drop(client);
     alive(site, &pid);
 }
 
