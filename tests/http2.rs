@@ -280,6 +280,7 @@ fn limits_hold() {
         "a head past head_max: {code}"
     );
     make(&site.directory.join("huge"), 101 << 20);
+    // Some releases of curl give an answer up that comes before they have sent all; the log knows what they were sent.
     let output = curl(
         &site,
         &[
@@ -295,9 +296,12 @@ fn limits_hold() {
     .output()
     .unwrap();
     assert!(
-        String::from_utf8_lossy(&output.stdout).starts_with("413"),
+        !String::from_utf8_lossy(&output.stdout).starts_with('2'),
         "{output:?}"
     );
+    wait_for("the upload is refused", || {
+        site.access_log().contains("\"status\":413").then_some(())
+    });
     assert_eq!(run(&site, &["{url}/static/hello.txt"]), "from a file\n");
     assert!(site.stop().success());
 }
@@ -351,8 +355,8 @@ fn a_running_request_survives_a_reload() {
     // While the old proxy drains, the new one serves.
     wait_for("the new proxy answers", || {
         (run(&site, &["{url}/static/hello.txt"]) == "from a file\n"
-            && site.error_log().matches("accepting connections").count() >= 2)
-            .then_some(())
+            && site.error_log().contains(" serving generation=2 "))
+        .then_some(())
     });
     site.write("open", "");
     let output = child.wait_with_output().unwrap();

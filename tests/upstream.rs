@@ -108,7 +108,11 @@ fn when_all_are_down_the_client_gets_a_502_and_the_log_a_line() {
     let mut site = site("upstream-502", &[&dead, &deader], "");
     site.expect_error("upstream").expect_error("onnect");
     let mut client = site.connect();
-    assert_eq!(client.get("/x", &[]).status, 502);
+    let answer = client.get("/x", &[]);
+    assert_eq!(answer.status, 502);
+    if answer.header("connection") == Some("close") {
+        client = site.connect();
+    }
     assert_eq!(client.request("POST", "/x", &[], b"body").status, 502);
     let records = site.records(2);
     for record in records {
