@@ -86,6 +86,70 @@ fn a_request_that_is_not_idempotent_is_not_run_again_when_its_worker_is_killed()
 }
 
 #[test]
+fn an_answer_that_has_begun_is_cut_when_its_worker_dies() {
+    let mut site = Site::of_app("half", "crash", "workers = 1", "");
+    site.expect_error("worker died");
+    site.start();
+    let mut client = site.connect();
+    client
+        .send("GET /half/die HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.read_head().unwrap().status, 200);
+    assert_eq!(client.read_chunk().unwrap().as_deref(), Some(&b"half "[..]));
+    assert!(client.read_chunk().is_err(), "no proper end");
+    let record = &site.records(1)[0];
+    assert_eq!(
+        (&record["status"], &record["outcome"]),
+        (&200.into(), &"worker_died".into())
+    );
+    assert_eq!(site.lines_of("halfway", 1).len(), 1);
+    assert_eq!(site.get("/").status, 200);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_zygote_that_dies_is_replaced_and_its_workers_serve_on() {
+    let mut site = Site::of_app("zygote", "crash", "workers = 1", "");
+    site.expect_error("zygote died")
+        .expect_error("boot failed")
+        .expect_error("worker died");
+    site.start();
+    let worker = site.processes_named("worker web/0")[0].pid;
+    site.processes_named("zygote web")[0].signal("KILL");
+    site.wait_for_log("zygote died");
+    assert!(site.get("/").text().starts_with(&worker.to_string()));
+    site.wait_for_log_times("zygote ready", 2);
+    signal_pid(worker, "KILL");
+    site.wait_for_log_times("worker ready", 2);
+    assert_eq!(site.get("/").status, 200);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_proxy_that_dies_is_replaced_and_the_workers_stay() {
+    let mut site = Site::of_app("proxy", "crash", "workers = 2", "");
+    site.expect_error("proxy died");
+    site.start();
+    site.wait_for_log_times("worker ready", 2);
+    let workers: Vec<_> = site
+        .processes_named("worker web/")
+        .iter()
+        .map(|worker| worker.pid)
+        .collect();
+    site.processes_named("appliance: proxy")[0].signal("KILL");
+    // The listening sockets are the supervisor's: who comes meanwhile waits.
+    assert_eq!(site.get("/").status, 200);
+    site.wait_for_log("proxy died, it is started again");
+    let left: Vec<_> = site
+        .processes_named("worker web/")
+        .iter()
+        .map(|worker| worker.pid)
+        .collect();
+    assert_eq!(workers, left);
+    assert!(site.stop().success());
+}
+
+#[test]
 fn a_slot_whose_workers_die_young_is_given_up_while_the_others_serve() {
     let mut site = Site::of_app("loop", "crash", "workers = 2\npreload = false", "");
     site.expect_error("worker died")

@@ -153,6 +153,9 @@ fn preload_imports_once_for_all_workers_and_their_successors() {
     site.wait_for_log_times("worker ready", 4);
     assert_eq!(site.get("/").status, 200);
     assert_eq!(site.lines_of("imports", 1).len(), 1);
+    // What was imported is out of the collector's reach, so its pages stay shared.
+    let frozen: usize = site.get("/frozen").text().parse().unwrap();
+    assert!(frozen > 1000, "{frozen} objects");
     assert!(site.stop().success());
 }
 

@@ -73,3 +73,20 @@ fn a_client_that_leaves_the_queue_is_never_run() {
     assert!(!site.directory.join("began-left").exists());
     assert!(site.stop().success());
 }
+
+#[test]
+fn a_worker_that_does_nothing_hides_no_request_from_the_others() {
+    let mut site = Site::of_app("stopped", "gate", "workers = 2\nthreads = 2", "");
+    site.start();
+    site.wait_for_log_times("worker ready", 2);
+    let stopped = site.processes_named("worker web/0")[0].clone();
+    stopped.signal("STOP");
+    let guests: Vec<_> = (0..50).map(|_| site.beside("/")).collect();
+    for guest in guests {
+        let answer = guest.join().unwrap();
+        assert_eq!(answer.status, 200);
+        assert_ne!(answer.text().trim(), stopped.pid.to_string());
+    }
+    stopped.signal("CONT");
+    assert!(site.stop().success());
+}

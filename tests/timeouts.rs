@@ -87,3 +87,25 @@ fn a_thread_that_hangs_in_c_code_with_the_gil_held_does_not_outlive_its_request(
     assert_eq!(site.records(2)[0]["status"], 504);
     assert!(site.stop().success());
 }
+
+#[test]
+fn an_answer_that_has_begun_is_cut_when_its_time_is_over() {
+    let mut site = Site::of_app("half", "crash", LIMIT, "");
+    site.expect_error("request ran past timeout.request");
+    site.start();
+    let before = site.processes_named("worker web/0")[0].pid;
+    let mut client = site.connect();
+    client
+        .send("GET /half/hang HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.read_head().unwrap().status, 200);
+    assert_eq!(client.read_chunk().unwrap().as_deref(), Some(&b"half "[..]));
+    assert!(client.read_chunk().is_err(), "no proper end");
+    let record = &site.records(1)[0];
+    assert_eq!(
+        (&record["status"], &record["outcome"]),
+        (&200.into(), &"timeout".into())
+    );
+    assert_ne!(pid_of(&site.get("/").text()), before);
+    assert!(site.stop().success());
+}

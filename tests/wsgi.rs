@@ -249,7 +249,7 @@ fn a_large_body_is_read_from_a_file_all_the_same() {
         format!("{} [100000, {}]", lines.len(), adler32(&lines))
     );
 
-    let body: Vec<u8> = (0..30 << 20).map(|n: u32| (n * 31 >> 7) as u8).collect();
+    let body: Vec<u8> = (0..30 << 20).map(|n: u32| ((n * 31) >> 7) as u8).collect();
     let expected = format!("{0} [{0}, {1}]", body.len(), adler32(&body));
     assert_eq!(client.request("PUT", "/all", &[], &body).text(), expected);
     let mut chunked = Vec::with_capacity(body.len() + 1000);

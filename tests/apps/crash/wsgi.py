@@ -3,6 +3,7 @@
 Each import leaves a line in the file `imports`.
 """
 
+import gc
 import os
 import random
 import signal
@@ -25,6 +26,15 @@ if os.path.exists(os.path.join(GATE, "poison")):
 def note(name):
     with open(os.path.join(GATE, name), "a") as file:
         file.write("%d\n" % os.getpid())
+
+
+def half(then):
+    yield b"half "
+    note("halfway")
+    if then == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        time.sleep(0.01)
 
 
 def application(environ, start_response):
@@ -50,6 +60,10 @@ def application(environ, start_response):
     if how == "count":
         note("counted-" + what)
     start_response("200 OK", [("Content-Type", "text/plain")])
+    if how == "half":
+        return half(what)
+    if how == "frozen":
+        return [b"%d" % gc.get_freeze_count()]
     if how == "env":
         return [os.environ.get(what, "(not set)").encode()]
     return [("%d %r" % (os.getpid(), random.random())).encode()]
