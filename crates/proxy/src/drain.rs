@@ -20,7 +20,7 @@ pub(crate) struct Drain {
 struct Inner {
     draining: watch::Sender<bool>,
     cut: watch::Sender<bool>,
-    grace_ms: AtomicU64,
+    idle_ms: AtomicU64,
     open: AtomicUsize,
     empty: Notify,
 }
@@ -39,17 +39,17 @@ impl Drain {
             inner: Arc::new(Inner {
                 draining: watch::Sender::new(false),
                 cut: watch::Sender::new(false),
-                grace_ms: AtomicU64::new(0),
+                idle_ms: AtomicU64::new(0),
                 open: AtomicUsize::new(0),
                 empty: Notify::new(),
             }),
         }
     }
 
-    /// Begins: no connection is accepted any more, idle ones end, running requests have `grace`.
-    pub(crate) fn start(&self, grace: Duration) {
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        self.inner.grace_ms.store(grace_ms, Ordering::Relaxed);
+    /// Begins: no connection is accepted any more, idle ones end after `idle`, running requests go on.
+    pub(crate) fn start(&self, idle: Duration) {
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.inner.idle_ms.store(idle_ms, Ordering::Relaxed);
         self.inner.draining.send_replace(true);
     }
 
@@ -75,9 +75,9 @@ impl Drain {
     }
 
     /// How long an idle kept-alive connection waits during the drain for a request that may be on its way: closing it at
-    /// once would fail that request. Half of the grace, so that the request has the other half.
+    /// once would fail that request.
     pub(crate) fn patience(&self) -> Duration {
-        Duration::from_millis(self.inner.grace_ms.load(Ordering::Relaxed) / 2)
+        Duration::from_millis(self.inner.idle_ms.load(Ordering::Relaxed))
     }
 
     /// Counts a connection.
@@ -156,7 +156,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!drain.is_draining());
-        drain.start(Duration::from_secs(4));
+        drain.start(Duration::from_secs(2));
         before.await.unwrap();
         drain.draining().await;
         assert_eq!(drain.patience(), Duration::from_secs(2));

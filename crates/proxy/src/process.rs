@@ -347,10 +347,10 @@ impl Office<'_> {
                     self.error_log.replace(file);
                 }
             }
-            ToProxy::Drain { grace_ms } => {
+            ToProxy::Drain { grace_ms, idle_ms } => {
                 let grace = Duration::from_millis(grace_ms);
                 tracing::info!(grace_ms, connections = self.context.drain.open(), "proxy drains");
-                self.context.drain.start(grace);
+                self.context.drain.start(Duration::from_millis(idle_ms));
                 return Some(grace);
             }
             ToProxy::Boot { .. } | ToProxy::Listener { .. } => {

@@ -211,7 +211,7 @@ impl Generation {
     }
 
     /// Accepts nothing new; what runs has `grace`. Called again, it only gets shorter.
-    pub(crate) fn drain(&mut self, grace: Duration, now: Instant) {
+    pub(crate) fn drain(&mut self, grace: Duration, idle: Duration, now: Instant) {
         self.sockets.clear();
         self.proxy_at = None;
         let until = match self.phase {
@@ -222,7 +222,7 @@ impl Generation {
             self.phase = Phase::Draining { until };
         }
         if let Some(proxy) = &mut self.proxy {
-            proxy.drain(grace, now);
+            proxy.drain(grace, idle, now);
         }
     }
 

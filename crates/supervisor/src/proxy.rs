@@ -193,12 +193,15 @@ impl Proxy {
         self.channel.send(message.encode(), files);
     }
 
-    /// Stop accepting, end what runs within the grace, exit. A second call can only shorten it.
-    pub(crate) fn drain(&mut self, grace: Duration, now: Instant) {
+    /// Stop accepting, end what runs within the grace, exit. An idle connection has `idle` to send one more request. A
+    /// second call can only shorten the grace.
+    pub(crate) fn drain(&mut self, grace: Duration, idle: Duration, now: Instant) {
         let by = now + grace + EXIT_WITHIN;
         self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        self.send(&ToProxy::Drain { grace_ms });
+        self.send(&ToProxy::Drain {
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+            idle_ms: u64::try_from(idle.min(grace / 2).as_millis()).unwrap_or(u64::MAX),
+        });
     }
 
     /// Kills it when that is due. `true`: it was not ready in time.

@@ -25,6 +25,13 @@ use crate::{
     reload::{Action, Reload},
 };
 
+/// How long an idle kept-alive connection of the old proxy may still send a request after a reload: a client that is
+/// sending right now must not fail, and whoever comes later finds the new proxy.
+const IDLE_AT_RELOAD: Duration = Duration::from_secs(5);
+
+/// The same at a stop, after which nobody answers anyway.
+const IDLE_AT_STOP: Duration = Duration::from_millis(250);
+
 /// The loop looks around at least this often, whatever happens.
 const TURN_MAX: Duration = Duration::from_secs(60);
 
@@ -206,7 +213,7 @@ impl Supervisor {
         if let Some(old) = old {
             let old = &mut self.generations[old];
             let before = Arc::clone(&old.config);
-            old.drain(before.server.grace, now);
+            old.drain(before.server.grace, IDLE_AT_RELOAD, now);
             self.reload.ended();
             self.adopt(&before, &config);
         }
@@ -338,7 +345,7 @@ impl Supervisor {
         info!(signal = signal.as_str(), sender, grace_ms, "stopping");
         self.stop_by = Some(by);
         for generation in &mut self.generations {
-            generation.drain(grace, now);
+            generation.drain(grace, IDLE_AT_STOP, now);
             if quick {
                 generation.hurry(now + QUICK);
             }

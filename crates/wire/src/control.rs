@@ -167,6 +167,8 @@ messages! {
         8 => Drain {
             /// Time for it in milliseconds; then what is left is cut.
             grace_ms: u64,
+            /// How long a kept-alive connection without a request waits for one that may be on its way.
+            idle_ms: u64,
         },
     }
 }

@@ -144,7 +144,13 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     let old = std::fs::read_to_string(path.join("access.log.1")).unwrap();
     assert!(old.contains("GET /early"), "{old}");
 
-    proxy.send(&ToProxy::Drain { grace_ms: 20_000 }, &[]);
+    proxy.send(
+        &ToProxy::Drain {
+            grace_ms: 20_000,
+            idle_ms: 10_000,
+        },
+        &[],
+    );
     assert_eq!(proxy.receive(), FromProxy::Drained {});
     assert_eq!(code(proxy), format!("{:?}", ExitCode::SUCCESS));
     let errors = std::fs::read_to_string(path.join("error.log")).unwrap();

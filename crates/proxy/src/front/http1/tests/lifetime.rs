@@ -62,7 +62,7 @@ async fn a_drain_lets_an_idle_connection_send_one_more_request() {
     let (mut client, task) = stage.connect(limits());
     client.write_all(GET).await.unwrap();
     assert_eq!(one_answer(&mut client).await, OK);
-    stage.drain.start(Duration::from_secs(10));
+    stage.drain.start(Duration::from_secs(5));
     tokio::time::sleep(Duration::from_secs(3)).await;
     client.write_all(GET).await.unwrap();
     assert_eq!(rest(&mut client).await, OK_CLOSE);
@@ -75,7 +75,7 @@ async fn a_drain_closes_an_idle_connection_when_its_patience_ends() {
     let (mut client, task) = stage.connect(limits());
     client.write_all(GET).await.unwrap();
     assert_eq!(one_answer(&mut client).await, OK);
-    stage.drain.start(Duration::from_secs(10));
+    stage.drain.start(Duration::from_secs(5));
     let start = Instant::now();
     assert_eq!(rest(&mut client).await, "");
     assert_eq!(start.elapsed().as_secs(), 5);
