@@ -1,5 +1,10 @@
 //! Who the client is, and what apps and upstreams are told of it.
 
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+};
+
 use serde_json::Value;
 
 use crate::harness::{Connection, Site, upstream::Upstream};
@@ -267,4 +272,62 @@ fn fields_of_one_hop_stay_on_it() {
         assert!(received.all(gone).is_empty(), "{gone}");
     }
     assert!(site.stop().success());
+}
+
+#[test]
+fn whoever_may_open_our_unix_socket_is_trusted() {
+    let mut site = Site::new("forwarded-unix");
+    let directory = std::env::temp_dir().join(format!("forwarded-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let socket = directory.join("site.sock");
+    site.config(&format!(
+        r#"
+        [[listener]]
+        address = "unix:{}"
+
+        [app.environ]
+        wsgi = "wsgi:application"
+        directory = "{{apps}}/environ"
+        python = "{{python}}"
+        workers = 1
+
+        [[site]]
+        app = "environ"
+        "#,
+        socket.display()
+    ));
+    site.start();
+    let told = |fields: &str| -> Value {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{answer}"))
+            .1;
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    };
+    let proxied = told("X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n");
+    assert_eq!(
+        (&proxied["REMOTE_ADDR"], &proxied["wsgi.url_scheme"]),
+        (&"203.0.113.9".into(), &"https".into())
+    );
+    let direct = told("");
+    assert!(
+        direct["REMOTE_ADDR"].is_string(),
+        "PEP 3333 wants a text: {direct}"
+    );
+    let records = site.records(2);
+    assert_eq!(
+        (&records[0]["client"], &records[0]["peer"]),
+        (&"203.0.113.9".into(), &"unix:".into())
+    );
+    assert!(site.stop().success());
+    assert!(!socket.exists(), "nothing is left behind");
+    let _ = std::fs::remove_dir_all(directory);
 }

@@ -465,3 +465,50 @@ fn options_of_the_whole_server_and_absolute_targets_are_understood() {
     assert_eq!(site.records(2)[0]["host"], "other.example");
     assert!(site.stop().success());
 }
+
+#[test]
+fn an_old_client_gets_no_chunks() {
+    let mut site = Site::new("http1-old");
+    site.config(
+        r#"
+        [app.stream]
+        wsgi = "wsgi:application"
+        directory = "{apps}/stream"
+        python = "{python}"
+        workers = 1
+
+        [[site]]
+        app = "stream"
+        "#,
+    );
+    site.start();
+    let mut client = site.connect();
+    let answer = client.get("/", &[]);
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(answer.text(), "one\ntwo\nthree\n");
+    client
+        .send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
+        .unwrap();
+    let answer = client.read_response("GET").unwrap();
+    assert_eq!(
+        (
+            answer.header("transfer-encoding"),
+            answer.header("content-length")
+        ),
+        (None, None)
+    );
+    assert_eq!(
+        answer.text(),
+        "one\ntwo\nthree\n",
+        "up to the end of the connection"
+    );
+    let mut client = site.connect();
+    let answer = client.request("HEAD", "/", &[], b"");
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert_eq!(
+        client.get("/", &[]).text(),
+        "one\ntwo\nthree\n",
+        "the connection is in step"
+    );
+    assert!(site.stop().success());
+}

@@ -208,3 +208,43 @@ fn a_low_soft_limit_of_open_files_does_not_limit_connections() {
     drop(clients);
     assert!(site.stop().success());
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_let_go() {
+    let mut site = Site::new("slow-stuck");
+    site.write("static/big.bin", vec![b'x'; 64 << 20]);
+    site.config(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:{port}"
+        limits = { body_timeout = "1s" }
+
+        [app.size]
+        wsgi = "wsgi:application"
+        directory = "{apps}/size"
+        python = "{python}"
+        workers = 1
+        threads = 1
+
+        [[site]]
+        app = "size"
+        [[site.route]]
+        path = "/static/"
+        files = "static/"
+        "#,
+    );
+    site.start();
+    let mut stuck = Vec::new();
+    for target in ["/?67108864", "/static/big.bin"] {
+        let mut stream = connect(site.port);
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        stuck.push(stream);
+    }
+    for record in site.records(2) {
+        assert_eq!(record["outcome"], "client_timeout", "{record}");
+        assert!(record["total_us"].as_u64().unwrap() >= 900_000, "{record}");
+        assert!(record["bytes_out"].as_u64().unwrap() < 64 << 20, "{record}");
+    }
+    assert_eq!(site.get("/?5").body, b"xxxxx");
+    assert!(site.stop().success());
+}
