@@ -49,6 +49,19 @@ fn a_drain_lets_a_running_request_finish() {
 }
 
 #[test]
+fn an_idle_connection_does_not_hold_up_the_end() {
+    let mut site = Site::of_app("idle", "hello", "workers = 1", "");
+    site.start();
+    let mut idle = site.connect();
+    assert_eq!(idle.get("/", &[]).status, 200);
+    let began = Instant::now();
+    assert!(site.stop().success());
+    // The grace is 30 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(idle.closed());
+}
+
+#[test]
 fn a_drain_ends_with_the_grace_whatever_still_runs() {
     let (mut site, running) = running("grace", "[server]\ngrace = \"1s\"\n");
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpStream};
 
-use crate::harness::{Connection, Site, app::of_app, free_port, wait_for};
+use crate::harness::{Connection, Site, app::of_app, certificate::Certificate, free_port, wait_for};
 
 /// A site whose application answers with a word.
 fn saying(test: &str, word: &str, keys: &str, more: &str) -> Site {
@@ -114,6 +114,47 @@ fn code_that_does_not_boot_never_replaces_code_that_does() {
         });
         assert!(site.stop().success());
     }
+}
+
+#[test]
+fn a_new_certificate_is_served_after_a_reload_and_a_broken_one_never() {
+    let tls = r#"
+        https = "off"
+        [tls]
+        certificates = [{ certificate = "site.crt", key = "site.key" }]
+        [[listener]]
+        address = "127.0.0.1:{tls_port}"
+        tls = true
+    "#;
+    let mut site = saying("certificate", "one", "workers = 1", tls);
+    site.expect_error("supervisor[").expect_error("proxy[");
+    let (old, new) = (Certificate::new(&["localhost"]), Certificate::new(&["localhost"]));
+    old.write(&site.directory, "site");
+    site.start();
+    let trusted = |certificate: &Certificate| {
+        let mut client = Connection::open_tls(site.tls_port, certificate.client(), "localhost");
+        let sent = client.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        sent.is_ok()
+            && client
+                .read_response("GET")
+                .is_ok_and(|answer| answer.text() == "one")
+    };
+    assert!(trusted(&old) && !trusted(&new));
+
+    site.write("site.key", &new.key);
+    site.signal("HUP");
+    site.wait_for_log("the old configuration and the old code keep running");
+    assert!(
+        site.error_log()
+            .contains("this key does not belong to the certificate")
+    );
+    assert!(trusted(&old));
+
+    site.write("site.crt", &new.certificate);
+    site.signal("HUP");
+    wait_for("the new certificate", || trusted(&new).then_some(()));
+    assert!(!trusted(&old));
+    assert!(site.stop().success());
 }
 
 #[test]
