@@ -78,6 +78,16 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Self::Appliance(site) = self
+            && !std::thread::panicking()
+        {
+            assert!(site.stop().success());
+        }
+    }
+}
+
 fn plant(site: &Site) {
     let files: [(&str, &[u8]); 20] = [
         ("letters.txt", LETTERS),
