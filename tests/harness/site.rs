@@ -35,7 +35,7 @@ impl Site {
 
     /// A site in a place that every user can reach, which the checkout may not be: for tests that run as another user.
     pub(crate) fn in_the_open(test: &str) -> Self {
-        Self::below(&std::env::temp_dir().join("appliance-tests"), test)
+        Self::below(&std::env::temp_dir(), &format!("appliance-{test}"))
     }
 
     fn below(parent: &Path, test: &str) -> Self {
