@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::harness::{
     Connection, Site,
+    certificate::Certificate,
     upstream::{Upstream, nobody},
     wait_for,
 };
@@ -191,6 +192,33 @@ fn bodies_pass_both_ways_whatever_their_size_and_framing() {
 }
 
 #[test]
+fn answers_pass_in_every_framing() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-framing", &[&server.url], "");
+    let mut client = site.connect();
+    assert_eq!(client.get("/raw?chunked", &[]).text(), "abcde");
+    assert_eq!(client.get("/raw?close", &[]).text(), "up to the end");
+    let answer = client.get("/raw?empty", &[]);
+    assert_eq!((answer.status, answer.header("x-kept")), (204, Some("yes")));
+    let answer = client.get("/raw?unchanged", &[]);
+    assert_eq!((answer.status, answer.header("etag")), (304, Some("\"x\"")));
+    assert_eq!(client.get("/raw?hints", &[]).text(), "after");
+    assert_eq!(client.get("/x", &[]).text(), "a", "the connection is in step");
+
+    // An answer that breaks off must not look whole.
+    let mut client = site.connect();
+    client.send("GET /raw?short HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(client.read_response("GET").is_err());
+    let records = site.records(7);
+    assert_eq!(records[6]["outcome"], "upstream_failed", "{}", records[6]);
+    assert!(
+        records[..6].iter().all(|record| record["outcome"] == "ok"),
+        "{records:#?}"
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
 fn limits_and_deadlines_of_bodies_hold_for_upstreams_too() {
     let server = Upstream::tcp("a");
     let mut site = Site::new("upstream-limits");
@@ -257,8 +285,44 @@ fn the_path_is_passed_as_it_came_or_without_the_prefix() {
 #[test]
 fn a_web_socket_is_passed_through() {
     let server = Upstream::tcp("a");
-    let mut site = site("upstream-websocket", &[&server.url], "");
-    let mut client = site.connect();
+    let mut site = Site::new("upstream-websocket");
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(&site.directory, "localhost");
+    site.config(&format!(
+        r#"
+        [tls]
+        certificates = [{{ certificate = "localhost.crt", key = "localhost.key" }}]
+        [[listener]]
+        address = "127.0.0.1:{{port}}"
+        [[listener]]
+        address = "127.0.0.1:{{tls_port}}"
+        tls = true
+        [upstream.back]
+        servers = ["{}"]
+        [[site]]
+        https = "off"
+        upstream = "back"
+        "#,
+        server.url
+    ));
+    site.start();
+    talk(&mut site.connect());
+    talk(&mut Connection::open_tls(
+        site.tls_port,
+        certificate.client(),
+        "localhost",
+    ));
+    for record in site.records(2) {
+        assert_eq!(
+            (&record["status"], &record["target"]),
+            (&101.into(), &"/chat".into())
+        );
+    }
+    assert!(site.stop().success());
+}
+
+/// Upgrades, and has every byte sent back: they are only bytes, in both directions, while the connection lives.
+fn talk(client: &mut Connection) {
     client
         .send(
             "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -271,7 +335,6 @@ fn a_web_socket_is_passed_through() {
         answer.header("upgrade").map(str::to_ascii_lowercase).as_deref(),
         Some("websocket")
     );
-    // Bytes are bytes, in both directions, while the connection lives.
     for message in [b"\x81\x05hello".as_slice(), &[0; 3000], b"\x88\x00"] {
         client.send(message).unwrap();
         let mut echoed = vec![0; message.len()];
@@ -283,13 +346,6 @@ fn a_web_socket_is_passed_through() {
         }
         assert_eq!(echoed, message);
     }
-    drop(client);
-    let record = &site.records(1)[0];
-    assert_eq!(
-        (&record["status"], &record["target"]),
-        (&101.into(), &"/chat".into())
-    );
-    assert!(site.stop().success());
 }
 
 #[test]

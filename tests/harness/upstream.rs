@@ -45,7 +45,7 @@ impl Received {
 
 /// A running server. What it answers depends on the path:
 /// `/echo` the body of the request; `/held` waits for [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and
-/// every byte after it is sent back; `/break` closes the connection instead; everything else the server's name.
+/// every byte after it is sent back; `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the server's name.
 pub(crate) struct Upstream {
     /// What `servers` in the configuration needs.
     pub(crate) url: String,
@@ -178,6 +178,17 @@ impl Shared {
                 ("/echo", _) => body,
                 ("/big", size) => vec![b'x'; size.parse().unwrap_or(0)],
                 ("/break", _) => return Ok(()),
+                ("/raw", name) => {
+                    let (raw, last) = RAW
+                        .iter()
+                        .find(|raw| raw.0 == name)
+                        .map_or(("", true), |raw| (raw.1, raw.2));
+                    writer.write_all(raw.as_bytes())?;
+                    if last {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 (path, _) => {
                     if path.starts_with("/held") {
                         self.hold();
@@ -204,6 +215,32 @@ impl Shared {
             .wait_timeout_while(open, Duration::from_secs(60), |open| !*open);
     }
 }
+
+/// Answers in all framings: name, bytes, and whether the connection ends after it.
+const RAW: [(&str, &str, bool); 6] = [
+    (
+        "chunked",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+        false,
+    ),
+    ("close", "HTTP/1.1 200 OK\r\n\r\nup to the end", true),
+    ("empty", "HTTP/1.1 204 No Content\r\nX-Kept: yes\r\n\r\n", false),
+    (
+        "unchanged",
+        "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n",
+        false,
+    ),
+    (
+        "hints",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nafter",
+        false,
+    ),
+    (
+        "short",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this",
+        true,
+    ),
+];
 
 /// `None` when the client has no further request.
 fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Received>> {
