@@ -371,3 +371,37 @@ fn a_running_request_survives_a_reload() {
     });
     assert!(site.stop().success());
 }
+
+#[test]
+fn a_stream_that_is_not_read_does_not_hold_up_the_others() {
+    let mut site = site("http2-slow", "");
+    make(&site.directory.join("static/big.bin"), 30 << 20);
+    // One slow stream and many quick ones, on one connection.
+    let codes = run(
+        &site,
+        &[
+            "--parallel",
+            "--parallel-max",
+            "20",
+            "--limit-rate",
+            "20M",
+            "-o",
+            "out#1",
+            "-w",
+            "%{http_code} %{size_download}\n",
+            "{url}/static/{big.bin,hello.txt,hello.txt,hello.txt,hello.txt,hello.txt}",
+        ],
+    );
+    assert_eq!(
+        codes.lines().filter(|line| *line == "200 12").count(),
+        5,
+        "{codes}"
+    );
+    assert_eq!(
+        codes.lines().last(),
+        Some("200 31457280"),
+        "the slow one is the last: {codes}"
+    );
+    site.records(6);
+    assert!(site.stop().success());
+}
