@@ -18,7 +18,6 @@ import sys
 import time
 import urllib.request
 
-MARK = "APPLIANCE_BENCH_STACK"
 HERE = pathlib.Path(__file__).resolve().parent
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -31,7 +30,7 @@ class Stack:
         self.children = []
 
     def start(self, core):
-        environment = dict(os.environ, **{MARK: self.name}, PYTHONPATH=str(HERE))
+        environment = dict(os.environ, PYTHONPATH=str(HERE))
         for number, command in enumerate(self.commands):
             with open(self.directory / f"{self.name}-{number}.out", "ab") as output:
                 self.children.append(
@@ -42,6 +41,7 @@ class Stack:
                         stdin=subprocess.DEVNULL,
                         stdout=output,
                         stderr=output,
+                        start_new_session=True,
                     )
                 )
         deadline = time.monotonic() + 30
@@ -73,26 +73,28 @@ class Stack:
         self.children = []
 
     def pids(self):
-        wanted = f"{MARK}={self.name}".encode()
+        """Every process of the sessions that were started: titles may overwrite anything else that could mark them."""
+        sessions = {child.pid for child in self.children}
         found = []
         for entry in os.listdir("/proc"):
-            if entry.isdigit():
-                try:
-                    environment = pathlib.Path(f"/proc/{entry}/environ").read_bytes()
-                except OSError:
-                    continue
-                if wanted in environment.split(b"\0"):
-                    found.append(int(entry))
+            if entry.isdigit() and self.fields(entry) and int(self.fields(entry)[3]) in sessions:
+                found.append(int(entry))
         return found
+
+    @staticmethod
+    def fields(pid):
+        """The fields of /proc/PID/stat behind the name, or nothing when it is gone."""
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return []
 
     def cpu_seconds(self):
         total = 0
         for pid in self.pids():
-            try:
-                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            total += int(fields[11]) + int(fields[12])
+            fields = self.fields(pid)
+            if fields:
+                total += int(fields[11]) + int(fields[12])
         return total / TICK
 
     def pss_bytes(self):
@@ -120,7 +122,9 @@ def nginx(name, directory, server, upstream, static=None):
         "proxy_set_header X-Forwarded-Proto $scheme; proxy_http_version 1.1; proxy_set_header Connection '';\n"
     )
     (directory / f"{name}.conf").write_text(
-        f"""daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.error warn;
+        # Started as root nginx would give its workers to nobody, who may not open the sockets.
+        ("user root;\n" if os.geteuid() == 0 else "")
+        + f"""daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.error warn;
 events {{ worker_connections 4096; }}
 http {{
     access_log {directory}/{name}.access combined;
@@ -165,9 +169,9 @@ requests_max = 1000000000
 [[site]]
 {route}
 [log.access]
-to = "appliance.access"
+to = "./appliance.access"
 [log.error]
-to = "appliance.error"
+to = "./appliance.error"
 level = "warn"
 """
     )
