@@ -49,7 +49,10 @@ fn the_application_runs_on_every_python_with_and_without_preload() {
 fn an_application_mounted_below_a_prefix_knows_it() {
     let mut site = flask("flask-mount", python::python(), "");
     site.start();
-    let who = site.connect().get("/shop/who", &[("Host", "mounted.example")]).text();
+    let who = site
+        .connect()
+        .get("/shop/who", &[("Host", "mounted.example")])
+        .text();
     assert!(
         who.contains("\"root\":\"/shop\"") && who.contains("\"path\":\"/who\""),
         "{who}"

@@ -156,6 +156,7 @@ wsgi = "application:{work}"
 directory = "{HERE}"
 venv = "{arguments.environment}"
 workers = 1
+threads = 1
 """
     port = free_port()
     (directory / "site.toml").write_text(
