@@ -1,6 +1,6 @@
 //! HTTP/1 over the wire: what is refused, what is kept open, what is given how long.
 
-use crate::harness::{Connection, Site};
+use crate::harness::Site;
 
 mod bodies;
 

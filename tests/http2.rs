@@ -377,21 +377,11 @@ fn a_stream_that_is_not_read_does_not_hold_up_the_others() {
     let mut site = site("http2-slow", "");
     make(&site.directory.join("static/big.bin"), 30 << 20);
     // One slow stream and many quick ones, on one connection.
-    let codes = run(
-        &site,
-        &[
-            "--parallel",
-            "--parallel-max",
-            "20",
-            "--limit-rate",
-            "20M",
-            "-o",
-            "out#1",
-            "-w",
-            "%{http_code} %{size_download}\n",
-            "{url}/static/{big.bin,hello.txt,hello.txt,hello.txt,hello.txt,hello.txt}",
-        ],
-    );
+    let limits = "--parallel --parallel-max 20 --limit-rate 20M -o out#1 -w";
+    let mut arguments: Vec<_> = limits.split(' ').collect();
+    arguments.push("%{http_code} %{size_download}\n");
+    arguments.push("{url}/static/{big.bin,hello.txt,hello.txt,hello.txt,hello.txt,hello.txt}");
+    let codes = run(&site, &arguments);
     assert_eq!(
         codes.lines().filter(|line| *line == "200 12").count(),
         5,
