@@ -31,16 +31,23 @@ else
 fi
 
 step "nginx, the reference"
-# Unpacked, not installed: an installed nginx would start and take port 80.
-if ! command -v nginx >/dev/null 2>&1 && [ ! -x "$tools/nginx/usr/sbin/nginx" ] && command -v apt-get >/dev/null 2>&1; then
-    mkdir -p "$tools/nginx"
-    (cd "$tools/nginx" && apt-get download -qq nginx && dpkg-deb -x nginx_*.deb . && rm -f nginx_*.deb)
-fi
+PATH="$PATH:/usr/sbin:$tools/nginx/usr/sbin"
+export PATH
+# Unpacked, not installed: an installed nginx would start and take port 80. Older releases have the program in nginx-core.
+for package in nginx nginx-core nginx-light; do
+    if ! command -v nginx >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+        mkdir -p "$tools/nginx"
+        (cd "$tools/nginx" && apt-get download -qq "$package" && dpkg-deb -x nginx*.deb . && rm -f nginx*.deb) || true
+    fi
+done
 if ! command -v nginx >/dev/null 2>&1; then
-    PATH="$PATH:$tools/nginx/usr/sbin"
-    export PATH
+    echo "missing, please install: nginx" >&2
+    exit 1
 fi
 nginx -v
 
 step tests
 cargo test --workspace --locked
+
+step "the same files behind nginx"
+SERVER_UNDER_TEST=nginx cargo test -p appliance --test site --locked -- parity

@@ -1,6 +1,6 @@
 //! A real Flask application made by a factory, on every Python of the machine.
 
-use crate::harness::{Site, python};
+use crate::harness::{Site, python, wait_for};
 
 fn flask(test: &str, python: &python::Python, more: &str) -> Site {
     let venv = python::virtualenv(python, &["flask"]);
@@ -84,12 +84,21 @@ fn a_broken_view_is_a_500_and_the_worker_lives_on() {
     let mut site = flask("flask-broken", python::python(), "");
     site.expect_error("Exception on /broken");
     site.start();
-    let before = site.processes_named("worker shop").len();
+    let workers = || {
+        let mut pids: Vec<i32> = site
+            .processes_named("worker shop")
+            .iter()
+            .map(|worker| worker.pid)
+            .collect();
+        pids.sort_unstable();
+        (pids.len() == 2).then_some(pids)
+    };
+    let before = wait_for("both workers run", workers);
     let broken = site.get("/broken");
     assert!(broken.status == 500 && !broken.text().contains("RuntimeError"));
     assert_eq!(site.get("/missing").status, 404);
     assert_eq!(site.get("/").text(), "home\n");
     site.wait_for_log("RuntimeError: the view is broken");
-    assert_eq!(site.processes_named("worker shop").len(), before);
+    assert_eq!(workers(), Some(before), "the same processes");
     assert!(site.stop().success());
 }

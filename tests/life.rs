@@ -225,7 +225,7 @@ fn in_namespace(site: &Site, prepare: &str, program: &str) -> Command {
 
 #[test]
 fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
-    if !app::root() {
+    if !app::mounts() {
         return;
     }
     let mut site = Site::in_the_open("bare");
@@ -270,7 +270,7 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
 
 #[test]
 fn a_full_disk_costs_log_lines_and_no_request() {
-    if !app::root() {
+    if !app::mounts() {
         return;
     }
     let mut site = Site::in_the_open("full-disk");

@@ -62,6 +62,32 @@ fn everything_but_the_supervisor_gives_up_root() {
     assert!(site.stop().success());
 }
 
+#[test]
+fn an_application_may_run_as_a_user_of_its_own() {
+    if !app::root() {
+        return;
+    }
+    let mut site = Site::in_the_open("own-user");
+    copy_tree(&workspace().join("tests/apps/crash"), &site.directory.join("app"));
+    fs::create_dir_all(site.directory.join("gate")).unwrap();
+    open_to_all(&site.directory.join("gate"));
+    let keys = "workers = 1\nuser = \"daemon\"\nenv = { GATE = \"{dir}/gate\" }";
+    let config = of_app("crash", keys, "").replace("{apps}/crash", "app");
+    site.config(&format!("[server]\nuser = \"nobody\"\n{config}"));
+    site.start();
+    assert_eq!(site.get("/env/USER").text(), "daemon");
+    for (title, uid) in [
+        ("appliance: worker", 1),
+        ("appliance: zygote", 1),
+        ("appliance: proxy", 65534),
+    ] {
+        let ids = Ids::of(site.processes_named(title)[0].pid);
+        assert_eq!(ids.user, [uid; 4], "{title}");
+        assert!(!ids.groups.contains(&0), "{title}: {ids:?}");
+    }
+    assert!(site.stop().success());
+}
+
 #[derive(Debug, PartialEq)]
 struct Ids {
     user: Vec<u32>,
@@ -214,6 +240,68 @@ fn workers_forked_from_one_import_do_not_draw_the_same_random_numbers() {
     assert_ne!(one.1, two.1, "two numbers");
     assert!(site.stop().success());
 }
+
+#[test]
+fn what_an_import_has_opened_is_not_shared_by_the_workers() {
+    let mut site = Site::new("inherited");
+    for (file, code) in [
+        ("numpy/__init__.py", ""),
+        (
+            "numpy/random.py",
+            "import os\n\nseeded_by = []\n\n\ndef seed():\n    seeded_by.append(os.getpid())\n",
+        ),
+        ("django/__init__.py", ""),
+        (
+            "django/db.py",
+            "import os\n\n\nclass Connections:\n    closed_by = []\n\n    def close_all(self):\n        \
+             self.closed_by.append(os.getpid())\n\n\nconnections = Connections()\n",
+        ),
+        ("wsgi.py", INHERITED),
+    ] {
+        site.write(&format!("app/{file}"), code);
+    }
+    site.config(&of_app("", "workers = 1", "").replace("{apps}/", "app"));
+    site.start();
+    assert_eq!(
+        site.get("/").text(),
+        "seeded True, closed True, sent False, socket /dev/null, file kept True"
+    );
+    assert!(site.stop().success());
+}
+
+/// Keeps open what its import opened, and tells what has become of it.
+const INHERITED: &str = r#"
+import os
+import socket
+
+import django.db
+import numpy.random
+
+ONE, OTHER = socket.socketpair()
+FILE = open("app.log", "a")
+
+
+def link(opened):
+    return os.readlink("/proc/self/fd/%d" % opened.fileno())
+
+
+def application(environ, start_response):
+    try:
+        ONE.send(b"x")
+        sent = True
+    except OSError:
+        sent = False
+    me = [os.getpid()]
+    told = "seeded %s, closed %s, sent %s, socket %s, file kept %s" % (
+        numpy.random.seeded_by == me,
+        django.db.connections.closed_by == me,
+        sent,
+        link(ONE),
+        link(FILE).endswith("/app.log"),
+    )
+    start_response("200 OK", [])
+    return [told.encode()]
+"#;
 
 #[test]
 fn the_environment_is_the_files_and_on_top_of_it_the_tables() {

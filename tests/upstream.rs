@@ -350,8 +350,17 @@ fn connections_to_a_server_are_kept_and_a_stale_one_costs_nothing() {
     for _ in 0..5 {
         assert_eq!(client.get("/", &[]).status, 200);
     }
+    assert_eq!(server.connections(), (1, 0));
+    // The server closes it without a word beforehand; even what must not be sent twice comes through.
+    assert_eq!(client.get("/raw?last", &[]).text(), "last");
+    wait_for("the server has closed it", || {
+        (server.connections().1 == 1).then_some(())
+    });
+    let answer = client.request("POST", "/echo", &[], b"precious");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "precious"));
+    assert_eq!(server.connections().0, 2);
     // The client's own connection is kept beside it.
-    let records = site.records(5);
+    let records = site.records(7);
     assert!(
         records
             .iter()

@@ -1,6 +1,6 @@
 //! Sites of one small application below `tests/apps`, requests that run beside the test, and files that the two tell each other.
 
-use std::{fs, thread::JoinHandle};
+use std::{fs, process::Command, thread::JoinHandle};
 
 use super::{Connection, Response, Site, wait_for};
 
@@ -81,6 +81,21 @@ pub(crate) fn of_app(app: &str, keys: &str, more: &str) -> String {
         {more}
         "#
     )
+}
+
+/// May we mount in a namespace of our own? In many containers root may not. Tests that need it say so and pass otherwise.
+pub(crate) fn mounts() -> bool {
+    if !root() {
+        return false;
+    }
+    let mounted = Command::new("unshare")
+        .args(["-m", "mount", "--make-rprivate", "/"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        println!("skipped: needs to mount");
+    }
+    mounted
 }
 
 /// Are we root? Tests that need it say so and pass otherwise.

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,9 @@ struct Shared {
     open: Mutex<bool>,
     opened: Condvar,
     stopped: AtomicBool,
+    /// Connections that came, and those of them that this side has closed.
+    opened: AtomicUsize,
+    closed: AtomicUsize,
 }
 
 trait Stream: Read + Write + Send + 'static {
@@ -105,6 +108,8 @@ impl Upstream {
             open: Mutex::new(false),
             opened: Condvar::new(),
             stopped: AtomicBool::new(false),
+            opened: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
         });
         let server = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -112,10 +117,12 @@ impl Upstream {
                 if server.stopped.load(Ordering::SeqCst) {
                     break;
                 }
+                server.opened.fetch_add(1, Ordering::SeqCst);
                 let server = Arc::clone(&server);
                 std::thread::spawn(move || {
                     let _ = server.serve(&stream);
                     stream.shut();
+                    server.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
@@ -136,6 +143,12 @@ impl Upstream {
             (Some(request), None) => request.clone(),
             _ => panic!("not exactly one request for {target}: {received:?}"),
         }
+    }
+
+    /// Connections so far: those that came, and how many of them this side has closed.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        (count(&self.shared.opened), count(&self.shared.closed))
     }
 
     /// Lets those that wait go on.
@@ -217,13 +230,18 @@ impl Shared {
 }
 
 /// Answers in all framings: name, bytes, and whether the connection ends after it.
-const RAW: [(&str, &str, bool); 6] = [
+const RAW: [(&str, &str, bool); 7] = [
     (
         "chunked",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
         false,
     ),
     ("close", "HTTP/1.1 200 OK\r\n\r\nup to the end", true),
+    (
+        "last",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast",
+        true,
+    ),
     ("empty", "HTTP/1.1 204 No Content\r\nX-Kept: yes\r\n\r\n", false),
     (
         "unchanged",

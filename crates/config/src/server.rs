@@ -9,7 +9,7 @@ use crate::{Identity, IpNet};
 pub struct Server {
     /// Whom proxy and workers run as, when started as root. `None`: whoever started us.
     pub user: Option<Identity>,
-    /// Where pid file and temporary files go when nothing else is said; may be absent or read-only.
+    /// Where the server keeps files of its own; may be absent or read-only. The run user need not write there.
     pub state_dir: Option<PathBuf>,
     /// Front threads of the proxy, at least 1.
     pub threads: usize,

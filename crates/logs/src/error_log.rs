@@ -129,3 +129,28 @@ impl<S: Subscriber> Layer<S> for Lines {
         let _ = LINE.try_with(|kept| kept.set(line));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level as At;
+
+    use super::*;
+
+    #[test]
+    fn each_level_lets_its_own_and_what_is_worse_pass() {
+        for (level, ours, theirs) in [
+            (Level::Error, At::ERROR, At::ERROR),
+            (Level::Warn, At::WARN, At::WARN),
+            (Level::Info, At::INFO, At::WARN),
+            (Level::Debug, At::DEBUG, At::DEBUG),
+        ] {
+            let targets = targets(level);
+            for at in [At::ERROR, At::WARN, At::INFO, At::DEBUG, At::TRACE] {
+                assert_eq!(targets.would_enable("proxy::serve", &at), at <= ours, "{level:?} {at}");
+                assert_eq!(targets.would_enable("h2::codec", &at), at <= theirs, "{level:?} {at}");
+            }
+            // What an application prints is not ours to leave out.
+            assert!(targets.would_enable(app_output::TARGET, &At::INFO), "{level:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Other, Section, Value};
-use crate::{Buffers, Identity, IpNet, Server, problem::nearest};
+use crate::{Buffers, Identity, IpNet, Server, Surroundings, problem::nearest};
 
 pub(crate) fn server(section: Section<'_>) -> Server {
     let surroundings = section.reading.surroundings;
@@ -29,14 +29,14 @@ pub(crate) fn server(section: Section<'_>) -> Server {
             .iter()
             .filter_map(network)
             .collect(),
-        buffers: buffers(section.section("buffers", "[server.buffers]"), state_dir.clone()),
+        buffers: buffers(section.section("buffers", "[server.buffers]")),
         state_dir,
     };
     section.finish(OTHERS);
     server
 }
 
-fn buffers(section: Section<'_>, state_dir: Option<PathBuf>) -> Buffers {
+fn buffers(section: Section<'_>) -> Buffers {
     let buffers = Buffers {
         memory_bytes: section
             .size("memory", 0..=1 << 30)
@@ -46,11 +46,19 @@ fn buffers(section: Section<'_>, state_dir: Option<PathBuf>) -> Buffers {
             .unwrap_or(BUFFER_RESPONSE_DEFAULT),
         directory: section
             .path("directory")
-            .or(state_dir)
-            .unwrap_or_else(|| section.reading.surroundings.temp_dir()),
+            .unwrap_or_else(|| buffers_directory(section.reading.surroundings)),
     };
     section.finish(&[]);
     buffers
+}
+
+/// A directory that the run user may write to, on a disk: `/tmp` is memory on many machines, and `state_dir` is root's.
+fn buffers_directory(surroundings: &dyn Surroundings) -> PathBuf {
+    let usual = PathBuf::from(BUFFER_DIRECTORY_DEFAULT);
+    if surroundings.variable("TMPDIR").is_none() && surroundings.is_directory(&usual) {
+        return usual;
+    }
+    surroundings.temp_dir()
 }
 
 /// The user to become, as `name`, `name:group` or the numbers of either. `None`, with a warning, when we are not root.
@@ -127,6 +135,9 @@ const BUFFER_MEMORY_DEFAULT: u64 = 64 << 10;
 
 /// nginx's `proxy_max_temp_file_size`.
 const BUFFER_RESPONSE_DEFAULT: u64 = 1 << 30;
+
+/// For temporary files of any size, on every distribution.
+const BUFFER_DIRECTORY_DEFAULT: &str = "/var/tmp";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -72,6 +72,7 @@ fn the_commented_keys_of_the_default_are_valid_too() {
         written.buffers.response_bytes_max,
         default.buffers.response_bytes_max
     );
+    assert_eq!(written.buffers.directory, default.buffers.directory);
     let (written, default) = (&config.apps[0], &bare.apps[0]);
     assert_eq!(
         (&written.timeout, &written.python),

@@ -264,6 +264,16 @@ app = "web"
 }
 
 #[test]
+fn bodies_wait_where_the_run_user_may_write_and_not_in_the_state_directory() {
+    let config = read("[server]\nuser = \"www-data\"\n[[site]]\nrespond = \"ok\"\n");
+    assert_eq!(
+        config.server.state_dir.as_deref(),
+        Some(Path::new("/var/lib/appliance"))
+    );
+    assert_eq!(config.server.buffers.directory, Path::new("/var/tmp"));
+}
+
+#[test]
 fn a_thousand_mistakes_are_cut_to_a_hundred() {
     let text: String = (0..1000).map(|n| format!("zz{n} = 1\n")).collect();
     let report = report(&text);
