@@ -237,11 +237,7 @@ const RAW: [(&str, &str, bool); 7] = [
         false,
     ),
     ("close", "HTTP/1.1 200 OK\r\n\r\nup to the end", true),
-    (
-        "last",
-        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast",
-        true,
-    ),
+    ("last", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast", true),
     ("empty", "HTTP/1.1 204 No Content\r\nX-Kept: yes\r\n\r\n", false),
     (
         "unchanged",

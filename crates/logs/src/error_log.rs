@@ -146,8 +146,16 @@ mod tests {
         ] {
             let targets = targets(level);
             for at in [At::ERROR, At::WARN, At::INFO, At::DEBUG, At::TRACE] {
-                assert_eq!(targets.would_enable("proxy::serve", &at), at <= ours, "{level:?} {at}");
-                assert_eq!(targets.would_enable("h2::codec", &at), at <= theirs, "{level:?} {at}");
+                assert_eq!(
+                    targets.would_enable("proxy::serve", &at),
+                    at <= ours,
+                    "{level:?} {at}"
+                );
+                assert_eq!(
+                    targets.would_enable("h2::codec", &at),
+                    at <= theirs,
+                    "{level:?} {at}"
+                );
             }
             // What an application prints is not ours to leave out.
             assert!(targets.would_enable(app_output::TARGET, &At::INFO), "{level:?}");
