@@ -198,12 +198,12 @@ impl<T: Clone> Dispatcher<T> {
             for (n, &(thread, start_ns)) in link.finished.iter().enumerate() {
                 match link.finished.get(n + 1) {
                     Some(&(next, next_ns)) if next == thread => {
-                        self.pace.observe(next_ns - start_ns, now_ns);
+                        self.pace.observe(next_ns - start_ns);
                         first_of_thread = false;
                     }
                     _ => {
                         if first_of_thread {
-                            self.pace.observe(now_ns.saturating_sub(start_ns), now_ns);
+                            self.pace.observe(now_ns.saturating_sub(start_ns));
                         }
                         first_of_thread = true;
                     }
