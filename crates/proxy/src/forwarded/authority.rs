@@ -1,5 +1,7 @@
 //! Host and port of a Host field.
 
+use crate::front::authority::is_name_byte;
+
 /// Host in lower case, IPv6 in brackets, without a trailing dot; and the port, where one is said. `None` when it is not
 /// a host: the answer may depend on it, a redirect may repeat it, so nothing odd gets through.
 pub(super) fn split(authority: &str) -> Option<(String, Option<u16>)> {
@@ -30,28 +32,6 @@ pub(super) fn split(authority: &str) -> Option<(String, Option<u16>)> {
         }
     };
     Some((host.to_ascii_lowercase(), port))
-}
-
-/// Unreserved characters and sub-delims (RFC 3986 §3.2.2); percent-encoding has no place in a name of the web.
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! HTTP/1: the connection loop, heads and bodies.
 
-mod authority;
+pub(crate) mod authority;
 pub mod bench;
 mod body;
 pub(crate) mod chunked;
