@@ -59,7 +59,7 @@ struct Shared {
     opened: Condvar,
     stopped: AtomicBool,
     /// Connections that came, and those of them that this side has closed.
-    opened: AtomicUsize,
+    accepted: AtomicUsize,
     closed: AtomicUsize,
 }
 
@@ -108,7 +108,7 @@ impl Upstream {
             open: Mutex::new(false),
             opened: Condvar::new(),
             stopped: AtomicBool::new(false),
-            opened: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
         });
         let server = Arc::clone(&shared);
@@ -117,7 +117,7 @@ impl Upstream {
                 if server.stopped.load(Ordering::SeqCst) {
                     break;
                 }
-                server.opened.fetch_add(1, Ordering::SeqCst);
+                server.accepted.fetch_add(1, Ordering::SeqCst);
                 let server = Arc::clone(&server);
                 std::thread::spawn(move || {
                     let _ = server.serve(&stream);
@@ -148,7 +148,7 @@ impl Upstream {
     /// Connections so far: those that came, and how many of them this side has closed.
     pub(crate) fn connections(&self) -> (usize, usize) {
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
-        (count(&self.shared.opened), count(&self.shared.closed))
+        (count(&self.shared.accepted), count(&self.shared.closed))
     }
 
     /// Lets those that wait go on.
