@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 need_packages cc:build-essential cmake:cmake python3:python3 wrk:wrk taskset:util-linux nginx:nginx-light
 need_rust
 target="${CARGO_TARGET_DIR:-$PWD/target}"
-cargo build --profile dist --locked
+cargo build --profile dist --locked --package appliance
 environment="$target/bench/virtualenv"
 if [ ! -e "$environment/complete" ]; then
     python3 -m venv "$environment"

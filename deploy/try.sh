@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 need_packages cc:build-essential cmake:cmake openssl:openssl python3:python3
 need_rust
 
-cargo build --release --locked
+cargo build --release --locked --package appliance
 program="${CARGO_TARGET_DIR:-target}/release/appliance"
 
 # The demo's own copy, with a certificate made on the spot.
