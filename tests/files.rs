@@ -295,10 +295,9 @@ fn a_file_cut_while_it_is_sent_ends_the_connection() {
     let mut received = 0;
     let mut buffer = vec![0; 1 << 20];
     while let Ok(read @ 1..) = client.read(&mut buffer) {
-        assert!(
-            buffer[..read].iter().all(|byte| *byte == b'x'),
-            "garbage after {received} bytes"
-        );
+        // Pages go to the client uncopied, and the kernel clears what is cut of a large one while it is on its way.
+        let strange = buffer[..read].iter().find(|byte| !matches!(byte, b'x' | 0));
+        assert_eq!(strange, None, "after {received} bytes");
         received += read;
     }
     assert!(received < 64 << 20, "{received} bytes");
