@@ -80,6 +80,21 @@ fn a_configuration_that_is_not_there_is_named() {
 }
 
 #[test]
+fn without_conf_the_site_toml_of_the_current_directory_is_taken() {
+    let site = Site::new("check-here");
+    site.write("site.toml", "[[site]]\nrespond = \"here\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_appliance"));
+    command.arg("check").current_dir(&site.directory);
+    let (code, told, complaints) = ended(command);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+    let file = site.directory.join("site.toml");
+    assert!(
+        told.starts_with(&format!("{}: understood", file.display())),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_key_of_another_certificate_is_refused() {
     let site = Site::of_app("check-mismatch", "hello", "", TLS);
     let (one, other) = (
