@@ -33,6 +33,11 @@ const WAITING_MAX: usize = 4096;
 /// `epoll`'s name for the bell; links have their serial, which starts at 1.
 const BELL: u64 = 0;
 
+/// Nothing more comes on this link.
+const ENDED: epoll::EventFlags = epoll::EventFlags::RDHUP
+    .union(epoll::EventFlags::HUP)
+    .union(epoll::EventFlags::ERR);
+
 /// A request took longer than this: while such are about, finished answers do not wait for the end of a batch.
 const SLOW_NS: u64 = super::link::HOLD_NS;
 
@@ -244,7 +249,7 @@ impl Queue {
             .map(|link| u64::from(link.serial))
             .collect();
         for serial in serials {
-            self.read(serial);
+            self.read(serial, false);
         }
         self.flush();
     }
@@ -269,13 +274,18 @@ impl Queue {
                 BELL => {
                     let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
                 }
-                serial => self.read(serial),
+                serial => {
+                    let flags = event.flags;
+                    self.read(serial, flags.intersects(ENDED));
+                }
             }
         }
         Ok(())
     }
 
-    fn read(&self, serial: u64) {
+    /// `ended`: the proxy had closed its end before this reading. It is told once, together with the bytes before it, and a
+    /// reading that takes those does not look for more.
+    fn read(&self, serial: u64, ended: bool) {
         let found = lock(&self.links)
             .iter()
             .find(|link| u64::from(link.serial) == serial)
@@ -283,6 +293,7 @@ impl Queue {
         let Some(link) = found else { return };
         if link.receive(|header, payload, descriptor| self.take(&link, header, payload, descriptor))
             == Received::Gone
+            || ended
         {
             self.lose(&link);
         }

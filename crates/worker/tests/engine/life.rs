@@ -277,3 +277,34 @@ fn a_lost_proxy_cancels_its_requests_and_no_other() {
         });
     });
 }
+
+#[test]
+fn requests_that_a_lost_proxy_left_unread_are_not_run() {
+    let app = "
+import os, time
+RAN = []
+def app(environ, start_response):
+    RAN.append(environ['PATH_INFO'])
+    while environ['QUERY_STRING'] and not os.path.exists(environ['QUERY_STRING']):
+        time.sleep(0.005)
+    start_response('200 OK', [])
+    return [' '.join(RAN).encode()]
+";
+    let (zygote, worker) = Worker::ready(&Plan::new(&pythons()[0], app));
+    let marker = zygote.directory.path().join("go");
+    let lost = worker.link();
+    lost.ask(
+        1,
+        Ask {
+            query: marker.to_str().expect("a text"),
+            ..Ask::get("/first")
+        },
+    );
+    until("the first runs", || lost.claimed(1));
+    lost.ask(2, Ask::get("/unread"));
+    drop(lost);
+    let mut link = worker.link();
+    link.ask(1, Ask::get("/last"));
+    std::fs::write(&marker, "").expect("a marker");
+    assert_eq!(link.answers(&[1])[&1].text(), "/first /last");
+}
