@@ -44,7 +44,11 @@ pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application:
                     output::tell(py, &report::traceback(py, &error));
                 }
             }
-            Next::Leave => return Ok(()),
+            Next::Leave => {
+                // The other threads may be busy for long.
+                py.detach(|| queue.flush());
+                return Ok(());
+            }
         }
     }
 }

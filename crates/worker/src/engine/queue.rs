@@ -126,6 +126,10 @@ impl Queue {
         let mut state = lock(&self.state);
         let Some(job) = state.waiting.pop_front() else {
             if state.draining {
+                // A thread that waits for credit may have taken the ring that was for an idle one.
+                if state.idle > 0 {
+                    self.ring(1);
+                }
                 return Next::Leave;
             }
             state.idle += 1;

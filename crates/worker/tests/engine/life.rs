@@ -308,3 +308,28 @@ def app(environ, start_response):
     std::fs::write(&marker, "").expect("a marker");
     assert_eq!(link.answers(&[1])[&1].text(), "/first /last");
 }
+
+#[test]
+fn in_a_drain_an_answer_does_not_wait_for_another_thread() {
+    let (zygote, mut worker) = Worker::ready(&Plan::new(&pythons()[0], APP).threads(2));
+    let mut link = worker.link();
+    let marker = |stream: u32| zygote.directory.path().join(stream.to_string());
+    for stream in [1, 2] {
+        link.ask(
+            stream,
+            Ask {
+                query: marker(stream).to_str().expect("a text"),
+                ..Ask::get("/wait")
+            },
+        );
+    }
+    until("both run", || link.claimed(1) && link.claimed(2));
+    worker.tell(&ToWorker::Drain {});
+    // Given back: the drain has begun.
+    link.ask(3, Ask::get("/hello"));
+    for stream in [2, 1] {
+        std::fs::write(marker(stream), "").expect("a marker");
+        assert_eq!(link.answers(&[stream])[&stream].status, 200);
+    }
+    assert_eq!(worker.wait(), Some(0));
+}
