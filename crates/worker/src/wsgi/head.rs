@@ -32,6 +32,9 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Most bytes of a head: far more than any client takes, and with the first body bytes it still fits in one frame.
+const BYTES_MAX: usize = 1 << 20;
+
 impl Head {
     /// Checks the first two arguments of `start_response`.
     pub(crate) fn new(
@@ -107,6 +110,11 @@ impl Head {
             }
             scratch.clear();
             fields.put(&mut payload, name.as_bytes(), latin1(value, &mut scratch)?);
+            if payload.len() > BYTES_MAX {
+                return Err(PyValueError::new_err(format!(
+                    "the header fields up to {name} have more than {BYTES_MAX} bytes"
+                )));
+            }
         }
         fields.finish(&mut payload);
         Ok(Self {

@@ -134,6 +134,10 @@ def at_split(environ, start_response):
     return text(start_response, "x", ("X-Bad", "a\r\nSet-Cookie: b"))
 
 
+def at_huge(environ, start_response):
+    return text(start_response, "x", *[("X-Huge", "h" * 60_000)] * 100)
+
+
 def at_hop(environ, start_response):
     return text(start_response, "x", ("Connection", "close"), ("X-Good", "caf\xe9"))
 

@@ -254,6 +254,9 @@ fn start_response_keeps_its_rules() {
         assert_eq!(hop.header("Connection"), None);
         assert_eq!(hop.header("X-Good"), Some(&b"caf\xe9"[..]));
         assert_eq!(hop.text(), "x");
+        // A frame that the proxy refuses would cost every request of this worker.
+        assert_eq!(link.get(8, "/huge").aborted, Some(AbortReason::Exception));
+        assert_eq!(link.get(9, "/hello").text(), "hello");
     });
 }
 
