@@ -11,7 +11,7 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyTuple},
 };
 use rustix::{
-    fs::{FileType, Mode, OFlags},
+    fs::FileType,
     io::{FdFlags, fcntl_setfd},
     process::{Pid, Signal},
 };
@@ -99,9 +99,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
 /// `/dev/null`: whoever uses one sees its end and connects anew, and its number stays taken, so that nothing of ours gets it
 /// while somebody still believes in it. Files stay open: log files are opened by imports.
 fn silence_sockets(control: &OwnedFd) {
-    let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
-        return;
-    };
+    let Ok(null) = descriptors::null() else { return };
     for number in descriptors::open_numbers() {
         if number <= 2 || number == control.as_raw_fd() || number == null.as_raw_fd() {
             continue;
@@ -142,6 +140,8 @@ fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Arc<Queu
     let queue = Queue::new(boot.threads)
         .map_err(|error| Refusal::new("after_fork", format!("the engine can not be started: {error}")))?;
     let queue = Arc::new(queue);
+    disown_copies(py, &queue, control)
+        .map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
     let (for_control, control) = (Arc::clone(&queue), Arc::clone(control));
     std::thread::Builder::new()
         .name("control".to_owned())
@@ -169,6 +169,25 @@ fn after_fork(py: Python<'_>) -> PyResult<()> {
     if let Some(db) = modules.get_item("django.db")? {
         db.getattr("connections")?.call_method0("close_all")?;
     }
+    Ok(())
+}
+
+/// What the application forks (a pool of `multiprocessing`, above all) is not this worker.
+fn disown_copies(py: Python<'_>, queue: &Arc<Queue>, control: &Arc<Control>) -> PyResult<()> {
+    let (queue, control) = (Arc::clone(queue), Arc::clone(control));
+    let disown = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        if let Ok(null) = descriptors::null() {
+            queue.disown(&null);
+            let _ = descriptors::replace(&null, control.socket());
+        }
+    };
+    let options = PyDict::new(py);
+    options.set_item(
+        "after_in_child",
+        PyCFunction::new_closure(py, None, None, disown)?,
+    )?;
+    py.import("os")?
+        .call_method("register_at_fork", (), Some(&options))?;
     Ok(())
 }
 

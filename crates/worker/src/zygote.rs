@@ -6,7 +6,7 @@
 
 use std::{
     os::{
-        fd::{AsFd, OwnedFd, RawFd},
+        fd::{OwnedFd, RawFd},
         unix::process::CommandExt,
     },
     process::Command,
@@ -273,20 +273,14 @@ impl Zygote {
     /// In a worker: the zygote's own descriptors are replaced. Not closed: their owner is still borrowed, and a number that is
     /// free would be given to something else.
     fn forget(&self) {
-        use std::os::fd::AsRawFd;
-        let Ok(null) = rustix::fs::open(
-            "/dev/null",
-            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        ) else {
+        let Ok(null) = descriptors::null() else {
             return;
         };
         for own in [Some(self.control.socket()), self.engine.as_ref()]
             .into_iter()
             .flatten()
         {
-            let _ = descriptors::put_at(&null, own.as_raw_fd());
-            let _ = fcntl_setfd(own.as_fd(), FdFlags::CLOEXEC);
+            let _ = descriptors::replace(&null, own);
         }
     }
 }

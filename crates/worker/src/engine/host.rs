@@ -8,7 +8,7 @@ use super::{
     now_ns,
     queue::{Next, Queue},
 };
-use crate::{output, report, wsgi::call::Caller};
+use crate::{ffi::exit_now, output, report, wsgi::call::Caller};
 
 /// Runs requests until the worker leaves. The GIL is held but for waiting and sending.
 pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application: Py<PyAny>) -> PyResult<()> {
@@ -32,6 +32,10 @@ pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application:
                 // The proxy may have given it to another worker.
                 if job.claim(began, thread) {
                     caller.run(py, job);
+                    if queue.is_disowned() {
+                        // The application has forked, and its child came back out of the view.
+                        exit_now(0);
+                    }
                 }
                 slot.end();
                 queue.ended(began);

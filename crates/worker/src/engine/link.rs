@@ -25,7 +25,7 @@ use wire::{
 };
 
 use super::{lock, now_ns};
-use crate::ffi::page_map::PageMap;
+use crate::ffi::{descriptors, page_map::PageMap};
 
 /// Bytes of the receive buffer between batches; a larger frame makes it grow for as long as it is there.
 const RECEIVE: usize = 64 << 10;
@@ -106,6 +106,13 @@ impl Link {
         self.gone.store(true, Ordering::Relaxed);
         self.dirty.store(false, Ordering::Relaxed);
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+
+    /// The worker's alone: a process that the application has forked lets it go, without a word to the proxy.
+    pub(crate) fn disown(&self, null: &OwnedFd) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.dirty.store(false, Ordering::Relaxed);
+        let _ = descriptors::replace(null, &self.socket);
     }
 
     /// Reads all that is there and gives every whole frame to `take`, with the descriptor that it carries. To be called

@@ -1,11 +1,13 @@
 //! The requests that nobody has begun, and the threads that wait for some.
 
+mod disown;
+
 use std::{
     collections::VecDeque,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -65,6 +67,8 @@ pub(crate) struct Queue {
     slow_until_ns: AtomicU64,
     pub(crate) ticker: Ticker,
     pub(crate) slots: Vec<Slot>,
+    /// This process is a copy of the worker, forked by its application.
+    disowned: AtomicBool,
 }
 
 /// What a thread that asked for work gets.
@@ -101,6 +105,7 @@ impl Queue {
             slow_until_ns: AtomicU64::new(0),
             ticker: Ticker::default(),
             slots: (0..threads).map(|_| Slot::new()).collect::<Result<_, _>>()?,
+            disowned: AtomicBool::new(false),
         })
     }
 

@@ -34,6 +34,18 @@ pub(crate) fn put_at(from: &OwnedFd, number: RawFd) -> std::io::Result<()> {
     Ok(())
 }
 
+/// `/dev/null`, to put in the place of others.
+pub(crate) fn null() -> std::io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, open};
+    Ok(open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Makes `own` a duplicate of `from`, not to be inherited by programs. Its owner does not notice.
+pub(crate) fn replace(from: &OwnedFd, own: &OwnedFd) -> std::io::Result<()> {
+    put_at(from, own.as_raw_fd())?;
+    Ok(rustix::io::fcntl_setfd(own, rustix::io::FdFlags::CLOEXEC)?)
+}
+
 /// Closes every descriptor from `first` on. Only for a process that has not opened anything yet.
 pub(crate) fn close_from(first: u32) {
     // SAFETY: runs first thing in a freshly executed interpreter, where nothing above the given descriptors has an owner.

@@ -333,3 +333,38 @@ fn in_a_drain_an_answer_does_not_wait_for_another_thread() {
     }
     assert_eq!(worker.wait(), Some(0));
 }
+
+#[test]
+fn a_process_that_a_view_forks_does_not_stand_in_for_its_worker() {
+    let app = "
+import os, sys, time
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/fork':
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+    if environ['PATH_INFO'] == '/sleep':
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+    start_response('200 OK', [])
+    return [str(child if environ['PATH_INFO'] != '/' else 0).encode()]
+";
+    on_every_python(|python| {
+        let (_zygote, mut worker) = Worker::ready(&Plan::new(python, app));
+        let mut link = worker.link();
+        // A child that comes back out of the view answers nothing and ends.
+        assert_ne!(link.get(1, "/fork").text(), "");
+        assert_eq!(link.get(2, "/").text(), "0");
+        let child: i32 = link.get(3, "/sleep").text().parse().expect("a pid");
+        let child = rustix::process::Pid::from_raw(child).expect("a pid");
+        // One that stays does not keep the link open when the worker is gone.
+        rustix::process::kill_process(worker.pid, rustix::process::Signal::KILL).expect("a worker");
+        worker.wait();
+        let end = link.frame();
+        rustix::process::kill_process(child, rustix::process::Signal::KILL).expect("a child");
+        assert!(end.is_none());
+    });
+}
