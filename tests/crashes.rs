@@ -41,6 +41,17 @@ fn a_worker_killed_in_a_view_is_a_502_for_its_request_and_nobody_else() {
 }
 
 #[test]
+fn a_worker_that_no_request_can_reach_any_more_is_replaced() {
+    let mut site = Site::of_app("unreachable", "crash", "workers = 1", "");
+    site.expect_error("worker died");
+    site.start();
+    assert_eq!(post(&site, "/close").status, 502);
+    site.wait_for_log("worker died");
+    assert_eq!(site.get("/").status, 200);
+    assert!(site.stop().success());
+}
+
+#[test]
 fn an_idempotent_request_is_run_once_more_and_then_given_up() {
     let mut site = Site::of_app("once-more", "crash", "workers = 2", "");
     site.expect_error("worker died");

@@ -23,7 +23,7 @@ use crate::{
 /// Fewest entries of a link page: what prefetch may put into a worker, and more.
 const PAGE_ENTRIES_MIN: u64 = 128;
 
-/// What a worker whose control socket has ended gets to be gone.
+/// What a worker whose control socket or link has ended gets to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A worker.
@@ -146,6 +146,11 @@ impl Worker {
         self.overdue = true;
         self.tell_stacks();
         self.departure.get_or_insert(Departure::kill(now + STACKS_WITHIN));
+    }
+
+    /// Its link has ended though nobody wanted that. Mostly because it is dying; if not, no request reaches it any more.
+    pub(crate) fn unreachable(&mut self, now: Instant) {
+        self.departure.get_or_insert(Departure::kill(now + GONE_WITHIN));
     }
 
     /// Takes the steps of its departure that are due.

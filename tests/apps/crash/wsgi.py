@@ -1,4 +1,5 @@
-"""Dies, hangs, waits, or keeps its interpreter busy in C, as the path says; answers with its pid and a random number.
+"""Dies, hangs, waits, closes its sockets, or keeps its interpreter busy in C, as the path says; answers with its pid and a
+random number.
 
 Each import leaves a line in the file `imports`.
 """
@@ -7,6 +8,7 @@ import gc
 import os
 import random
 import signal
+import stat
 import threading
 import time
 
@@ -57,6 +59,13 @@ def application(environ, start_response):
         note("waiting")
         while not os.path.exists(os.path.join(GATE, what)):
             time.sleep(0.005)
+    if how == "close":
+        for number in range(3, 256):
+            try:
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    os.close(number)
+            except OSError:
+                pass
     if how == "count":
         note("counted-" + what)
     start_response("200 OK", [("Content-Type", "text/plain")])

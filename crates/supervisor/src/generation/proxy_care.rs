@@ -28,11 +28,14 @@ impl Generation {
                     }
                 }
                 FromProxy::LinkIdle { link } => {
+                    let drains = matches!(self.phase, Phase::Draining { .. } | Phase::Retiring);
                     let mut workers = self.apps.iter_mut().flat_map(|app| &mut app.workers);
-                    if let Some(worker) = workers.find(|worker| worker.link == Some(link))
-                        && let Some(departure) = &mut worker.departure
-                    {
-                        departure.idle();
+                    if let Some(worker) = workers.find(|worker| worker.link == Some(link)) {
+                        match &mut worker.departure {
+                            Some(departure) => departure.idle(),
+                            None if drains => {}
+                            None => worker.unreachable(now),
+                        }
                     }
                 }
                 FromProxy::Overrun {
