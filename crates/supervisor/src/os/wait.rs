@@ -2,7 +2,9 @@
 //!
 //! A pid stays taken until it is reaped here, and only children that were not reaped yet are ever signalled, so a signal
 //! can not reach a stranger that got the same number.
+#![allow(unsafe_code)]
 
+use nix::sys::signal::{SigHandler, signal};
 use rustix::{
     io::Errno,
     process::{
@@ -70,8 +72,12 @@ pub(crate) fn kill(child: u32, signal: Signal) {
     }
 }
 
-/// Orphans below us become our children.
+/// Orphans below us become our children, and the end of each child is kept until it is reaped.
 pub(crate) fn adopt_orphans() -> std::io::Result<()> {
+    // Whoever started us may have left this signal ignored, and that is inherited: the kernel would then reap for us, and
+    // no death would ever be heard of.
+    // SAFETY: the default action; no handler is replaced that anything here relies on.
+    unsafe { signal(nix::sys::signal::Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
