@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
     },
     path::Path,
 };
@@ -64,7 +64,10 @@ fn on_disk(directory: &Path, bytes: &[u8]) -> io::Result<OwnedFd> {
         .create_new(true)
         .mode(0o555)
         .open(&path)?;
-    let written = file.write_all(bytes);
+    // Whatever the umask takes away.
+    let written = file
+        .set_permissions(fs::Permissions::from_mode(0o555))
+        .and_then(|()| file.write_all(bytes));
     // Opened again, for reading only: a file that is open for writing can not be executed everywhere.
     let reading = File::open(&path);
     fs::remove_file(&path)?;
