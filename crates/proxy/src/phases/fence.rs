@@ -22,7 +22,7 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct Fence {
     chunks: BytesMut,
     pace: Pace,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// While the client takes nothing: until when it may.
+    stuck: Option<Pin<Box<Sleep>>>,
     fault: Fault,
 }
 
@@ -82,6 +84,7 @@ impl Fence {
             chunks: BytesMut::new(),
             pace: Pace::new(limits),
             deadline: None,
+            stuck: None,
             fault,
         }
     }
@@ -181,6 +184,29 @@ impl Fence {
         Poll::Ready(self.fail(ClientError::TooSlow, io::ErrorKind::TimedOut))
     }
 
+    /// Gives up a client that takes nothing for as long as a body may pause. pingora has a deadline for its writes but none
+    /// for a flush, and what it writes waits here for the flush.
+    fn or_stuck<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut ClientStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let waiting = self.stream.output.len();
+        let polled = write(Pin::new(&mut *self.stream), cx);
+        if polled.is_ready() || self.stream.output.len() < waiting {
+            self.stuck = None;
+        }
+        if polled.is_ready() {
+            return polled;
+        }
+        let until = || Box::pin(sleep_until(Instant::now() + self.pace.timeout()));
+        ready!(self.stuck.get_or_insert_with(until).as_mut().poll(cx));
+        let fault = ClientError::TooSlow;
+        // The first fault is the one that counts.
+        let _ = self.fault.set(fault);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, fault)))
+    }
+
     fn fail(&mut self, fault: ClientError, kind: io::ErrorKind) -> io::Result<()> {
         // The first fault is the one that counts.
         let _ = self.fault.set(fault);
@@ -220,7 +246,7 @@ impl AsyncRead for Fence {
 
 impl AsyncWrite for Fence {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream).poll_write(cx, bytes)
+        self.or_stuck(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -228,7 +254,7 @@ impl AsyncWrite for Fence {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream).poll_write_vectored(cx, slices)
+        self.or_stuck(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -236,18 +262,19 @@ impl AsyncWrite for Fence {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_flush(cx)
+        self.or_stuck(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_shutdown(cx)
+        self.or_stuck(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
 
 #[async_trait]
 impl Shutdown for Fence {
     async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
+        // The connection is of no more use, whether or not the client hears of it.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

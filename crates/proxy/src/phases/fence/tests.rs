@@ -175,3 +175,27 @@ async fn after_the_request_only_a_close_is_seen() {
     drop(client);
     assert_eq!(fence.read(&mut byte).await.unwrap(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_a_fault_in_every_write() {
+    let (_client, mut fence, fault) = fence(BodyLength::Known(0));
+    let begun = Instant::now();
+    // The client's socket fills up with the body; what follows it waits for a flush that never ends.
+    let filling = async {
+        loop {
+            fence.write_all(&[0; 8 << 10]).await?;
+            fence.flush().await?;
+        }
+    };
+    let filled: Result<io::Result<()>, _> = tokio::time::timeout(Duration::from_secs(60), filling).await;
+    let error = filled.expect("a deadline").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(fault.get(), Some(&ClientError::TooSlow));
+    // Nor does the farewell wait for it once more.
+    let farewell = Shutdown::shutdown(&mut fence);
+    tokio::time::timeout(Duration::from_secs(60), farewell)
+        .await
+        .expect("a deadline");
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
