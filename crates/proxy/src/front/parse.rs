@@ -20,6 +20,9 @@ pub(crate) struct Parsed {
 /// Reads a whole head, its empty line included; `fields` is the number of its header lines.
 pub(crate) fn parse(bytes: &[u8], fields: usize) -> Result<Parsed, Refusal> {
     let line_end = memchr::memchr(b'\r', bytes).ok_or(Refusal::bad("no request line"))?;
+    if bytes.get(line_end + 1) != Some(&b'\n') {
+        return Err(Refusal::bad("bare CR in the request line"));
+    }
     let line = RequestLine::parse(&bytes[..line_end])?;
 
     // httparse checks names and values with wide registers; the usual head needs no allocation for their places.
