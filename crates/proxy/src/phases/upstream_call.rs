@@ -96,6 +96,7 @@ pub(super) async fn prepare(session: &mut Session, exchange: &Exchange) -> Resul
     let keep_alive = session.get_keepalive().is_some();
     let expects = session.req_header_mut().remove_header(&header::EXPECT);
     if expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        && session.req_header().version == http::Version::HTTP_11
         && !session.is_body_empty()
     {
         session.write_continue_response().await?;

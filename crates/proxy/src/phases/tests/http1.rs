@@ -81,6 +81,21 @@ async fn connections_are_kept_on_both_sides() {
 }
 
 #[tokio::test]
+async fn an_old_client_gets_no_interim_answer() {
+    let (backend, address) = Backend::tcp().await;
+    let house = house(&[address], "");
+    let mut client = house.connect().await;
+    client
+        .send("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc")
+        .await;
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(body, "ok");
+    assert_eq!(backend.seen()[0].field("expect"), None);
+    house.lines(1).await;
+}
+
+#[tokio::test]
 async fn requests_sent_ahead_are_answered_in_order() {
     let (backend, address) = Backend::tcp().await;
     let house = house(&[address], "");
