@@ -265,13 +265,18 @@ fn write_request_head(head: &Head, keep_alive: bool) -> BytesMut {
     out.extend_from_slice(head.version.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
     let absolute = target.len() != head.target.len();
-    let upgrade = head.fields.get("upgrade").is_some();
-    if !absolute && (keep_alive || upgrade) {
+    let upgrade = wants_websocket(head);
+    // What else a client would like to change to is not offered, and the connection stays what it is.
+    let other = !upgrade && head.fields.get("upgrade").is_some();
+    if !absolute && !other && (keep_alive || upgrade) {
         out.extend_from_slice(head.fields.as_http1());
     } else {
         let mut fields = head.fields.clone();
         if absolute {
             fields.set("Host", &head.host);
+        }
+        if other {
+            fields.remove("Upgrade");
         }
         if !keep_alive && !upgrade {
             fields.set("Connection", "close");
@@ -280,6 +285,16 @@ fn write_request_head(head: &Head, keep_alive: bool) -> BytesMut {
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// The one protocol that may follow on a connection: only here does the upstream see the client's Upgrade field.
+fn wants_websocket(head: &Head) -> bool {
+    let mut protocols = head.fields.all("upgrade");
+    head.version == Version::Http11
+        && protocols
+            .next()
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
 }
 
 /// Ends a connection on which nothing more is expected.

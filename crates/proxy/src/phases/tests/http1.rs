@@ -81,6 +81,28 @@ async fn connections_are_kept_on_both_sides() {
 }
 
 #[tokio::test]
+async fn a_wish_for_another_protocol_than_websocket_is_passed_over() {
+    let (backend, address) = Backend::tcp().await;
+    let house = house(&[address], "");
+    let mut client = house.connect().await;
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                   HTTP2-Settings: AAMAAABk\r\nContent-Length: 0\r\n\r\n";
+    // The second one is sent ahead, and the third one on the same connection.
+    client.send(&request.repeat(2)).await;
+    for _ in 0..2 {
+        assert_eq!(client.answer().await.1, "ok");
+    }
+    client.send(request).await;
+    assert_eq!(client.answer().await.1, "ok");
+    for seen in backend.seen() {
+        for gone in ["upgrade", "http2-settings", "connection"] {
+            assert_eq!(seen.field(gone), None, "{gone}");
+        }
+    }
+    house.lines(3).await;
+}
+
+#[tokio::test]
 async fn an_old_client_gets_no_interim_answer() {
     let (backend, address) = Backend::tcp().await;
     let house = house(&[address], "");

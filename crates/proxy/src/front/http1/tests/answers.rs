@@ -131,4 +131,10 @@ fn pingora_is_given_the_head_in_origin_form() {
     head.fields.push("Connection", "Upgrade");
     head.fields.push("Upgrade", "websocket");
     assert!(write_request_head(&head, false).ends_with(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+    head.fields.set("Upgrade", "h2c");
+    assert_eq!(
+        write_request_head(&head, true),
+        "GET /p HTTP/1.1\r\nHost: a\r\nX: y\r\nConnection: Upgrade\r\n\r\n"
+    );
+    assert!(write_request_head(&head, false).ends_with(b"X: y\r\nConnection: close\r\n\r\n"));
 }
