@@ -130,6 +130,10 @@ async fn first_byte(
                 if skip_empty_lines(stream) {
                     return true;
                 }
+                // Empty lines without end are always ready, and what is ready is never too late for `until`.
+                if Instant::now() >= deadline {
+                    return false;
+                }
             }
             patience = &mut draining, if !told => {
                 told = true;
@@ -315,7 +319,8 @@ async fn linger(stream: &mut ClientStream) {
     ) {
         return;
     }
-    loop {
+    // A client that sends as fast as we read is never too late for `until`.
+    while Instant::now() < deadline {
         stream.input.clear();
         if !matches!(until(deadline, stream.fill(LINGER_READ_BYTES)).await, Ok(Ok(1..))) {
             return;
