@@ -101,6 +101,18 @@ impl Outputs {
             output.orphaned = true;
             output.read(&mut heard)
         });
+        self.bound();
+    }
+
+    /// A generation is given up with its processes killed but not reaped: nobody will tell their ends here.
+    pub(crate) fn give_up(&mut self, generation: u64) {
+        for output in &mut self.all {
+            output.orphaned |= output.source.generation == generation;
+        }
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         let orphans = self.all.iter().filter(|output| output.orphaned).count();
         let mut surplus = orphans.saturating_sub(ORPHANS_MAX);
         self.all.retain(|output| {
@@ -128,5 +140,27 @@ impl Source {
             app: Arc::clone(app),
             worker: Some((number, slot)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::descriptors;
+
+    #[test]
+    fn pipes_of_generations_that_were_given_up_are_bounded() {
+        let app: Arc<str> = Arc::from("web");
+        let mut outputs = Outputs::default();
+        let mut held = Vec::new();
+        for generation in 0..ORPHANS_MAX as u64 / 2 + 8 {
+            let (stdout, stdout_held) = descriptors::output_pipe().expect("a pipe");
+            let (stderr, stderr_held) = descriptors::output_pipe().expect("a pipe");
+            // What an app had started keeps them open.
+            held.push((stdout_held, stderr_held));
+            outputs.add(stdout, stderr, &Source::zygote(generation, &app), 1);
+            outputs.give_up(generation);
+        }
+        assert_eq!(outputs.all.len(), ORPHANS_MAX);
     }
 }

@@ -231,6 +231,7 @@ impl Supervisor {
     fn abandon(&mut self, at: usize, failure: &Error) {
         let mut generation = self.generations.remove(at);
         generation.kill();
+        self.outputs.give_up(generation.number);
         tell(failure);
         error!(
             generation = generation.number,
