@@ -214,7 +214,7 @@ fn drain_lets_a_running_request_finish_and_gives_the_others_back() {
             },
         );
         until("the first runs", || link.claimed(1));
-        worker.tell(&ToWorker::Drain {});
+        worker.drain();
         link.ask(2, Ask::get("/hello"));
         std::fs::write(&marker, "").expect("a marker");
         let first = link.answers(&[1]).remove(&1).expect("an answer");
@@ -324,9 +324,7 @@ fn in_a_drain_an_answer_does_not_wait_for_another_thread() {
         );
     }
     until("both run", || link.claimed(1) && link.claimed(2));
-    worker.tell(&ToWorker::Drain {});
-    // Given back: the drain has begun.
-    link.ask(3, Ask::get("/hello"));
+    worker.drain();
     for stream in [2, 1] {
         std::fs::write(marker(stream), "").expect("a marker");
         assert_eq!(link.answers(&[stream])[&stream].status, 200);

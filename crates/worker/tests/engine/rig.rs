@@ -261,6 +261,16 @@ impl Worker {
         send(self.control.as_ref().expect("a socket"), &message.encode(), &[]);
     }
 
+    /// Tells it to drain, and waits until it has heard that: the next message is one that it complains about.
+    pub(crate) fn drain(&self) {
+        self.tell(&ToWorker::Drain {});
+        self.tell(&ToWorker::Link { link: 99 });
+        until("the drain has begun", || {
+            let told = self.stderr.lock().expect("no panic");
+            told.contains("link 99 can not be used")
+        });
+    }
+
     pub(crate) fn abandon(&mut self) {
         self.control = None;
     }
