@@ -55,7 +55,7 @@ def application(environ, start_response):
         try:
             raise ValueError("before the head was sent")
         except ValueError:
-            start_response("503 Try Later", PLAIN, sys.exc_info())
+            start_response("503 Try Later", PLAIN, exc_info=sys.exc_info())
         return [b"replaced"]
     if how == "too-late":
         write = start_response("200 OK", PLAIN)

@@ -115,8 +115,9 @@ impl App {
         let page = match LinkPage::map(&page) {
             Ok(page) => page,
             Err(cause) => {
-                // The worker stays unused; the supervisor sees that its socket was closed.
                 error!(app = %self.name, slot, pid, link, %cause, "link refused");
+                // A link that is idle without having been left is over: the supervisor replaces the worker.
+                self.report(FromProxy::LinkIdle { link });
                 return;
             }
         };

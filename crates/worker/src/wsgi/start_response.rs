@@ -19,7 +19,8 @@ pub(crate) struct StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, headers, exc_info = None, /))]
+    // PEP 3333 has three positional parameters; middleware that names the last one relies on what every server takes.
+    #[pyo3(signature = (status, headers, exc_info = None))]
     fn __call__(
         this: &Bound<'_, Self>,
         status: &Bound<'_, PyAny>,
