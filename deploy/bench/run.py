@@ -2,7 +2,7 @@
 
 CPU is the sum over every process of a stack (user and system), divided by the requests answered: the figure to trust on a
 shared machine. Memory is PSS summed over the same processes after the load. nginx and appliance write their access log to a
-file; granian's is off, which favours it.
+file; granian's is off, which favours it. In brackets: appliance's figure divided by that stack's.
 """
 
 import argparse
@@ -267,13 +267,12 @@ def main():
                     stack.stop()
         ours = None
         columns = ["requests/s", "CPU us/request", "p50 us", "p99 us", "PSS MiB"]
-        print(f"## {work}\n\n| stack | " + " | ".join(columns) + " | our CPU / its CPU |")
-        print("|---" * (len(columns) + 2) + "|")
+        print(f"## {work}\n\n| stack | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
         for name, rounds in measured.items():
             median = {column: statistics.median(each[column] for each in rounds) for column in columns}
             ours = ours or median
-            figures = " | ".join(f"{median[column]:,.1f}" for column in columns)
-            print(f"| {name} | {figures} | {ours['CPU us/request'] / median['CPU us/request']:.2f} |")
+            cells = [f"{median[column]:,.1f} ({ours[column] / median[column]:.2f})" for column in columns]
+            print(f"| {name} | " + " | ".join(cells) + " |")
         print(flush=True)
 
 
