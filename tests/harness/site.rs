@@ -277,6 +277,8 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        // Read before the kill, which may leave an error of its own.
+        let errors = self.unexpected_errors();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -288,7 +290,6 @@ impl Drop for Site {
             println!("kept for inspection: {}", self.directory.display());
             return;
         }
-        let errors = self.unexpected_errors();
         assert!(
             errors.is_empty(),
             "unexpected errors in {}/error.log:\n{}",
