@@ -1,6 +1,6 @@
 //! Workers that die, or never come to life: who is told, and what becomes of the requests.
 
-use crate::harness::{Connection, Response, Site, processes::signal_pid, wait_for};
+use crate::harness::{Connection, Response, Site, memory::LittleMemory, processes::signal_pid, wait_for};
 
 fn post(site: &Site, target: &str) -> Response {
     site.connect()
@@ -38,6 +38,21 @@ fn a_worker_killed_in_a_view_is_a_502_for_its_request_and_nobody_else() {
         assert_eq!(site.lines_of(file, 1).len(), 1);
         assert!(site.stop().success());
     }
+}
+
+#[test]
+fn a_worker_that_the_kernel_kills_for_memory_is_told_as_such() {
+    let Some(group) = LittleMemory::new("eaten", 150 << 20) else {
+        return;
+    };
+    let mut site = Site::of_app("eaten", "crash", "workers = 1", "");
+    site.expect_error("worker died");
+    let program = site.command(&[]);
+    site.start_by(group.inside(&program));
+    assert_eq!(post(&site, "/eat/600").status, 502);
+    site.wait_for_log("cause=\"killed by the kernel, out of memory");
+    assert_eq!(site.get("/").status, 200);
+    assert!(site.stop().success());
 }
 
 #[test]

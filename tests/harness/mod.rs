@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod nginx;
 pub(crate) mod processes;
 pub(crate) mod python;

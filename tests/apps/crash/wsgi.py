@@ -45,6 +45,11 @@ def application(environ, start_response):
         note("killed")
         os.kill(os.getpid(), getattr(signal, what))
         time.sleep(60)
+    if how == "eat":
+        note("eaten")
+        block = bytearray(int(what) << 20)
+        for page in range(0, len(block), 4096):
+            block[page] = 1
     if how == "exit":
         note("exited")
         os._exit(int(what))
