@@ -34,6 +34,10 @@ step "nginx, the reference"
 PATH="$PATH:/usr/sbin:$tools/nginx/usr/sbin"
 export PATH
 # Unpacked, not installed: an installed nginx would start and take port 80. Older releases have the program in nginx-core.
+if ! command -v nginx >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    # A machine on which nothing was missing so far may have no package lists.
+    apt-get update -qq || true
+fi
 for package in nginx nginx-core nginx-light; do
     if ! command -v nginx >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
         mkdir -p "$tools/nginx"
