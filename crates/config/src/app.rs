@@ -19,8 +19,6 @@ pub struct App {
     pub env: BTreeMap<String, String>,
     /// How many worker processes.
     pub workers: Workers,
-    /// Threads that run requests in each worker, at least 1.
-    pub threads: usize,
     /// Import the application before or after the fork.
     pub preload: bool,
     /// Deadlines.
@@ -33,11 +31,92 @@ pub struct App {
     pub user: Option<crate::Identity>,
 }
 
+impl App {
+    /// Requests that one worker runs at the same time, at least 1.
+    pub fn concurrency(&self) -> usize {
+        match &self.interface {
+            Interface::Wsgi(WsgiHost::Threads(threads)) => *threads,
+            Interface::Wsgi(WsgiHost::Green(_, connections)) => *connections,
+            Interface::Asgi(asgi) => asgi.connections,
+        }
+    }
+}
+
 /// How an application is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interface {
     /// PEP 3333
-    Wsgi,
+    Wsgi(WsgiHost),
+    /// ASGI 2 and 3
+    Asgi(Asgi),
+}
+
+/// What runs the requests of a WSGI application in a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WsgiHost {
+    /// So many threads, at least 1.
+    Threads(usize),
+    /// A greenlet per request, so many at most.
+    Green(Green, usize),
+}
+
+/// `green`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Green {
+    /// gevent
+    Gevent,
+    /// eventlet
+    Eventlet,
+}
+
+/// What an ASGI application is run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asgi {
+    /// `loop`
+    pub event_loop: EventLoop,
+    /// `lifespan`
+    pub lifespan: Lifespan,
+    /// Requests, streams and WebSockets that one worker has at the same time.
+    pub connections: usize,
+    /// Request bodies are read whole before a worker hears of the request; a route can say otherwise.
+    pub request_buffering: bool,
+    /// `[app.NAME.websocket]`
+    pub websocket: WebSocket,
+}
+
+/// `loop`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventLoop {
+    /// uvloop where it is installed, else asyncio's own.
+    Auto,
+    /// asyncio's own.
+    Asyncio,
+    /// uvloop; without it the app does not boot.
+    Uvloop,
+}
+
+/// `lifespan`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifespan {
+    /// Tried; an application that raises at once is taken to know nothing of it.
+    Auto,
+    /// Whatever the application raises is a failed boot.
+    On,
+    /// Never spoken.
+    Off,
+}
+
+/// `[app.NAME.websocket]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Largest message from a client in bytes, unpacked; past it the connection is closed with 1009.
+    pub message_bytes_max: u64,
+    /// Silence after which the client is asked for a sign of life; zero: never.
+    pub ping_interval: Duration,
+    /// How long it may take to answer.
+    pub ping_timeout: Duration,
+    /// Offer permessage-deflate (RFC 7692).
+    pub compression: bool,
 }
 
 /// Number of workers, at least 1.
@@ -51,8 +130,11 @@ pub type Preload = bool;
 pub struct Timeouts {
     /// From fork (or exec) to ready.
     pub boot: Duration,
-    /// From the start of a request in a worker to the end of its answer (504 past it).
+    /// From the start of a request in a worker to the end of its answer (504 past it); with ASGI or greenlets to its
+    /// beginning: a stream may go on for as long as its client stays.
     pub request: Duration,
     /// What a worker that leaves gets for the requests it still runs.
     pub drain: Duration,
+    /// What the lifespan's shutdown gets afterwards; only for ASGI.
+    pub shutdown: Duration,
 }

@@ -24,7 +24,9 @@ mod written;
 use std::path::{Path, PathBuf};
 
 pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
-pub use app::{App, Interface, Preload, Timeouts, Workers};
+pub use app::{
+    App, Asgi, EventLoop, Green, Interface, Lifespan, Preload, Timeouts, WebSocket, Workers, WsgiHost,
+};
 pub use identity::Identity;
 pub use ipnet::IpNet;
 pub use listener::{Address, Limits, Listener};

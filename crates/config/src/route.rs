@@ -40,6 +40,8 @@ pub enum Action {
         app: AppIndex,
         /// SCRIPT_NAME
         mount: String,
+        /// The request's body is read whole before the application hears of it.
+        request_buffering: bool,
     },
     /// Files below a directory.
     Files(Files),

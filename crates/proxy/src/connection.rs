@@ -22,6 +22,9 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     /// Name of the cipher suite.
     pub(crate) cipher: &'static str,
+    /// The same as the handshake numbers them (RFC 8446 §4.2.1 and §B.4).
+    pub(crate) version_number: u16,
+    pub(crate) cipher_number: u16,
     /// Server name the client asked for, lower case.
     pub(crate) server_name: Option<Arc<str>>,
 }

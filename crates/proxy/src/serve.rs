@@ -158,7 +158,7 @@ async fn answer<D: Downstream>(
     route: &Route,
 ) -> Result<(), ClientError> {
     match &route.action {
-        Action::App { app, mount } => {
+        Action::App { app, mount, .. } => {
             context.apps[app.0]
                 .answer(context, down, request, mount, record)
                 .await

@@ -118,9 +118,9 @@ impl Worker {
         self.pid.is_none() && self.ended
     }
 
-    /// A link for `threads` running requests; the worker gets its half.
-    pub(crate) fn link(&mut self, link: u64, threads: usize) -> io::Result<ProxyEnd> {
-        let entries = (threads as u64 + 64).max(PAGE_ENTRIES_MIN);
+    /// A link for so many running requests; the worker gets its half.
+    pub(crate) fn link(&mut self, link: u64, concurrency: usize) -> io::Result<ProxyEnd> {
+        let entries = (concurrency as u64 + 64).max(PAGE_ENTRIES_MIN);
         let page = memory_file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
         let (ours, theirs) = descriptors::link_pair()?;
         let page_theirs = page.try_clone()?;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{App, Identity, Interface};
+use config::{App, EventLoop, Green, Identity, Interface, Lifespan, WsgiHost};
 use rustix::process::Signal;
 use wire::control::{CONTROL_FD, FromZygote, STACKS_SIGNAL, ToZygote};
 
@@ -69,17 +69,7 @@ impl Zygote {
             &[(theirs.as_fd(), CONTROL_FD), (engine.as_fd(), ENGINE_FD)],
             environment::run_as(identity).as_ref(),
         )?;
-        let boot = ToZygote::Boot {
-            app: app.name.clone(),
-            interface: match app.interface {
-                Interface::Wsgi => "wsgi".to_owned(),
-            },
-            target: app.target.clone(),
-            directory: app.directory.display().to_string(),
-            preload: app.preload,
-            threads: u32::try_from(app.threads).unwrap_or(u32::MAX),
-            check,
-        };
+        let boot = boot(app, check);
         channel.send(boot.encode(), Vec::new());
         let zygote = Self {
             pid,
@@ -147,5 +137,45 @@ impl Zygote {
     /// When [`Zygote::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.kill_at
+    }
+}
+
+/// What the zygote is to run.
+fn boot(app: &App, check: bool) -> ToZygote {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let (interface, threads, green) = match &app.interface {
+        Interface::Wsgi(WsgiHost::Threads(threads)) => ("wsgi", *threads, ""),
+        Interface::Wsgi(WsgiHost::Green(Green::Gevent, _)) => ("wsgi", 1, "gevent"),
+        Interface::Wsgi(WsgiHost::Green(Green::Eventlet, _)) => ("wsgi", 1, "eventlet"),
+        Interface::Asgi(_) => ("asgi", 1, ""),
+    };
+    let (event_loop, lifespan) = match &app.interface {
+        Interface::Asgi(asgi) => (
+            match asgi.event_loop {
+                EventLoop::Auto => "auto",
+                EventLoop::Asyncio => "asyncio",
+                EventLoop::Uvloop => "uvloop",
+            },
+            match asgi.lifespan {
+                Lifespan::Auto => "auto",
+                Lifespan::On => "on",
+                Lifespan::Off => "off",
+            },
+        ),
+        Interface::Wsgi(_) => ("", ""),
+    };
+    ToZygote::Boot {
+        app: app.name.clone(),
+        interface: interface.to_owned(),
+        target: app.target.clone(),
+        directory: app.directory.display().to_string(),
+        preload: app.preload,
+        threads: number(threads),
+        concurrency: number(app.concurrency()),
+        event_loop: event_loop.to_owned(),
+        lifespan: lifespan.to_owned(),
+        green: green.to_owned(),
+        shutdown_ms: u64::try_from(app.timeout.shutdown.as_millis()).unwrap_or(u64::MAX),
+        check,
     }
 }

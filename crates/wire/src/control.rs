@@ -217,7 +217,7 @@ messages! {
         1 => Boot {
             /// Name of the app.
             app: String,
-            /// `wsgi`
+            /// `wsgi` or `asgi`
             interface: String,
             /// `module:callable`, `module:factory()` or `module`.
             target: String,
@@ -225,8 +225,18 @@ messages! {
             directory: String,
             /// Import the application here, before any fork.
             preload: bool,
-            /// Threads that run requests in each worker.
+            /// Threads that run requests in each worker; 1 where an event loop or a hub does.
             threads: u32,
+            /// Requests that one worker runs at the same time.
+            concurrency: u32,
+            /// `auto`, `asyncio` or `uvloop`; only for ASGI.
+            event_loop: String,
+            /// `auto`, `on` or `off`; only for ASGI.
+            lifespan: String,
+            /// `gevent`, `eventlet` or empty; only for WSGI.
+            green: String,
+            /// Milliseconds that the lifespan's shutdown may take; only for ASGI.
+            shutdown_ms: u64,
             /// Only import the application, say how it went, and exit (`appliance check`).
             check: bool,
         },

@@ -11,8 +11,14 @@
 //! [`Kind::File`]). The kernel keeps their order, so a receiver queues what arrives and takes the oldest for each such
 //! frame.
 //!
-//! Flow control: the sender of response data may have [`WINDOW`] bytes of one stream beyond what the receiver granted
-//! by [`Kind::Credit`] frames. A descriptor counts nothing: its bytes are not on the socket.
+//! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
+//! [`WINDOW`] payload bytes of one stream beyond what the receiver granted by [`Kind::Credit`] frames. A descriptor counts
+//! nothing: its bytes are not on the socket. What a [`Kind::Request`] frame carries inline counts nothing either. A receiver
+//! grants the bytes of a message that is not complete at once, or a message larger than the window could never end.
+//!
+//! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
+//! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary
+//! response. Handshake, masking, fragments, pings and compression are the proxy's.
 
 use crate::{Malformed, cursor::Cursor};
 
@@ -23,7 +29,7 @@ pub const HEADER_LEN: usize = 12;
 /// listener's limits) and its inline body fit.
 pub const PAYLOAD_MAX: usize = 4 << 20;
 
-/// Response bytes of one stream that may be on their way before the first credit.
+/// Bytes of one stream and one direction that may be on their way before the first credit.
 pub const WINDOW: u32 = 256 << 10;
 
 /// Largest request body that travels inside the request's own frame; larger ones go by descriptor.
@@ -36,13 +42,25 @@ pub const END: u8 = 1;
 /// `content_length`, it is read from offset 0 with `pread`.
 pub const BODY_FD: u8 = 2;
 
+/// Flag of [`Kind::Cancel`]: not the client's doing, the request ran past its deadline. What runs it should be ended.
+pub const OVERDUE: u8 = 4;
+
+/// Flag of [`Kind::Message`]: a text message, whose bytes are UTF-8; without it a binary one. The same on every frame of a
+/// message.
+pub const TEXT: u8 = 8;
+
+/// Flag of [`Kind::Message`]: the message goes on in the next [`Kind::Message`] frame of the stream.
+pub const MORE: u8 = 16;
+
+const FLAGS: u8 = END | BODY_FD | OVERDUE | TEXT | MORE;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// Proxy to worker: [`crate::request`], then the inline body. [`END`] unless [`Kind::Body`] frames follow.
     Request = 1,
-    /// Proxy to worker: more of a streamed request body.
+    /// Proxy to worker: more of a streamed request body, the last with [`END`].
     Body = 2,
     /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before.
     Credit = 3,
@@ -57,6 +75,18 @@ pub enum Kind {
     File = 18,
     /// Worker to proxy: the answer will not be completed; payload is one [`AbortReason`] byte. Ends the stream.
     Abort = 19,
+    /// Worker to proxy: an informational response (103) before the final one; payload is [`crate::response`] without a body.
+    Informational = 20,
+    /// Worker to proxy: trailer fields ([`crate::response::Trailers`]) behind the last body byte. Always with [`END`].
+    Trailers = 21,
+    /// Worker to proxy: the WebSocket is accepted; payload is [`crate::websocket::Accept`].
+    Accept = 22,
+    /// Either: a WebSocket message or a part of one, flags [`TEXT`] and [`MORE`].
+    Message = 32,
+    /// Either: nothing of this direction follows; payload is [`crate::websocket::Close`]. From the worker with [`END`], when the
+    /// stream is over on its side too. From the proxy: the client closed, or is gone (1006); the worker still ends the stream by
+    /// a [`Kind::Close`] with [`END`] or by [`Kind::Abort`].
+    Close = 33,
 }
 
 impl Kind {
@@ -70,6 +100,11 @@ impl Kind {
             17 => Self::Data,
             18 => Self::File,
             19 => Self::Abort,
+            20 => Self::Informational,
+            21 => Self::Trailers,
+            22 => Self::Accept,
+            32 => Self::Message,
+            33 => Self::Close,
             _ => return Err(Malformed { what: "frame kind" }),
         })
     }
@@ -143,7 +178,7 @@ pub struct Header {
     pub stream: u32,
     /// What the payload is.
     pub kind: Kind,
-    /// [`END`], [`BODY_FD`].
+    /// [`END`], [`BODY_FD`], [`OVERDUE`], [`TEXT`], [`MORE`].
     pub flags: u8,
 }
 
@@ -169,7 +204,7 @@ impl Header {
             kind: Kind::from_byte(cursor.u8()?)?,
             flags: cursor.u8()?,
         };
-        if header.len as usize > PAYLOAD_MAX || header.flags & !(END | BODY_FD) != 0 || cursor.u16()? != 0 {
+        if header.len as usize > PAYLOAD_MAX || header.flags & !FLAGS != 0 || cursor.u16()? != 0 {
             return Err(cursor.malformed());
         }
         Ok(header)

@@ -1,6 +1,6 @@
 //! Frames and messages between the processes of `appliance`. No dependencies; everything here is bytes in, values out.
 //!
-//! * [`frame`], [`request`], [`response`]: the hop between proxy and worker, multiplexed binary frames on a stream socket.
+//! * [`frame`], [`request`], [`response`], [`websocket`]: the hop between proxy and worker, multiplexed binary frames on a stream socket.
 //! * [`page`]: the shared page of one link, which answers "was this request started?" even after the worker is dead.
 //! * [`control`]: the messages between supervisor, proxy, zygote and worker, one message per `SOCK_SEQPACKET` packet.
 //!
@@ -13,6 +13,7 @@ pub mod frame;
 pub mod page;
 pub mod request;
 pub mod response;
+pub mod websocket;
 
 mod cursor;
 

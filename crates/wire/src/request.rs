@@ -17,6 +17,12 @@ pub struct Request<'a> {
     pub version: u8,
     /// The client spoke TLS to us, or a trusted proxy says that it did to it.
     pub https: bool,
+    /// The client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4); the proxy has checked the handshake.
+    pub websocket: bool,
+    /// TLS version as the handshake numbers it (0x0304 is TLS 1.3); 0 when the client did not speak TLS to us.
+    pub tls_version: u16,
+    /// Number of the cipher suite, 0 without TLS.
+    pub cipher_suite: u16,
     /// Milliseconds the worker has for it once started (`timeout.request`).
     pub deadline_ms: u32,
     /// Length of the body in bytes; 0 without one.
@@ -160,7 +166,9 @@ impl<'a> Request<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.entry.to_le_bytes());
         out.push(self.version);
-        out.push(u8::from(self.https));
+        out.push(u8::from(self.https) | u8::from(self.websocket) << 1);
+        out.extend_from_slice(&self.tls_version.to_le_bytes());
+        out.extend_from_slice(&self.cipher_suite.to_le_bytes());
         out.extend_from_slice(&self.deadline_ms.to_le_bytes());
         out.extend_from_slice(&self.content_length.to_le_bytes());
         out.extend_from_slice(&self.client_port.to_le_bytes());
@@ -185,14 +193,12 @@ impl<'a> Request<'a> {
         let mut cursor = Cursor::new(payload, "request");
         let entry = cursor.u16()?;
         let version = cursor.u8()?;
-        let https = match cursor.u8()? {
-            0 => false,
-            1 => true,
-            _ => return Err(cursor.malformed()),
-        };
-        if !matches!(version, 10 | 11 | 20) {
+        let flags = cursor.u8()?;
+        if !matches!(version, 10 | 11 | 20) || flags > 3 {
             return Err(cursor.malformed());
         }
+        let tls_version = cursor.u16()?;
+        let cipher_suite = cursor.u16()?;
         let deadline_ms = cursor.u32()?;
         let content_length = cursor.u64()?;
         let client_port = cursor.u16()?;
@@ -200,7 +206,10 @@ impl<'a> Request<'a> {
         let request = Self {
             entry,
             version,
-            https,
+            https: flags & 1 != 0,
+            websocket: flags & 2 != 0,
+            tls_version,
+            cipher_suite,
             deadline_ms,
             content_length,
             client_port,

@@ -10,7 +10,7 @@ use crate::{
 /// not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// Status code, 200 to 999.
+    /// Status code, 200 to 999; 103 in an informational response.
     pub status: u16,
     /// Reason phrase, at most 255 bytes.
     pub reason: &'a [u8],
@@ -32,9 +32,29 @@ impl<'a> Response<'a> {
     /// Reads the payload of a response frame: the head and what is left, the first body bytes.
     #[inline]
     pub fn decode(payload: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+        let (response, rest) = Self::read(payload)?;
+        if response.status < 200 {
+            return Err(Malformed { what: "response" });
+        }
+        Ok((response, rest))
+    }
+
+    /// Reads the payload of an informational response frame. 101 is not one: it is the proxy's to send.
+    pub fn decode_informational(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let (response, rest) = Self::read(payload)?;
+        if !(102..200).contains(&response.status) || !rest.is_empty() {
+            return Err(Malformed {
+                what: "informational response",
+            });
+        }
+        Ok(response)
+    }
+
+    #[inline]
+    fn read(payload: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut cursor = Cursor::new(payload, "response");
         let status = cursor.u16()?;
-        if !(200..=999).contains(&status) {
+        if !(100..=999).contains(&status) {
             return Err(cursor.malformed());
         }
         let reason = usize::from(cursor.u8()?);
@@ -44,5 +64,22 @@ impl<'a> Response<'a> {
             headers: Headers::read(&mut cursor)?,
         };
         Ok((response, cursor.rest))
+    }
+}
+
+/// Trailer fields: [`HeadersWriter`] writes the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trailers;
+
+impl Trailers {
+    /// Reads the payload of a trailers frame.
+    pub fn decode(payload: &[u8]) -> Result<Headers<'_>, Malformed> {
+        let mut cursor = Cursor::new(payload, "trailers");
+        let headers = Headers::read(&mut cursor)?;
+        if cursor.rest.is_empty() {
+            Ok(headers)
+        } else {
+            Err(cursor.malformed())
+        }
     }
 }

@@ -6,25 +6,31 @@ use wire::{
     control::{FromProxy, FromWorker, FromZygote, ToProxy, ToWorker, ToZygote},
     frame::{self, AbortReason, FileRange, Header, Kind},
     request::{HeadersWriter, Request},
-    response::Response,
+    response::{Response, Trailers},
+    websocket::{Accept, Close},
 };
 
 /// A request head that owns its texts.
 #[derive(Debug, Clone)]
 struct Owned {
-    numbers: (u16, u8, bool, u32, u64, u16, u16),
+    numbers: (u16, u8, bool, bool, (u16, u16), u32, u64, u16, u16),
     texts: [Vec<u8>; 8],
     headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Owned {
     fn borrowed(&self) -> Request<'_> {
-        let (entry, version, https, deadline_ms, content_length, client_port, server_port) = self.numbers;
+        let (entry, version, https, websocket, tls, deadline_ms, content_length, client_port, server_port) =
+            self.numbers;
+        let (tls_version, cipher_suite) = tls;
         let [method, path, mount, query, target, client, server, request_id] = &self.texts;
         Request {
             entry,
             version,
             https,
+            websocket,
+            tls_version,
+            cipher_suite,
             deadline_ms,
             content_length,
             client_port,
@@ -67,6 +73,8 @@ fn request() -> impl Strategy<Value = Owned> {
         any::<u16>(),
         version,
         any::<bool>(),
+        any::<bool>(),
+        any::<(u16, u16)>(),
         any::<u32>(),
         any::<u64>(),
         any::<u16>(),
@@ -90,6 +98,11 @@ fn kind() -> impl Strategy<Value = Kind> {
         Kind::Data,
         Kind::File,
         Kind::Abort,
+        Kind::Informational,
+        Kind::Trailers,
+        Kind::Accept,
+        Kind::Message,
+        Kind::Close,
     ])
 }
 
@@ -142,8 +155,41 @@ proptest! {
     }
 
     #[test]
+    fn what_opens_and_closes_a_websocket_is_read_back(
+        subprotocol in bytes(), headers in headers(), code: u16, reason in "[a-z\u{e9}]{0,60}",
+    ) {
+        let mut payload = Vec::new();
+        let mut writer = Accept::encode(&subprotocol, &mut payload);
+        for (name, value) in &headers {
+            writer.put(&mut payload, name, value);
+        }
+        writer.finish(&mut payload);
+        let read = Accept::decode(&payload).unwrap();
+        let fields: Vec<_> = read.headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        prop_assert_eq!((read.subprotocol, fields), (&subprotocol[..], headers));
+        let mut payload = Vec::new();
+        Close { code, reason: &reason }.encode(&mut payload);
+        prop_assert_eq!(Close::decode(&payload), Ok(Close { code, reason: &reason }));
+    }
+
+    #[test]
+    fn trailers_are_read_back_and_nothing_may_follow(headers in headers()) {
+        let mut payload = Vec::new();
+        let mut writer = HeadersWriter::begin(&mut payload);
+        for (name, value) in &headers {
+            writer.put(&mut payload, name, value);
+        }
+        writer.finish(&mut payload);
+        let read = Trailers::decode(&payload).unwrap();
+        let fields: Vec<_> = read.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        prop_assert_eq!(fields, headers);
+        payload.push(0);
+        prop_assert!(Trailers::decode(&payload).is_err());
+    }
+
+    #[test]
     fn frames_come_out_as_they_went_in_however_the_bytes_arrive(
-        sent in prop::collection::vec((any::<u32>(), kind(), 0u8..4, bytes()), 0..8),
+        sent in prop::collection::vec((any::<u32>(), kind(), 0u8..32, bytes()), 0..8),
         cut in any::<prop::sample::Index>(),
     ) {
         let mut wire = Vec::new();
@@ -204,6 +250,10 @@ fn read_everything(bytes: &[u8]) {
     if let Ok((response, _)) = Response::decode(bytes) {
         assert_eq!(response.headers.iter().count(), response.headers.len());
     }
+    let _ = Response::decode_informational(bytes);
+    let _ = Trailers::decode(bytes);
+    let _ = Accept::decode(bytes);
+    let _ = Close::decode(bytes);
     let _ = ToProxy::decode(bytes);
     let _ = FromProxy::decode(bytes);
     let _ = ToZygote::decode(bytes);
@@ -224,7 +274,7 @@ fn a_payload_over_the_limit_is_refused_before_it_is_read() {
 fn unknown_kinds_and_flags_are_refused() {
     let mut wire = Vec::new();
     frame::put(&mut wire, 1, Kind::Data, 0, b"");
-    for (at, value) in [(8, 0), (8, 20), (9, 4), (10, 1)] {
+    for (at, value) in [(8, 0), (8, 23), (9, 32), (10, 1)] {
         let mut damaged = wire.clone();
         damaged[at] = value;
         assert!(frame::split(&damaged).is_err(), "byte {at} = {value}");

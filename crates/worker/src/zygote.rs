@@ -10,7 +10,7 @@ use std::{
         unix::process::CommandExt,
     },
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use pyo3::{exceptions::PyOSError, prelude::*, types::PyDict};
@@ -41,11 +41,78 @@ const AGAIN: &str = "APPLIANCE_BOOT";
 #[derive(Debug, Clone)]
 pub(crate) struct Boot {
     pub(crate) app: String,
+    /// `wsgi` or `asgi`
+    pub(crate) interface: String,
     pub(crate) target: String,
     pub(crate) directory: String,
     pub(crate) threads: usize,
+    /// Requests that run at the same time.
+    pub(crate) concurrency: usize,
+    /// `auto`, `asyncio` or `uvloop`
+    pub(crate) event_loop: String,
+    /// `auto`, `on` or `off`
+    pub(crate) lifespan: String,
+    /// `gevent`, `eventlet` or empty
+    pub(crate) green: String,
+    pub(crate) shutdown: Duration,
     preload: bool,
     check: bool,
+}
+
+impl Boot {
+    fn of(message: ToZygote) -> Option<Self> {
+        let ToZygote::Boot {
+            app,
+            interface,
+            target,
+            directory,
+            preload,
+            threads,
+            concurrency,
+            event_loop,
+            lifespan,
+            green,
+            shutdown_ms,
+            check,
+        } = message
+        else {
+            return None;
+        };
+        let number = |number: u32| usize::try_from(number).unwrap_or(1);
+        Some(Self {
+            app,
+            interface,
+            target,
+            directory,
+            threads: number(threads).clamp(1, 1024),
+            concurrency: number(concurrency).max(1),
+            event_loop,
+            lifespan,
+            green,
+            shutdown: Duration::from_millis(shutdown_ms),
+            preload,
+            check,
+        })
+    }
+
+    /// The message that makes the next life of this process like this one, without the import.
+    fn again(&self) -> ToZygote {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        ToZygote::Boot {
+            app: self.app.clone(),
+            interface: self.interface.clone(),
+            target: self.target.clone(),
+            directory: self.directory.clone(),
+            preload: false,
+            threads: number(self.threads),
+            concurrency: number(self.concurrency),
+            event_loop: self.event_loop.clone(),
+            lifespan: self.lifespan.clone(),
+            green: self.green.clone(),
+            shutdown_ms: u64::try_from(self.shutdown.as_millis()).unwrap_or(u64::MAX),
+            check: false,
+        }
+    }
 }
 
 /// What the zygote keeps.
@@ -86,27 +153,11 @@ pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
             ToZygote::decode(&packet)
         }
     };
-    let Ok(ToZygote::Boot {
-        app,
-        interface: _,
-        target,
-        directory,
-        preload,
-        threads,
-        check,
-    }) = message
-    else {
+    let Some(boot) = message.ok().and_then(Boot::of) else {
         return Err(PyOSError::new_err("the first message does not say what to run"));
     };
     let zygote = Zygote {
-        boot: Boot {
-            app,
-            target,
-            directory,
-            threads: usize::try_from(threads).unwrap_or(1).clamp(1, 1024),
-            preload,
-            check,
-        },
+        boot,
         control,
         engine,
         command: std::fs::read("/proc/self/cmdline")
@@ -188,15 +239,7 @@ impl Zygote {
 
     /// Executes the interpreter anew, with the application left to the workers.
     fn restart(&self, py: Python<'_>) -> PyErr {
-        let boot = ToZygote::Boot {
-            app: self.boot.app.clone(),
-            interface: "wsgi".to_owned(),
-            target: self.boot.target.clone(),
-            directory: self.boot.directory.clone(),
-            preload: false,
-            threads: u32::try_from(self.boot.threads).unwrap_or(1),
-            check: false,
-        };
+        let boot = self.boot.again();
         let hex: String = boot.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         let executable: PyResult<String> = py
             .import("sys")

@@ -17,6 +17,7 @@ pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Nam
             Some(Action::App {
                 app: AppIndex(app),
                 mount: String::new(),
+                request_buffering: names.buffering.get(app).copied().flatten().unwrap_or(true),
             })
         }
         "files" => files(value, path).map(Action::Files),

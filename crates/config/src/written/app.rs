@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Other, Section, Value,
+    interface::interface,
     interpreter::{environment, interpreter},
     server,
 };
@@ -12,15 +13,8 @@ use crate::{App, Interface, Timeouts};
 /// `has_user` tells that the server's user is there for apps without one of their own.
 pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     let surroundings = section.reading.surroundings;
-    let target = section
-        .value("wsgi")
-        .map(|value| target(&value).unwrap_or_default());
-    if target.is_none() && !section.has("asgi") {
-        section.problem(
-            format!("app `{name}` has no `wsgi`"),
-            "name its callable: wsgi = \"mysite.wsgi:application\"",
-        );
-    }
+    let (interface, target) = interface(name, &section);
+    let asgi = matches!(interface, Interface::Asgi(_));
     let directory = section.value("directory").and_then(|value| {
         let directory = value.path()?;
         if !surroundings.is_directory(&directory) {
@@ -37,18 +31,15 @@ pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     let queue = section.section("queue", "[app.queue]");
     let app = App {
         name: name.to_owned(),
-        interface: Interface::Wsgi,
-        target: target.unwrap_or_default(),
+        interface,
+        target,
         python: interpreter(&section, &directory),
         directory,
         env: environment(&section),
         workers: workers.unwrap_or(cpus.clamp(1, WORKERS_MAX)) as usize,
-        // A view that waits for a database or another service must not stop its processor. The development servers of
-        // Django and Flask run threads too, so code that cannot has been noticed.
-        threads: section.number("threads", 1..=1000).unwrap_or(4) as usize,
         // Halves the memory of workers and their boot time; a module that starts threads is noticed and imported later.
         preload: section.boolean("preload").unwrap_or(true),
-        timeout: timeouts(section.section("timeout", "[app.timeout]")),
+        timeout: timeouts(section.section("timeout", "[app.timeout]"), asgi),
         // Enough for a reload with a slow import under load, and an overload is still told within a second or so.
         queue_length_max: queue.number("length", 0..=1_000_000).unwrap_or(1000) as usize,
         // Visitors are gone by then, and balancers (Heroku's 30 s, for one) have given up.
@@ -68,7 +59,10 @@ pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     app
 }
 
-fn timeouts(section: Section<'_>) -> Timeouts {
+fn timeouts(section: Section<'_>, asgi: bool) -> Timeouts {
+    if let Some(value) = section.value("shutdown").filter(|_| !asgi) {
+        value.problem("`shutdown` is for `asgi`: WSGI knows no end of an application");
+    }
     let second = Duration::from_secs(1);
     let timeouts = Timeouts {
         // Imports of large projects on a cold disk take half of it.
@@ -83,6 +77,10 @@ fn timeouts(section: Section<'_>) -> Timeouts {
         drain: section
             .duration("drain", Duration::ZERO..=24 * HOUR)
             .unwrap_or(Duration::from_secs(30)),
+        // Closing pools of connections takes moments; what hangs must not hold up a reload.
+        shutdown: section
+            .duration("shutdown", Duration::ZERO..=HOUR)
+            .unwrap_or(Duration::from_secs(10)),
     };
     section.finish(&[
         Other::Later("idle", "leave it out, idle workers stay"),
@@ -92,7 +90,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
 }
 
 /// `module:callable`, `module:factory()` or `module`.
-fn target(value: &Value<'_>) -> Option<String> {
+pub(super) fn target(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let dotted = |name: &str| name.split('.').all(is_identifier);
     let (module, callable) = text
@@ -118,7 +116,7 @@ fn target(value: &Value<'_>) -> Option<String> {
     } else {
         "write \"module:callable\", such as \"mysite.wsgi:application\"".to_owned()
     };
-    value.problem_with_help(format!("`{text}` does not name a WSGI callable"), help);
+    value.problem_with_help(format!("`{text}` does not name a callable"), help);
     None
 }
 
@@ -134,11 +132,14 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const WORKERS_MAX: u64 = 1024;
 
 const OTHERS: &[Other] = &[
-    Other::Later("asgi", "WSGI only for now: `wsgi` serves Django and Flask"),
     Other::Later("uwsgi", "use `wsgi`, or serve it as an [upstream.NAME] over http"),
-    Other::Later("loop", "leave it out, WSGI has no event loop"),
-    Other::Later("gevent", "use `threads`"),
-    Other::Later("connections", "use `threads`"),
+    Other::Meant("gevent", "green = \"gevent\""),
+    Other::Meant("eventlet", "green = \"eventlet\""),
+    Other::Meant("worker_class", "`wsgi` or `asgi`, and `green` for greenlets"),
+    Other::Meant("worker_connections", "`connections`"),
+    Other::Meant("ws_max_size", "`message_max` in [app.NAME.websocket]"),
+    Other::Meant("ws_ping_interval", "`ping_interval` in [app.NAME.websocket]"),
+    Other::Meant("proxy_request_buffering", "`request_buffering`"),
     Other::Later("recycle", "leave it out, crashed and stuck workers are replaced"),
     Other::Later(
         "hooks",

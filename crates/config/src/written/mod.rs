@@ -9,6 +9,7 @@ mod amount;
 mod app;
 mod header;
 mod host;
+mod interface;
 mod interpreter;
 mod listener;
 mod log;
@@ -94,6 +95,8 @@ impl Reading<'_> {
 /// The names that sites refer to, in the order of `Config::apps` and `Config::upstreams`.
 pub(crate) struct Names<'r> {
     pub(crate) apps: Vec<&'r str>,
+    /// Whether each app gets its requests whole; `None` for those that know nothing else.
+    pub(crate) buffering: Vec<Option<bool>>,
     pub(crate) upstreams: Vec<&'r str>,
     pub(crate) tls: bool,
 }
@@ -153,6 +156,10 @@ fn read(top: Section<'_>, path: PathBuf) -> Config {
     let written_upstreams = top.named("upstream");
     let names = Names {
         apps: written_apps.iter().map(|(name, _)| *name).collect(),
+        buffering: written_apps
+            .iter()
+            .map(|(_, section)| interface::request_buffering(section))
+            .collect(),
         upstreams: written_upstreams.iter().map(|(name, _)| *name).collect(),
         tls: listeners.iter().any(|listener| listener.tls),
     };

@@ -182,6 +182,9 @@ fn route(section: Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Option
             _ => {}
         }
     }
+    if let Some(value) = section.value("request_buffering") {
+        request_buffering(&value, action.as_mut(), names);
+    }
     let route = Route {
         name: name.to_owned(),
         path,
@@ -224,6 +227,19 @@ fn mount(value: &Value<'_>, path: &PathMatch, action: Option<&Action>) -> Option
         return Some(mount.to_owned());
     }
     None
+}
+
+fn request_buffering(value: &Value<'_>, action: Option<&mut Action>, names: &Names<'_>) {
+    let Some(written) = value.boolean() else { return };
+    match action {
+        Some(Action::App {
+            app,
+            request_buffering,
+            ..
+        }) if names.buffering.get(app.0).copied().flatten().is_some() => *request_buffering = written,
+        Some(_) => value.problem("`request_buffering` is for routes to an app with `asgi`"),
+        None => {}
+    }
 }
 
 fn methods(section: &Section<'_>) -> Vec<String> {
@@ -298,7 +314,7 @@ fn mount_apps(written: &mut [Written]) {
     } in written
     {
         let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;
-        if let Action::App { app, mount } = &mut route.action {
+        if let Action::App { app, mount, .. } = &mut route.action {
             let around = prefixes
                 .iter()
                 .filter(|(other, prefix, _)| other == app && is_below(path, prefix));
@@ -335,6 +351,7 @@ const OTHERS: &[Other] = &[
     Other::Meant("path", "it in a [[site.route]]"),
     Other::Meant("methods", "it in a [[site.route]]"),
     Other::Meant("mount", "it in a [[site.route]]"),
+    Other::Meant("request_buffering", "it in a [[site.route]] or in [app.NAME]"),
     Other::Meant("client_max_body_size", "`body_max`"),
 ];
 

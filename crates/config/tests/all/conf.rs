@@ -51,11 +51,11 @@ fn the_commented_keys_of_the_default_are_valid_too() {
         .collect();
     let config = MadeUp::default().config(&uncommented.join("\n"));
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!((config.apps.len(), config.upstreams.len()), (1, 1));
+    assert_eq!((config.apps.len(), config.upstreams.len()), (3, 1));
 
     // What the comments call defaults are those of the code.
-    let bare =
-        "[app.web]\nwsgi = \"web\"\n[upstream.api]\nservers = \"http://127.0.0.1\"\n[[site]]\napp = \"web\"";
+    let bare = "[app.web]\nwsgi = \"web\"\n[app.live]\nasgi = \"main:app\"\n[app.chat]\nwsgi = \"chat:app\"\ngreen = \"gevent\"\n\
+         [upstream.api]\nservers = \"http://127.0.0.1\"\n[[site]]\napp = \"web\"";
     let bare = MadeUp::default()
         .config(bare)
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -73,14 +73,25 @@ fn the_commented_keys_of_the_default_are_valid_too() {
         default.buffers.response_bytes_max
     );
     assert_eq!(written.buffers.directory, default.buffers.directory);
-    let (written, default) = (&config.apps[0], &bare.apps[0]);
+    let app = |config: &config::Config, name: &str| {
+        let app = config.apps.iter().find(|app| app.name == name);
+        app.unwrap_or_else(|| panic!("no app {name}")).clone()
+    };
+    for name in ["live", "chat"] {
+        let (written, default) = (app(&config, name), app(&bare, name));
+        assert_eq!(
+            (written.interface, written.timeout),
+            (default.interface, default.timeout)
+        );
+    }
+    let (written, default) = (&app(&config, "web"), &app(&bare, "web"));
     assert_eq!(
         (&written.timeout, &written.python),
         (&default.timeout, &default.python)
     );
     assert_eq!(
-        (written.workers, written.threads, written.preload),
-        (default.workers, default.threads, default.preload)
+        (written.workers, &written.interface, written.preload),
+        (default.workers, &default.interface, default.preload)
     );
     assert_eq!(
         (written.queue_length_max, written.queue_timeout),

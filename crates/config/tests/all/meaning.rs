@@ -66,7 +66,8 @@ fn a_django_site_is_eight_lines() {
         site.routes[2].action,
         Action::App {
             app: AppIndex(0),
-            mount: String::new()
+            mount: String::new(),
+            request_buffering: true,
         }
     );
 }

@@ -51,6 +51,25 @@ pub(crate) enum Event {
         /// Nothing follows.
         end: bool,
     },
+    /// An informational response.
+    Informational(Bytes),
+    /// Trailer fields; nothing follows.
+    Trailers(Bytes),
+    /// The WebSocket is accepted.
+    Accept(Bytes),
+    /// A WebSocket message or a part of one.
+    Message {
+        /// The frame's payload.
+        bytes: Bytes,
+        /// It is text.
+        text: bool,
+        /// The message goes on.
+        more: bool,
+    },
+    /// The application closed the WebSocket.
+    Close(Bytes),
+    /// So many bytes more of the request's body, or of messages, may be sent.
+    Credit(u32),
     /// The worker gave up.
     Abort(AbortReason),
     /// There is no worker for it, or no longer.
@@ -148,7 +167,13 @@ impl Call {
     pub(crate) fn push(&self, event: Event) -> Result<Option<Waker>, Flooded> {
         let mut inbox = self.inbox();
         match &event {
-            Event::Response { payload: bytes, .. } | Event::Data { bytes, .. } => {
+            Event::Response { payload: bytes, .. }
+            | Event::Data { bytes, .. }
+            | Event::Message { bytes, .. }
+            | Event::Informational(bytes)
+            | Event::Trailers(bytes)
+            | Event::Accept(bytes)
+            | Event::Close(bytes) => {
                 inbox.received += bytes.len() as u64;
                 // Each frame costs more than its bytes; empty ones must not be free either.
                 if inbox.received > inbox.granted || inbox.events.len() > EVENTS_MAX {
@@ -161,7 +186,9 @@ impl Call {
                     return Err(Flooded);
                 }
             }
-            Event::Abort(_) | Event::Fail(_) => {}
+            // Only a worker that floods us sends more of them than this.
+            Event::Credit(_) if inbox.events.len() > EVENTS_MAX => return Err(Flooded),
+            Event::Credit(_) | Event::Abort(_) | Event::Fail(_) => {}
         }
         inbox.events.push_back(event);
         Ok(inbox.waker.take())

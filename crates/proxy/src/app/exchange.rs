@@ -265,7 +265,14 @@ impl Ticket<'_> {
                 self.over = true;
                 flow.fault = Some(Fault::Failed(failure));
             }
-            Event::Response { .. } => {
+            // Credit for a request that is with the worker already.
+            Event::Credit(_) => {}
+            Event::Response { .. }
+            | Event::Informational(_)
+            | Event::Trailers(_)
+            | Event::Accept(_)
+            | Event::Message { .. }
+            | Event::Close(_) => {
                 self.app.give_up(self.id);
                 self.over = true;
                 flow.fault = Some(Fault::BadAnswer);

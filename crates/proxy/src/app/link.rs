@@ -18,7 +18,7 @@ use rustix::net::{
 use tokio::{io::Interest, net::UnixStream, sync::Notify};
 use wire::{
     Malformed,
-    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, PAYLOAD_MAX},
+    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, PAYLOAD_MAX, TEXT},
 };
 
 use super::{App, call::Event, dispatcher::LinkIndex, outbox::Outbox};
@@ -312,8 +312,20 @@ impl Inbound {
                     )
                 }
                 Kind::Abort => (Event::Abort(AbortReason::decode(bytes)?), true),
-                // Only for bodies that are streamed to the worker; none is.
-                Kind::Credit => continue,
+                Kind::Informational => (Event::Informational(Bytes::copy_from_slice(bytes)), false),
+                Kind::Trailers => (Event::Trailers(Bytes::copy_from_slice(bytes)), true),
+                Kind::Accept => (Event::Accept(Bytes::copy_from_slice(bytes)), false),
+                Kind::Message => {
+                    let (text, more) = (frame.header.has(TEXT), frame.header.has(MORE));
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    (Event::Message { bytes, text, more }, false)
+                }
+                Kind::Close => (Event::Close(Bytes::copy_from_slice(bytes)), end),
+                Kind::Credit => {
+                    let granted = bytes.try_into().map(u32::from_le_bytes);
+                    let granted = granted.map_err(|_| Malformed { what: "credit" })?;
+                    (Event::Credit(granted), false)
+                }
                 kind @ (Kind::Request | Kind::Body | Kind::Cancel) => {
                     return Err(LinkError::Unexpected(kind));
                 }

@@ -74,7 +74,7 @@ impl App {
             queue_length_max: config.queue_length_max,
             queue_timeout_ns: nanoseconds(config.queue_timeout),
             request_timeout_ns: nanoseconds(config.timeout.request),
-            window: config.threads.max(1),
+            window: config.concurrency().max(1),
         };
         Self::with_rules(&config.name, rules, buffers, reports, runtimes)
     }

@@ -152,7 +152,7 @@ impl State {
             return Ok(());
         }
         if let Some(call) = self.dispatcher.stream(index, stream).map(Arc::clone) {
-            if matches!(event, Event::Response { .. } | Event::Abort(_)) {
+            if matches!(event, Event::Response { .. } | Event::Accept(_) | Event::Abort(_)) {
                 call.started(self.dispatcher.answered(index, stream));
             }
             if end {

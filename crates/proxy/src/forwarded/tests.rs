@@ -179,6 +179,8 @@ fn the_port_is_what_the_client_meant() {
     connection.tls = Some(TlsFacts {
         version: "TLSv1.3",
         cipher: "x",
+        version_number: 0x0304,
+        cipher_number: 0x1301,
         server_name: None,
     });
     assert_eq!(

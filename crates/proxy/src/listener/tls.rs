@@ -34,16 +34,18 @@ pub(crate) async fn greet(socket: Socket, config: Arc<ServerConfig>) -> io::Resu
 
 /// What the handshake settled; `None` while it is not finished.
 pub(crate) fn facts(session: &ServerConnection) -> Option<TlsFacts> {
+    let (version, suite) = (
+        session.protocol_version()?,
+        session.negotiated_cipher_suite()?.suite(),
+    );
     Some(TlsFacts {
-        version: match session.protocol_version()? {
+        version: match version {
             ProtocolVersion::TLSv1_3 => "TLSv1.3",
             _ => "TLSv1.2",
         },
-        cipher: session
-            .negotiated_cipher_suite()?
-            .suite()
-            .as_str()
-            .unwrap_or("unknown"),
+        cipher: suite.as_str().unwrap_or("unknown"),
+        version_number: version.into(),
+        cipher_number: suite.into(),
         server_name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
     })
 }

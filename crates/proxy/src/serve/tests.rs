@@ -190,6 +190,8 @@ fn plain_http_is_redirected_where_the_site_wants_https() {
         down.connection.tls = secure.then_some(TlsFacts {
             version: "TLSv1.3",
             cipher: "x",
+            version_number: 0x0304,
+            cipher_number: 0x1301,
             server_name: None,
         });
         if !lines.is_empty() {

@@ -182,7 +182,7 @@ impl Generation {
             return;
         };
         for app in &mut self.apps {
-            let threads = app.config().threads;
+            let concurrency = app.config().concurrency();
             let name = Arc::clone(&app.name);
             for worker in &mut app.workers {
                 let Some(pid) = worker
@@ -191,7 +191,7 @@ impl Generation {
                 else {
                     continue;
                 };
-                match worker.link(cx.numbers.next(), threads) {
+                match worker.link(cx.numbers.next(), concurrency) {
                     Ok(end) => proxy.link(end, &name, worker.slot, pid),
                     Err(error) => {
                         // No descriptors left: without a link the worker is of no use, a later one may be luckier.

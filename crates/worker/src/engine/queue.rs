@@ -352,8 +352,14 @@ impl Queue {
             }
             Kind::Cancel => self.cancel(link, stream),
             // More of a body whose request was refused.
-            Kind::Body => {}
-            Kind::Response | Kind::Data | Kind::File | Kind::Abort => {
+            Kind::Body | Kind::Message | Kind::Close => {}
+            Kind::Response
+            | Kind::Data
+            | Kind::File
+            | Kind::Abort
+            | Kind::Informational
+            | Kind::Trailers
+            | Kind::Accept => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

@@ -174,6 +174,11 @@ impl Zygote {
             directory: directory.path().to_str().expect("a text").to_owned(),
             preload: plan.preload,
             threads: plan.threads,
+            concurrency: plan.threads,
+            event_loop: String::new(),
+            lifespan: String::new(),
+            green: String::new(),
+            shutdown_ms: 1000,
             check: plan.check,
         };
         send(&control, &boot.encode(), &[]);

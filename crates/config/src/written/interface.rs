@@ -1,0 +1,159 @@
+//! How an application is called, and with what it is run.
+
+use std::time::Duration;
+
+use super::{Section, Value, app::target};
+use crate::{Asgi, EventLoop, Green, Interface, Lifespan, WebSocket, WsgiHost};
+
+/// Interface and target of `[app.NAME]`.
+pub(super) fn interface(name: &str, section: &Section<'_>) -> (Interface, String) {
+    let (wsgi, asgi) = (section.value("wsgi"), section.value("asgi"));
+    let named = wsgi
+        .as_ref()
+        .or(asgi.as_ref())
+        .and_then(target)
+        .unwrap_or_default();
+    match (&wsgi, &asgi) {
+        (None, None) => section.problem(
+            format!("app `{name}` has neither `wsgi` nor `asgi`"),
+            "name its callable: wsgi = \"mysite.wsgi:application\" or asgi = \"main:app\"",
+        ),
+        (Some(_), Some(asgi)) => asgi.problem_with_help(
+            format!("app `{name}` has `wsgi` and `asgi`"),
+            "write an [app.NAME] for each and give each its routes",
+        ),
+        _ => {}
+    }
+    let interface = if wsgi.is_none() && asgi.is_some() {
+        refuse(
+            section,
+            &["threads", "green"],
+            "is for `wsgi`: an ASGI worker has one event loop",
+        );
+        Interface::Asgi(Asgi {
+            event_loop: event_loop(section),
+            lifespan: lifespan(section),
+            // uvicorn has no limit; a worker with more than this has no memory left for its work.
+            connections: connections(section).unwrap_or(10_000),
+            request_buffering: section.boolean("request_buffering").unwrap_or(REQUEST_BUFFERING),
+            websocket: websocket(section.section("websocket", "[app.websocket]")),
+        })
+    } else {
+        const ASGI_ONLY: &[&str] = &["loop", "lifespan", "request_buffering", "websocket"];
+        refuse(section, ASGI_ONLY, "is for `asgi`");
+        Interface::Wsgi(wsgi_host(section))
+    };
+    (interface, named)
+}
+
+/// What an app says to its routes; `None` when only whole requests can be given to it. Reports nothing.
+pub(super) fn request_buffering(section: &Section<'_>) -> Option<bool> {
+    let asgi = section.has("asgi") && !section.has("wsgi");
+    let written = section.value("request_buffering");
+    asgi.then(|| {
+        written
+            .and_then(|value| value.item.get_ref().as_bool())
+            .unwrap_or(REQUEST_BUFFERING)
+    })
+}
+
+/// Keys that belong to another interface.
+fn refuse(section: &Section<'_>, keys: &[&'static str], why: &str) {
+    for key in keys {
+        if let Some(value) = section.value(key) {
+            value.problem(format!("`{key}` {why}"));
+        }
+    }
+}
+
+fn wsgi_host(section: &Section<'_>) -> WsgiHost {
+    let green = section.value("green").and_then(|value| green(&value));
+    match green {
+        Some(green) => {
+            refuse(
+                section,
+                &["threads"],
+                "and `green` exclude each other: greenlets are `connections`",
+            );
+            // gunicorn's `worker_connections`.
+            WsgiHost::Green(green, connections(section).unwrap_or(1000))
+        }
+        None => {
+            if !section.has("green") {
+                refuse(
+                    section,
+                    &["connections"],
+                    "is for `asgi` and `green`: here it is `threads`",
+                );
+            }
+            // A view that waits for a database or another service must not stop its processor. The development servers of
+            // Django and Flask run threads too, so code that cannot has been noticed.
+            WsgiHost::Threads(section.number("threads", 1..=1000).unwrap_or(4) as usize)
+        }
+    }
+}
+
+fn green(value: &Value<'_>) -> Option<Green> {
+    let green = value.choice(&[("gevent", Green::Gevent), ("eventlet", Green::Eventlet)], &[])?;
+    if green == Green::Eventlet {
+        value.reading.warning(
+            value.span(),
+            "eventlet is at the end of its life and its authors advise against new use",
+            "write green = \"gevent\"",
+        );
+    }
+    Some(green)
+}
+
+fn connections(section: &Section<'_>) -> Option<usize> {
+    section
+        .number("connections", 1..=CONNECTIONS_MAX)
+        .map(|number| number as usize)
+}
+
+fn event_loop(section: &Section<'_>) -> EventLoop {
+    const LOOPS: &[(&str, EventLoop)] = &[
+        ("auto", EventLoop::Auto),
+        ("asyncio", EventLoop::Asyncio),
+        ("uvloop", EventLoop::Uvloop),
+    ];
+    let chosen = section.value("loop").and_then(|value| value.choice(LOOPS, &[]));
+    chosen.unwrap_or(EventLoop::Auto)
+}
+
+fn lifespan(section: &Section<'_>) -> Lifespan {
+    const LIFESPANS: &[(&str, Lifespan)] = &[
+        ("auto", Lifespan::Auto),
+        ("on", Lifespan::On),
+        ("off", Lifespan::Off),
+    ];
+    let chosen = section
+        .value("lifespan")
+        .and_then(|value| value.choice(LIFESPANS, &[]));
+    chosen.unwrap_or(Lifespan::Auto)
+}
+
+fn websocket(section: Section<'_>) -> WebSocket {
+    let websocket = WebSocket {
+        // uvicorn's `ws_max_size`.
+        message_bytes_max: section.size("message_max", 1..=1 << 30).unwrap_or(16 << 20),
+        // uvicorn's too; routers forget silent connections after a minute or more.
+        ping_interval: section
+            .duration("ping_interval", Duration::ZERO..=DAY)
+            .unwrap_or(Duration::from_secs(20)),
+        ping_timeout: section
+            .duration("ping_timeout", Duration::from_millis(100)..=DAY)
+            .unwrap_or(Duration::from_secs(20)),
+        compression: section.boolean("compression").unwrap_or(true),
+    };
+    section.finish(&[]);
+    websocket
+}
+
+/// No worker ever waits for a slow client, and most applications read a body whole before they do anything with it.
+const REQUEST_BUFFERING: bool = true;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Entries of a link page.
+const CONNECTIONS_MAX: u64 = 30_000;
