@@ -1,16 +1,31 @@
 # Sourced by try.sh and test.sh: makes sure that what a build needs is there. Debian and Ubuntu packages are installed when
 # that is possible; anything else is named and left to the reader.
 
+# The command that installs packages, as this user types it.
+install_command() {
+    if [ "$(id -u)" = 0 ]; then
+        echo "apt-get install"
+    elif command -v sudo >/dev/null 2>&1; then
+        echo "sudo apt-get install"
+    else
+        echo "apt-get install (as root)"
+    fi
+}
+
 need_packages() {
     missing=""
     for pair in "$@"; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
     done
     # venv without ensurepip (a package of its own on Debian) can not make a virtualenv.
-    python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3 python3-venv"
+    python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
+    if command -v apt-get >/dev/null 2>&1; then
+        # A minimal system trusts no certificate authority: nothing could be downloaded.
+        [ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+    fi
     [ -n "$missing" ] || return 0
     if ! command -v apt-get >/dev/null 2>&1; then
-        echo "missing, please install:$missing" >&2
+        echo "missing, please install (these are the names of Debian's packages):$missing" >&2
         exit 1
     fi
     as_root=""
@@ -27,21 +42,44 @@ need_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
 }
 
+# Rust is the reader's to install: it belongs into their home directory. Looked at before anything is installed.
 need_rust() {
-    if ! command -v cargo >/dev/null 2>&1 && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    # Where rustup puts it; a shell that was there before does not have it on its PATH, and a distribution's own may be older.
+    if [ -x "${HOME:-}/.cargo/bin/cargo" ]; then
         PATH="$HOME/.cargo/bin:$PATH"
     fi
-    if ! command -v cargo >/dev/null 2>&1; then
-        cat >&2 <<'TEXT'
-Rust is missing. Install it with rustup (https://rustup.rs), then run this command again:
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
-TEXT
-        exit 1
-    fi
     wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
-    found=$(cargo --version | sed 's/^cargo \([0-9]*\.[0-9]*\).*/\1/')
-    if [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
-        echo "Rust $found is too old, $wanted is needed: run 'rustup update'" >&2
+    if ! command -v cargo >/dev/null 2>&1; then
+        echo "Rust is missing ($wanted or later is needed)." >&2
+        say_rustup
         exit 1
     fi
+    if ! found=$(cargo --version); then
+        echo "cargo is there but does not run: 'rustup default stable' gives it a toolchain" >&2
+        exit 1
+    fi
+    found=$(printf '%s\n' "$found" | sed 's/^cargo \([0-9]*\.[0-9]*\).*/\1/')
+    if [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+        if command -v rustup >/dev/null 2>&1; then
+            echo "Rust $found is too old, $wanted is needed: run 'rustup update'" >&2
+        else
+            echo "Rust $found of $(command -v cargo) is too old, $wanted is needed." >&2
+            say_rustup
+        fi
+        exit 1
+    fi
+    for component in "$@"; do
+        if ! cargo "${component#rust}" --version >/dev/null 2>&1; then
+            echo "missing: 'rustup component add $component'" >&2
+            exit 1
+        fi
+    done
+}
+
+say_rustup() {
+    echo "Install it with rustup (https://rustup.rs), then run this command again:" >&2
+    if ! command -v curl >/dev/null 2>&1; then
+        echo "    $(install_command) curl ca-certificates" >&2
+    fi
+    echo "    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2
 }

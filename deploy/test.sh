@@ -4,8 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/requirements.sh
-need_packages cc:build-essential cmake:cmake openssl:openssl curl:curl python3:python3
-need_rust
+need_rust rustfmt clippy
+# procps has the kill that is a program.
+need_packages cc:build-essential cmake:cmake openssl:openssl curl:curl ps:procps python3:python3
 tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
 mkdir -p "$tools"
 step() { printf '\n== %s\n' "$*"; }

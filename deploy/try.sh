@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/requirements.sh
-need_packages cc:build-essential cmake:cmake openssl:openssl python3:python3
 need_rust
+need_packages cc:build-essential cmake:cmake openssl:openssl python3:python3
 
 cargo build --release --locked --package appliance
 program="${CARGO_TARGET_DIR:-target}/release/appliance"
