@@ -8,7 +8,7 @@ install_command() {
     elif command -v sudo >/dev/null 2>&1; then
         echo "sudo apt-get install"
     else
-        echo "apt-get install (as root)"
+        echo "as root: apt-get install"
     fi
 }
 
