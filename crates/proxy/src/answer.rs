@@ -14,6 +14,8 @@ pub(crate) struct Answer {
     pub(crate) fields: Fields,
     /// Length of the body; for HEAD and 304 the length that a GET would have had.
     pub(crate) length: AnswerLength,
+    /// Trailers are announced: the last body byte may not be the end.
+    pub(crate) trailers: bool,
 }
 
 /// Length of a response body.
@@ -35,6 +37,7 @@ impl Answer {
             reason: Vec::new(),
             fields: Fields::default(),
             length: AnswerLength::Known(0),
+            trailers: false,
         }
     }
 }

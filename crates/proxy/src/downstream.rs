@@ -10,7 +10,7 @@ use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{answer::Answer, connection::Connection, head::Head};
+use crate::{answer::Answer, connection::Connection, fields::Fields, head::Head};
 
 /// One request of a client and the answer to it.
 ///
@@ -29,6 +29,11 @@ pub(crate) trait Downstream: Send {
     /// Next piece of the request body, `None` at its end. Sends `100 Continue` first when the client waits for it. Safe to drop before it is
     /// ready: nothing is lost.
     fn read_body(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + Send;
+
+    /// Sends an informational response (1xx) ahead of the final answer, at once. Not every client can be told one; then nothing
+    /// happens.
+    fn send_informational(&mut self, answer: &Answer)
+    -> impl Future<Output = Result<(), ClientError>> + Send;
 
     /// Sends the head of the final answer; it may be held back until body bytes or the end come, so that both leave in one
     /// write.
@@ -49,6 +54,10 @@ pub(crate) trait Downstream: Send {
     /// The answer is complete. Without this call after [`Downstream::send_head`] the answer counts as cut: the connection
     /// (HTTP/1) or the stream (HTTP/2) is closed so that the client can tell.
     fn end(&mut self) -> impl Future<Output = Result<(), ClientError>> + Send;
+
+    /// The answer is complete and these fields come behind its body: where the protocol and the client allow it, else it is
+    /// merely complete.
+    fn end_with(&mut self, trailers: &Fields) -> impl Future<Output = Result<(), ClientError>> + Send;
 
     /// Resolves when the client has left; may never resolve. Safe to drop. To be called only while nothing is being read or sent.
     fn gone(&mut self) -> impl Future<Output = ()> + Send;

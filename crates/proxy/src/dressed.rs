@@ -55,6 +55,13 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
         self.inner.read_body()
     }
 
+    fn send_informational(
+        &mut self,
+        answer: &Answer,
+    ) -> impl Future<Output = Result<(), ClientError>> + Send {
+        self.inner.send_informational(answer)
+    }
+
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
         self.status.store(answer.status, Ordering::Relaxed);
         if self.headers.is_empty() {
@@ -80,6 +87,10 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
 
     fn end(&mut self) -> impl Future<Output = Result<(), ClientError>> + Send {
         self.inner.end()
+    }
+
+    fn end_with(&mut self, trailers: &Fields) -> impl Future<Output = Result<(), ClientError>> + Send {
+        self.inner.end_with(trailers)
     }
 
     fn gone(&mut self) -> impl Future<Output = ()> + Send {

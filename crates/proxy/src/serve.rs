@@ -158,9 +158,13 @@ async fn answer<D: Downstream>(
     route: &Route,
 ) -> Result<(), ClientError> {
     match &route.action {
-        Action::App { app, mount, .. } => {
+        Action::App {
+            app,
+            mount,
+            request_buffering,
+        } => {
             context.apps[app.0]
-                .answer(context, down, request, mount, record)
+                .answer(context, down, request, mount, *request_buffering, record)
                 .await
         }
         Action::Files(files) => match files::answer(down, request, files).await? {

@@ -1,7 +1,7 @@
 //! The head of a worker's answer, made into the head of ours.
 
 use bytes::Bytes;
-use wire::response::Response;
+use wire::response::{Response, Trailers};
 
 use crate::{
     answer::{Answer, AnswerLength},
@@ -45,7 +45,7 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
             return Err(BadAnswer::Field);
         }
         match kind(name) {
-            Name::Ours => {}
+            Name::Ours => answer.trailers |= name.eq_ignore_ascii_case(b"trailer"),
             Name::ContentLength => {
                 let number = number(value).ok_or(BadAnswer::Length)?;
                 if length.is_some_and(|other| other != number) {
@@ -76,6 +76,74 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
         body_bytes,
         first,
     })
+}
+
+/// Reads the payload of an informational response.
+pub(super) fn informational(payload: &Bytes) -> Result<Answer, BadAnswer> {
+    let response = Response::decode_informational(payload).map_err(|_| BadAnswer::Malformed)?;
+    let mut answer = Answer::new(response.status);
+    answer.length = AnswerLength::None;
+    for (name, value) in response.headers.iter() {
+        if !is_token(name) || !is_value(value) {
+            return Err(BadAnswer::Field);
+        }
+        if matches!(kind(name), Name::Passed) {
+            answer.fields.push(name, value);
+        }
+    }
+    Ok(answer)
+}
+
+/// Reads the payload of a trailers frame. What may not stand in trailers (RFC 9110 §6.5.1) is left out.
+pub(super) fn trailers(payload: &Bytes) -> Result<Fields, BadAnswer> {
+    let headers = Trailers::decode(payload).map_err(|_| BadAnswer::Malformed)?;
+    let mut fields = Fields::with_capacity(headers.len(), payload.len());
+    for (name, value) in headers.iter() {
+        if !is_token(name) || !is_value(value) {
+            return Err(BadAnswer::Field);
+        }
+        if matches!(kind(name), Name::Passed) && !is_for_heads_only(name) {
+            fields.push(name, value);
+        }
+    }
+    Ok(fields)
+}
+
+/// Framing, routing, conditions, authentication, and whatever tells how to take the content: a recipient that merges trailers
+/// into the head would be misled by it.
+fn is_for_heads_only(name: &[u8]) -> bool {
+    const HEADS_ONLY: [&str; 27] = [
+        "age",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        "content-range",
+        "content-security-policy",
+        "content-type",
+        "cookie",
+        "expect",
+        "expires",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "location",
+        "max-forwards",
+        "pragma",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "strict-transport-security",
+        "vary",
+        "www-authenticate",
+    ];
+    HEADS_ONLY
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
 }
 
 /// What a field is to us.

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use wire::frame::{AbortReason, FileRange, HEADER_LEN, PAYLOAD_MAX, WINDOW};
 
-use super::dispatcher::Failure;
+use super::{dispatcher::Failure, upload::Upload};
 
 /// Files of one answer that may wait to be sent; a descriptor each.
 const FILES_MAX: usize = 64;
@@ -22,6 +22,8 @@ pub(crate) struct Call {
     frame: Vec<u8>,
     /// The body, when it is not inside the frame.
     body: Option<Arc<File>>,
+    /// The body, when it goes to the worker while it arrives.
+    upload: Option<Mutex<Upload>>,
     inbox: Mutex<Inbox>,
 }
 
@@ -116,8 +118,34 @@ impl Call {
         Self {
             frame,
             body,
+            upload: None,
             inbox: Mutex::new(inbox),
         }
+    }
+
+    /// Its body follows while it arrives.
+    pub(super) fn with_upload(mut self, upload: Upload) -> Self {
+        self.upload = Some(Mutex::new(upload));
+        self
+    }
+
+    /// The body, when it goes to the worker while it arrives.
+    pub(super) fn upload(&self) -> Option<MutexGuard<'_, Upload>> {
+        let upload = self.upload.as_ref()?;
+        Some(upload.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Resolves when more of the body may be read from the client; never without an upload. Safe to drop.
+    pub(super) async fn room(&self) {
+        std::future::poll_fn(|context| match self.upload() {
+            Some(upload) if upload.has_room() => Poll::Ready(()),
+            Some(mut upload) => {
+                upload.when_room(context.waker());
+                Poll::Pending
+            }
+            None => Poll::Pending,
+        })
+        .await;
     }
 
     pub(crate) fn frame(&self) -> &[u8] {

@@ -1,56 +1,40 @@
 //! One request from its body to the end of its answer.
 
-use std::{future::Future, pin::pin, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use bytes::Bytes;
 use logs::{Outcome, Record};
 use tracing::{debug, error};
-use wire::frame::AbortReason;
 
 use crate::{
     answer::Answer,
     context::Context,
     downstream::{ClientError, Downstream},
     errors,
+    head::BodyLength,
     request::Request,
 };
 
 use super::{
     App,
     answer_head::{self, AnswerHead},
-    backlog::{Backlog, Next},
+    backlog::Next,
     call::{Call, Event},
-    dispatcher::{CallId, Failure, Refusal},
-    request_body::{self, BodyError},
+    dispatcher::{CallId, Refusal},
+    fault::Fault,
+    flow::{Absorbed, Flow},
+    request_body::{self, BodyError, RequestBody},
     request_frame,
+    upload::Upload,
 };
 
 /// Methods that may be run twice when a worker died over the first time (RFC 9110 §9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
-
-/// Why there is no (whole) answer from the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Failed(Failure),
-    Aborted(AbortReason),
-    /// The answer itself is against the rules.
-    BadAnswer,
-}
-
-impl Fault {
-    /// Status and blame.
-    fn verdict(self) -> (u16, Outcome) {
-        match self {
-            Self::Failed(Failure::QueueTimeout | Failure::Down) => (503, Outcome::Overload),
-            Self::Failed(Failure::Timeout) => (504, Outcome::Timeout),
-            // Given back although it was started: as good as dead.
-            Self::Failed(Failure::WorkerDied)
-            | Self::Aborted(AbortReason::NotStarted | AbortReason::Cancelled) => (502, Outcome::WorkerDied),
-            Self::Aborted(AbortReason::Exception | AbortReason::Protocol) => (500, Outcome::AppFailed),
-            Self::BadAnswer => (502, Outcome::AppFailed),
-        }
-    }
-}
 
 /// A request that is with the dispatcher. When it is dropped before its answer is complete, it is taken back or
 /// cancelled, however the task ended.
@@ -60,6 +44,10 @@ struct Ticket<'a> {
     call: Arc<Call>,
     /// Nothing more comes.
     over: bool,
+    /// The request's body is still being read, and goes to the worker as it comes.
+    reading: bool,
+    /// Something of it was read.
+    begun: bool,
 }
 
 impl Drop for Ticket<'_> {
@@ -78,17 +66,23 @@ impl App {
         down: &mut D,
         request: &Request,
         mount: &str,
+        request_buffering: bool,
         record: &mut Record,
     ) -> Result<(), ClientError> {
         record.app = Some(Arc::clone(&self.name));
-        let body = match request_body::read(down, &self.buffers).await {
-            Ok(body) => body,
-            Err(BodyError::Client(error)) => return Err(error),
-            Err(BodyError::Storage(cause)) => {
-                let (id, directory) = (&request.request_id, self.buffers.directory.display());
-                error!(app = %self.name, %directory, %cause, request_id = %id, "request body cannot be stored");
-                errors::refuse(context, down, record, 507, Outcome::Internal, &[]).await;
-                return Ok(());
+        let streamed = !request_buffering && down.head().body != BodyLength::Known(0);
+        let body = if streamed {
+            RequestBody::to_follow(down.head().body)
+        } else {
+            match request_body::read(down, &self.buffers).await {
+                Ok(body) => body,
+                Err(BodyError::Client(error)) => return Err(error),
+                Err(BodyError::Storage(cause)) => {
+                    let (id, directory) = (&request.request_id, self.buffers.directory.display());
+                    error!(app = %self.name, %directory, %cause, request_id = %id, "request body cannot be stored");
+                    errors::refuse(context, down, record, 507, Outcome::Internal, &[]).await;
+                    return Ok(());
+                }
             }
         };
         let head = down.head();
@@ -102,7 +96,11 @@ impl App {
         );
         let idempotent = IDEMPOTENT.contains(&head.method.as_str());
         let head_only = head.method == "HEAD";
-        let call = Arc::new(Call::new(frame, body.file));
+        let mut call = Call::new(frame, body.file);
+        if streamed {
+            call = call.with_upload(Upload::new(head.fields.get("expect").is_some()));
+        }
+        let call = Arc::new(call);
         let id = match self.submit(&call, idempotent) {
             Ok(id) => id,
             Err((refusal, retry_after_s)) => {
@@ -120,6 +118,8 @@ impl App {
             id,
             call,
             over: false,
+            reading: streamed,
+            begun: false,
         };
         let outcome = ticket.pass_on(context, down, head_only, record).await;
         tell(record, &ticket.call);
@@ -135,28 +135,34 @@ impl Ticket<'_> {
         head_only: bool,
         record: &mut Record,
     ) -> Result<(), ClientError> {
-        let first = tokio::select! {
-            biased;
-            event = self.call.event() => event,
-            () = down.gone() => return Err(ClientError::Gone),
-        };
-        let (payload, end) = match first {
-            Event::Response { payload, end } => (payload, end),
-            other => {
-                let fault = match other {
-                    Event::Fail(failure) => Fault::Failed(failure),
-                    Event::Abort(reason) => Fault::Aborted(reason),
-                    _ => {
-                        self.app.give_up(self.id);
+        let (payload, end) = loop {
+            let fault = match self.next(down).await? {
+                Event::Response { payload, end } => break (payload, end),
+                Event::Informational(payload) => match answer_head::informational(&payload) {
+                    Ok(answer) => {
+                        down.send_informational(&answer).await?;
+                        continue;
+                    }
+                    Err(cause) => {
+                        error!(app = %self.app.name, %cause, "informational response refused");
                         Fault::BadAnswer
                     }
-                };
-                self.over = fault != Fault::BadAnswer;
-                self.refuse(context, down, record, fault).await;
-                return Ok(());
-            }
+                },
+                Event::Credit(_) => continue,
+                Event::Fail(failure) => Fault::Failed(failure),
+                Event::Abort(reason) => Fault::Aborted(reason),
+                _ => {
+                    self.app.give_up(self.id);
+                    Fault::BadAnswer
+                }
+            };
+            self.over = fault != Fault::BadAnswer;
+            self.refuse(context, down, record, fault).await;
+            return Ok(());
         };
         self.over = end;
+        // A client that waits for `100 Continue` and gets the answer instead need not send anything any more.
+        self.reading &= self.begun || down.head().fields.get("expect").is_none();
         let AnswerHead {
             answer,
             body_bytes,
@@ -171,11 +177,7 @@ impl Ticket<'_> {
         };
         record.status = Some(answer.status);
         drop(payload);
-        let mut flow = Flow {
-            backlog: Backlog::new(&self.app.buffers),
-            left: body_bytes,
-            fault: None,
-        };
+        let mut flow = Flow::new(&self.app.buffers, body_bytes);
         flow.take(first);
         if let Some(fault) = self.send(down, &answer, &mut flow).await? {
             // Bytes are out already: the client can only be told by cutting the answer.
@@ -194,6 +196,7 @@ impl Ticket<'_> {
         self.alongside(flow, down.send_head(answer)).await?;
         loop {
             self.grant(flow);
+            self.read_ahead(down).await?;
             match flow.backlog.pop() {
                 Some(Next::Bytes(bytes)) => self.alongside(flow, down.send_body(bytes)).await?,
                 Some(Next::File(file, offset, len, ours)) => {
@@ -204,17 +207,16 @@ impl Ticket<'_> {
                 }
                 None if self.over => break,
                 None => {
-                    let event = tokio::select! {
-                        biased;
-                        event = self.call.event() => event,
-                        () = down.gone() => return Err(ClientError::Gone),
-                    };
+                    let event = self.next(down).await?;
                     self.absorb(flow, event);
                 }
             }
         }
-        if flow.fault.is_none() && flow.left.is_none_or(|left| left == 0) {
-            down.end().await?;
+        if flow.is_whole() {
+            match &flow.trailers {
+                Some(trailers) => down.end_with(trailers).await?,
+                None => down.end().await?,
+            }
             return Ok(None);
         }
         // An answer shorter than its Content-Length is the application's fault as well.
@@ -241,43 +243,70 @@ impl Ticket<'_> {
     }
 
     fn absorb(&mut self, flow: &mut Flow<'_>, event: Event) {
-        match event {
-            Event::Data { bytes, end } => {
-                self.over = end;
-                flow.take(bytes);
-            }
-            Event::File { file, range, end } => {
-                self.over = end;
-                let len = flow.fits(range.len);
-                flow.backlog.push_file(
-                    file,
-                    wire::frame::FileRange {
-                        offset: range.offset,
-                        len,
-                    },
-                );
-            }
-            Event::Abort(reason) => {
-                self.over = true;
-                flow.fault = Some(Fault::Aborted(reason));
-            }
-            Event::Fail(failure) => {
-                self.over = true;
-                flow.fault = Some(Fault::Failed(failure));
-            }
-            // Credit for a request that is with the worker already.
-            Event::Credit(_) => {}
-            Event::Response { .. }
-            | Event::Informational(_)
-            | Event::Trailers(_)
-            | Event::Accept(_)
-            | Event::Message { .. }
-            | Event::Close(_) => {
+        match flow.absorb(event) {
+            Absorbed::More => {}
+            Absorbed::Last => self.over = true,
+            Absorbed::Strange => {
                 self.app.give_up(self.id);
                 self.over = true;
-                flow.fault = Some(Fault::BadAnswer);
             }
         }
+    }
+
+    /// Whatever comes next: from the worker, or from the client.
+    async fn next<D: Downstream>(&mut self, down: &mut D) -> Result<Event, ClientError> {
+        loop {
+            if !self.reading {
+                return tokio::select! {
+                    biased;
+                    event = self.call.event() => Ok(event),
+                    () = down.gone() => Err(ClientError::Gone),
+                };
+            }
+            if self.may_read() {
+                let piece = tokio::select! {
+                    biased;
+                    event = self.call.event() => return Ok(event),
+                    piece = down.read_body() => piece?,
+                };
+                self.pass_up(piece);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                event = self.call.event() => return Ok(event),
+                () = self.call.room() => {}
+                () = down.gone() => return Err(ClientError::Gone),
+            }
+        }
+    }
+
+    /// Between two pieces of the answer: takes of the request's body what is there, and does not wait for more.
+    async fn read_ahead<D: Downstream>(&mut self, down: &mut D) -> Result<(), ClientError> {
+        while self.reading && !self.over && self.may_read() {
+            let piece = poll_fn(|context| {
+                Poll::Ready(match pin!(down.read_body()).poll(context) {
+                    Poll::Ready(piece) => Some(piece),
+                    Poll::Pending => None,
+                })
+            });
+            match piece.await {
+                Some(piece) => self.pass_up(piece?),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn may_read(&self) -> bool {
+        self.call.upload().is_some_and(|upload| upload.has_room())
+    }
+
+    /// A piece of the request's body goes to the worker; `None`: there is no more.
+    fn pass_up(&mut self, piece: Option<Bytes>) {
+        self.begun = true;
+        self.reading = piece.is_some();
+        self.app.upload(self.id, &self.call, piece);
     }
 
     fn grant(&self, flow: &mut Flow<'_>) {
@@ -301,34 +330,6 @@ impl Ticket<'_> {
             errors::refuse(context, down, record, status, outcome, &[("retry-after", &after)]).await;
         } else {
             errors::refuse(context, down, record, status, outcome, &[]).await;
-        }
-    }
-}
-
-/// An answer on its way through.
-struct Flow<'a> {
-    backlog: Backlog<'a>,
-    /// Body bytes that may still come; `None`: any number.
-    left: Option<u64>,
-    fault: Option<Fault>,
-}
-
-impl Flow<'_> {
-    fn take(&mut self, mut bytes: Bytes) {
-        let fits = self.fits(bytes.len() as u64);
-        bytes.truncate(fits as usize);
-        self.backlog.push(bytes);
-    }
-
-    /// Never more than was announced: what is too much would be taken for the next answer.
-    fn fits(&mut self, len: u64) -> u64 {
-        match &mut self.left {
-            None => len,
-            Some(left) => {
-                let fits = len.min(*left);
-                *left -= fits;
-                fits
-            }
         }
     }
 }

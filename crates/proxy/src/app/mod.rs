@@ -1,6 +1,6 @@
 //! The hop to the workers of one app: queue, links, frames.
 //!
-//! A request is read whole ([`request_body`]), put into a frame ([`request_frame`]) and given to the [`dispatcher`], which
+//! A request is read whole ([`request_body`]) unless its route wants the body to follow as it arrives ([`upload`]), put into a frame ([`request_frame`]) and given to the [`dispatcher`], which
 //! says when it goes to which worker. The link's writer sends all frames of one turn of the loop together; its reader takes
 //! as much as has come and hands each frame to its [`call`]. [`exchange`] turns what arrives there into an answer and
 //! keeps it in a [`backlog`] while the client takes it at its own pace.
@@ -10,6 +10,8 @@ mod backlog;
 mod call;
 mod dispatcher;
 mod exchange;
+mod fault;
+mod flow;
 mod link;
 mod outbox;
 mod page;
@@ -19,6 +21,7 @@ mod spill;
 mod state;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::{
     sync::{
@@ -28,7 +31,8 @@ use std::{
     time::Duration,
 };
 
-use config::Buffers;
+use bytes::Bytes;
+use config::{Buffers, Interface, WsgiHost};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::Handle,
@@ -75,6 +79,10 @@ impl App {
             queue_timeout_ns: nanoseconds(config.queue_timeout),
             request_timeout_ns: nanoseconds(config.timeout.request),
             window: config.concurrency().max(1),
+            evented: match config.interface {
+                Interface::Asgi(_) | Interface::Wsgi(WsgiHost::Green(..)) => true,
+                Interface::Wsgi(WsgiHost::Threads(_)) => false,
+            },
         };
         Self::with_rules(&config.name, rules, buffers, reports, runtimes)
     }
@@ -87,14 +95,15 @@ impl App {
         runtimes: Vec<Handle>,
     ) -> Arc<Self> {
         let keeper = Arc::new(Notify::new());
+        let name: Arc<str> = name.into();
         let app = Arc::new(Self {
-            name: name.into(),
+            name: Arc::clone(&name),
             buffers: buffers.clone(),
             request_timeout: Duration::from_nanos(rules.request_timeout_ns),
             reports,
             runtimes,
             next_runtime: AtomicUsize::new(0),
-            state: Mutex::new(State::new(Dispatcher::new(rules))),
+            state: Mutex::new(State::new(name, Dispatcher::new(rules))),
             keeper: Arc::clone(&keeper),
         });
         if let Some(runtime) = app.runtimes.first() {
@@ -167,6 +176,18 @@ impl App {
     /// Nobody waits for this request any more.
     fn leave(&self, id: CallId) {
         self.turn(|state, now_ns| state.dispatcher.leave(id, now_ns));
+    }
+
+    /// A piece of the request's body has come; `None`: that was all of it.
+    fn upload(&self, id: CallId, call: &Call, piece: Option<Bytes>) {
+        if let Some(mut upload) = call.upload() {
+            upload.push(piece);
+        }
+        self.turn(|state, now_ns| {
+            if let Some((index, stream)) = state.dispatcher.place(id) {
+                state.feed(index, stream, call, now_ns);
+            }
+        });
     }
 
     /// The worker may send more of this answer.

@@ -2,7 +2,7 @@
 
 use std::{fs::File, ops::Range, sync::Arc};
 
-use wire::frame::{self, HEADER_LEN, Kind};
+use wire::frame::{self, END, HEADER_LEN, Kind, OVERDUE};
 
 use super::call::Call;
 
@@ -34,8 +34,20 @@ impl Outbox {
     }
 
     /// Appends a cancellation.
-    pub(super) fn cancel(&mut self, stream: u32) {
-        frame::put(&mut self.bytes, stream, Kind::Cancel, 0, &[]);
+    pub(super) fn cancel(&mut self, stream: u32, overdue: bool) {
+        let flags = if overdue { OVERDUE } else { 0 };
+        frame::put(&mut self.bytes, stream, Kind::Cancel, flags, &[]);
+    }
+
+    /// Appends a piece of a request's body. `end`: it is the last.
+    pub(super) fn body(&mut self, stream: u32, bytes: &[u8], end: bool) {
+        frame::put(
+            &mut self.bytes,
+            stream,
+            Kind::Body,
+            if end { END } else { 0 },
+            bytes,
+        );
     }
 
     /// Appends a credit.
@@ -92,7 +104,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.request(&call(0, false), 7, 3);
         outbox.request(&call(BODY_FD, true), 8, 4);
-        outbox.cancel(7);
+        outbox.cancel(7, false);
         outbox.request(&call(BODY_FD, true), 9, 5);
         let (first, file) = outbox.piece(0);
         assert_eq!((first.len(), file.is_some()), (16, false));

@@ -1,11 +1,15 @@
-//! A request body, read whole before a worker hears of it: no worker ever waits for a client.
+//! A request body, read whole before a worker hears of it: no worker ever waits for a client. Where a route wants it
+//! otherwise the body follows its request.
 
 use std::{fs::File, io, io::Write, sync::Arc};
 
 use config::Buffers;
-use wire::frame::INLINE_BODY_MAX;
+use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
-use crate::downstream::{ClientError, Downstream};
+use crate::{
+    downstream::{ClientError, Downstream},
+    head::BodyLength,
+};
 
 use super::spill::{memory_file, temporary_file};
 
@@ -16,8 +20,24 @@ pub(super) struct RequestBody {
     pub(super) inline: Vec<u8>,
     /// Otherwise a file that holds it from its first byte on.
     pub(super) file: Option<Arc<File>>,
-    /// Its length.
+    /// Its length; [`LENGTH_UNKNOWN`] when it follows and the client has not said.
     pub(super) len: u64,
+    /// Nothing of it is here: it follows the request while it arrives.
+    pub(super) follows: bool,
+}
+
+impl RequestBody {
+    /// One that follows.
+    pub(super) fn to_follow(length: BodyLength) -> Self {
+        Self {
+            len: match length {
+                BodyLength::Known(len) => len,
+                BodyLength::Unknown => LENGTH_UNKNOWN,
+            },
+            follows: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why a body could not be read.

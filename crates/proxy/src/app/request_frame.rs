@@ -29,7 +29,11 @@ pub(super) fn write(
     deadline: Duration,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.fields.as_http1().len() + body.inline.len() + 1024);
-    let flags = if body.file.is_some() { END | BODY_FD } else { END };
+    let flags = match body {
+        RequestBody { follows: true, .. } => 0,
+        RequestBody { file: Some(_), .. } => END | BODY_FD,
+        _ => END,
+    };
     let open = frame::begin(&mut out, 0, Kind::Request, flags);
     let mut client = String::new();
     if let Some(ip) = request.client {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tracing::error;
 use wire::control::{FromProxy, TEXT_MAX};
 
 use super::{
@@ -21,6 +22,7 @@ const LOOK_NS: u64 = 1_000_000;
 /// Behind the app's lock.
 #[derive(Debug)]
 pub(super) struct State {
+    app: Arc<str>,
     pub(super) dispatcher: Dispatcher<Arc<Call>>,
     /// By the dispatcher's index.
     ports: Vec<Option<Port>>,
@@ -94,8 +96,9 @@ impl Port {
 }
 
 impl State {
-    pub(super) fn new(dispatcher: Dispatcher<Arc<Call>>) -> Self {
+    pub(super) fn new(app: Arc<str>, dispatcher: Dispatcher<Arc<Call>>) -> Self {
         Self {
+            app,
             dispatcher,
             ports: Vec::new(),
             keeper_due_ns: None,
@@ -152,6 +155,12 @@ impl State {
             return Ok(());
         }
         if let Some(call) = self.dispatcher.stream(index, stream).map(Arc::clone) {
+            if let (Event::Credit(bytes), Some(mut upload)) = (&event, call.upload()) {
+                upload.credit(*bytes);
+                drop(upload);
+                self.feed(index, stream, &call, now_ns);
+                return Ok(());
+            }
             if matches!(event, Event::Response { .. } | Event::Accept(_) | Event::Abort(_)) {
                 call.started(self.dispatcher.answered(index, stream));
             }
@@ -164,6 +173,23 @@ impl State {
             self.dispatcher.ended(index, stream);
         }
         Ok(())
+    }
+
+    /// Gives the worker what has come of a request's body, as far as it takes it.
+    pub(super) fn feed(&mut self, index: LinkIndex, stream: u32, call: &Call, now_ns: u64) {
+        let (Some(id), Some(mut upload), Some(Some(port))) = (
+            self.dispatcher.call(index, stream),
+            call.upload(),
+            self.ports.get_mut(index),
+        ) else {
+            return;
+        };
+        let runs = self.dispatcher.runs(id);
+        if upload.flush(&mut port.outbox, stream, runs) {
+            self.dispatcher.fed(id, now_ns);
+            port.wake(&mut self.writers);
+        }
+        self.wakers.extend(upload.wake());
     }
 
     pub(super) fn take_outbox(
@@ -216,8 +242,22 @@ impl State {
                         port.held = true;
                         self.dispatcher.hold(link, true, now_ns);
                     }
+                    if let Some(mut upload) = item.upload() {
+                        upload.place();
+                        drop(upload);
+                        self.feed(link, stream, &item, now_ns);
+                    }
                 }
-                Action::Cancel { link, stream } => self.write(link, |outbox| outbox.cancel(stream)),
+                Action::Cancel {
+                    link,
+                    stream,
+                    overdue,
+                } => self.write(link, |outbox| outbox.cancel(stream, overdue)),
+                Action::Overdue {
+                    link,
+                    item,
+                    elapsed_ns,
+                } => self.tell_overdue(link, &item, elapsed_ns),
                 Action::Fail { item, failure } => self.fail(&item, failure, now_ns),
                 Action::Overrun {
                     link,
@@ -240,6 +280,25 @@ impl State {
             }
         }
         self.actions = actions;
+    }
+
+    /// The one line about a request that an evented worker did not begin to answer in time. The worker goes on, so the
+    /// supervisor has nothing to do with it.
+    fn tell_overdue(&self, index: LinkIndex, call: &Call, elapsed_ns: u64) {
+        let Some(Some(port)) = self.ports.get(index) else {
+            return;
+        };
+        let request = call.request();
+        let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        error!(
+            app = %self.app, slot = port.slot, pid = port.pid,
+            request_id = text(request.map(|request| request.request_id)),
+            method = text(request.map(|request| request.method)),
+            target = text(request.map(|request| request.target)),
+            client = text(request.map(|request| request.client)),
+            elapsed_ms = elapsed_ns / 1_000_000,
+            "request ran past timeout.request: it is cancelled, its worker goes on"
+        );
     }
 
     fn fail(&mut self, call: &Call, failure: Failure, now_ns: u64) {

@@ -21,7 +21,9 @@ pub(crate) struct Recorder {
     pub(crate) body_in: VecDeque<Bytes>,
     /// Largest body allowed, once limited.
     pub(crate) limit: Option<u64>,
+    pub(crate) informational: Vec<Answer>,
     pub(crate) answer: Option<Answer>,
+    pub(crate) trailers: Option<Fields>,
     pub(crate) body_out: Vec<u8>,
     /// Was the answer ended?
     pub(crate) ended: bool,
@@ -56,7 +58,9 @@ impl Recorder {
             },
             body_in: VecDeque::new(),
             limit: None,
+            informational: Vec::new(),
             answer: None,
+            trailers: None,
             body_out: Vec::new(),
             ended: false,
             leaves_after: None,
@@ -127,6 +131,12 @@ impl Downstream for Recorder {
         }
     }
 
+    async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        assert!(self.answer.is_none(), "an informational response behind the head");
+        self.informational.push(answer.clone());
+        Ok(())
+    }
+
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
         assert!(self.answer.is_none(), "a second head");
         self.answer = Some(answer.clone());
@@ -159,6 +169,11 @@ impl Downstream for Recorder {
         assert!(self.answer.is_some(), "an end without a head");
         self.ended = true;
         Ok(())
+    }
+
+    async fn end_with(&mut self, trailers: &Fields) -> Result<(), ClientError> {
+        self.trailers = Some(trailers.clone());
+        self.end().await
     }
 
     async fn gone(&mut self) {

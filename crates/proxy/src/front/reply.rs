@@ -79,6 +79,13 @@ pub(crate) fn write_head(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends an informational response.
+pub(crate) fn write_informational(out: &mut BytesMut, answer: &Answer) {
+    write_status_line(out, answer.status, &answer.reason);
+    out.extend_from_slice(answer.fields.as_http1());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends the size line of a chunk.
 pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
     let mut digits = [0; 16];

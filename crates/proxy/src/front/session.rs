@@ -15,13 +15,14 @@ use super::{
     body::RequestBody,
     parse::Parsed,
     patience::within,
-    reply::{ReplyFraming, write_chunk_size, write_head},
+    reply::{ReplyFraming, write_chunk_size, write_head, write_informational},
 };
 use crate::{
     answer::Answer,
     connection::Connection,
     downstream::{ClientError, Downstream},
-    head::Head,
+    fields::Fields,
+    head::{Head, Version},
     listener::stream::ClientStream,
 };
 
@@ -259,6 +260,15 @@ impl Downstream for Http1Session<'_> {
         result
     }
 
+    async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        // HTTP/1.0 knows none: an old client would take it for the answer (RFC 9110 §15.2).
+        if self.head.version != Version::Http11 || self.reply != Reply::NotBegun {
+            return Ok(());
+        }
+        write_informational(&mut self.stream.output, answer);
+        self.flush().await
+    }
+
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
         let framing = ReplyFraming::choose(answer, &self.head.method, self.head.version);
         self.keep_alive &= framing != ReplyFraming::UntilClose && self.body.can_be_skipped();
@@ -330,6 +340,18 @@ impl Downstream for Http1Session<'_> {
         self.flush().await
     }
 
+    async fn end_with(&mut self, trailers: &Fields) -> Result<(), ClientError> {
+        // Whoever does not ask for them may not expect anything behind the last chunk (RFC 9110 §6.5.1).
+        if self.reply != Reply::Body(ReplyFraming::Chunked) || !takes_trailers(&self.head) {
+            return self.end().await;
+        }
+        self.stream.output.extend_from_slice(b"0\r\n");
+        self.stream.output.extend_from_slice(trailers.as_http1());
+        self.stream.output.extend_from_slice(b"\r\n");
+        self.reply = Reply::Done;
+        self.flush().await
+    }
+
     async fn gone(&mut self) {
         // A head that was held back goes out: nobody knows how long the body will take.
         if self.stream.flush_output().await.is_err() {
@@ -356,6 +378,15 @@ impl Downstream for Http1Session<'_> {
     fn bytes_out(&self) -> u64 {
         self.bytes_out
     }
+}
+
+/// Does the client say `TE: trailers`?
+fn takes_trailers(head: &Head) -> bool {
+    head.fields.all("te").any(|value| {
+        value
+            .split(|byte| *byte == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
 }
 
 /// Bodies up to this size are copied behind the head, so that both are one TLS record and one plain write.

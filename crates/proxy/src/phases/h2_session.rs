@@ -13,6 +13,7 @@ use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::{ClientError, Downstream},
+    fields::Fields,
     front::{pace::Pace, patience::until},
     head::Head,
 };
@@ -29,6 +30,8 @@ pub(crate) struct H2Session {
     body_bytes_max: u64,
     /// Body bytes the answer's head has announced; `None`: told by the end of the stream.
     announced: Option<u64>,
+    /// Trailers may follow the last of them.
+    trailers: bool,
     /// HTTP allows no body in this answer.
     bodiless: bool,
     ended: bool,
@@ -51,6 +54,7 @@ impl H2Session {
             pace: Pace::new(limits),
             body_bytes_max: u64::MAX,
             announced: None,
+            trailers: false,
             bodiless: false,
             ended: false,
             bytes_out: 0,
@@ -75,7 +79,7 @@ impl H2Session {
             return Ok(());
         }
         self.bytes_out += len;
-        let end = self.announced == Some(self.bytes_out);
+        let end = self.announced == Some(self.bytes_out) && !self.trailers;
         self.stream
             .write_body(bytes, end)
             .await
@@ -127,14 +131,22 @@ impl Downstream for H2Session {
         Ok(piece)
     }
 
+    async fn send_informational(&mut self, _answer: &Answer) -> Result<(), ClientError> {
+        // h2 could send one; pingora keeps the half of the stream that does to itself and drops what it is given. They are
+        // hints: a client that gets none asks for the same things a little later.
+        Ok(())
+    }
+
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
         self.bodiless = self.head.method == "HEAD" || matches!(answer.status, 204 | 304);
         self.announced = match answer.length {
             AnswerLength::Known(len) => Some(len),
             AnswerLength::Unknown | AnswerLength::None => None,
         };
+        self.trailers = answer.trailers && !self.bodiless;
         // HEADERS leave with the first DATA: the connection writes when the stream's task has yielded.
-        self.ended = self.bodiless || matches!(answer.length, AnswerLength::Known(0) | AnswerLength::None);
+        let empty = matches!(answer.length, AnswerLength::Known(0) | AnswerLength::None);
+        self.ended = self.bodiless || (empty && !self.trailers);
         let header = response_header(answer).map_err(|error| {
             tracing::error!(status = answer.status, %error, "answer can not be put into HTTP/2");
             ClientError::Gone
@@ -190,6 +202,26 @@ impl Downstream for H2Session {
             return Err(ClientError::Gone);
         }
         self.stream.finish().map_err(|_| ClientError::Gone)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    async fn end_with(&mut self, trailers: &Fields) -> Result<(), ClientError> {
+        let whole = self.announced.is_none_or(|announced| announced == self.bytes_out);
+        // Behind the end of the stream nothing can follow: an answer with a length has to announce its trailers.
+        if self.ended || !whole || trailers.len() == 0 {
+            return self.end().await;
+        }
+        let mut map = http::HeaderMap::with_capacity(trailers.len());
+        for (name, value) in trailers.iter() {
+            if let (Ok(name), Ok(value)) = (
+                http::HeaderName::from_bytes(name),
+                http::HeaderValue::from_bytes(value),
+            ) {
+                map.append(name, value);
+            }
+        }
+        self.stream.write_trailers(map).map_err(|_| ClientError::Gone)?;
         self.ended = true;
         Ok(())
     }

@@ -7,10 +7,13 @@ pub(crate) struct Rules {
     pub(crate) queue_length_max: usize,
     /// How long one may wait.
     pub(crate) queue_timeout_ns: u64,
-    /// How long one may run.
+    /// How long one may run; how long an evented worker may take to begin the answer.
     pub(crate) request_timeout_ns: u64,
     /// Requests a worker runs at the same time.
     pub(crate) window: usize,
+    /// One loop runs all requests of a worker (ASGI, greenlets): it is never given more than it runs, an answer that has
+    /// begun may go on for ever, and a request past its deadline is ended by itself, without its worker.
+    pub(crate) evented: bool,
 }
 
 /// Why a request is not even queued.
@@ -57,6 +60,17 @@ pub(crate) enum Action<T> {
         link: LinkIndex,
         /// Number of the stream.
         stream: u32,
+        /// It ran past its deadline: what runs it should be ended.
+        overdue: bool,
+    },
+    /// A request of an evented worker ran past its deadline and is ended there; the worker goes on.
+    Overdue {
+        /// On which link.
+        link: LinkIndex,
+        /// The request.
+        item: T,
+        /// For how long.
+        elapsed_ns: u64,
     },
     /// Nothing more comes for this request.
     Fail {

@@ -4,8 +4,8 @@ use crate::app::page::LinkPage;
 
 use super::calls::CallId;
 
-/// Most requests in flight on one link, whatever its page has room for.
-const SLOTS_MAX: usize = 4096;
+/// Most requests in flight on one link: what a worker maps of a page.
+const SLOTS_MAX: usize = 1 << 15;
 
 /// How long a link from which something was taken back comes last in the choice.
 const SILENT_NS: u64 = 1_000_000_000;
@@ -32,8 +32,16 @@ pub(super) struct Link {
     pub(super) asked_ns: Option<u64>,
     /// Requests the worker has, those past their deadline not counted.
     pub(super) in_flight: usize,
+    /// When the first overdue request was cancelled, while nothing was heard since.
+    pub(super) overdue_ns: Option<u64>,
+    /// When the first request was taken back, while nothing was heard since.
+    pub(super) mute_ns: Option<u64>,
+    /// Entries of the page; as many slots as were ever in use at once are there.
+    entries: usize,
     slots: Vec<Slot>,
     free: Vec<u16>,
+    /// Entries whose time matters: all that wait to be started or have a deadline.
+    watched: Vec<u16>,
     /// Thread and start of the requests that ended in this turn.
     pub(super) finished: Vec<(u32, u64)>,
 }
@@ -44,7 +52,11 @@ pub(super) struct Slot {
     pub(super) stream: u32,
     pub(super) sent_ns: u64,
     pub(super) holder: Holder,
+    /// Where in `watched`; [`UNWATCHED`] when it is not there.
+    watch: u32,
 }
+
+const UNWATCHED: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holder {
@@ -68,15 +80,12 @@ impl Link {
             heard_ns: now_ns,
             asked_ns: None,
             in_flight: 0,
-            slots: vec![
-                Slot {
-                    stream: 0,
-                    sent_ns: 0,
-                    holder: Holder::Free
-                };
-                entries
-            ],
-            free: (0..entries as u16).rev().collect(),
+            overdue_ns: None,
+            mute_ns: None,
+            entries,
+            slots: Vec::new(),
+            free: Vec::new(),
+            watched: Vec::new(),
             finished: Vec::new(),
         }
     }
@@ -94,12 +103,33 @@ impl Link {
         }
         // A silent one gets a single request, to find out whether it is back.
         let limit = if self.silent(now_ns) { 1 } else { limit };
-        limit.saturating_sub(self.in_flight).min(self.free.len())
+        limit.saturating_sub(self.in_flight).min(self.spare())
+    }
+
+    /// Entries that nothing uses.
+    pub(super) fn spare(&self) -> usize {
+        self.free.len() + (self.entries - self.slots.len())
+    }
+
+    fn take_entry(&mut self) -> Option<u16> {
+        if let Some(entry) = self.free.pop() {
+            return Some(entry);
+        }
+        let entry = u16::try_from(self.slots.len()).ok()?;
+        (self.slots.len() < self.entries).then(|| {
+            self.slots.push(Slot {
+                stream: 0,
+                sent_ns: 0,
+                holder: Holder::Free,
+                watch: UNWATCHED,
+            });
+            entry
+        })
     }
 
     /// Puts a request on it: its stream and its entry.
     pub(super) fn send(&mut self, call: CallId, now_ns: u64) -> Option<(u32, u16)> {
-        let entry = self.free.pop()?;
+        let entry = self.take_entry()?;
         let slot = self.slots.get_mut(usize::from(entry))?;
         // The upper half counts, so that a late frame of a stream that used this entry before is not mistaken.
         slot.stream = (slot.stream & 0xffff_0000).wrapping_add(0x1_0000) | u32::from(entry);
@@ -107,8 +137,63 @@ impl Link {
         slot.holder = Holder::Call(call);
         self.in_flight += 1;
         self.asked_ns.get_or_insert(now_ns);
-        self.page.page().send(entry, slot.stream);
-        Some((slot.stream, entry))
+        let stream = slot.stream;
+        self.page.page().send(entry, stream);
+        self.watch(entry);
+        Some((stream, entry))
+    }
+
+    /// Its time begins to matter; for one that is watched already it begins anew.
+    pub(super) fn watch_from(&mut self, entry: u16, now_ns: u64) {
+        if let Some(slot) = self.slots.get_mut(usize::from(entry))
+            && matches!(slot.holder, Holder::Call(_))
+        {
+            slot.sent_ns = now_ns;
+            self.watch(entry);
+        }
+    }
+
+    fn watch(&mut self, entry: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(entry))
+            && slot.watch == UNWATCHED
+        {
+            slot.watch = self.watched.len() as u32;
+            self.watched.push(entry);
+        }
+    }
+
+    /// Its time matters no more.
+    pub(super) fn unwatch(&mut self, entry: u16) {
+        let Some(slot) = self.slots.get_mut(usize::from(entry)) else {
+            return;
+        };
+        let at = std::mem::replace(&mut slot.watch, UNWATCHED);
+        if at == UNWATCHED {
+            return;
+        }
+        self.watched.swap_remove(at as usize);
+        if let Some(&moved) = self.watched.get(at as usize)
+            && let Some(slot) = self.slots.get_mut(usize::from(moved))
+        {
+            slot.watch = at;
+        }
+    }
+
+    /// Every entry whose time matters.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (u16, Slot)> + '_ {
+        self.watched
+            .iter()
+            .filter_map(|&entry| Some((entry, self.at(entry)?)))
+    }
+
+    /// Does the time of nothing on it matter?
+    pub(super) fn is_quiet(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// Entries that the worker still has past their deadline.
+    pub(super) fn overruns(&self) -> usize {
+        self.slots.len() - self.free.len() - self.in_flight
     }
 
     /// The open stream of this number.
@@ -132,6 +217,7 @@ impl Link {
 
     /// The worker is done with it, or never had it.
     pub(super) fn release(&mut self, entry: u16) {
+        self.unwatch(entry);
         if let Some(slot) = self.slots.get_mut(usize::from(entry)) {
             match slot.holder {
                 Holder::Free => return,
@@ -151,6 +237,7 @@ impl Link {
         {
             slot.holder = Holder::Overrun;
             self.in_flight -= 1;
+            self.unwatch(entry);
         }
     }
 
@@ -161,6 +248,7 @@ impl Link {
         if recalled {
             self.release(entry);
             self.silent_ns = Some(now_ns);
+            self.mute_ns.get_or_insert(now_ns);
             self.recalls = self.recalls.saturating_add(1);
         }
         recalled
@@ -171,6 +259,8 @@ impl Link {
         self.heard_ns = now_ns;
         self.silent_ns = None;
         self.recalls = 0;
+        self.overdue_ns = None;
+        self.mute_ns = None;
         self.asked_ns = (self.in_flight > 0).then_some(now_ns);
     }
 }

@@ -6,6 +6,9 @@
 //! before it runs it, and what it has not claimed is taken back as soon as somebody else is free. The page also
 //! tells what a dead worker had started, which decides what may be run again.
 //!
+//! An evented worker ([`Rules::evented`]) runs thousands of requests in one loop. Nothing is prefetched for it, and what has
+//! begun to be answered is not looked at any more: a link costs by what waits for an answer, not by what is open on it.
+//!
 //! Times are CLOCK_MONOTONIC in nanoseconds, the clock of the page.
 
 mod action;
@@ -15,6 +18,7 @@ mod pace;
 mod queue;
 #[cfg(test)]
 mod simulation;
+mod streams;
 mod time;
 
 use std::collections::VecDeque;
@@ -106,7 +110,7 @@ impl<T: Clone> Dispatcher<T> {
                 continue;
             };
             let again = if started {
-                call.idempotent && !call.answered && !call.retried
+                call.idempotent && !call.answered && !call.retried && !call.streamed
             } else {
                 call.deaths < DEATHS_MAX
             };
@@ -164,6 +168,7 @@ impl<T: Clone> Dispatcher<T> {
             idempotent,
             retried: false,
             answered: false,
+            streamed: false,
             abandoned: false,
             recalls: 0,
             deaths: 0,
@@ -203,92 +208,18 @@ impl<T: Clone> Dispatcher<T> {
                     self.pump(now_ns);
                 } else if let Some(slot) = link.at(entry) {
                     call.abandoned = true;
+                    if self.rules.evented && call.answered {
+                        // An application that does not hear that its client is gone must end some time.
+                        link.watch_from(entry, now_ns);
+                    }
                     self.actions.push(Action::Cancel {
                         link: index,
                         stream: slot.stream,
+                        overdue: false,
                     });
                 }
             }
         }
-    }
-
-    /// Something came from the worker.
-    pub(crate) fn heard(&mut self, index: LinkIndex, now_ns: u64) {
-        if let Some(Some(link)) = self.links.get_mut(index) {
-            link.heard(now_ns);
-        }
-    }
-
-    /// The request of an open stream; `None` when nobody waits for it, and the frame is dropped. That is no fault of the
-    /// worker's: it may not know yet that a stream is closed.
-    pub(crate) fn stream(&self, index: LinkIndex, stream: u32) -> Option<&T> {
-        match self.link(index)?.slot(stream)?.1.holder {
-            Holder::Call(id) => self
-                .calls
-                .find(id)
-                .filter(|call| !call.abandoned)
-                .map(|call| &call.item),
-            Holder::Overrun | Holder::Free => None,
-        }
-    }
-
-    /// Where a request is, when it is with a worker.
-    pub(crate) fn place(&self, id: CallId) -> Option<(LinkIndex, u32)> {
-        match self.calls.find(id)?.place {
-            Place::Waiting => None,
-            Place::Sent { link, entry } => Some((link, self.link(link)?.at(entry)?.stream)),
-        }
-    }
-
-    /// The worker has begun to answer: the request can not be run again. Returns when the worker started it.
-    pub(crate) fn answered(&mut self, index: LinkIndex, stream: u32) -> Option<u64> {
-        let link = self.links.get(index)?.as_ref()?;
-        let (entry, slot) = link.slot(stream)?;
-        if let Holder::Call(id) = slot.holder {
-            self.calls.find_mut(id)?.answered = true;
-        }
-        link.page.page().started_ns(entry, stream)
-    }
-
-    /// The worker has said its last word about this stream. Call [`Dispatcher::pump`] when all of one reading are told.
-    pub(crate) fn ended(&mut self, index: LinkIndex, stream: u32) {
-        let Some(Some(link)) = self.links.get_mut(index) else {
-            return;
-        };
-        let Some((entry, slot)) = link.slot(stream) else {
-            return;
-        };
-        if let Holder::Call(id) = slot.holder {
-            let page = link.page.page();
-            if let (Some(start_ns), Some(thread)) =
-                (page.started_ns(entry, stream), page.thread(entry, stream))
-            {
-                link.finished.push((thread, start_ns));
-            }
-            self.calls.remove(id);
-        }
-        link.release(entry);
-    }
-
-    /// The worker is leaving and gave a request back; it gets no new ones. It claimed the request before, so that it could
-    /// not be taken back at the same moment. Call [`Dispatcher::pump`] afterwards. `false`: no such request is open.
-    pub(crate) fn not_started(&mut self, index: LinkIndex, stream: u32) -> bool {
-        let Some(Some(link)) = self.links.get_mut(index) else {
-            return false;
-        };
-        link.ready = false;
-        let Some((entry, slot)) = link.slot(stream) else {
-            return false;
-        };
-        let Holder::Call(id) = slot.holder else {
-            return false;
-        };
-        if self.calls.find(id).is_some_and(|call| call.answered) {
-            return false;
-        }
-        link.release(entry);
-        self.take_back(id);
-        true
     }
 
     /// Gives out what can be given out. Call at the end of each turn in which something ended.

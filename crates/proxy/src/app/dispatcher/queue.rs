@@ -40,10 +40,15 @@ impl<T: Clone> Dispatcher<T> {
                 })
                 .map(|(index, _)| index)
         };
-        best(self.rules.window).or_else(|| match self.pace.depth() {
+        best(self.rules.window).or_else(|| match self.depth() {
             0 => None,
             depth => best(self.rules.window + depth),
         })
+    }
+
+    /// How many requests a worker may hold beyond those it runs.
+    pub(super) fn depth(&self) -> usize {
+        if self.rules.evented { 0 } else { self.pace.depth() }
     }
 
     /// Puts a request back where its age belongs: before all that came after it.

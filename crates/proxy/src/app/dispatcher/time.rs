@@ -1,13 +1,20 @@
 //! What happens because time has passed.
 
 use super::{
-    Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX,
+    Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX, Rules,
     calls::Call,
     link::{Holder, Link},
 };
 
 /// A worker that has not claimed a request for this long is silent.
 const SILENCE_NS: u64 = 1_000_000;
+
+/// The same for an evented one, which takes nothing while it works through what it took before.
+const EVENTED_SILENCE_NS: u64 = 10_000_000;
+
+/// An evented worker that has not said a word for this long after an overdue request was to be ended is stuck as a whole: its
+/// loop does not turn.
+const STUCK_NS: u64 = 5_000_000_000;
 
 /// Requests taken back from a worker without a sound from it, before it counts as stuck.
 const STUCK_RECALLS: u32 = 8;
@@ -45,10 +52,11 @@ impl<T: Clone> Dispatcher<T> {
         let Some(Some(link)) = self.links.get_mut(index) else {
             return;
         };
-        let open: Vec<_> = link.open().collect();
+        let evented = self.rules.evented;
+        let watched: Vec<_> = link.watched().collect();
         let mut overrun = false;
         let mut running = false;
-        for (entry, slot) in open {
+        for (entry, slot) in watched {
             let Some(Some(link)) = self.links.get_mut(index) else {
                 return;
             };
@@ -67,19 +75,32 @@ impl<T: Clone> Dispatcher<T> {
                 }
                 let thread = page.thread(entry, slot.stream).unwrap_or(0);
                 link.overrun(entry);
-                overrun = true;
+                if evented {
+                    link.overdue_ns.get_or_insert(now_ns);
+                } else {
+                    overrun = true;
+                }
                 let Some(call) = self.calls.remove(id) else {
                     continue;
                 };
                 self.actions.push(Action::Cancel {
                     link: index,
                     stream: slot.stream,
+                    overdue: true,
                 });
-                self.actions.push(Action::Overrun {
-                    link: index,
-                    item: Some(call.item.clone()),
-                    thread,
-                    elapsed_ns,
+                self.actions.push(if evented {
+                    Action::Overdue {
+                        link: index,
+                        item: call.item.clone(),
+                        elapsed_ns,
+                    }
+                } else {
+                    Action::Overrun {
+                        link: index,
+                        item: Some(call.item.clone()),
+                        thread,
+                        elapsed_ns,
+                    }
                 });
                 if !call.abandoned {
                     self.actions.push(Action::Fail {
@@ -105,11 +126,7 @@ impl<T: Clone> Dispatcher<T> {
         let Some(Some(link)) = self.links.get_mut(index) else {
             return;
         };
-        let stuck_ns = link
-            .asked_ns
-            .map_or(0, |asked_ns| now_ns.saturating_sub(asked_ns));
-        if link.ready && !running && link.recalls >= STUCK_RECALLS && stuck_ns > self.rules.request_timeout_ns
-        {
+        if let Some(stuck_ns) = stuck(link, &self.rules, running, now_ns) {
             overrun = true;
             self.actions.push(Action::Overrun {
                 link: index,
@@ -127,11 +144,13 @@ impl<T: Clone> Dispatcher<T> {
     /// Takes requests back from silent workers, when somebody else is free or at least gets on with its work. Back in the
     /// queue they go to whoever has room first, in the order in which they came.
     pub(super) fn steal(&mut self, now_ns: u64) {
-        let late = |at_ns: u64| now_ns.saturating_sub(at_ns) > SILENCE_NS;
+        let silence_ns = self.silence_ns();
+        let late = |at_ns: u64| now_ns.saturating_sub(at_ns) > silence_ns;
         let is_alive = |link: &Link| {
-            !link.silent(now_ns)
-                && link.ready
-                && (link.room(self.rules.window, now_ns) > 0 || !late(link.heard_ns))
+            let free = link.room(self.rules.window, now_ns) > 0
+                // An evented worker has room for ever; it is free when nothing waits for it.
+                && (!self.rules.evented || link.is_quiet());
+            !link.silent(now_ns) && link.ready && (free || !late(link.heard_ns))
         };
         let alive = self.links.iter().flatten().filter(|link| is_alive(link)).count();
         let mut back = Vec::new();
@@ -140,7 +159,7 @@ impl<T: Clone> Dispatcher<T> {
             if !late(link.heard_ns) || alive == usize::from(is_alive(link)) {
                 continue;
             }
-            for (entry, slot) in link.open() {
+            for (entry, slot) in link.watched() {
                 if let Holder::Call(id) = slot.holder
                     && late(slot.sent_ns)
                     && self.calls.find(id).is_some_and(|call| call.recalls < RECALLS_MAX)
@@ -162,23 +181,32 @@ impl<T: Clone> Dispatcher<T> {
         }
     }
 
+    /// For how long a worker may leave a request unclaimed before it counts as silent.
+    fn silence_ns(&self) -> u64 {
+        if self.rules.evented {
+            EVENTED_SILENCE_NS
+        } else {
+            SILENCE_NS
+        }
+    }
+
     /// How long nothing can become due.
     pub(super) fn sleep(&self, now_ns: u64) -> Option<u64> {
         let mut busy = self.waiting > 0;
         let mut unclaimed = false;
         let mut free = false;
         for link in self.links.iter().flatten() {
-            busy |= link.in_flight > 0;
+            busy |= !link.is_quiet() || link.overruns() > 0;
             free |= !link.silent(now_ns) && link.room(self.rules.window, now_ns) > 0;
-            unclaimed |= link.open().any(|(entry, slot)| {
+            unclaimed |= link.watched().any(|(entry, slot)| {
                 matches!(slot.holder, Holder::Call(_)) && !link.page.page().claimed(entry, slot.stream)
             });
         }
         let several = self.links.iter().flatten().count() > 1;
         // With a request not yet started and more than one worker, look again as soon as somebody could be called silent:
         // whoever becomes free in between may take it.
-        if unclaimed && several && (free || self.pace.depth() > 0) {
-            return Some(SILENCE_NS);
+        if unclaimed && several && (free || self.depth() > 0) {
+            return Some(self.silence_ns());
         }
         let shortest_ns = self.rules.queue_timeout_ns.min(self.rules.request_timeout_ns);
         busy.then(|| (shortest_ns / 10).clamp(*PAUSE_NS.start(), *PAUSE_NS.end()))
@@ -191,6 +219,13 @@ impl<T: Clone> Dispatcher<T> {
     pub(super) fn settle(&mut self, now_ns: u64) {
         for link in self.links.iter_mut().flatten() {
             if link.finished.is_empty() {
+                continue;
+            }
+            if self.rules.evented {
+                // Its requests overlap: each has its own end.
+                for (_, start_ns) in link.finished.drain(..) {
+                    self.pace.observe(now_ns.saturating_sub(start_ns));
+                }
                 continue;
             }
             link.finished.sort_unstable();
@@ -219,4 +254,28 @@ impl<T: Clone> Dispatcher<T> {
         let in_flight = self.links.iter().flatten().map(|link| link.in_flight).sum();
         (self.waiting, in_flight, self.calls.len())
     }
+}
+
+/// For how long the whole worker has been stuck, if it is. `running`: it runs something that is not overdue.
+fn stuck(link: &Link, rules: &Rules, running: bool, now_ns: u64) -> Option<u64> {
+    if !link.ready {
+        return None;
+    }
+    let since = |at_ns: Option<u64>| at_ns.map_or(0, |at_ns| now_ns.saturating_sub(at_ns));
+    // What it never took was taken back again and again.
+    let asked_ns = since(if rules.evented {
+        link.mute_ns
+    } else {
+        link.asked_ns
+    });
+    if link.recalls >= STUCK_RECALLS && asked_ns > rules.request_timeout_ns && (rules.evented || !running) {
+        return Some(asked_ns);
+    }
+    if !rules.evented {
+        return None;
+    }
+    let overdue_ns = since(link.overdue_ns);
+    // What it should have ended and has not leaves no room for what it should run.
+    let full = link.spare() == 0 && link.in_flight < rules.window;
+    (overdue_ns > STUCK_NS || full).then_some(overdue_ns)
 }

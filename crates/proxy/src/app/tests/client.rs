@@ -17,7 +17,9 @@ pub(super) struct Client {
     head: Head,
     connection: Connection,
     body: VecDeque<Bytes>,
+    pub(super) informational: Vec<Answer>,
     pub(super) answer: Option<Answer>,
+    pub(super) trailers: Option<Fields>,
     pub(super) out: Vec<u8>,
     pub(super) ended: bool,
     /// One permit for each piece of the answer's body that it takes.
@@ -49,7 +51,9 @@ impl Client {
                 tls: None,
             },
             body: VecDeque::new(),
+            informational: Vec::new(),
             answer: None,
+            trailers: None,
             out: Vec::new(),
             ended: false,
             appetite: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
@@ -102,6 +106,12 @@ impl Downstream for Client {
         Ok(self.body.pop_front())
     }
 
+    async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        assert!(self.answer.is_none(), "an informational response behind the head");
+        self.informational.push(answer.clone());
+        Ok(())
+    }
+
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
         assert!(self.answer.is_none(), "two heads");
         self.answer = Some(answer.clone());
@@ -127,6 +137,11 @@ impl Downstream for Client {
     async fn end(&mut self) -> Result<(), ClientError> {
         self.ended = true;
         Ok(())
+    }
+
+    async fn end_with(&mut self, trailers: &Fields) -> Result<(), ClientError> {
+        self.trailers = Some(trailers.clone());
+        self.end().await
     }
 
     async fn gone(&mut self) {

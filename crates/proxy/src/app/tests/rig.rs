@@ -31,6 +31,7 @@ pub(super) struct Rig {
     pub(super) seen: Arc<Seen>,
     pub(super) reports: UnboundedReceiver<FromProxy>,
     pub(super) context: Arc<Context>,
+    request_buffering: bool,
 }
 
 pub(super) struct Settings {
@@ -40,6 +41,8 @@ pub(super) struct Settings {
     pub(super) request_timeout: Duration,
     pub(super) memory_bytes: usize,
     pub(super) response_bytes_max: u64,
+    pub(super) evented: bool,
+    pub(super) request_buffering: bool,
 }
 
 impl Default for Settings {
@@ -51,6 +54,8 @@ impl Default for Settings {
             request_timeout: PATIENCE,
             memory_bytes: 256 << 10,
             response_bytes_max: 64 << 20,
+            evented: false,
+            request_buffering: true,
         }
     }
 }
@@ -76,6 +81,7 @@ impl Rig {
             queue_timeout_ns: nanoseconds(settings.queue_timeout),
             request_timeout_ns: nanoseconds(settings.request_timeout),
             window: settings.threads,
+            evented: settings.evented,
         };
         let buffers = Buffers {
             memory_bytes: settings.memory_bytes,
@@ -89,6 +95,7 @@ impl Rig {
             seen: Arc::default(),
             reports,
             context,
+            request_buffering: settings.request_buffering,
         }
     }
 
@@ -106,7 +113,14 @@ impl Rig {
             ..Request::default()
         };
         let mut record = Record::new(Remote::Unix);
-        let answer = self.app.answer(&self.context, client, &request, "", &mut record);
+        let answer = self.app.answer(
+            &self.context,
+            client,
+            &request,
+            "",
+            self.request_buffering,
+            &mut record,
+        );
         let outcome = tokio::time::timeout(PATIENCE, answer)
             .await
             .expect("patience is over");

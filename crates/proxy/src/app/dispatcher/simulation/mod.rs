@@ -12,6 +12,7 @@ fn rules(window: usize) -> Rules {
         queue_timeout_ns: 500 * MS,
         request_timeout_ns: 200 * MS,
         window,
+        evented: false,
     }
 }
 

@@ -140,7 +140,7 @@ impl World {
                     let worker = self.workers[link].as_mut().expect("sent to a dead worker");
                     worker.inbox.push_back((stream, entry, item));
                 }
-                Action::Cancel { link, stream } => {
+                Action::Cancel { link, stream, .. } => {
                     if let Some(worker) = self.workers[link].as_mut()
                         && let Some(running) = worker.running.iter_mut().find(|running| running.0 == stream)
                     {
@@ -152,6 +152,7 @@ impl World {
                     assert!(!fate.over(), "request {item} has two ends: {fate:?}");
                     fate.failed = Some(failure);
                 }
+                Action::Overdue { .. } => {}
                 Action::Overrun { link, .. } => self.overruns.push(link),
                 Action::Idle { link } => self.idle.push(link),
             }

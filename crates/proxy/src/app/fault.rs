@@ -1,0 +1,30 @@
+//! Why an application gives no answer, or no whole one.
+
+use logs::Outcome;
+use wire::frame::AbortReason;
+
+use super::dispatcher::Failure;
+
+/// Why there is no (whole) answer from the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Failed(Failure),
+    Aborted(AbortReason),
+    /// The answer itself is against the rules.
+    BadAnswer,
+}
+
+impl Fault {
+    /// Status and blame.
+    pub(super) fn verdict(self) -> (u16, Outcome) {
+        match self {
+            Self::Failed(Failure::QueueTimeout | Failure::Down) => (503, Outcome::Overload),
+            Self::Failed(Failure::Timeout) => (504, Outcome::Timeout),
+            // Given back although it was started: as good as dead.
+            Self::Failed(Failure::WorkerDied)
+            | Self::Aborted(AbortReason::NotStarted | AbortReason::Cancelled) => (502, Outcome::WorkerDied),
+            Self::Aborted(AbortReason::Exception | AbortReason::Protocol) => (500, Outcome::AppFailed),
+            Self::BadAnswer => (502, Outcome::AppFailed),
+        }
+    }
+}

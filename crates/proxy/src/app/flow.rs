@@ -1,0 +1,111 @@
+//! An answer on its way through: what has come of it, and what may still come.
+
+use bytes::Bytes;
+use config::Buffers;
+use wire::frame::FileRange;
+
+use crate::fields::Fields;
+
+use super::{answer_head, backlog::Backlog, call::Event, fault::Fault};
+
+/// An answer on its way through.
+pub(super) struct Flow<'a> {
+    pub(super) backlog: Backlog<'a>,
+    /// Body bytes that may still come; `None`: any number.
+    left: Option<u64>,
+    /// What comes behind the last of them.
+    pub(super) trailers: Option<Fields>,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What an event means for the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absorbed {
+    /// More follows.
+    More,
+    /// That was the last.
+    Last,
+    /// Nothing of the kind may come here: the worker breaks the protocol.
+    Strange,
+}
+
+impl<'a> Flow<'a> {
+    /// The head has come and says how many body bytes there are.
+    pub(super) fn new(buffers: &'a Buffers, left: Option<u64>) -> Self {
+        Self {
+            backlog: Backlog::new(buffers),
+            left,
+            trailers: None,
+            fault: None,
+        }
+    }
+
+    /// Has all come that was announced, and nothing gone wrong?
+    pub(super) fn is_whole(&self) -> bool {
+        self.fault.is_none() && self.left.is_none_or(|left| left == 0)
+    }
+
+    /// Takes what the worker says after the head.
+    pub(super) fn absorb(&mut self, event: Event) -> Absorbed {
+        let end = match event {
+            Event::Data { bytes, end } => {
+                self.take(bytes);
+                end
+            }
+            Event::File { file, range, end } => {
+                let offset = range.offset;
+                let len = self.fits(range.len);
+                self.backlog.push_file(file, FileRange { offset, len });
+                end
+            }
+            Event::Trailers(payload) => {
+                match answer_head::trailers(&payload) {
+                    Ok(fields) => self.trailers = Some(fields),
+                    Err(cause) => {
+                        tracing::error!(%cause, "trailers refused");
+                        self.fault = Some(Fault::BadAnswer);
+                    }
+                }
+                true
+            }
+            Event::Abort(reason) => {
+                self.fault = Some(Fault::Aborted(reason));
+                true
+            }
+            Event::Fail(failure) => {
+                self.fault = Some(Fault::Failed(failure));
+                true
+            }
+            // Credit for a request that is with the worker already.
+            Event::Credit(_) => false,
+            Event::Response { .. }
+            | Event::Informational(_)
+            | Event::Accept(_)
+            | Event::Message { .. }
+            | Event::Close(_) => {
+                self.fault = Some(Fault::BadAnswer);
+                return Absorbed::Strange;
+            }
+        };
+        if end { Absorbed::Last } else { Absorbed::More }
+    }
+
+    /// Takes body bytes.
+    pub(super) fn take(&mut self, mut bytes: Bytes) {
+        let fits = self.fits(bytes.len() as u64);
+        bytes.truncate(fits as usize);
+        self.backlog.push(bytes);
+    }
+
+    /// Never more than was announced: what is too much would be taken for the next answer.
+    fn fits(&mut self, len: u64) -> u64 {
+        match &mut self.left {
+            None => len,
+            Some(left) => {
+                let fits = len.min(*left);
+                *left -= fits;
+                fits
+            }
+        }
+    }
+}
