@@ -1,5 +1,6 @@
 //! The dispatcher against simulated workers: seeded, in steps of simulated time.
 
+mod evented;
 mod world;
 
 use super::{Failure, Refusal, Rules};

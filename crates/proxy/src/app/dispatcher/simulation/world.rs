@@ -18,32 +18,47 @@ pub(super) const MS: u64 = 1_000_000;
 pub(super) struct Fate {
     pub(super) arrived_ns: u64,
     pub(super) service_ns: u64,
+    /// How long the answer goes on once it has begun; only evented workers.
+    pub(super) stream_ns: u64,
+    /// The application does not end when it is told to.
+    pub(super) deaf: bool,
     pub(super) idempotent: bool,
     pub(super) id: Option<CallId>,
     pub(super) runs: u32,
     pub(super) started_ns: Option<u64>,
     pub(super) answered_ns: Option<u64>,
+    pub(super) ended_ns: Option<u64>,
     pub(super) failed: Option<Failure>,
     pub(super) left: bool,
 }
 
 impl Fate {
     pub(super) fn over(&self) -> bool {
-        self.answered_ns.is_some() || self.failed.is_some() || self.left
+        self.ended_ns.is_some() || self.failed.is_some() || self.left
     }
 }
 
 pub(super) struct Worker {
     pub(super) page: Arc<[AtomicU64]>,
     pub(super) inbox: VecDeque<(u32, u16, usize)>,
-    /// Stream, request, end.
-    pub(super) running: Vec<(u32, usize, u64)>,
+    pub(super) running: Vec<Run>,
     /// Sleeps until then.
     pub(super) stopped_until_ns: u64,
     pub(super) gone: bool,
 }
 
+/// A request in a worker.
+pub(super) struct Run {
+    stream: u32,
+    number: usize,
+    /// Not once it has begun.
+    answer_ns: Option<u64>,
+    end_ns: u64,
+}
+
 pub(super) struct World {
+    /// Of each link page.
+    entries: usize,
     pub(super) dispatcher: Dispatcher<usize>,
     pub(super) rules: Rules,
     pub(super) random: Rng,
@@ -51,6 +66,7 @@ pub(super) struct World {
     pub(super) workers: Vec<Option<Worker>>,
     pub(super) fates: Vec<Fate>,
     pub(super) started: Vec<usize>,
+    pub(super) overdue: Vec<usize>,
     pub(super) overruns: Vec<usize>,
     pub(super) idle: Vec<usize>,
     pub(super) waiting_max: usize,
@@ -58,7 +74,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, rules: Rules, workers: usize) -> Self {
+        Self::with_entries(seed, rules, workers, 128)
+    }
+
+    pub(super) fn with_entries(seed: u64, rules: Rules, workers: usize, entries: usize) -> Self {
         let mut world = Self {
+            entries,
             dispatcher: Dispatcher::new(rules),
             rules,
             random: Rng::with_seed(seed),
@@ -66,6 +87,7 @@ impl World {
             workers: Vec::new(),
             fates: Vec::new(),
             started: Vec::new(),
+            overdue: Vec::new(),
             overruns: Vec::new(),
             idle: Vec::new(),
             waiting_max: 0,
@@ -77,7 +99,9 @@ impl World {
     }
 
     pub(super) fn boot(&mut self) {
-        let words: Arc<[AtomicU64]> = (0..128 * ENTRY_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let words: Arc<[AtomicU64]> = (0..self.entries * ENTRY_WORDS)
+            .map(|_| AtomicU64::new(0))
+            .collect();
         let index = self
             .dispatcher
             .link_up(LinkPage::Private(Arc::clone(&words)), self.now_ns);
@@ -107,6 +131,13 @@ impl World {
         };
         self.fates.push(fate);
         self.act();
+        Ok(number)
+    }
+
+    /// One whose answer goes on for a while.
+    pub(super) fn arrive_streaming(&mut self, service_ns: u64, stream_ns: u64) -> Result<usize, Refusal> {
+        let number = self.arrive(service_ns, true)?;
+        self.fates[number].stream_ns = stream_ns;
         Ok(number)
     }
 
@@ -140,11 +171,16 @@ impl World {
                     let worker = self.workers[link].as_mut().expect("sent to a dead worker");
                     worker.inbox.push_back((stream, entry, item));
                 }
-                Action::Cancel { link, stream, .. } => {
+                Action::Cancel {
+                    link,
+                    stream,
+                    overdue,
+                } => {
                     if let Some(worker) = self.workers[link].as_mut()
-                        && let Some(running) = worker.running.iter_mut().find(|running| running.0 == stream)
+                        && let Some(run) = worker.running.iter_mut().find(|run| run.stream == stream)
+                        && (overdue || !self.fates[run.number].deaf)
                     {
-                        running.2 = running.2.min(self.now_ns + 5 * STEP_NS);
+                        run.end_ns = run.end_ns.min(self.now_ns + 5 * STEP_NS);
                     }
                 }
                 Action::Fail { item, failure } => {
@@ -152,7 +188,7 @@ impl World {
                     assert!(!fate.over(), "request {item} has two ends: {fate:?}");
                     fate.failed = Some(failure);
                 }
-                Action::Overdue { .. } => {}
+                Action::Overdue { item, .. } => self.overdue.push(item),
                 Action::Overrun { link, .. } => self.overruns.push(link),
                 Action::Idle { link } => self.idle.push(link),
             }
@@ -171,13 +207,18 @@ impl World {
             if worker.stopped_until_ns > now_ns {
                 continue;
             }
-            let mut ended = Vec::new();
-            worker.running.retain(|&(stream, number, end_ns)| {
-                let done = end_ns <= now_ns;
-                if done {
-                    ended.push((stream, number));
+            // Stream, request, whether it begins here, whether it ends here.
+            let mut told = Vec::new();
+            worker.running.retain_mut(|run| {
+                let begins = run
+                    .answer_ns
+                    .take_if(|&mut at| at <= now_ns || run.end_ns <= now_ns)
+                    .is_some();
+                let ends = run.end_ns <= now_ns;
+                if begins || ends {
+                    told.push((run.stream, run.number, begins, ends));
                 }
-                !done
+                !ends
             });
             while worker.running.len() < self.rules.window {
                 let Some((stream, entry, number)) = worker.inbox.pop_front() else {
@@ -188,25 +229,37 @@ impl World {
                     fate.runs += 1;
                     fate.started_ns.get_or_insert(now_ns);
                     self.started.push(number);
-                    worker.running.push((stream, number, now_ns + fate.service_ns));
+                    worker.running.push(Run {
+                        stream,
+                        number,
+                        answer_ns: Some(now_ns + fate.service_ns),
+                        end_ns: now_ns + fate.service_ns + fate.stream_ns,
+                    });
                 }
             }
-            if ended.is_empty() {
+            if told.is_empty() {
                 continue;
             }
             self.dispatcher.heard(index, now_ns);
-            for (stream, number) in ended {
+            for (stream, number, begins, ends) in told {
                 let waited_for = self.dispatcher.stream(index, stream).copied();
                 if waited_for == Some(number) {
-                    self.dispatcher.answered(index, stream);
                     let fate = &mut self.fates[number];
                     assert!(
                         !fate.over(),
                         "request {number} is answered after its end: {fate:?}"
                     );
-                    fate.answered_ns = Some(now_ns);
+                    if begins {
+                        self.dispatcher.answered(index, stream);
+                        fate.answered_ns = Some(now_ns);
+                    }
+                    if ends {
+                        fate.ended_ns = Some(now_ns);
+                    }
                 }
-                self.dispatcher.ended(index, stream);
+                if ends {
+                    self.dispatcher.ended(index, stream);
+                }
             }
             self.dispatcher.pump(now_ns);
             self.act();
