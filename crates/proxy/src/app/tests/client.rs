@@ -1,6 +1,14 @@
 //! A client in memory.
 
-use std::{collections::VecDeque, fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
@@ -17,6 +25,11 @@ pub(super) struct Client {
     head: Head,
     connection: Connection,
     body: VecDeque<Bytes>,
+    /// One permit for each piece of its body that it sends.
+    pub(super) sends: Arc<Semaphore>,
+    /// What comes instead of the end of its body.
+    pub(super) fails: Option<ClientError>,
+    pub(super) bytes_read: Arc<AtomicUsize>,
     pub(super) informational: Vec<Answer>,
     pub(super) answer: Option<Answer>,
     pub(super) trailers: Option<Fields>,
@@ -51,6 +64,9 @@ impl Client {
                 tls: None,
             },
             body: VecDeque::new(),
+            sends: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            fails: None,
+            bytes_read: Arc::default(),
             informational: Vec::new(),
             answer: None,
             trailers: None,
@@ -64,6 +80,11 @@ impl Client {
     pub(super) fn with_body(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Self {
         self.body = pieces.into_iter().map(Bytes::from).collect();
         self.head.body = BodyLength::Unknown;
+        self
+    }
+
+    pub(super) fn with_field(mut self, name: &str, value: &str) -> Self {
+        self.head.fields.push(name, value);
         self
     }
 
@@ -102,8 +123,18 @@ impl Downstream for Client {
     fn limit_body(&mut self, _bytes_max: u64) {}
 
     async fn read_body(&mut self) -> Result<Option<Bytes>, ClientError> {
-        tokio::task::yield_now().await;
-        Ok(self.body.pop_front())
+        self.sends
+            .acquire()
+            .await
+            .map_err(|_| ClientError::Gone)?
+            .forget();
+        match self.body.pop_front() {
+            Some(piece) => {
+                self.bytes_read.fetch_add(piece.len(), Ordering::SeqCst);
+                Ok(Some(piece))
+            }
+            None => self.fails.map_or(Ok(None), Err),
+        }
     }
 
     async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {

@@ -1,6 +1,7 @@
 //! The whole hop, from a client in memory to a worker in a thread and back.
 
 mod client;
+mod evented;
 mod rig;
 mod worker;
 

@@ -1,5 +1,7 @@
 //! A worker in a thread: it speaks frames, claims in the page, and does what the path of a request says.
 
+mod uploads;
+
 use std::{
     collections::HashMap,
     fs::File,
@@ -23,9 +25,9 @@ use rustix::{
     },
 };
 use wire::{
-    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    frame::{self, AbortReason, END, FileRange, Kind, OVERDUE, WINDOW},
     page::{ENTRY_LEN, Page},
-    request::Request,
+    request::{HeadersWriter, Request},
     response::Response,
 };
 
@@ -37,6 +39,10 @@ pub(super) struct Seen {
     /// Paths it has run.
     pub(super) run: Mutex<Vec<String>>,
     pub(super) cancelled: AtomicUsize,
+    /// Of these, past their deadline.
+    pub(super) overdue: AtomicUsize,
+    /// Bytes of request bodies that came in frames of their own.
+    pub(super) fed: AtomicUsize,
     /// The most response bytes beyond what was granted when it stopped for credit.
     pub(super) stopped: AtomicUsize,
 }
@@ -47,6 +53,7 @@ struct Worker {
     seen: Arc<Seen>,
     /// Data that waits for credit: stream, what may be sent, what is left.
     streaming: HashMap<u32, (u64, u64)>,
+    uploads: HashMap<u32, uploads::Upload>,
     out: Vec<u8>,
 }
 
@@ -61,6 +68,7 @@ pub(super) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
         page: Mapping::new(&page).expect("map"),
         seen: Arc::clone(seen),
         streaming: HashMap::new(),
+        uploads: HashMap::new(),
         out: Vec::new(),
     };
     std::thread::spawn(move || worker.run());
@@ -114,16 +122,22 @@ impl Worker {
     /// `false`: it dies.
     fn take(&mut self, header: frame::Header, payload: &[u8], file: Option<File>) -> bool {
         match header.kind {
-            Kind::Request => return self.request(header.stream, payload, file),
+            Kind::Request => return self.request(header, payload, file),
+            Kind::Body => return self.body(header.stream, payload, header.has(END)),
             Kind::Credit => {
                 let credit = u32::from_le_bytes(payload.try_into().expect("four bytes"));
                 if let Some((may, _)) = self.streaming.get_mut(&header.stream) {
                     *may += u64::from(credit);
                 }
                 self.stream(header.stream);
+                self.write_on(header.stream, u64::from(credit));
             }
             Kind::Cancel => {
                 self.seen.cancelled.fetch_add(1, Ordering::SeqCst);
+                if header.has(OVERDUE) {
+                    self.seen.overdue.fetch_add(1, Ordering::SeqCst);
+                }
+                self.uploads.remove(&header.stream);
                 self.streaming.remove(&header.stream);
                 self.abort(header.stream, AbortReason::Cancelled);
             }
@@ -132,7 +146,8 @@ impl Worker {
         true
     }
 
-    fn request(&mut self, stream: u32, payload: &[u8], file: Option<File>) -> bool {
+    fn request(&mut self, header: frame::Header, payload: &[u8], file: Option<File>) -> bool {
+        let stream = header.stream;
         let (request, inline) = Request::decode(payload).expect("well-formed");
         let path = String::from_utf8_lossy(request.path).into_owned();
         if path == "/unclaimed" {
@@ -150,7 +165,29 @@ impl Worker {
             return true;
         }
         self.seen.run.lock().expect("lock").push(path.clone());
+        if !header.has(END) {
+            assert!(inline.is_empty() && file.is_none());
+            return self.upload(stream, &path, request.content_length);
+        }
         match path.as_str() {
+            "/hints" => {
+                let open = frame::begin(&mut self.out, stream, Kind::Informational, 0);
+                let mut headers = Response::encode(103, b"", &mut self.out);
+                headers.put(&mut self.out, b"Link", b"</style.css>; rel=preload");
+                headers.finish(&mut self.out);
+                frame::finish(&mut self.out, open);
+                self.answer(stream, &[], b"hello", true);
+            }
+            "/trailers" => {
+                self.answer(stream, &[("Trailer", "X-Sum")], b"hello", false);
+                let open = frame::begin(&mut self.out, stream, Kind::Trailers, END);
+                let mut headers = HeadersWriter::begin(&mut self.out);
+                for name in ["X-Sum", "Content-Length", "Set-Cookie", "Transfer-Encoding"] {
+                    headers.put(&mut self.out, name.as_bytes(), b"5");
+                }
+                headers.finish(&mut self.out);
+                frame::finish(&mut self.out, open);
+            }
             "/die" => return false,
             "/hang" => {}
             "/exception" => self.abort(stream, AbortReason::Exception),
