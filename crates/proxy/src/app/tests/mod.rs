@@ -2,6 +2,7 @@
 
 mod client;
 mod evented;
+mod protocols;
 mod rig;
 mod worker;
 

@@ -178,8 +178,15 @@ impl Worker {
                 frame::finish(&mut self.out, open);
                 self.answer(stream, &[], b"hello", true);
             }
-            "/trailers" => {
-                self.answer(stream, &[("Trailer", "X-Sum")], b"hello", false);
+            "/head-only" => self.answer(stream, &[], b"", false),
+            "/trailers" | "/trailers-sized" => {
+                let fields = [("Trailer", "X-Sum"), ("Content-Length", "5")];
+                let fields = if path == "/trailers" {
+                    &fields[..1]
+                } else {
+                    &fields
+                };
+                self.answer(stream, fields, b"hello", false);
                 let open = frame::begin(&mut self.out, stream, Kind::Trailers, END);
                 let mut headers = HeadersWriter::begin(&mut self.out);
                 for name in ["X-Sum", "Content-Length", "Set-Cookie", "Transfer-Encoding"] {
