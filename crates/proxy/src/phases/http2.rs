@@ -1,6 +1,11 @@
 //! An HTTP/2 connection: its streams, its limits and its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::Duration,
+};
 
 use config::Limits;
 use h2::server::{Builder, Connection as H2Connection};
@@ -16,7 +21,12 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Phases, h2_head, h2_session::H2Session, upstream_call::http2_to_upstream};
+use super::{
+    Phases, h2_head,
+    h2_session::H2Session,
+    refusals::{Refusals, Watched},
+    upstream_call::http2_to_upstream,
+};
 use crate::{
     connection::Connection,
     context::Context,
@@ -39,7 +49,7 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
 const PENDING_RESETS_MAX: usize = 32;
 
-/// Streams that pingora refuses as malformed before the connection ends.
+/// Streams that pingora or h2 refuses before the connection ends.
 const MALFORMED_MAX: u32 = 32;
 
 /// After the farewell an idle client has this long to close.
@@ -53,7 +63,9 @@ pub(crate) async fn serve_http2(
     connection: Arc<Connection>,
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
-    match timeout(limits.head_timeout, handshake(stream, Some(options(limits)))).await {
+    let refusals = Refusals::default();
+    let watched = Box::new(Watched::new(stream, Arc::clone(&refusals)));
+    match timeout(limits.head_timeout, handshake(watched, Some(options(limits)))).await {
         Ok(Ok(h2)) => {
             let mut conversation = Conversation {
                 context: &context,
@@ -63,9 +75,11 @@ pub(crate) async fn serve_http2(
                 streams: JoinSet::new(),
                 served: 0,
                 malformed: 0,
+                refusals,
                 leaving: false,
             };
             conversation.run(h2).await;
+            conversation.tell_refusals();
             // Streams of a connection that is gone notice it by themselves and end in their own way.
             let all = async { while conversation.streams.join_next().await.is_some() {} };
             let _ = timeout(FAREWELL, all).await;
@@ -83,7 +97,8 @@ fn options(limits: &Limits) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(STREAMS_MAX)
-        // h2 refuses what is larger by itself and tells nobody; up to here the refusal is ours and has its line in the log.
+        // Up to here the refusal is ours, with a page; what is larger h2 refuses by itself (see `refusals`), and past four
+        // times this it ends the connection.
         .max_header_list_size(u32::try_from(limits.head_bytes_max.saturating_mul(2)).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -100,6 +115,7 @@ struct Conversation<'a> {
     streams: JoinSet<()>,
     served: u32,
     malformed: u32,
+    refusals: Refusals,
     /// The farewell (GOAWAY) has been said: the client opens no new streams.
     leaving: bool,
 }
@@ -116,18 +132,15 @@ impl Conversation<'_> {
                 // Also what drives the connection; nothing is lost when another branch is taken.
                 accepted = HttpSession::from_h2_conn(&mut h2, Arc::clone(&digest)) => match accepted {
                     Ok(Some(H2Accept::Session(stream))) => self.accept(stream),
-                    Ok(Some(H2Accept::Rejected)) => {
-                        self.reject();
-                        if self.malformed >= MALFORMED_MAX {
-                            return;
-                        }
-                    }
+                    Ok(Some(H2Accept::Rejected)) => self.reject(400),
                     Ok(None) => return,
                     Err(error) => {
                         tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection ended");
                         return;
                     }
                 },
+                // What the first branch has just written.
+                () = some(&self.refusals) => self.tell_refusals(),
                 Some(_) = self.streams.join_next() => {
                     idle_until = Instant::now() + if self.leaving { FAREWELL } else { self.limits.idle_timeout };
                 }
@@ -141,6 +154,9 @@ impl Conversation<'_> {
                     }
                     idle_until = self.leave(&mut h2);
                 }
+            }
+            if self.malformed >= MALFORMED_MAX {
+                return;
             }
             if self.served >= self.limits.requests_max && !self.leaving {
                 idle_until = self.leave(&mut h2);
@@ -162,14 +178,29 @@ impl Conversation<'_> {
             .spawn(serve_stream(context, proxy, connection, stream));
     }
 
-    /// pingora has answered 400 or reset the stream and tells nothing of the request.
-    fn reject(&mut self) {
+    fn tell_refusals(&mut self) {
+        for _ in 0..self.refusals.swap(0, Ordering::Relaxed) {
+            self.reject(431);
+        }
+    }
+
+    /// pingora has answered 400 or reset the stream, or h2 has answered 431, and tells nothing of the request.
+    fn reject(&mut self, status: u16) {
         self.malformed += 1;
         let mut record = open(self.context, self.connection);
-        record.status = Some(400);
+        record.status = Some(status);
         record.outcome = Some(Outcome::Refused);
         record.finish();
     }
+}
+
+/// Resolves when h2 has refused a head. What makes it do so is polled first, so nothing needs to wake this.
+async fn some(refusals: &Refusals) {
+    poll_fn(|_| match refusals.load(Ordering::Relaxed) {
+        0 => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await;
 }
 
 fn open(context: &Context, connection: &Connection) -> OpenRecord {

@@ -11,6 +11,7 @@ mod fields;
 mod h2_head;
 mod h2_session;
 mod http2;
+mod refusals;
 mod upstream_call;
 
 use std::sync::Arc;

@@ -141,6 +141,41 @@ async fn heads_past_our_limits_are_refused_and_logged() {
 }
 
 #[tokio::test]
+async fn heads_of_any_size_are_refused_with_one_line_each() {
+    let (house, client) = house(None, "head_max = \"8k\"");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let big = |bytes: usize| {
+        let mut big = request(Method::GET, "/");
+        big.headers_mut()
+            .insert("x-big", "y".repeat(bytes).parse().unwrap());
+        big
+    };
+    // Ours; then h2's own, the second time from the table, between answers of ours.
+    for (bytes, server) in [(9_000, true), (20_000, false), (30_000, false), (10_000, true)] {
+        let (refused, _) = send.send_request(big(bytes), true).unwrap();
+        let refused = refused.await.unwrap();
+        assert_eq!(refused.status(), 431, "{bytes}");
+        assert_eq!(refused.headers().contains_key("server"), server, "{bytes}");
+    }
+    let (fine, _) = send.send_request(request(Method::GET, "/"), true).unwrap();
+    assert_eq!(fine.await.unwrap().status(), 200);
+    // An upload with such a head.
+    let (refused, _upload) = send.send_request(big(25_000), false).unwrap();
+    assert_eq!(refused.await.unwrap().status(), 431);
+    let lines = house.lines(6).await;
+    let refused = lines
+        .iter()
+        .filter(|line| line.contains("\"status\":431"))
+        .count();
+    assert_eq!(refused, 5, "{lines:?}");
+    // Past four times that h2 ends the connection.
+    let (cut, _) = send.send_request(big(100_000), true).unwrap();
+    assert!(cut.await.is_err());
+    let lines = house.lines(7).await;
+    assert!(lines[6].contains("\"status\":431"), "{}", lines[6]);
+}
+
+#[tokio::test]
 async fn a_drain_says_farewell_and_serves_what_is_there() {
     let (_backend, address) = Backend::tcp().await;
     let (house, client) = house(Some(address), "");
