@@ -23,7 +23,7 @@ pub(crate) struct Call {
     /// The body, when it is not inside the frame.
     body: Option<Arc<File>>,
     /// The body, when it goes to the worker while it arrives.
-    upload: Option<Mutex<Upload>>,
+    upload: Option<Box<Mutex<Upload>>>,
     inbox: Mutex<Inbox>,
 }
 
@@ -125,7 +125,7 @@ impl Call {
 
     /// Its body follows while it arrives.
     pub(super) fn with_upload(mut self, upload: Upload) -> Self {
-        self.upload = Some(Mutex::new(upload));
+        self.upload = Some(Box::new(Mutex::new(upload)));
         self
     }
 

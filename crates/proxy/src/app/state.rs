@@ -155,8 +155,10 @@ impl State {
             return Ok(());
         }
         if let Some(call) = self.dispatcher.stream(index, stream).map(Arc::clone) {
-            if let (Event::Credit(bytes), Some(mut upload)) = (&event, call.upload()) {
-                upload.credit(*bytes);
+            if let Event::Credit(bytes) = event
+                && let Some(mut upload) = call.upload()
+            {
+                upload.credit(bytes);
                 drop(upload);
                 self.feed(index, stream, &call, now_ns);
                 return Ok(());

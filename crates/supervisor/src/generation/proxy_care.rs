@@ -74,10 +74,17 @@ impl Generation {
                 continue;
             };
             let (slot, pid) = (app.workers[at].slot, app.workers[at].pid.unwrap_or(0));
-            error!(
-                app = %app.name, slot, pid, request_id, method, target, client, elapsed_ms, thread,
-                "request ran past timeout.request: the worker is replaced, its stacks follow"
-            );
+            if request_id.is_empty() {
+                error!(
+                    app = %app.name, slot, pid, silent_ms = elapsed_ms,
+                    "worker is stuck: it is replaced, its stacks follow"
+                );
+            } else {
+                error!(
+                    app = %app.name, slot, pid, request_id, method, target, client, elapsed_ms, thread,
+                    "request ran past timeout.request: the worker is replaced, its stacks follow"
+                );
+            }
             app.overran(at, thread, now);
             if let Some(proxy) = &mut self.proxy {
                 proxy.unlink(link);
