@@ -92,10 +92,6 @@ impl<'a> Http1Session<'a> {
     pub(crate) async fn finish(mut self) -> After {
         match self.reply {
             Reply::Done if !self.broken => {}
-            Reply::Body(ReplyFraming::UntilClose) => {
-                self.stream.reset_on_close();
-                return After::Cut;
-            }
             Reply::Done | Reply::Body(_) | Reply::NotBegun => return After::Cut,
         }
         if self.keep_alive && (self.body.is_done() || self.body.skip(self.stream).await) {
@@ -279,6 +275,10 @@ impl Downstream for Http1Session<'_> {
             self.head.version,
             self.keep_alive,
         );
+        if framing == ReplyFraming::UntilClose {
+            // Until it is whole, whatever ends the connection (also the grace of a drain) must not look like its end.
+            self.stream.reset_on_close();
+        }
         self.reply = Reply::Body(framing);
         Ok(())
     }
@@ -333,6 +333,7 @@ impl Downstream for Http1Session<'_> {
                 return Ok(());
             }
             Reply::Body(ReplyFraming::Chunked) => self.stream.output.extend_from_slice(b"0\r\n\r\n"),
+            Reply::Body(ReplyFraming::UntilClose) => self.stream.close_in_order(),
             Reply::Body(_) => {}
             Reply::NotBegun | Reply::Done => return Ok(()),
         }

@@ -45,6 +45,12 @@ impl ClientStream {
         Self::over(Transport::Tls(stream))
     }
 
+    /// A connection over the loopback, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_tcp(stream: tokio::net::TcpStream) -> Self {
+        Self::plain(Socket::Tcp(stream))
+    }
+
     /// One end of a pair, for tests.
     #[cfg(test)]
     pub(crate) fn of_pair(stream: tokio::net::UnixStream) -> Self {
@@ -137,6 +143,12 @@ impl ClientStream {
     pub(crate) fn reset_on_close(&self) {
         // Where it fails the client merely sees an ordinary close.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket().as_fd(), Some(Duration::ZERO));
+    }
+
+    /// The close of this connection is an ordinary one again.
+    pub(crate) fn close_in_order(&self) {
+        // Where it fails the client sees a reset behind a whole answer.
+        let _ = rustix::net::sockopt::set_socket_linger(self.socket().as_fd(), None);
     }
 
     /// Gives memory back that an idle connection does not need. After a body, what looks like a small buffer may be the
