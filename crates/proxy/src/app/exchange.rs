@@ -1,11 +1,6 @@
 //! One request from its body to the end of its answer.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::Future, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use logs::{Outcome, Record};
@@ -28,9 +23,8 @@ use super::{
     dispatcher::{CallId, Refusal},
     fault::Fault,
     flow::{Absorbed, Flow},
-    request_body::{self, BodyError, RequestBody},
+    request_body::{self, BodyError},
     request_frame,
-    upload::Upload,
 };
 
 /// Methods that may be run twice when a worker died over the first time (RFC 9110 §9.2.2).
@@ -70,9 +64,11 @@ impl App {
         record: &mut Record,
     ) -> Result<(), ClientError> {
         record.app = Some(Arc::clone(&self.name));
-        let streamed = !request_buffering && down.head().body != BodyLength::Known(0);
-        let body = if streamed {
-            RequestBody::to_follow(down.head().body)
+        let mut upload = None;
+        let body = if !request_buffering && down.head().body != BodyLength::Known(0) {
+            let (body, follows) = request_body::read_ready(down).await?;
+            upload = follows;
+            body
         } else {
             match request_body::read(down, &self.buffers).await {
                 Ok(body) => body,
@@ -97,8 +93,9 @@ impl App {
         let idempotent = IDEMPOTENT.contains(&head.method.as_str());
         let head_only = head.method == "HEAD";
         let mut call = Call::new(frame, body.file);
-        if streamed {
-            call = call.with_upload(Upload::new(head.fields.get("expect").is_some()));
+        let reading = upload.is_some();
+        if let Some(upload) = upload {
+            call = call.with_upload(upload);
         }
         let call = Arc::new(call);
         let id = match self.submit(&call, idempotent) {
@@ -118,7 +115,7 @@ impl App {
             id,
             call,
             over: false,
-            reading: streamed,
+            reading,
             begun: false,
         };
         let outcome = ticket.pass_on(context, down, head_only, record).await;
@@ -284,14 +281,8 @@ impl Ticket<'_> {
     /// Between two pieces of the answer: takes of the request's body what is there, and does not wait for more.
     async fn read_ahead<D: Downstream>(&mut self, down: &mut D) -> Result<(), ClientError> {
         while self.reading && !self.over && self.may_read() {
-            let piece = poll_fn(|context| {
-                Poll::Ready(match pin!(down.read_body()).poll(context) {
-                    Poll::Ready(piece) => Some(piece),
-                    Poll::Pending => None,
-                })
-            });
-            match piece.await {
-                Some(piece) => self.pass_up(piece?),
+            match request_body::ready(down).await? {
+                Some(piece) => self.pass_up(piece),
                 None => break,
             }
         }

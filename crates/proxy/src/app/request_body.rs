@@ -1,8 +1,17 @@
 //! A request body, read whole before a worker hears of it: no worker ever waits for a client. Where a route wants it
 //! otherwise the body follows its request.
 
-use std::{fs::File, io, io::Write, sync::Arc};
+use std::{
+    fs::File,
+    future::{Future, poll_fn},
+    io,
+    io::Write,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
+use bytes::Bytes;
 use config::Buffers;
 use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
@@ -11,7 +20,10 @@ use crate::{
     head::BodyLength,
 };
 
-use super::spill::{memory_file, temporary_file};
+use super::{
+    spill::{memory_file, temporary_file},
+    upload::Upload,
+};
 
 /// A whole body.
 #[derive(Debug, Default)]
@@ -22,22 +34,8 @@ pub(super) struct RequestBody {
     pub(super) file: Option<Arc<File>>,
     /// Its length; [`LENGTH_UNKNOWN`] when it follows and the client has not said.
     pub(super) len: u64,
-    /// Nothing of it is here: it follows the request while it arrives.
+    /// There is more of it than `inline`: it follows the request while it arrives.
     pub(super) follows: bool,
-}
-
-impl RequestBody {
-    /// One that follows.
-    pub(super) fn to_follow(length: BodyLength) -> Self {
-        Self {
-            len: match length {
-                BodyLength::Known(len) => len,
-                BodyLength::Unknown => LENGTH_UNKNOWN,
-            },
-            follows: true,
-            ..Self::default()
-        }
-    }
 }
 
 /// Why a body could not be read.
@@ -65,6 +63,50 @@ pub(super) async fn read<D: Downstream>(down: &mut D, buffers: &Buffers) -> Resu
     }
     body.file = file.map(|(file, _)| Arc::new(file));
     Ok(body)
+}
+
+/// Takes of a body that is to follow its request what is there already, as far as it fits into the request's frame. A body that
+/// is whole in this way does not follow: the worker hears of it in one go.
+pub(super) async fn read_ready<D: Downstream>(
+    down: &mut D,
+) -> Result<(RequestBody, Option<Upload>), ClientError> {
+    let mut body = RequestBody {
+        len: match down.head().body {
+            BodyLength::Known(len) => len,
+            BodyLength::Unknown => LENGTH_UNKNOWN,
+        },
+        follows: true,
+        ..RequestBody::default()
+    };
+    // Whoever waits for `100 Continue` is told to send when a worker has the request.
+    let patient = down.head().fields.get("expect").is_some();
+    let mut upload = Upload::new(patient);
+    while !patient && upload.is_empty() {
+        let Some(piece) = ready(down).await? else { break };
+        let Some(mut bytes) = piece else {
+            body.len = body.inline.len() as u64;
+            body.follows = false;
+            return Ok((body, None));
+        };
+        let room = INLINE_BODY_MAX - body.inline.len();
+        body.inline
+            .extend_from_slice(&bytes.split_to(bytes.len().min(room)));
+        if !bytes.is_empty() {
+            upload.push(Some(bytes));
+        }
+    }
+    Ok((body, Some(upload)))
+}
+
+/// The next piece of a body, `Some(None)` at its end, if it is there.
+pub(super) async fn ready<D: Downstream>(down: &mut D) -> Result<Option<Option<Bytes>>, ClientError> {
+    poll_fn(|context| {
+        Poll::Ready(match pin!(down.read_body()).poll(context) {
+            Poll::Ready(piece) => piece.map(Some),
+            Poll::Pending => Ok(None),
+        })
+    })
+    .await
 }
 
 /// Appends to the file, which is made, or moved from memory to disk, as needed.

@@ -150,6 +150,7 @@ impl State {
     pub(super) fn deliver(&mut self, index: LinkIndex, arrival: Arrival, now_ns: u64) -> Result<(), Flooded> {
         let Arrival { stream, event, end } = arrival;
         if let Event::Abort(wire::frame::AbortReason::NotStarted) = event
+            && !self.is_spent(index, stream)
             && self.dispatcher.not_started(index, stream)
         {
             return Ok(());
@@ -175,6 +176,13 @@ impl State {
             self.dispatcher.ended(index, stream);
         }
         Ok(())
+    }
+
+    /// Has a worker taken what another one could not be given any more?
+    fn is_spent(&self, index: LinkIndex, stream: u32) -> bool {
+        let call = self.dispatcher.stream(index, stream);
+        call.and_then(|call| call.upload())
+            .is_some_and(|upload| upload.is_spent())
     }
 
     /// Gives the worker what has come of a request's body, as far as it takes it.

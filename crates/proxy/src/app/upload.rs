@@ -18,6 +18,8 @@ const PIECES_MAX: usize = 1024;
 pub(super) struct Upload {
     /// Given to the worker, which may still give the request back.
     kept: Vec<u8>,
+    /// Something was given and not kept.
+    spent: bool,
     /// Not given yet.
     pieces: VecDeque<Bytes>,
     waiting: usize,
@@ -37,6 +39,7 @@ impl Upload {
     pub(super) fn new(patient: bool) -> Self {
         Self {
             kept: Vec::new(),
+            spent: false,
             pieces: VecDeque::new(),
             waiting: 0,
             window: 0,
@@ -57,6 +60,11 @@ impl Upload {
             }
             None => self.whole = true,
         }
+    }
+
+    /// Is there nothing to give?
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
     }
 
     /// May more be read from the client?
@@ -91,7 +99,13 @@ impl Upload {
     /// The worker takes so many bytes more; it runs the request for certain.
     pub(super) fn credit(&mut self, bytes: u32) {
         self.window = self.window.saturating_add(bytes as usize);
+        self.spent |= !self.kept.is_empty();
         self.kept = Vec::new();
+    }
+
+    /// Is it too late to give all of it to another worker?
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
     }
 
     /// Gives the worker what it takes. `runs`: it can not give the request back any more. `true`: something was given.
@@ -108,7 +122,9 @@ impl Upload {
             self.waiting -= bytes.len();
             self.end_given = self.whole && self.pieces.is_empty();
             outbox.body(stream, &bytes, self.end_given);
-            if !runs {
+            if runs {
+                self.spent = true;
+            } else {
                 self.kept.extend_from_slice(&bytes);
             }
             given = true;
@@ -192,9 +208,11 @@ mod tests {
         upload.push(None);
         let mut first = Outbox::default();
         assert!(upload.flush(&mut first, 7, false));
+        assert!(!upload.is_spent());
         upload.place();
         let mut second = Outbox::default();
         assert!(upload.flush(&mut second, 7, true));
+        assert!(upload.is_spent());
         assert_eq!(given(&first), (vec![1, 2, 3], true));
         assert_eq!(given(&second), given(&first));
     }

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request, Response};
 use logs::AccessLog;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
+    net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
 
@@ -74,15 +74,17 @@ impl House {
 
     fn http1(&self) -> (UnixStream, JoinHandle<()>) {
         let (client, server) = UnixStream::pair().expect("socketpair");
-        let stream = Box::new(ClientStream::of_pair(server));
+        (client, self.serve(ClientStream::of_pair(server)))
+    }
+
+    fn serve(&self, stream: ClientStream) -> JoinHandle<()> {
         let (context, connection) = (Arc::clone(&self.context), Arc::clone(&self.connection));
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let proxy = phases::proxy(&context.config);
             let limits = context.config.listeners[0].limits.clone();
             let front = Front { context, proxy };
-            converse(&front, stream, &connection, &limits, None).await;
-        });
-        (client, task)
+            converse(&front, Box::new(stream), &connection, &limits, None).await;
+        })
     }
 
     /// Sends `raw`, whose last request says `Connection: close`, and returns all that comes back.
@@ -310,4 +312,31 @@ async fn a_body_that_breaks_off_is_answered_and_its_request_cancelled() {
     let answer = read_to(&mut client, "\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     until(|| seen.cancelled.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn an_answer_to_http_1_0_that_is_cut_does_not_look_whole() {
+    let house = House::evented();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("bound");
+    for (target, whole) in [("/stream/10", true), ("/drip", false)] {
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (server, _)) = (client.expect("connect"), accepted.expect("accept"));
+        let task = house.serve(ClientStream::of_tcp(server));
+        let raw = format!("GET {target} HTTP/1.0\r\nHost: a\r\n\r\n");
+        client.write_all(raw.as_bytes()).await.expect("write");
+        let mut got = Vec::new();
+        if !whole {
+            while !got.ends_with(b"first") {
+                assert_ne!(client.read_buf(&mut got).await.expect("read"), 0);
+            }
+            // What the end of a drain's grace does.
+            task.abort();
+        }
+        let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut got))
+            .await
+            .expect("in time");
+        assert_eq!(end.is_ok(), whole, "{target}: {end:?}");
+        assert_eq!(got.ends_with(b"\r\n\r\nxxxxxxxxxx"), whole);
+    }
 }

@@ -25,7 +25,7 @@ use rustix::{
     },
 };
 use wire::{
-    frame::{self, AbortReason, END, FileRange, Kind, OVERDUE, WINDOW},
+    frame::{self, AbortReason, END, FileRange, INLINE_BODY_MAX, Kind, OVERDUE, WINDOW},
     page::{ENTRY_LEN, Page},
     request::{HeadersWriter, Request},
     response::Response,
@@ -41,7 +41,7 @@ pub(super) struct Seen {
     pub(super) cancelled: AtomicUsize,
     /// Of these, past their deadline.
     pub(super) overdue: AtomicUsize,
-    /// Bytes of request bodies that came in frames of their own.
+    /// Bytes of request bodies that may follow their requests.
     pub(super) fed: AtomicUsize,
     /// The most response bytes beyond what was granted when it stopped for credit.
     pub(super) stopped: AtomicUsize,
@@ -165,9 +165,9 @@ impl Worker {
             return true;
         }
         self.seen.run.lock().expect("lock").push(path.clone());
-        if !header.has(END) {
-            assert!(inline.is_empty() && file.is_none());
-            return self.upload(stream, &path, request.content_length);
+        if !header.has(END) || uploads::PATHS.contains(&path.as_str()) {
+            assert!(inline.len() <= INLINE_BODY_MAX && file.is_none());
+            return self.upload(header, &path, request.content_length, inline);
         }
         match path.as_str() {
             "/hints" => {

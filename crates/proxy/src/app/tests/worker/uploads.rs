@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use wire::frame::{self, END, Kind, WINDOW};
+use wire::frame::{self, END, INLINE_BODY_MAX, Kind, WINDOW};
 
 use super::Worker;
+
+/// Paths that are for bodies, however they come.
+pub(super) const PATHS: [&str; 4] = ["/upload", "/duplex", "/early", "/unread"];
 
 /// What has come of one body.
 pub(super) struct Upload {
@@ -21,13 +24,15 @@ pub(super) struct Upload {
 
 impl Worker {
     /// `false`: it dies.
-    pub(super) fn upload(&mut self, stream: u32, path: &str, length: u64) -> bool {
+    pub(super) fn upload(&mut self, header: frame::Header, path: &str, length: u64, inline: &[u8]) -> bool {
+        let (stream, whole) = (header.stream, header.has(END));
         let mut upload = Upload {
             path: path.to_owned(),
             length,
             bytes: 0,
             sum: 0,
-            window: u64::from(WINDOW),
+            // What is in the request's own frame counts nothing.
+            window: u64::from(WINDOW) + inline.len() as u64,
             to_write: 0,
             may_write: u64::from(WINDOW),
         };
@@ -46,7 +51,11 @@ impl Worker {
         }
         self.uploads.insert(stream, upload);
         self.write_on(stream, 0);
-        true
+        if path == "/die-fed" && inline.len() < INLINE_BODY_MAX {
+            self.seen.fed.fetch_add(inline.len(), Ordering::SeqCst);
+            return true;
+        }
+        self.body(stream, inline, whole)
     }
 
     /// A piece of a body. `false`: it dies.
@@ -63,7 +72,7 @@ impl Worker {
         if upload.path == "/die-fed" {
             return false;
         }
-        if upload.path == "/duplex" {
+        if upload.path == "/duplex" && (end || !bytes.is_empty()) {
             frame::put(
                 &mut self.out,
                 stream,
@@ -113,7 +122,7 @@ impl Worker {
 
     fn grant(&mut self, stream: u32) {
         if let Some(upload) = self.uploads.get_mut(&stream) {
-            let owed = u64::from(WINDOW) - upload.window;
+            let owed = u64::from(WINDOW).saturating_sub(upload.window);
             if owed > 0 {
                 upload.window += owed;
                 frame::put(
