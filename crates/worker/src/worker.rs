@@ -20,7 +20,7 @@ use wire::control::{FromWorker, ToWorker};
 use crate::{
     application::{self, Refusal},
     control::{Control, fitting},
-    engine::{host, queue::Queue, ticker},
+    engine::{Engine, evented::Evented, host, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
     output, report,
     zygote::Boot,
@@ -31,6 +31,9 @@ const ADOPTION: Duration = Duration::from_secs(5);
 
 /// How long threads and exit functions of the application may hold up an exit in which every answer has been sent.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// An event loop that does not turn for so long is held up by what it runs.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What a worker gets from the fork.
 #[derive(Debug)]
@@ -68,8 +71,8 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     if control.send(&hello.encode()).is_err() {
         exit_now(0);
     }
-    let queue = match start(py, &control, &boot) {
-        Ok(queue) => queue,
+    let engine = match start(py, &control, &boot) {
+        Ok(engine) => engine,
         Err(refusal) => fail(py, &control, refusal),
     };
     let application = match application {
@@ -88,11 +91,13 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     if control.send(&ready.encode()).is_err() {
         exit_now(0);
     }
-    if let Err(error) = serve(py, &queue, &application) {
+    if let Engine::Threads(queue) = &engine
+        && let Err(error) = serve(py, queue, &application)
+    {
         output::tell(py, &report::traceback(py, &error));
         exit_now(1);
     }
-    leave(py, &queue)
+    leave(py, &engine)
 }
 
 /// Sockets that the import opened (connections to databases, above all) are shared with every other worker. They become
@@ -129,7 +134,7 @@ fn be_adopted(supervisor: Option<Pid>) -> bool {
 }
 
 /// Everything but the application: what it inherited is made its own, and the control thread starts.
-fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Arc<Queue>, Refusal> {
+fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Engine, Refusal> {
     after_fork(py).map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
     if boot.threads > 1 {
         // A thread that has the GIL gives it up after 1 ms, not 5.
@@ -137,27 +142,36 @@ fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Arc<Queu
             .and_then(|sys| sys.call_method1("setswitchinterval", (0.001,)))
             .map_err(|error| Refusal::raised(py, "after_fork", "preparing the threads", &error))?;
     }
-    let queue = Queue::new(boot.threads)
+    let evented = boot.interface == "asgi" || !boot.green.is_empty();
+    let engine = if evented {
+        Evented::new().map(|evented| Engine::Evented(Arc::new(evented)))
+    } else {
+        Queue::new(boot.threads).map(|queue| Engine::Threads(Arc::new(queue)))
+    };
+    let engine = engine
         .map_err(|error| Refusal::new("after_fork", format!("the engine can not be started: {error}")))?;
-    let queue = Arc::new(queue);
-    disown_copies(py, &queue, control)
+    disown_copies(py, &engine, control)
         .map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
-    let (for_control, control) = (Arc::clone(&queue), Arc::clone(control));
+    let (for_control, control) = (engine.clone(), Arc::clone(control));
+    thread("control", move || listen(&control, &for_control))?;
+    if let Engine::Threads(queue) = &engine {
+        let for_ticker = Arc::clone(queue);
+        thread("ticker", move || ticker::run(&for_ticker))?;
+    }
+    Ok(engine)
+}
+
+fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> Result<(), Refusal> {
     std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(move || listen(&control, &for_control))
+        .name(name.to_owned())
+        .spawn(life)
+        .map(drop)
         .map_err(|error| {
             Refusal::new(
                 "after_fork",
-                format!("the control thread can not be started: {error}"),
+                format!("the {name} thread can not be started: {error}"),
             )
-        })?;
-    let for_ticker = Arc::clone(&queue);
-    std::thread::Builder::new()
-        .name("ticker".to_owned())
-        .spawn(move || ticker::run(&for_ticker))
-        .map_err(|error| Refusal::new("after_fork", format!("the ticker can not be started: {error}")))?;
-    Ok(queue)
+        })
 }
 
 /// What must not be shared by processes. Python's own modules see to themselves.
@@ -173,11 +187,11 @@ fn after_fork(py: Python<'_>) -> PyResult<()> {
 }
 
 /// What the application forks (a pool of `multiprocessing`, above all) is not this worker.
-fn disown_copies(py: Python<'_>, queue: &Arc<Queue>, control: &Arc<Control>) -> PyResult<()> {
-    let (queue, control) = (Arc::clone(queue), Arc::clone(control));
+fn disown_copies(py: Python<'_>, engine: &Engine, control: &Arc<Control>) -> PyResult<()> {
+    let (engine, control) = (engine.clone(), Arc::clone(control));
     let disown = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
         if let Ok(null) = descriptors::null() {
-            queue.disown(&null);
+            engine.disown(&null);
             let _ = descriptors::replace(&null, control.socket());
         }
     };
@@ -203,7 +217,7 @@ fn fail(py: Python<'_>, control: &Control, refusal: Refusal) -> ! {
 }
 
 /// The control thread: never takes the GIL, so it hears the supervisor whatever the application does.
-fn listen(control: &Control, queue: &Arc<Queue>) {
+fn listen(control: &Control, engine: &Engine) {
     let mut packet = Vec::new();
     loop {
         let Some(descriptors) = control.receive(&mut packet) else {
@@ -212,7 +226,7 @@ fn listen(control: &Control, queue: &Arc<Queue>) {
         match ToWorker::decode(&packet) {
             Ok(ToWorker::Link { link }) => {
                 let added = match <[OwnedFd; 2]>::try_from(descriptors) {
-                    Ok([socket, page]) => queue.add_link(socket, &page).map_err(|error| error.to_string()),
+                    Ok([socket, page]) => engine.add_link(socket, &page).map_err(|error| error.to_string()),
                     Err(_) => Err("a link needs two descriptors".to_owned()),
                 };
                 if let Err(error) = added {
@@ -220,25 +234,35 @@ fn listen(control: &Control, queue: &Arc<Queue>) {
                     let _ = rustix::io::write(rustix::stdio::stderr(), told.as_bytes());
                 }
             }
-            Ok(ToWorker::Drain {}) => queue.drain(),
+            Ok(ToWorker::Drain {}) => engine.drain(),
             Ok(ToWorker::Interrupt { thread }) => {
                 // Waits for the GIL, which may never come; the control socket must not wait with it.
-                let queue = Arc::clone(queue);
-                let _ = std::thread::Builder::new().spawn(move || interrupt(&queue, thread));
+                let engine = engine.clone();
+                let _ = std::thread::Builder::new().spawn(move || interrupt(&engine, thread));
             }
             Err(_) => exit_now(1),
         }
     }
 }
 
-fn interrupt(queue: &Queue, thread: u32) {
-    Python::attach(|py| {
-        for slot in &queue.slots {
-            if slot.busy() && (thread == 0 || slot.thread.load(Ordering::Relaxed) == thread) {
-                threads::raise_system_exit(py, slot.ident.load(Ordering::Relaxed));
+fn interrupt(engine: &Engine, thread: u32) {
+    match engine {
+        Engine::Threads(queue) => Python::attach(|py| {
+            for slot in &queue.slots {
+                if slot.busy() && (thread == 0 || slot.thread.load(Ordering::Relaxed) == thread) {
+                    threads::raise_system_exit(py, slot.ident.load(Ordering::Relaxed));
+                }
+            }
+        }),
+        Engine::Evented(evented) => {
+            // A loop that turns ends a request on its own; an exception would hit any other one.
+            let turns = evented.knock();
+            std::thread::sleep(PATIENCE);
+            if evented.turns() == turns {
+                Python::attach(|py| threads::raise_system_exit(py, threads::main_ident(py)));
             }
         }
-    });
+    }
 }
 
 /// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python runs signal
@@ -269,8 +293,8 @@ fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResul
 
 /// Every answer is sent, then the application's own end, bounded, then ours. Not Py_Finalize: it waits for, and crashes on, what threads
 /// of C code do.
-fn leave(py: Python<'_>, queue: &Queue) -> ! {
-    py.detach(|| queue.leave());
+fn leave(py: Python<'_>, engine: &Engine) -> ! {
+    py.detach(|| engine.leave());
     let _ = std::thread::Builder::new().spawn(|| {
         std::thread::sleep(FAREWELL);
         exit_now(0);

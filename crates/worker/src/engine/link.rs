@@ -65,6 +65,8 @@ struct Reader {
 #[derive(Debug, Default)]
 struct Out {
     buffer: Vec<u8>,
+    /// Bytes at its beginning that have been sent; only while the socket is full and nobody waits for that.
+    sent: usize,
     /// Position in `buffer` of the frame that each one belongs to.
     descriptors: VecDeque<(usize, OwnedFd)>,
     /// When the oldest byte was put in.
@@ -271,35 +273,59 @@ impl Link {
         }
     }
 
-    /// Sends these bytes. Each descriptor leaves with the first byte of its frame, and alone in its message, so that the
-    /// receiver needs room for one only.
+    /// Sends what waits, as much as the socket takes. `false`: it is full, and the rest waits. Only for a link that nobody
+    /// calls [`Link::flush`] on; this never waits.
+    pub(crate) fn flush_now(&self) -> bool {
+        let mut out = lock(&self.out);
+        if self.is_gone() {
+            *out = Out::default();
+            return true;
+        }
+        let Out {
+            buffer,
+            sent,
+            descriptors,
+            ..
+        } = &mut *out;
+        while *sent < buffer.len() {
+            match self.send_part(buffer, *sent, descriptors) {
+                Ok(more) => *sent += more,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if *sent >= KEEP {
+                        // What has left must not grow with what comes.
+                        buffer.drain(..*sent);
+                        for (position, _) in descriptors {
+                            *position -= *sent;
+                        }
+                        *sent = 0;
+                    }
+                    return false;
+                }
+                Err(_) => {
+                    *out = Out::default();
+                    drop(out);
+                    self.give_up();
+                    return true;
+                }
+            }
+        }
+        *sent = 0;
+        if buffer.capacity() > KEEP {
+            *buffer = Vec::new();
+        } else {
+            buffer.clear();
+        }
+        self.dirty.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// Sends these bytes, and waits where the socket is full.
     fn send(&self, bytes: &[u8], mut descriptors: VecDeque<(usize, OwnedFd)>) -> Result<(), Errno> {
         let mut at = 0;
         while at < bytes.len() {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            let carried = match descriptors.front() {
-                Some((position, descriptor)) if *position == at => Some([descriptor.as_fd()]),
-                _ => None,
-            };
-            let end = descriptors
-                .get(usize::from(carried.is_some()))
-                .map_or(bytes.len(), |(position, _)| *position);
-            if let Some(carried) = &carried {
-                ancillary.push(SendAncillaryMessage::ScmRights(carried));
-            }
-            match sendmsg(
-                &self.socket,
-                &[IoSlice::new(&bytes[at..end])],
-                &mut ancillary,
-                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-            ) {
-                Ok(sent) => {
-                    at += sent;
-                    if carried.is_some() {
-                        descriptors.pop_front();
-                    }
-                }
+            match self.send_part(bytes, at, &mut descriptors) {
+                Ok(sent) => at += sent,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     let mut ready = [PollFd::new(&self.socket, PollFlags::OUT)];
@@ -312,5 +338,37 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// One message. Each descriptor leaves with the first byte of its frame, and alone in its message, so that the receiver needs
+    /// room for one only.
+    fn send_part(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        descriptors: &mut VecDeque<(usize, OwnedFd)>,
+    ) -> Result<usize, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let carried = match descriptors.front() {
+            Some((position, descriptor)) if *position == at => Some([descriptor.as_fd()]),
+            _ => None,
+        };
+        let end = descriptors
+            .get(usize::from(carried.is_some()))
+            .map_or(bytes.len(), |(position, _)| *position);
+        if let Some(carried) = &carried {
+            ancillary.push(SendAncillaryMessage::ScmRights(carried));
+        }
+        let sent = sendmsg(
+            &self.socket,
+            &[IoSlice::new(&bytes[at..end])],
+            &mut ancillary,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+        )?;
+        if carried.is_some() {
+            descriptors.pop_front();
+        }
+        Ok(sent)
     }
 }

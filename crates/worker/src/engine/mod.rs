@@ -3,9 +3,11 @@
 //! * [`link`]: one socket to one proxy: its reading and its writing side.
 //! * [`job`]: a request as it came.
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
+//! * [`links`]: all links, watched by one epoll descriptor.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
 //! * [`host`]: the life of a host thread.
 //! * [`ticker`]: sends in time what a busy host thread holds.
+//! * [`evented`]: the same for hosts that never block: event loops and greenlets; it needs no queue, slot or ticker.
 //!
 //! There is no thread that only reads. Whoever has nothing to run waits in `epoll_wait`; one is woken for what arrives, reads
 //! all that is there, and runs the first request itself. With one thread that is a receive and a send per batch and no
@@ -16,14 +18,65 @@
 //! alone. The GIL is never waited for while a lock is held, so a lock may be waited for with the GIL held; only a link's
 //! reader is held over system calls, and that one is taken without the GIL.
 
+pub(crate) mod evented;
 pub(crate) mod host;
 pub(crate) mod job;
 pub(crate) mod link;
+pub(crate) mod links;
 pub(crate) mod queue;
 pub(crate) mod slot;
 pub(crate) mod ticker;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use evented::Evented;
+use queue::Queue;
+
+/// The engine as the rest of the worker sees it, whatever kind of host runs the application.
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    /// Threads that block.
+    Threads(Arc<Queue>),
+    /// One thread that does not.
+    Evented(Arc<Evented>),
+}
+
+impl Engine {
+    /// A proxy wants to send requests.
+    pub(crate) fn add_link(&self, socket: OwnedFd, page: &OwnedFd) -> std::io::Result<()> {
+        match self {
+            Self::Threads(queue) => queue.add_link(socket, page),
+            Self::Evented(evented) => evented.add_link(socket, page),
+        }
+    }
+
+    /// Takes no new request and lets the host leave when nothing runs any more.
+    pub(crate) fn drain(&self) {
+        match self {
+            Self::Threads(queue) => queue.drain(),
+            Self::Evented(evented) => evented.drain(),
+        }
+    }
+
+    /// The host has left: sends what waits. To be called without the GIL.
+    pub(crate) fn leave(&self) {
+        match self {
+            Self::Threads(queue) => queue.leave(),
+            Self::Evented(evented) => evented.leave(),
+        }
+    }
+
+    /// In a process that the application has forked: nothing of the worker's is left to it.
+    pub(crate) fn disown(&self, null: &OwnedFd) {
+        match self {
+            Self::Threads(queue) => queue.disown(null),
+            Self::Evented(evented) => evented.disown(null),
+        }
+    }
+}
 
 /// Locks. A thread that panicked has left nothing half done that matters more than going on.
 #[inline]

@@ -7,12 +7,12 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll},
+    event::{PollFd, PollFlags, Timespec, epoll, poll},
     io::Errno,
 };
 use wire::{
@@ -23,22 +23,13 @@ use wire::{
 use super::{
     job::Job,
     link::{Link, Received},
+    links::{BELL, ENDED, Links},
     lock, now_ns,
     slot::Slot,
     ticker::Ticker,
 };
-use crate::ffi::page_map::PageMap;
-
 /// Most requests that may wait here. A proxy keeps to its window, which is far below; one that does not is cut off.
 const WAITING_MAX: usize = 4096;
-
-/// `epoll`'s name for the bell; links have their serial, which starts at 1.
-const BELL: u64 = 0;
-
-/// Nothing more comes on this link.
-const ENDED: epoll::EventFlags = epoll::EventFlags::RDHUP
-    .union(epoll::EventFlags::HUP)
-    .union(epoll::EventFlags::ERR);
 
 /// A request took longer than this: while such are about, finished answers do not wait for the end of a batch.
 const SLOW_NS: u64 = super::link::HOLD_NS;
@@ -57,12 +48,8 @@ struct State {
 /// What all host threads share.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    epoll: OwnedFd,
-    /// Rung to wake one thread per unit.
-    bell: OwnedFd,
+    links: Links,
     state: Mutex<State>,
-    links: Mutex<Vec<Arc<Link>>>,
-    next_serial: AtomicU32,
     /// Until then finished answers are sent before the next request is run.
     slow_until_ns: AtomicU64,
     pub(crate) ticker: Ticker,
@@ -85,23 +72,9 @@ pub(crate) enum Next {
 impl Queue {
     /// For so many host threads.
     pub(crate) fn new(threads: usize) -> rustix::io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let bell = eventfd(
-            0,
-            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE,
-        )?;
-        epoll::add(
-            &epoll,
-            &bell,
-            epoll::EventData::new_u64(BELL),
-            epoll::EventFlags::IN,
-        )?;
         Ok(Self {
-            epoll,
-            bell,
+            links: Links::new()?,
             state: Mutex::default(),
-            links: Mutex::default(),
-            next_serial: AtomicU32::new(1),
             slow_until_ns: AtomicU64::new(0),
             ticker: Ticker::default(),
             slots: (0..threads).map(|_| Slot::new()).collect::<Result<_, _>>()?,
@@ -111,18 +84,7 @@ impl Queue {
 
     /// A proxy wants to send requests.
     pub(crate) fn add_link(&self, socket: OwnedFd, page: &OwnedFd) -> std::io::Result<()> {
-        let page = PageMap::new(page)?;
-        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        let link = Arc::new(Link::new(serial, socket, page));
-        lock(&self.links).push(Arc::clone(&link));
-        // Edge-triggered: one thread is woken for what arrives, and reads all of it.
-        epoll::add(
-            &self.epoll,
-            &link.socket,
-            epoll::EventData::new_u64(u64::from(serial)),
-            epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET,
-        )?;
-        Ok(())
+        self.links.add(socket, page)
     }
 
     /// The first waiting request, for the thread of this slot.
@@ -133,7 +95,7 @@ impl Queue {
             if state.draining {
                 // A thread that waits for credit may have taken the ring that was for an idle one.
                 if state.idle > 0 {
-                    self.ring(1);
+                    self.links.ring(1);
                 }
                 return Next::Leave;
             }
@@ -143,7 +105,7 @@ impl Queue {
         // Inside the queue's lock, so that a cancellation finds the stream either here or there.
         slot.begin(job.link.serial, job.stream);
         if !state.waiting.is_empty() && state.idle > 0 {
-            self.ring(1);
+            self.links.ring(1);
         }
         Next::Job(job)
     }
@@ -160,7 +122,7 @@ impl Queue {
     /// Sends what waits on any link; without the GIL.
     pub(crate) fn flush(&self) {
         let dirty: Option<Arc<Link>> = {
-            let links = lock(&self.links);
+            let links = self.links.all();
             let mut dirty = links.iter().filter(|link| link.is_dirty());
             let first = dirty.next().cloned();
             if dirty.next().is_some() {
@@ -187,14 +149,14 @@ impl Queue {
     /// Does anything wait to be sent?
     #[inline]
     pub(crate) fn is_dirty(&self) -> bool {
-        lock(&self.links).iter().any(|link| link.is_dirty())
+        self.links.all().iter().any(|link| link.is_dirty())
     }
 
     /// Does anything wait that should not wait longer?
     #[inline]
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
         now_ns < self.slow_until_ns.load(Ordering::Relaxed)
-            || lock(&self.links).iter().any(|link| link.is_due(now_ns))
+            || self.links.all().iter().any(|link| link.is_due(now_ns))
     }
 
     /// A request has ended that began at `started_ns`.
@@ -217,7 +179,7 @@ impl Queue {
             link.flush();
             let mut ready = [
                 PollFd::new(&slot.word, PollFlags::IN),
-                PollFd::new(&self.epoll, PollFlags::IN),
+                PollFd::new(&self.links.epoll, PollFlags::IN),
             ];
             let _ = poll(&mut ready, None);
             if !ready[0].revents().is_empty() {
@@ -230,7 +192,7 @@ impl Queue {
                 }));
                 let state = lock(&self.state);
                 if !state.waiting.is_empty() && state.idle > 0 {
-                    self.ring(1);
+                    self.links.ring(1);
                 }
             }
         }
@@ -247,13 +209,15 @@ impl Queue {
             Self::refuse(&job);
         }
         self.flush();
-        self.ring(self.slots.len() as u64);
+        self.links.ring(self.slots.len() as u64);
     }
 
     /// Every thread has left: gives back what has come meanwhile, so that no socket is closed with requests unread, and sends
     /// what waits.
     pub(crate) fn leave(&self) {
-        let serials: Vec<u64> = lock(&self.links)
+        let serials: Vec<u64> = self
+            .links
+            .all()
             .iter()
             .map(|link| u64::from(link.serial))
             .collect();
@@ -270,18 +234,14 @@ impl Queue {
         }
     }
 
-    fn ring(&self, times: u64) {
-        let _ = rustix::io::write(&self.bell, &times.to_ne_bytes());
-    }
-
     /// Waits for events and handles them.
     fn poll(&self, timeout: Option<&Timespec>) -> Result<(), Errno> {
         let mut space = [std::mem::MaybeUninit::<epoll::Event>::uninit(); 8];
-        let (events, _) = epoll::wait(&self.epoll, &mut space, timeout)?;
+        let (events, _) = epoll::wait(&self.links.epoll, &mut space, timeout)?;
         for event in events {
             match event.data.u64() {
                 BELL => {
-                    let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
+                    self.links.heard();
                 }
                 serial => {
                     let flags = event.flags;
@@ -295,11 +255,9 @@ impl Queue {
     /// `ended`: the proxy had closed its end before this reading. It is told once, together with the bytes before it, and a
     /// reading that takes those does not look for more.
     fn read(&self, serial: u64, ended: bool) {
-        let found = lock(&self.links)
-            .iter()
-            .find(|link| u64::from(link.serial) == serial)
-            .cloned();
-        let Some(link) = found else { return };
+        let Some(link) = self.links.find(serial) else {
+            return;
+        };
         if link.receive(|header, payload, descriptor| self.take(&link, header, payload, descriptor))
             == Received::Gone
             || ended
@@ -392,9 +350,7 @@ impl Queue {
 
     /// The proxy is gone: nobody waits for its requests.
     fn lose(&self, link: &Arc<Link>) {
-        link.give_up();
-        let _ = epoll::delete(&self.epoll, &link.socket);
-        lock(&self.links).retain(|other| other.serial != link.serial);
+        self.links.remove(link);
         lock(&self.state)
             .waiting
             .retain(|job| job.link.serial != link.serial);

@@ -13,3 +13,12 @@ pub(crate) fn raise_system_exit(py: Python<'_>, ident: u64) {
     // SAFETY: the GIL is held; the function takes its own reference to the type and does nothing for an unknown thread.
     unsafe { ffi::PyThreadState_SetAsyncExc(ident, exception.as_ptr()) };
 }
+
+/// `threading.get_ident()` of the main thread; 0 when it is unknown.
+pub(crate) fn main_ident(py: Python<'_>) -> u64 {
+    py.import("threading")
+        .and_then(|threading| threading.call_method0("main_thread"))
+        .and_then(|thread| thread.getattr("ident"))
+        .and_then(|ident| ident.extract())
+        .unwrap_or(0)
+}

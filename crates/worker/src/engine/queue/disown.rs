@@ -3,22 +3,12 @@
 use std::{os::fd::OwnedFd, sync::atomic::Ordering};
 
 use super::Queue;
-use crate::ffi::descriptors;
 
 impl Queue {
-    /// In a process that the application has forked: everything that is the worker's is replaced by `null`. A copy must not take
-    /// requests, answer them, or keep a link open when the worker dies. Another thread may have been at the list of links
-    /// during the fork, and its lock then stays locked here: so it is only tried.
+    /// In a process that the application has forked: nothing of the worker's is left to it.
     pub(crate) fn disown(&self, null: &OwnedFd) {
         self.disowned.store(true, Ordering::Relaxed);
-        if let Ok(links) = self.links.try_lock() {
-            for link in links.iter() {
-                link.disown(null);
-            }
-        }
-        for own in [&self.epoll, &self.bell] {
-            let _ = descriptors::replace(null, own);
-        }
+        self.links.disown(null);
     }
 
     #[inline]
