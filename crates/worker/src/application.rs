@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyDict, PyList, PyModule, PyType},
 };
 
-use crate::report;
+use crate::{output, report, zygote::Boot};
 
 /// Why there is no application.
 #[derive(Debug)]
@@ -42,11 +42,8 @@ const CONVENTIONS: [&str; 2] = ["application", "app"];
 const LISTED_MAX: usize = 20;
 
 /// `module:callable`, `module:factory()` or `module`. Dots after the colon go into attributes.
-pub(crate) fn import<'py>(
-    py: Python<'py>,
-    target: &str,
-    directory: &str,
-) -> Result<Bound<'py, PyAny>, Refusal> {
+pub(crate) fn import<'py>(py: Python<'py>, boot: &Boot) -> Result<Bound<'py, PyAny>, Refusal> {
+    let (target, directory) = (boot.target.as_str(), boot.directory.as_str());
     let (name, path) = match target.split_once(':') {
         Some((name, path)) => (name.trim(), Some(path.trim())),
         None => (target.trim(), None),
@@ -65,7 +62,7 @@ pub(crate) fn import<'py>(
             }
         }
     };
-    check(py, &application, target)?;
+    check(py, &application, target, &boot.interface)?;
     Ok(application)
 }
 
@@ -170,7 +167,13 @@ fn callables(module: &Bound<'_, PyModule>) -> String {
     }
 }
 
-fn check(py: Python<'_>, application: &Bound<'_, PyAny>, target: &str) -> Result<(), Refusal> {
+/// Refuses what can not be called, and what is written for the other interface.
+fn check(
+    py: Python<'_>,
+    application: &Bound<'_, PyAny>,
+    target: &str,
+    interface: &str,
+) -> Result<(), Refusal> {
     if !application.is_callable() {
         let kind = crate::wsgi::head::type_name(application);
         return Err(Refusal::new(
@@ -178,30 +181,44 @@ fn check(py: Python<'_>, application: &Bound<'_, PyAny>, target: &str) -> Result
             format!("{target} is {kind}, and that can not be called"),
         ));
     }
-    if is_asgi(py, application).unwrap_or(false) {
-        return Err(Refusal::new(
-            "callable",
-            format!(
-                "{target} is an ASGI application; only WSGI is supported so far: name a WSGI callable \
-                 (in Django, PROJECT.wsgi:application)"
-            ),
-        ));
-    }
-    Ok(())
+    let found = kind(py, application).unwrap_or(Kind::Unknown);
+    let (is, other) = match (interface, found) {
+        ("wsgi", Kind::Asgi) => ("an ASGI application", "asgi"),
+        ("asgi", Kind::Wsgi) => ("a WSGI application", "wsgi"),
+        _ => {
+            if interface == "asgi" {
+                warn_of_django(py, application, target);
+            }
+            return Ok(());
+        }
+    };
+    Err(Refusal::new(
+        "callable",
+        format!("{target} is {is}, but the app says {interface} = {target:?}: write {other} = {target:?}"),
+    ))
 }
 
-/// Coroutine functions, objects whose `__call__` is one, and what takes exactly scope, receive and send.
-fn is_asgi(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// What kind of application something looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Wsgi,
+    Asgi,
+    Unknown,
+}
+
+/// ASGI: coroutine functions, objects whose `__call__` is one, and what takes exactly scope, receive and send. WSGI: what takes
+/// `environ` and `start_response`, by these names or as the only two that it needs.
+fn kind(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let inspect = py.import("inspect")?;
     let coroutine = inspect.getattr("iscoroutinefunction")?;
     if coroutine.call1((application,))?.is_truthy()? {
-        return Ok(true);
+        return Ok(Kind::Asgi);
     }
     if !application.is_instance_of::<PyType>()
         && let Some(call) = application.get_type().getattr_opt("__call__")?
         && coroutine.call1((call,))?.is_truthy()?
     {
-        return Ok(true);
+        return Ok(Kind::Asgi);
     }
     let parameters = inspect
         .call_method1("signature", (application,))?
@@ -210,7 +227,32 @@ fn is_asgi(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<bool> {
         .try_iter()?
         .map(|name| name?.extract())
         .collect::<PyResult<_>>()?;
-    Ok(names == ["scope", "receive", "send"])
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(match names[..] {
+        ["scope", "receive", "send"] => Kind::Asgi,
+        ["environ" | "env" | "environment", _] | [_, "start_response"] => Kind::Wsgi,
+        _ => Kind::Unknown,
+    })
+}
+
+/// Django calls a synchronous view of an ASGI application in one thread, so that they run one after the other.
+fn warn_of_django(py: Python<'_>, application: &Bound<'_, PyAny>, target: &str) {
+    let django = || -> PyResult<bool> {
+        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+        let Some(module) = modules.get_item("django.core.handlers.asgi")? else {
+            return Ok(false);
+        };
+        application.is_instance(&module.getattr("ASGIHandler")?)
+    };
+    if django().unwrap_or(false) {
+        output::tell(
+            py,
+            &format!(
+                "{target} is Django under ASGI: its synchronous views run one at a time in a thread of the event loop; \
+                 an app whose views are mostly synchronous is many times faster with wsgi"
+            ),
+        );
+    }
 }
 
 fn listing(directory: &str) -> String {

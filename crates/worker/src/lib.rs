@@ -2,9 +2,10 @@
 //!
 //! The interpreter is executed with a few lines (`bootstrap.py`) that load this module and call [`main`]; it is then a
 //! [`zygote`], which forks [`worker`]s. A worker takes requests off its links ([`engine`]) and gives them to the application
-//! ([`wsgi`]). All unsafe code is in [`ffi`].
+//! ([`wsgi`], [`asgi`]). All unsafe code is in [`ffi`].
 
 mod application;
+mod asgi;
 mod bench;
 mod control;
 mod engine;

@@ -5,12 +5,17 @@
 //! that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes, which the kernel writes whole.
 //! What C code writes to descriptors 1 and 2 goes straight through.
 //!
+//! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
+//! ([`Id`]), which tasks and threads that a request starts inherit.
+//!
 //! Python sees an ordinary `io.TextIOWrapper`; what is ours is the binary stream below it.
 
 use std::cell::RefCell;
 
 use pyo3::{
+    intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyBytes, PyDict},
 };
 use rustix::{io::Errno, pipe::PIPE_BUF};
@@ -66,6 +71,63 @@ pub(crate) fn end(py: Python<'_>) {
     for (pieces, number) in left.iter().zip(1..) {
         write_out(py, number, pieces);
     }
+}
+
+/// The context variable with the id of the request that the current task works for.
+static ID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The id of the running request as a context variable; for hosts whose requests share a thread.
+#[derive(Debug)]
+pub(crate) struct Id {
+    set: Py<PyAny>,
+}
+
+impl Id {
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let variable = py
+            .import("contextvars")?
+            .call_method1("ContextVar", ("appliance_request_id",))?;
+        let set = variable.getattr("set")?.unbind();
+        let _ = ID.set(py, variable.unbind());
+        Ok(Self { set })
+    }
+
+    /// What is started from here on works for this request; empty: for none.
+    #[inline]
+    pub(crate) fn set(&self, py: Python<'_>, request_id: &[u8]) {
+        let _ = self.set.bind(py).call1((PyBytes::new(py, request_id),));
+    }
+}
+
+/// This thread's next lines belong to the request of the current task.
+fn adopt(py: Python<'_>) {
+    let Some(variable) = ID.get(py) else { return };
+    let Ok(id) = variable.bind(py).call_method1(intern!(py, "get"), (py.None(),)) else {
+        return;
+    };
+    match id.cast::<PyBytes>() {
+        Ok(id) => switch(py, id.as_bytes()),
+        Err(_) => switch(py, b""),
+    }
+}
+
+/// As [`begin`], but ends the lines of another request first.
+fn switch(py: Python<'_>, request_id: &[u8]) {
+    let same = DESK.with_borrow(|desk| {
+        let id = desk.prefix.get(1..desk.prefix.len().saturating_sub(1));
+        id.unwrap_or_default() == request_id
+    });
+    if !same {
+        end(py);
+        begin(request_id);
+    }
+}
+
+/// As [`tell`], for a request.
+pub(crate) fn tell_of(py: Python<'_>, request_id: &[u8], text: &str) {
+    switch(py, request_id);
+    tell(py, text);
+    end(py);
 }
 
 /// Writes a text of ours to standard error, as if the application had printed it.
@@ -187,6 +249,7 @@ impl Lines {
                 &copy
             }
         };
+        adopt(py);
         put(py, self.number, bytes.as_bytes());
         Ok(bytes.as_bytes().len())
     }

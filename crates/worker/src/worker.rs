@@ -19,6 +19,7 @@ use wire::control::{FromWorker, ToWorker};
 
 use crate::{
     application::{self, Refusal},
+    asgi::server::Server,
     control::{Control, fitting},
     engine::{Engine, evented::Evented, host, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
@@ -77,8 +78,15 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     };
     let application = match application {
         Some(application) => application,
-        None => match application::import(py, &boot.target, &boot.directory) {
+        None => match application::import(py, &boot) {
             Ok(application) => application.unbind(),
+            Err(refusal) => fail(py, &control, refusal),
+        },
+    };
+    let server = match &engine {
+        Engine::Threads(_) => None,
+        Engine::Evented(evented) => match Server::start(py, &boot, evented, application.clone_ref(py)) {
+            Ok(server) => Some(server),
             Err(refusal) => fail(py, &control, refusal),
         },
     };
@@ -91,9 +99,12 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     if control.send(&ready.encode()).is_err() {
         exit_now(0);
     }
-    if let Engine::Threads(queue) = &engine
-        && let Err(error) = serve(py, queue, &application)
-    {
+    let served = match (&engine, &server) {
+        (Engine::Threads(queue), _) => serve(py, queue, &application),
+        (Engine::Evented(_), Some(server)) => server.serve(py),
+        (Engine::Evented(_), None) => Ok(()),
+    };
+    if let Err(error) = served {
         output::tell(py, &report::traceback(py, &error));
         exit_now(1);
     }

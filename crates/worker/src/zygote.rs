@@ -193,8 +193,7 @@ impl Zygote {
         let began = Instant::now();
         let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
             if self.boot.preload || self.boot.check {
-                application::import(py, &self.boot.target, &self.boot.directory)
-                    .map(|found| Some(found.unbind()))
+                application::import(py, &self.boot).map(|found| Some(found.unbind()))
             } else {
                 Ok(None)
             }

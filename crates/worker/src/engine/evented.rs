@@ -8,7 +8,7 @@
 //! Requests are claimed as they are read: the window of such an app is what it runs at the same time, so none waits here.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -94,9 +94,9 @@ impl Evented {
         })
     }
 
-    /// Readable when there is something to [`Evented::read`].
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.links.epoll.as_fd()
+    /// Number of the descriptor that is readable when there is something to [`Evented::read`].
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.links.epoll.as_raw_fd()
     }
 
     /// The calling thread is the host's from now on.
@@ -272,12 +272,6 @@ impl Evented {
                 });
             }
         }))
-    }
-
-    /// Does anything wait to be sent that a flush could send?
-    #[inline]
-    pub(crate) fn is_dirty(&self) -> bool {
-        self.links.all().iter().any(|link| link.is_dirty())
     }
 
     /// Does anything wait that should not wait longer?

@@ -1,6 +1,7 @@
 //! The only unsafe code of the worker: one small module per demand, each with a safe signature.
 #![allow(unsafe_code)]
 
+pub(crate) mod coroutine;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod page_map;

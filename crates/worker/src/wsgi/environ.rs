@@ -245,7 +245,7 @@ fn number(py: Python<'_>, value: u64) -> PyResult<Bound<'_, PyString>> {
 
 /// FNV-1a: names are short and the table is small.
 #[derive(Debug)]
-struct NameHasher(u64);
+pub(crate) struct NameHasher(u64);
 
 impl Default for NameHasher {
     fn default() -> Self {

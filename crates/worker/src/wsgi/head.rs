@@ -33,7 +33,7 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Most bytes of a head: far more than any client takes, and with the first body bytes it still fits in one frame.
-const BYTES_MAX: usize = 1 << 20;
+pub(crate) const BYTES_MAX: usize = 1 << 20;
 
 impl Head {
     /// Checks the first two arguments of `start_response`.
@@ -88,7 +88,7 @@ impl Head {
                     "header field {name} is {value:?}, with a control character in it"
                 )));
             }
-            if HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) {
+            if is_hop_by_hop(name.as_bytes()) {
                 output::tell(
                     py,
                     &format!("header field {name}: {value} was dropped: connections are the server's matter"),
@@ -159,6 +159,14 @@ fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
 }
 
-fn is_token(byte: u8) -> bool {
+/// May a field's name hold this byte?
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Does a field of this name speak of one connection?
+pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
+    HOP_BY_HOP
+        .iter()
+        .any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
 }

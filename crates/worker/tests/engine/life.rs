@@ -66,7 +66,10 @@ number = 7
         assert!(message.contains("is int"), "{message}");
         for target in ["app:asgi", "app:object_asgi"] {
             let (_, message, _) = failure(python, app, target);
-            assert!(message.contains("is an ASGI application"), "{message}");
+            assert!(
+                message.contains("is an ASGI application") && message.contains("write asgi = "),
+                "{message}"
+            );
         }
         let (step, message, traceback) = failure(python, "import nowhere", "app");
         assert_eq!(step, "import");

@@ -12,8 +12,9 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use wire::{
     frame::{self, AbortReason, FileRange, Header, Kind},
     page::{ENTRY_LEN, ENTRY_WORDS, Page},
-    request::{HeadersWriter, Request},
-    response::Response,
+    request::{Headers, HeadersWriter, LENGTH_UNKNOWN, Request},
+    response::{Response, Trailers},
+    websocket::{Accept, Close},
 };
 
 use crate::rig::send;
@@ -32,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) frames: usize,
     pub(crate) over: bool,
     pub(crate) aborted: Option<AbortReason>,
+    pub(crate) hints: Vec<Vec<u8>>,
+    pub(crate) trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Answer {
@@ -61,6 +64,10 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) body: &'a [u8],
     pub(crate) file: Option<(OwnedFd, u64)>,
+    pub(crate) mount: &'a str,
+    pub(crate) websocket: bool,
+    /// The body goes on in Body frames.
+    pub(crate) streamed: bool,
 }
 
 impl<'a> Ask<'a> {
@@ -72,6 +79,9 @@ impl<'a> Ask<'a> {
             headers: &[("host", "example.org")],
             body: b"",
             file: None,
+            mount: "",
+            websocket: false,
+            streamed: false,
         }
     }
 }
@@ -90,6 +100,7 @@ impl Link {
         self.enter(stream);
         let (body_len, flags) = match &ask.file {
             Some((_, len)) => (*len, frame::END | frame::BODY_FD),
+            None if ask.streamed => (LENGTH_UNKNOWN, 0),
             None => (ask.body.len() as u64, frame::END),
         };
         let open = frame::begin(out, stream, Kind::Request, flags);
@@ -97,14 +108,14 @@ impl Link {
             entry: u16::try_from(stream % ENTRIES as u32).expect("small"),
             version: 11,
             https: true,
-            websocket: false,
+            websocket: ask.websocket,
             tls_version: 0x0304,
             cipher_suite: 0x1301,
             deadline_ms: 30_000,
             content_length: body_len,
             method: ask.method.as_bytes(),
             path: ask.path.as_bytes(),
-            mount: b"",
+            mount: ask.mount.as_bytes(),
             query: ask.query.as_bytes(),
             target: ask.path.as_bytes(),
             client: b"192.0.2.7",
@@ -168,6 +179,67 @@ impl Link {
         let mut out = Vec::new();
         frame::put(&mut out, stream, kind, 0, payload);
         send(&self.socket, &out, &[]);
+    }
+
+    pub(crate) fn tell_flags(&self, stream: u32, kind: Kind, flags: u8, payload: &[u8]) {
+        let mut out = Vec::new();
+        frame::put(&mut out, stream, kind, flags, payload);
+        send(&self.socket, &out, &[]);
+    }
+
+    /// Asks for a WebSocket and waits until it is accepted; the subprotocol and the header fields.
+    pub(crate) fn connect(&mut self, stream: u32, path: &str) -> (String, Vec<(String, Vec<u8>)>) {
+        self.ask(
+            stream,
+            Ask {
+                websocket: true,
+                headers: &[
+                    ("host", "example.org"),
+                    ("sec-websocket-protocol", "chat, superchat"),
+                ],
+                ..Ask::get(path)
+            },
+        );
+        let (header, payload, _) = self.frame().expect("the worker is alive");
+        assert_eq!((header.kind, header.stream), (Kind::Accept, stream));
+        let accept = Accept::decode(&payload).expect("an acceptance");
+        let subprotocol = String::from_utf8_lossy(accept.subprotocol).into_owned();
+        (subprotocol, fields(accept.headers))
+    }
+
+    pub(crate) fn message(&self, stream: u32, text: &str) {
+        self.tell_flags(stream, Kind::Message, frame::TEXT, text.as_bytes());
+    }
+
+    /// The next message of a WebSocket, put together; grants what comes. `Err`: how it ended.
+    pub(crate) fn hear(&mut self, stream: u32) -> Result<(Vec<u8>, bool), (u16, String)> {
+        let mut whole = Vec::new();
+        loop {
+            let (header, payload, _) = self.frame().expect("the worker is alive");
+            assert_eq!(header.stream, stream);
+            match header.kind {
+                Kind::Message => {
+                    whole.extend_from_slice(&payload);
+                    self.credit(stream, u32::try_from(payload.len()).expect("small"));
+                    if !header.has(frame::MORE) {
+                        return Ok((whole, header.has(frame::TEXT)));
+                    }
+                }
+                Kind::Close => {
+                    assert!(header.has(frame::END));
+                    let close = Close::decode(&payload).expect("a close");
+                    return Err((close.code, close.reason.to_owned()));
+                }
+                Kind::Credit => {}
+                kind => panic!("{kind:?} from a worker"),
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, stream: u32, code: u16, reason: &str) {
+        let mut payload = Vec::new();
+        Close { code, reason }.encode(&mut payload);
+        self.tell(stream, Kind::Close, &payload);
     }
 
     pub(crate) fn credit(&self, stream: u32, bytes: u32) {
@@ -255,11 +327,7 @@ impl Answer {
                 let (response, body) = Response::decode(payload).expect("a response");
                 self.status = response.status;
                 self.reason = String::from_utf8_lossy(response.reason).into_owned();
-                self.headers = response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-                    .collect();
+                self.headers = fields(response.headers);
                 self.body.extend_from_slice(body);
             }
             Kind::Data => self.body.extend_from_slice(payload),
@@ -271,7 +339,25 @@ impl Answer {
                 self.aborted = Some(AbortReason::decode(payload).expect("a reason"));
                 self.over = true;
             }
+            Kind::Informational => {
+                let response = Response::decode_informational(payload).expect("a response");
+                assert_eq!(response.status, 103);
+                self.hints
+                    .extend(response.headers.iter().map(|(_, value)| value.to_vec()));
+            }
+            Kind::Trailers => {
+                self.trailers = fields(Trailers::decode(payload).expect("trailers"));
+            }
+            // Bytes of the request's body that may be sent.
+            Kind::Credit => self.frames -= 1,
             kind => panic!("{kind:?} from a worker"),
         }
     }
+}
+
+fn fields(headers: Headers<'_>) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+        .collect()
 }

@@ -1,9 +1,15 @@
 //! The engine in real interpreters, with the supervisor and the proxy played by the test.
 
+mod asgi;
 mod life;
+mod lifespan;
 mod link;
 mod rig;
+mod websocket;
 mod wsgi;
 
 /// An application with one path per behaviour.
 const APP: &str = include_str!("app.py");
+
+/// The same for ASGI.
+const ASGI_APP: &str = include_str!("asgi_app.py");

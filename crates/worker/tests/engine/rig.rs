@@ -102,6 +102,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) app: &'a str,
     pub(crate) target: &'a str,
     pub(crate) threads: u32,
+    /// `wsgi` or `asgi`
+    pub(crate) interface: &'a str,
+    pub(crate) event_loop: &'a str,
+    pub(crate) lifespan: &'a str,
     pub(crate) preload: bool,
     pub(crate) check: bool,
 }
@@ -113,9 +117,30 @@ impl<'a> Plan<'a> {
             app,
             target: "app",
             threads: 1,
+            interface: "wsgi",
+            event_loop: "",
+            lifespan: "",
             preload: false,
             check: false,
         }
+    }
+
+    /// ASGI with asyncio's own loop.
+    pub(crate) fn asgi(python: &'a Path, app: &'a str) -> Self {
+        Self {
+            interface: "asgi",
+            event_loop: "asyncio",
+            lifespan: "auto",
+            ..Self::new(python, app)
+        }
+    }
+
+    pub(crate) fn lifespan(self, lifespan: &'a str) -> Self {
+        Self { lifespan, ..self }
+    }
+
+    pub(crate) fn event_loop(self, event_loop: &'a str) -> Self {
+        Self { event_loop, ..self }
     }
 
     pub(crate) fn threads(self, threads: u32) -> Self {
@@ -169,14 +194,14 @@ impl Zygote {
             .expect("an interpreter");
         let boot = ToZygote::Boot {
             app: "web".to_owned(),
-            interface: "wsgi".to_owned(),
+            interface: plan.interface.to_owned(),
             target: plan.target.to_owned(),
             directory: directory.path().to_str().expect("a text").to_owned(),
             preload: plan.preload,
             threads: plan.threads,
             concurrency: plan.threads,
-            event_loop: String::new(),
-            lifespan: String::new(),
+            event_loop: plan.event_loop.to_owned(),
+            lifespan: plan.lifespan.to_owned(),
             green: String::new(),
             shutdown_ms: 1000,
             check: plan.check,

@@ -1,0 +1,430 @@
+//! One HTTP request and its answer, between a stream of a link and the application's `receive` and `send`.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use pyo3::{
+    exceptions::PyOSError,
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict},
+};
+use rustix::fs::{FileType, Mode, OFlags};
+use wire::{
+    frame::{self, AbortReason, FileRange, Kind},
+    request::{HeadersWriter, Request},
+    response::Response,
+};
+
+use super::{
+    answer::{Answer, Part},
+    body::Body,
+    channel::{Peer, Sent, Wanted, broken, wake},
+    event::Event,
+    head::{Head, put_fields},
+    host::Host,
+};
+use crate::{
+    engine::{evented::Key, job::Job, link::Link, lock},
+    ffi::descriptors,
+};
+
+/// Most links of one `http.response.early_hint`.
+const LINKS_MAX: usize = 64;
+
+/// A request in the hands of the application.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    host: Arc<Host>,
+    link: Arc<Link>,
+    pub(crate) key: Key,
+    /// [`wire::request`] and the inline body.
+    payload: Vec<u8>,
+    state: Mutex<State>,
+    receivers: Mutex<Vec<Py<PyAny>>>,
+    senders: Mutex<Vec<Py<PyAny>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    body: Body,
+    answer: Answer,
+    /// Nobody waits for the answer.
+    gone: bool,
+    /// The application has returned.
+    returned: bool,
+}
+
+/// How the application ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// As it should.
+    Fine,
+    /// Not as it should, in words.
+    Broken(String),
+    /// Nobody waited any more.
+    Gone,
+}
+
+impl Exchange {
+    /// Takes a request over; `inline` is where its body begins in the payload.
+    pub(crate) fn new(host: &Arc<Host>, job: Job, inline: usize, head_only: bool, length: u64) -> Self {
+        let key = Key {
+            link: job.link.serial,
+            stream: job.stream,
+        };
+        let body = match job.body {
+            Some(file) if length > 0 => Body::File {
+                file,
+                at: 0,
+                len: length,
+            },
+            _ if job.whole => Body::Whole(inline),
+            _ => {
+                let first = job.payload.get(inline..).unwrap_or_default();
+                let first = (!first.is_empty()).then(|| (first.to_vec(), false));
+                Body::Streamed {
+                    parts: first.into_iter().collect(),
+                    ended: false,
+                }
+            }
+        };
+        Self {
+            host: Arc::clone(host),
+            state: Mutex::new(State {
+                body,
+                answer: Answer::new(&job.link, job.stream, head_only),
+                gone: false,
+                returned: false,
+            }),
+            link: job.link,
+            key,
+            payload: job.payload,
+            receivers: Mutex::default(),
+            senders: Mutex::default(),
+        }
+    }
+
+    /// Works with the request; it was read once, so it can be read again.
+    pub(crate) fn request<T>(&self, work: impl FnOnce(&Request<'_>) -> T) -> Option<T> {
+        Request::decode(&self.payload)
+            .ok()
+            .map(|(request, _)| work(&request))
+    }
+
+    /// More of the body has come.
+    pub(crate) fn arrive(&self, py: Python<'_>, bytes: Vec<u8>, last: bool) {
+        if lock(&self.state).body.arrive(bytes, last) {
+            wake(py, &self.receivers);
+        }
+    }
+
+    /// So many bytes more may be sent.
+    pub(crate) fn grant(&self, py: Python<'_>, bytes: u32) {
+        let mut state = lock(&self.state);
+        state.answer.grant(py, bytes);
+        self.settle(py, state);
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn leave(&self, py: Python<'_>) {
+        let mut state = lock(&self.state);
+        state.gone = true;
+        state.answer.drop_waiting();
+        if state.returned {
+            state.answer.abort(AbortReason::Cancelled);
+        }
+        self.settle(py, state);
+        wake(py, &self.receivers);
+    }
+
+    /// The application has returned (`None`) or raised. Whatever it left open is ended.
+    pub(crate) fn finish(&self, py: Python<'_>, raised: bool) -> Ending {
+        let mut state = lock(&self.state);
+        state.returned = true;
+        let answer = &mut state.answer;
+        let ending = if raised {
+            if !answer.is_complete() || answer.missing() > 0 {
+                answer.abort(AbortReason::Exception);
+            }
+            Ending::Fine
+        } else if answer.is_over() || answer.is_complete() && answer.missing() == 0 {
+            if answer.was_cut() {
+                Ending::Broken(
+                    "the application sent more than its Content-Length; the rest was cut".to_owned(),
+                )
+            } else {
+                Ending::Fine
+            }
+        } else {
+            let what = if !answer.has_head() {
+                "the application returned without an answer".to_owned()
+            } else if answer.lacks_trailers() {
+                "the application announced trailers and returned without them".to_owned()
+            } else if answer.body_complete() {
+                format!(
+                    "the application's answer ended {} bytes short of its Content-Length",
+                    answer.missing()
+                )
+            } else {
+                "the application returned before its answer was complete".to_owned()
+            };
+            Ending::Broken(what)
+        };
+        let gone = state.gone;
+        let answer = &mut state.answer;
+        let ending = match ending {
+            _ if gone => {
+                answer.abort(AbortReason::Cancelled);
+                Ending::Gone
+            }
+            Ending::Broken(what) => {
+                if !answer.is_complete() || answer.missing() > 0 {
+                    answer.abort(AbortReason::Protocol);
+                }
+                Ending::Broken(what)
+            }
+            ending => ending,
+        };
+        self.settle(py, state);
+        wake(py, &self.receivers);
+        ending
+    }
+
+    /// Is it over, or does nobody wait for it?
+    pub(crate) fn is_gone(&self) -> bool {
+        lock(&self.state).gone
+    }
+
+    /// After a change of the answer: what was waited for, what is to be sent, what can be forgotten.
+    fn settle(&self, py: Python<'_>, state: MutexGuard<'_, State>) {
+        let (over, sent) = (state.answer.is_over(), !state.answer.is_waiting());
+        drop(state);
+        if sent {
+            wake(py, &self.senders);
+        }
+        if over {
+            self.host.forget(self.key);
+        }
+        self.host.wrote(py, &self.link);
+    }
+
+    fn start(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
+        let head = Head::new(py, event)?;
+        let mut state = lock(&self.state);
+        if state.answer.has_head() {
+            return Err(broken("http.response.start was sent a second time".to_owned()));
+        }
+        state.answer.start(head);
+        Ok(Sent::All)
+    }
+
+    fn body(&self, py: Python<'_>, part: Part<'_, '_>, last: bool) -> PyResult<Sent> {
+        let mut state = lock(&self.state);
+        if !state.answer.has_head() {
+            return Err(broken("a body was sent before http.response.start".to_owned()));
+        }
+        if state.answer.body_complete() {
+            return Err(broken("a body was sent after the end of the answer".to_owned()));
+        }
+        state.answer.body(py, part, last);
+        let waits = state.answer.is_waiting();
+        let complete = state.answer.is_complete();
+        self.settle(py, state);
+        if complete {
+            wake(py, &self.receivers);
+        }
+        Ok(if waits { Sent::Wait } else { Sent::All })
+    }
+
+    fn trailers(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
+        let mut payload = Vec::new();
+        let fields = HeadersWriter::begin(&mut payload);
+        put_fields(event.optional(intern!(py, "headers"))?, fields, &mut payload)?;
+        if event.flag(intern!(py, "more_trailers"))? {
+            return Err(broken(
+                "http.response.trailers with more_trailers: send all trailers in one event".to_owned(),
+            ));
+        }
+        let mut state = lock(&self.state);
+        if !state.answer.lacks_trailers() {
+            return Err(broken(
+                "http.response.trailers belongs behind the last body of an answer that began with trailers=True"
+                    .to_owned(),
+            ));
+        }
+        state.answer.trail(py, payload);
+        let waits = state.answer.is_waiting();
+        self.settle(py, state);
+        wake(py, &self.receivers);
+        Ok(if waits { Sent::Wait } else { Sent::All })
+    }
+
+    /// `http.response.pathsend`: the file is opened here, with the application's rights, and read by the proxy.
+    fn path(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
+        let path = event.required(intern!(py, "path"))?;
+        let path = py.import("os")?.call_method1("fsencode", (path,))?;
+        let path = super::event::bytes(&path)?;
+        let file = rustix::fs::open(path.as_bytes(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| {
+                PyOSError::new_err((
+                    error.raw_os_error(),
+                    format!("http.response.pathsend: {error}"),
+                    String::from_utf8_lossy(path.as_bytes()).into_owned(),
+                ))
+            })?;
+        let len = regular(&file).ok_or_else(|| {
+            broken(format!(
+                "http.response.pathsend: {} is not a file",
+                String::from_utf8_lossy(path.as_bytes())
+            ))
+        })?;
+        self.body(py, Part::File(file, FileRange { offset: 0, len }), true)
+    }
+
+    /// `http.response.zerocopysend`: a descriptor of the application's.
+    fn zero_copy(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
+        let file = event.required(intern!(py, "file"))?;
+        let number: i32 = match file.extract() {
+            Ok(number) => number,
+            Err(_) => file.call_method0(intern!(py, "fileno"))?.extract()?,
+        };
+        let file = descriptors::with_number(number, |file| rustix::io::fcntl_dupfd_cloexec(file, 5).ok())
+            .flatten()
+            .ok_or_else(|| {
+                broken(format!(
+                    "http.response.zerocopysend: descriptor {number} is not open"
+                ))
+            })?;
+        let size = regular(&file).ok_or_else(|| {
+            broken(format!(
+                "http.response.zerocopysend: descriptor {number} is not a file"
+            ))
+        })?;
+        let offset = match event.integer(intern!(py, "offset"))? {
+            Some(offset) => offset,
+            None => rustix::fs::tell(&file).unwrap_or(0),
+        };
+        let rest = size.saturating_sub(offset);
+        let len = event
+            .integer(intern!(py, "count"))?
+            .map_or(rest, |count| count.min(rest));
+        let more = event.flag(intern!(py, "more_body"))?;
+        self.body(py, Part::File(file, FileRange { offset, len }), !more)
+    }
+
+    fn early_hint(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
+        let mut payload = Vec::new();
+        let mut fields = Response::encode(103, b"", &mut payload);
+        for link in event.required(intern!(py, "links"))?.try_iter()?.take(LINKS_MAX) {
+            let link = super::event::bytes(&link?)?;
+            let link = link.as_bytes();
+            if memchr::memchr3(b'\r', b'\n', 0, link).is_some() {
+                return Err(broken(
+                    "a link of http.response.early_hint has a line end or NUL in it".to_owned(),
+                ));
+            }
+            fields.put(&mut payload, b"link", link);
+        }
+        fields.finish(&mut payload);
+        if payload.len() > crate::wsgi::head::BYTES_MAX {
+            return Err(broken("http.response.early_hint is too long".to_owned()));
+        }
+        let state = lock(&self.state);
+        if state.answer.has_head() {
+            return Err(broken(
+                "http.response.early_hint was sent after http.response.start".to_owned(),
+            ));
+        }
+        state.answer.inform(&payload);
+        self.settle(py, state);
+        Ok(Sent::All)
+    }
+}
+
+impl Peer for Exchange {
+    fn receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let mut state = lock(&self.state);
+        if state.gone || state.answer.is_complete() || state.returned {
+            drop(state);
+            let event = PyDict::new(py);
+            event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
+            return Ok(Some(event.into_any().unbind()));
+        }
+        let Some(piece) = state.body.next(py, &self.payload)? else {
+            return Ok(None);
+        };
+        drop(state);
+        if piece.credit > 0 {
+            self.link.put(None, |out| {
+                frame::put(out, self.key.stream, Kind::Credit, 0, &piece.credit.to_le_bytes())
+            });
+            self.host.wrote(py, &self.link);
+        }
+        let event = PyDict::new(py);
+        event.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+        event.set_item(intern!(py, "body"), piece.bytes)?;
+        event.set_item(intern!(py, "more_body"), piece.more)?;
+        Ok(Some(event.into_any().unbind()))
+    }
+
+    #[inline]
+    fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent> {
+        let event = Event::new(event)?;
+        if self.is_gone() {
+            // As the specification wants it: the application may learn it from `receive`, or never.
+            return Ok(Sent::All);
+        }
+        match event.kind()? {
+            "http.response.start" => self.start(py, &event),
+            "http.response.body" => {
+                let more = event.flag(intern!(py, "more_body"))?;
+                let bytes = event
+                    .bytes(intern!(py, "body"))?
+                    .unwrap_or_else(|| PyBytes::new(py, b""));
+                self.body(py, Part::Bytes(&bytes), !more)
+            }
+            "http.response.trailers" => self.trailers(py, &event),
+            "http.response.pathsend" => self.path(py, &event),
+            "http.response.zerocopysend" => self.zero_copy(py, &event),
+            "http.response.early_hint" => self.early_hint(py, &event),
+            other => Err(broken(format!(
+                "{other:?} is no event that an answer over HTTP is made of"
+            ))),
+        }
+    }
+
+    fn is_sent(&self) -> bool {
+        !lock(&self.state).answer.is_waiting()
+    }
+
+    fn waiters(&self, of: Wanted) -> MutexGuard<'_, Vec<Py<PyAny>>> {
+        lock(match of {
+            Wanted::Received => &self.receivers,
+            Wanted::Sent => &self.senders,
+        })
+    }
+
+    fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// Length of a regular file.
+fn regular(file: &OwnedFd) -> Option<u64> {
+    let stat = rustix::fs::fstat(file).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+        .then(|| u64::try_from(stat.st_size).ok())
+        .flatten()
+}
+
+/// Method and target, to begin a line of the log with.
+pub(crate) fn request_line(request: &Request<'_>) -> String {
+    format!(
+        "{} {}",
+        String::from_utf8_lossy(request.method),
+        String::from_utf8_lossy(request.target)
+    )
+}

@@ -1,0 +1,348 @@
+//! Gives what arrives to the stream it belongs to, starts requests, and sends what they have said, once per turn of the loop.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use pyo3::{
+    prelude::*,
+    types::{PyCFunction, PyDict, PyTuple},
+};
+use wire::{frame::AbortReason, request::Request};
+
+use super::{
+    call::{Application, Call, Unit},
+    channel::{Done, Peer, Receive, Send_},
+    event_loop::EventLoop,
+    exchange::Exchange,
+    scope::Scopes,
+    websocket::WebSocket,
+};
+use crate::{
+    engine::{
+        evented::{Event, Evented, Key},
+        job::Job,
+        link::Link,
+        lock, now_ns,
+    },
+    ffi::exit_now,
+    output, report,
+};
+
+/// What a worker needs to run an ASGI application.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) evented: Arc<Evented>,
+    pub(crate) event_loop: EventLoop,
+    pub(crate) application: Application,
+    /// Given to the application when a `send` need not wait.
+    pub(crate) done: Py<Done>,
+    id: output::Id,
+    scopes: OnceLock<Mutex<Scopes>>,
+    streams: Mutex<HashMap<Key, Stream>>,
+    /// Calls of the application that have not returned.
+    running: AtomicUsize,
+    /// Something is on a link, and a flush will come.
+    flush_comes: AtomicBool,
+    flush: OnceLock<Py<PyAny>>,
+    events: Mutex<Vec<Event>>,
+    /// The loop has been told to stop.
+    left: AtomicBool,
+}
+
+/// What a stream is to the application, and the call that serves it.
+#[derive(Debug)]
+struct Stream {
+    unit: Unit,
+    call: Py<Call>,
+}
+
+impl Host {
+    pub(crate) fn new(
+        py: Python<'_>,
+        evented: &Arc<Evented>,
+        event_loop: EventLoop,
+        application: Application,
+    ) -> PyResult<Arc<Self>> {
+        let host = Arc::new(Self {
+            evented: Arc::clone(evented),
+            event_loop,
+            application,
+            done: Py::new(py, Done)?,
+            id: output::Id::new(py)?,
+            scopes: OnceLock::new(),
+            streams: Mutex::default(),
+            running: AtomicUsize::new(0),
+            flush_comes: AtomicBool::new(false),
+            flush: OnceLock::new(),
+            events: Mutex::default(),
+            left: AtomicBool::new(false),
+        });
+        let of_callback = Arc::clone(&host);
+        let flush = PyCFunction::new_closure(
+            py,
+            None,
+            None,
+            move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+                of_callback.flush();
+                of_callback.leave_when_idle(arguments.py());
+            },
+        )?;
+        let _ = host.flush.set(flush.into_any().unbind());
+        Ok(host)
+    }
+
+    /// From here on requests are taken; each scope gets a copy of this state.
+    pub(crate) fn open(self: &Arc<Self>, py: Python<'_>, state: Option<Py<PyDict>>) -> PyResult<()> {
+        let _ = self.scopes.set(Mutex::new(Scopes::new(py, state)?));
+        let host = Arc::clone(self);
+        let turn = PyCFunction::new_closure(
+            py,
+            None,
+            None,
+            move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| host.turn(arguments.py()),
+        )?;
+        self.evented.begin();
+        self.event_loop
+            .watch(py, self.evented.descriptor(), turn.into_any())
+    }
+
+    /// The engine's descriptor is readable.
+    fn turn(self: &Arc<Self>, py: Python<'_>) {
+        if self.evented.is_disowned() {
+            // The application has forked, and its child has come back to the loop.
+            exit_now(0);
+        }
+        let mut events = std::mem::take(&mut *lock(&self.events));
+        self.evented.read(&mut events);
+        let later = self.flush_comes.swap(true, Ordering::Relaxed);
+        let mut started = false;
+        for event in events.drain(..) {
+            match event {
+                Event::Request(job) => {
+                    self.begin(py, job);
+                    started = true;
+                    if self.event_loop.is_eager() && self.evented.is_due(now_ns()) {
+                        self.evented.flush();
+                    }
+                }
+                event => self.tell(py, event),
+            }
+        }
+        *lock(&self.events) = events;
+        if started {
+            self.id.set(py, b"");
+        }
+        if started && !self.event_loop.is_eager() {
+            // Tasks take their first step in the next turn; what they say then goes out together.
+            if !later {
+                self.flush_soon(py);
+            }
+        } else {
+            self.evented.flush();
+            if !later {
+                self.flush_comes.store(false, Ordering::Relaxed);
+            }
+        }
+        self.leave_when_idle(py);
+    }
+
+    /// An event of a stream that runs, or ran.
+    fn tell(&self, py: Python<'_>, event: Event) {
+        match event {
+            Event::Request(_) => {}
+            Event::Body { key, bytes, last } => {
+                if let Some(Unit::Http(exchange)) = self.unit(key) {
+                    exchange.arrive(py, bytes, last);
+                }
+            }
+            Event::Credit { key, bytes } => match self.unit(key) {
+                Some(Unit::Http(exchange)) => exchange.grant(py, bytes),
+                Some(Unit::WebSocket(socket)) => socket.grant(py, bytes),
+                _ => {}
+            },
+            Event::Cancel { key, overdue } => {
+                if overdue {
+                    self.overdue(py, key);
+                }
+                match self.unit(key) {
+                    Some(Unit::Http(exchange)) => exchange.leave(py),
+                    Some(Unit::WebSocket(socket)) => socket.leave(py),
+                    _ => {}
+                }
+            }
+            Event::Message {
+                key,
+                bytes,
+                text,
+                more,
+            } => {
+                if let Some(Unit::WebSocket(socket)) = self.unit(key) {
+                    socket.arrive(py, bytes, text, more);
+                }
+            }
+            Event::Close { key, code, reason } => {
+                if let Some(Unit::WebSocket(socket)) = self.unit(key) {
+                    socket.closed(py, code, reason);
+                }
+            }
+            Event::Lost { link } => {
+                let lost: Vec<Unit> = lock(&self.streams)
+                    .iter()
+                    .filter(|(key, _)| key.link == link)
+                    .map(|(_, stream)| stream.unit.clone())
+                    .collect();
+                for unit in lost {
+                    match unit {
+                        Unit::Http(exchange) => exchange.leave(py),
+                        Unit::WebSocket(socket) => socket.leave(py),
+                        Unit::Lifespan(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn unit(&self, key: Key) -> Option<Unit> {
+        lock(&self.streams).get(&key).map(|stream| stream.unit.clone())
+    }
+
+    /// Calls the application for a claimed request.
+    fn begin(self: &Arc<Self>, py: Python<'_>, job: Job) {
+        let (link, stream) = (Arc::clone(&job.link), job.stream);
+        if let Err(error) = self.start(py, job) {
+            output::tell(py, &report::traceback(py, &error));
+            link.abort(stream, AbortReason::Exception);
+        }
+    }
+
+    fn start(self: &Arc<Self>, py: Python<'_>, job: Job) -> PyResult<()> {
+        let Ok((request, inline)) = Request::decode(&job.payload) else {
+            output::tell(py, "a request of the proxy can not be read");
+            job.link.abort(job.stream, AbortReason::Protocol);
+            return Ok(());
+        };
+        let Some(scopes) = self.scopes.get() else {
+            job.link.abort(job.stream, AbortReason::NotStarted);
+            return Ok(());
+        };
+        let scope = lock(scopes).build(py, &request)?;
+        self.id.set(py, request.request_id);
+        let inline = job.payload.len() - inline.len();
+        let (websocket, head_only, length) = (
+            request.websocket,
+            request.method == b"HEAD",
+            request.content_length,
+        );
+        let key = Key {
+            link: job.link.serial,
+            stream: job.stream,
+        };
+        let (peer, unit): (Arc<dyn Peer>, Unit) = if websocket {
+            let socket = Arc::new(WebSocket::new(self, job));
+            (socket.clone(), Unit::WebSocket(socket))
+        } else {
+            let exchange = Arc::new(Exchange::new(self, job, inline, head_only, length));
+            (exchange.clone(), Unit::Http(exchange))
+        };
+        let receive = Bound::new(
+            py,
+            Receive {
+                peer: Arc::clone(&peer),
+            },
+        )?;
+        let send = Bound::new(py, Send_ { peer })?;
+        let call = Call::new(self, unit.clone(), scope, receive.into_any(), send.into_any());
+        let call = Bound::new(py, call)?;
+        let stream = Stream {
+            unit,
+            call: call.clone().unbind(),
+        };
+        lock(&self.streams).insert(key, stream);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let task = self.event_loop.task(py, call.clone().into_any())?;
+        call.get().keep(task);
+        Ok(())
+    }
+
+    /// The request ran past its deadline: where it stands goes to the log, and its task is cancelled.
+    fn overdue(&self, py: Python<'_>, key: Key) {
+        let found = lock(&self.streams)
+            .get(&key)
+            .map(|stream| (stream.unit.clone(), stream.call.clone_ref(py)));
+        let Some((unit, call)) = found else { return };
+        let call = call.bind(py).get();
+        let stack = call.stack(py);
+        unit.tell(
+            py,
+            &format!("ran past its deadline and is cancelled; it stands at\n{stack}"),
+        );
+        if let Some(task) = call.task(py)
+            && let Err(error) = task.call_method0("cancel")
+        {
+            output::tell(py, &report::traceback(py, &error));
+        }
+    }
+
+    /// A stream is over.
+    pub(crate) fn forget(&self, key: Key) {
+        let forgotten = lock(&self.streams).remove(&key);
+        // Dropped without the lock: it may hold the last of an object whose end runs Python code.
+        drop(forgotten);
+    }
+
+    /// Are requests taken already?
+    pub(crate) fn is_open(&self) -> bool {
+        self.scopes.get().is_some()
+    }
+
+    /// A call of the application has returned.
+    pub(crate) fn returned(&self, py: Python<'_>) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        if self.evented.is_draining() {
+            self.leave_when_idle(py);
+        }
+    }
+
+    /// Something may be on a link now: it leaves with everything else that this turn says.
+    #[inline]
+    pub(crate) fn wrote(&self, py: Python<'_>, link: &Link) {
+        if link.is_dirty() && !self.flush_comes.swap(true, Ordering::Relaxed) {
+            self.flush_soon(py);
+        }
+    }
+
+    fn flush_soon(&self, py: Python<'_>) {
+        if let Some(flush) = self.flush.get()
+            && let Err(error) = self.event_loop.call_soon(py, flush.bind(py))
+        {
+            output::tell(py, &report::traceback(py, &error));
+        }
+    }
+
+    fn flush(&self) {
+        self.flush_comes.store(false, Ordering::Relaxed);
+        self.evented.flush();
+    }
+
+    /// When the worker is to leave and nothing runs any more, the loop stops.
+    fn leave_when_idle(&self, py: Python<'_>) {
+        if self.evented.is_draining()
+            && self.running.load(Ordering::Relaxed) == 0
+            && lock(&self.streams).is_empty()
+            && !self.left.swap(true, Ordering::Relaxed)
+            && let Err(error) = self.event_loop.stop(py)
+        {
+            output::tell(py, &report::traceback(py, &error));
+        }
+    }
+
+    /// Has the loop been told to stop because all is done?
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+}
