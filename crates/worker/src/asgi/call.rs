@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     engine::lock,
-    ffi::coroutine::{Step, outcome, step},
+    ffi::{
+        coroutine::{Step, outcome, step},
+        exit_now,
+    },
     output, report,
     wsgi::head::type_name,
 };
@@ -217,6 +220,10 @@ impl Call {
 
     /// What the application waits for now; `None`: it is over.
     fn after<'py>(&self, py: Python<'py>, step: PyResult<Step<'py>>) -> Option<Bound<'py, PyAny>> {
+        if self.host.evented.is_disowned() {
+            // The application has forked, and its child comes back out of the view.
+            exit_now(0);
+        }
         let raised = match step {
             Ok(Step::Yielded(yielded)) => return Some(yielded),
             Ok(Step::Returned) => None,

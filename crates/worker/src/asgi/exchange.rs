@@ -144,10 +144,15 @@ impl Exchange {
     pub(crate) fn finish(&self, py: Python<'_>, raised: bool) -> Ending {
         let mut state = lock(&self.state);
         state.returned = true;
+        let reason = if state.gone {
+            AbortReason::Cancelled
+        } else {
+            AbortReason::Exception
+        };
         let answer = &mut state.answer;
         let ending = if raised {
             if !answer.is_complete() || answer.missing() > 0 {
-                answer.abort(AbortReason::Exception);
+                answer.abort(reason);
             }
             Ending::Fine
         } else if answer.is_over() || answer.is_complete() && answer.missing() == 0 {

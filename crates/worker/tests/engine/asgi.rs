@@ -364,9 +364,11 @@ fn a_view_that_blocks_the_loop_can_be_interrupted() {
         link.ask(1, Ask::get("/blocks"));
         printed(worker, "\u{1e}id1\u{1f}blocking");
         worker.tell(&ToWorker::Interrupt { thread: 0 });
-        // The exception waits for the end of the system call.
-        rustix::process::kill_process(worker.pid, rustix::process::Signal::INT).expect("a signal");
-        std::hint::black_box(&link);
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Exception));
+        told(worker, "SystemExit");
+        // A loop that turns is left alone.
+        worker.tell(&ToWorker::Interrupt { thread: 0 });
+        assert_eq!(link.get(2, "/slow").text(), "Task");
     });
 }
 
@@ -415,6 +417,7 @@ fn a_drain_waits_for_what_runs_also_behind_its_answer() {
         let mut link = worker.link();
         assert_eq!(link.get(1, "/background").text(), "early");
         link.ask(2, Ask::get("/slow"));
+        until("it runs", || link.claimed(2));
         worker.drain();
         link.ask(3, Ask::get("/hello"));
         let answers = link.answers(&[2, 3]);

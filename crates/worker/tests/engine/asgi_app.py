@@ -233,7 +233,8 @@ async def blocks(scope, receive, send):
     import time
 
     print("blocking")
-    time.sleep(1000)
+    while True:
+        time.sleep(0.01)
 
 
 async def path(scope, receive, send):
