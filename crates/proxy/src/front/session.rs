@@ -359,8 +359,14 @@ impl Downstream for Http1Session<'_> {
             self.broken = true;
             return;
         }
+        let mut room = AHEAD_READ_BYTES;
+        if self.answered() {
+            // An answer that pauses may do so for hours, and thousands may do so at once.
+            self.stream.shrink(true);
+            room = PAUSE_READ_BYTES;
+        }
         while self.stream.input.len() < AHEAD_BYTES_MAX {
-            if !matches!(self.stream.fill(AHEAD_READ_BYTES).await, Ok(1..)) {
+            if !matches!(self.stream.fill(room).await, Ok(1..)) {
                 self.broken = true;
                 return;
             }
@@ -399,3 +405,5 @@ const SENDFILE_BYTES: usize = 512 << 10;
 /// What a client may send ahead of its turn before we stop watching whether it is still there.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 const AHEAD_READ_BYTES: usize = 4 << 10;
+/// The same for a client whose answer pauses: it is not expected to say anything.
+const PAUSE_READ_BYTES: usize = 256;

@@ -88,20 +88,21 @@ impl<T: Clone> Dispatcher<T> {
                     stream: slot.stream,
                     overdue: true,
                 });
-                self.actions.push(if evented {
-                    Action::Overdue {
-                        link: index,
-                        item: call.item.clone(),
-                        elapsed_ns,
-                    }
-                } else {
-                    Action::Overrun {
+                if !evented {
+                    self.actions.push(Action::Overrun {
                         link: index,
                         item: Some(call.item.clone()),
                         thread,
                         elapsed_ns,
-                    }
-                });
+                    });
+                } else if !call.answered {
+                    // An answered one is only tidied up: its client has left long ago.
+                    self.actions.push(Action::Overdue {
+                        link: index,
+                        item: call.item.clone(),
+                        elapsed_ns,
+                    });
+                }
                 if !call.abandoned {
                     self.actions.push(Action::Fail {
                         item: call.item,

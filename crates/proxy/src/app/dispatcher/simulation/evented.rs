@@ -139,7 +139,7 @@ fn a_stream_whose_application_does_not_hear_is_ended_some_time_after_its_client(
     world.run(190 * MS);
     assert_eq!(world.dispatcher.held().1, 1, "it has its time to clean up");
     world.run(30 * MS);
-    assert_eq!(world.overdue, [stream]);
+    assert!(world.overdue.is_empty(), "nobody waited for it");
     world.check_all_over(24);
 }
 
