@@ -10,13 +10,13 @@ use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{answer::Answer, connection::Connection, fields::Fields, head::Head};
+use crate::{answer::Answer, connection::Connection, duplex::Duplex, fields::Fields, head::Head};
 
 /// One request of a client and the answer to it.
 ///
 /// The implementation keeps the client to the listener's limits: deadlines, minimum rate, and framing. It sends no body
 /// bytes where HTTP forbids them (HEAD, 204, 304), so a caller need not treat those methods apart.
-pub(crate) trait Downstream: Send {
+pub(crate) trait Downstream: Duplex + Send {
     /// The request's head.
     fn head(&self) -> &Head;
 

@@ -6,14 +6,16 @@ use std::{
         Arc,
         atomic::{AtomicU16, Ordering},
     },
+    task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     answer::Answer,
     connection::Connection,
     downstream::{ClientError, Downstream},
+    duplex::Duplex,
     fields::Fields,
     head::Head,
 };
@@ -107,6 +109,28 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
 
     fn bytes_out(&self) -> u64 {
         self.inner.bytes_out()
+    }
+}
+
+impl<D: Downstream> Duplex for Dressed<'_, D> {
+    fn input(&mut self) -> &mut BytesMut {
+        self.inner.input()
+    }
+
+    fn output(&mut self) -> &mut BytesMut {
+        self.inner.output()
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
+        self.inner.poll_fill(cx)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        self.inner.poll_flush(cx)
+    }
+
+    fn cut(&mut self) {
+        self.inner.cut();
     }
 }
 

@@ -14,6 +14,7 @@ mod control;
 mod downstream;
 mod drain;
 mod dressed;
+mod duplex;
 mod errors;
 mod fields;
 mod files;
@@ -32,8 +33,11 @@ mod router;
 mod serve;
 mod tls;
 mod upstream;
+mod websocket;
 
 #[doc(hidden)]
 pub use front::bench;
 pub use process::run;
 pub use tls::check_certificates;
+#[doc(hidden)]
+pub use websocket::fuzz;

@@ -16,6 +16,7 @@ use crate::{
     path, redirect,
     request::Request,
     respond,
+    websocket::handshake,
 };
 
 /// What the connection has to do next.
@@ -114,6 +115,12 @@ async fn route<D: Downstream>(
     if refused(context, &mut down, record, settings).await {
         return Next::Answered;
     }
+    let websocket = handshake::asked(down.head());
+    if websocket && down.head().version == Version::Http2 && !takes_websockets(context, &settings.action) {
+        // The client believes that whatever says 200 is a WebSocket.
+        errors::refuse(context, &mut down, record, 501, Outcome::Refused, &[]).await;
+        return Next::Answered;
+    }
     if let Action::Upstream(_) = settings.action {
         return Next::Upstream(Box::new(UpstreamCall { site, route, request }));
     }
@@ -124,12 +131,19 @@ async fn route<D: Downstream>(
     Next::Answered
 }
 
+/// Does this route lead to an application that knows WebSockets?
+fn takes_websockets(context: &Context, action: &Action) -> bool {
+    matches!(action, Action::App { app, .. } if context.apps[app.0].takes_websockets())
+}
+
 /// Refuses what the route does not allow, before anything is read or run.
 async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, route: &Route) -> bool {
     let head = down.head();
     let allowed = match route.methods.as_slice() {
         // TRACE would send cookies and credentials back to a script; nginx refuses it everywhere too.
         [] => head.method != "TRACE",
+        // On HTTP/2 the GET of a WebSocket is a CONNECT.
+        methods if handshake::asked(head) => methods.iter().any(|method| method == "GET"),
         methods => methods.contains(&head.method),
     };
     if !allowed {
@@ -163,9 +177,13 @@ async fn answer<D: Downstream>(
             mount,
             request_buffering,
         } => {
-            context.apps[app.0]
-                .answer(context, down, request, mount, *request_buffering, record)
-                .await
+            let app = &context.apps[app.0];
+            if app.takes_websockets() && handshake::asked(down.head()) {
+                app.open_websocket(context, down, request, mount, record).await
+            } else {
+                app.answer(context, down, request, mount, *request_buffering, record)
+                    .await
+            }
         }
         Action::Files(files) => match files::answer(down, request, files).await? {
             Served::Sent => Ok(()),

@@ -177,14 +177,14 @@ fn kind(name: &[u8]) -> Name {
     }
 }
 
-fn is_token(name: &[u8]) -> bool {
+pub(super) fn is_token(name: &[u8]) -> bool {
     !name.is_empty()
         && name
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-fn is_value(value: &[u8]) -> bool {
+pub(super) fn is_value(value: &[u8]) -> bool {
     value
         .iter()
         .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fs::File,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub(crate) enum Event {
     },
     /// The application closed the WebSocket.
     Close(Bytes),
+    /// Not from the worker: it is to be left, and what would go on for ever must end.
+    Leaving,
     /// So many bytes more of the request's body, or of messages, may be sent.
     Credit(u32),
     /// The worker gave up.
@@ -216,7 +218,7 @@ impl Call {
             }
             // Only a worker that floods us sends more of them than this.
             Event::Credit(_) if inbox.events.len() > EVENTS_MAX => return Err(Flooded),
-            Event::Credit(_) | Event::Abort(_) | Event::Fail(_) => {}
+            Event::Credit(_) | Event::Leaving | Event::Abort(_) | Event::Fail(_) => {}
         }
         inbox.events.push_back(event);
         Ok(inbox.waker.take())
@@ -229,25 +231,36 @@ impl Call {
 
     /// What came next. Safe to drop before it is ready.
     pub(crate) async fn event(&self) -> Event {
-        std::future::poll_fn(|context| {
-            let mut inbox = self.inbox();
-            match inbox.events.pop_front() {
-                Some(event) => {
-                    if matches!(event, Event::File { .. }) {
-                        inbox.files -= 1;
-                    }
-                    Poll::Ready(event)
+        std::future::poll_fn(|context| self.poll_event(context)).await
+    }
+
+    /// The same, polled.
+    pub(crate) fn poll_event(&self, context: &mut Context<'_>) -> Poll<Event> {
+        let mut inbox = self.inbox();
+        match inbox.events.pop_front() {
+            Some(event) => {
+                if matches!(event, Event::File { .. }) {
+                    inbox.files -= 1;
                 }
-                None => {
-                    match &mut inbox.waker {
-                        Some(waker) => waker.clone_from(context.waker()),
-                        empty => *empty = Some(context.waker().clone()),
-                    }
-                    Poll::Pending
-                }
+                Poll::Ready(event)
             }
-        })
-        .await
+            None => {
+                match &mut inbox.waker {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    empty => *empty = Some(context.waker().clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Puts what was taken last back for another to take.
+    pub(crate) fn put_back(&self, event: Event) {
+        let mut inbox = self.inbox();
+        if matches!(event, Event::File { .. }) {
+            inbox.files += 1;
+        }
+        inbox.events.push_front(event);
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {

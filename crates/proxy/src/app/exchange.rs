@@ -32,16 +32,16 @@ const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE
 
 /// A request that is with the dispatcher. When it is dropped before its answer is complete, it is taken back or
 /// cancelled, however the task ended.
-struct Ticket<'a> {
-    app: &'a App,
-    id: CallId,
-    call: Arc<Call>,
+pub(super) struct Ticket<'a> {
+    pub(super) app: &'a App,
+    pub(super) id: CallId,
+    pub(super) call: Arc<Call>,
     /// Nothing more comes.
-    over: bool,
+    pub(super) over: bool,
     /// The request's body is still being read, and goes to the worker as it comes.
-    reading: bool,
+    pub(super) reading: bool,
     /// Something of it was read.
-    begun: bool,
+    pub(super) begun: bool,
 }
 
 impl Drop for Ticket<'_> {
@@ -89,6 +89,7 @@ impl App {
             mount,
             &body,
             self.request_timeout,
+            false,
         );
         let idempotent = IDEMPOTENT.contains(&head.method.as_str());
         let head_only = head.method == "HEAD";
@@ -125,7 +126,7 @@ impl App {
 }
 
 impl Ticket<'_> {
-    async fn pass_on<D: Downstream>(
+    pub(super) async fn pass_on<D: Downstream>(
         &mut self,
         context: &Context,
         down: &mut D,
@@ -326,7 +327,7 @@ impl Ticket<'_> {
 }
 
 /// Notes who worked on the request, and for how long.
-fn tell(record: &mut Record, call: &Call) {
+pub(super) fn tell(record: &mut Record, call: &Call) {
     let course = call.course();
     let Some((slot, pid)) = course.worker else {
         let waited = record.elapsed();

@@ -77,7 +77,7 @@ impl<'a> Flow<'a> {
                 true
             }
             // Credit for a request that is with the worker already.
-            Event::Credit(_) => false,
+            Event::Credit(_) | Event::Leaving => false,
             Event::Response { .. }
             | Event::Informational(_)
             | Event::Accept(_)

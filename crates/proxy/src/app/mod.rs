@@ -20,8 +20,9 @@ mod request_frame;
 mod spill;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
+mod websocket;
 
 use std::{
     sync::{
@@ -57,6 +58,8 @@ pub(crate) struct App {
     name: Arc<str>,
     buffers: Buffers,
     request_timeout: Duration,
+    /// An application that knows WebSockets.
+    websocket: Option<config::WebSocket>,
     reports: UnboundedSender<FromProxy>,
     runtimes: Vec<Handle>,
     /// Links are spread over the front threads.
@@ -84,13 +87,18 @@ impl App {
                 Interface::Wsgi(WsgiHost::Threads(_)) => false,
             },
         };
-        Self::with_rules(&config.name, rules, buffers, reports, runtimes)
+        let websocket = match &config.interface {
+            config::Interface::Asgi(asgi) => Some(asgi.websocket.clone()),
+            config::Interface::Wsgi(_) => None,
+        };
+        Self::with_rules(&config.name, rules, buffers, websocket, reports, runtimes)
     }
 
     fn with_rules(
         name: &str,
         rules: Rules,
         buffers: &Buffers,
+        websocket: Option<config::WebSocket>,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
     ) -> Arc<Self> {
@@ -100,6 +108,7 @@ impl App {
             name: Arc::clone(&name),
             buffers: buffers.clone(),
             request_timeout: Duration::from_nanos(rules.request_timeout_ns),
+            websocket,
             reports,
             runtimes,
             next_runtime: AtomicUsize::new(0),
@@ -149,6 +158,7 @@ impl App {
         let known = self.turn(|state, now_ns| {
             let index = state.find(link)?;
             state.dispatcher.unlink(index, now_ns);
+            state.tell_leaving(index);
             Some(())
         });
         if known.is_none() {

@@ -55,6 +55,11 @@ impl Outbox {
         frame::put(&mut self.bytes, stream, Kind::Credit, 0, &bytes.to_le_bytes());
     }
 
+    /// Appends frames of an open stream, already written: a WebSocket's messages and its close.
+    pub(super) fn frames(&mut self, frames: &[u8]) {
+        self.bytes.extend_from_slice(frames);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

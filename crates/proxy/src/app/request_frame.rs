@@ -27,6 +27,7 @@ pub(super) fn write(
     mount: &str,
     body: &RequestBody,
     deadline: Duration,
+    websocket: bool,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.fields.as_http1().len() + body.inline.len() + 1024);
     let flags = match body {
@@ -58,7 +59,7 @@ pub(super) fn write(
             Version::Http2 => 20,
         },
         https: request.https,
-        websocket: false,
+        websocket,
         tls_version: connection.tls.as_ref().map_or(0, |tls| tls.version_number),
         cipher_suite: connection.tls.as_ref().map_or(0, |tls| tls.cipher_number),
         deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),

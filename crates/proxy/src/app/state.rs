@@ -185,6 +185,17 @@ impl State {
             .is_some_and(|upload| upload.is_spent())
     }
 
+    /// The worker is to be left: a WebSocket would never end by itself.
+    pub(super) fn tell_leaving(&mut self, index: LinkIndex) {
+        for call in self.dispatcher.on_link(index) {
+            if call.request().is_some_and(|request| request.websocket)
+                && let Ok(waker) = call.push(Event::Leaving)
+            {
+                self.wakers.extend(waker);
+            }
+        }
+    }
+
     /// Gives the worker what has come of a request's body, as far as it takes it.
     pub(super) fn feed(&mut self, index: LinkIndex, stream: u32, call: &Call, now_ns: u64) {
         let (Some(id), Some(mut upload), Some(Some(port))) = (

@@ -1,13 +1,20 @@
 //! A client in memory for tests: sends what it is given, keeps what it gets.
 
-use std::{collections::VecDeque, fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{ClientError, Downstream};
 use crate::{
     answer::Answer,
     connection::Connection,
+    duplex::Duplex,
     fields::Fields,
     head::{BodyLength, Head, Version},
 };
@@ -32,6 +39,7 @@ pub(crate) struct Recorder {
     /// Takes this many body bytes and then waits for ever.
     pub(crate) stalls_after: Option<u64>,
     bytes_in: u64,
+    raw: [BytesMut; 2],
 }
 
 impl Recorder {
@@ -66,6 +74,7 @@ impl Recorder {
             leaves_after: None,
             stalls_after: None,
             bytes_in: 0,
+            raw: Default::default(),
         }
     }
 
@@ -191,4 +200,26 @@ impl Downstream for Recorder {
     fn bytes_out(&self) -> u64 {
         self.body_out.len() as u64
     }
+}
+
+/// Nothing comes, and everything is taken.
+impl Duplex for Recorder {
+    fn input(&mut self) -> &mut BytesMut {
+        &mut self.raw[0]
+    }
+
+    fn output(&mut self) -> &mut BytesMut {
+        &mut self.raw[1]
+    }
+
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        self.raw[1].clear();
+        Poll::Ready(Ok(()))
+    }
+
+    fn cut(&mut self) {}
 }

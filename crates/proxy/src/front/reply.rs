@@ -79,6 +79,16 @@ pub(crate) fn write_head(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends the head that makes a WebSocket of the connection.
+pub(crate) fn write_switch(out: &mut BytesMut, answer: &Answer) {
+    write_status_line(out, answer.status, &answer.reason);
+    out.extend_from_slice(b"Server: appliance\r\nDate: ");
+    out.extend_from_slice(&http_date());
+    out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+    out.extend_from_slice(answer.fields.as_http1());
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends an informational response.
 pub(crate) fn write_informational(out: &mut BytesMut, answer: &Answer) {
     write_status_line(out, answer.status, &answer.reason);

@@ -4,23 +4,26 @@ use std::{
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
+    pin::pin,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use config::Limits;
 
 use super::{
     body::RequestBody,
     parse::Parsed,
     patience::within,
-    reply::{ReplyFraming, write_chunk_size, write_head, write_informational},
+    reply::{ReplyFraming, write_chunk_size, write_head, write_informational, write_switch},
 };
 use crate::{
     answer::Answer,
     connection::Connection,
     downstream::{ClientError, Downstream},
+    duplex::Duplex,
     fields::Fields,
     head::{Head, Version},
     listener::stream::ClientStream,
@@ -39,12 +42,18 @@ pub(crate) struct Http1Session<'a> {
     keep_alive: bool,
     /// Something failed from which the connection can not recover.
     broken: bool,
+    /// Bytes read for the WebSocket that the connection has become.
+    raw_in: u64,
+    /// Of the head that made it one, those still to be written: they count as little as those of other heads.
+    switch_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reply {
     NotBegun,
     Body(ReplyFraming),
+    /// The connection has become a WebSocket.
+    Switched,
     Done,
 }
 
@@ -80,6 +89,8 @@ impl<'a> Http1Session<'a> {
             bytes_out: 0,
             keep_alive: parsed.keep_alive && !last,
             broken: false,
+            raw_in: 0,
+            switch_bytes: 0,
         }
     }
 
@@ -92,7 +103,9 @@ impl<'a> Http1Session<'a> {
     pub(crate) async fn finish(mut self) -> After {
         match self.reply {
             Reply::Done if !self.broken => {}
-            Reply::Done | Reply::Body(_) | Reply::NotBegun => return After::Cut,
+            // The client may still be sending what it had on the way when it was closed.
+            Reply::Switched if !self.broken => return After::Linger,
+            Reply::Done | Reply::Switched | Reply::Body(_) | Reply::NotBegun => return After::Cut,
         }
         if self.keep_alive && (self.body.is_done() || self.body.skip(self.stream).await) {
             After::Keep
@@ -266,6 +279,13 @@ impl Downstream for Http1Session<'_> {
     }
 
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        if answer.status == 101 {
+            write_switch(&mut self.stream.output, answer);
+            self.switch_bytes = self.stream.output.len();
+            self.raw_in = self.stream.input.len() as u64;
+            self.reply = Reply::Switched;
+            return Ok(());
+        }
         let framing = ReplyFraming::choose(answer, &self.head.method, self.head.version);
         self.keep_alive &= framing != ReplyFraming::UntilClose && self.body.can_be_skipped();
         write_head(
@@ -300,7 +320,7 @@ impl Downstream for Http1Session<'_> {
             }
             Reply::Body(ReplyFraming::UntilClose) => self.write(&bytes, b"").await,
             Reply::Body(ReplyFraming::Empty | ReplyFraming::Chunked) => self.flush().await,
-            Reply::NotBegun | Reply::Done => Ok(()),
+            Reply::NotBegun | Reply::Switched | Reply::Done => Ok(()),
         }
     }
 
@@ -320,7 +340,7 @@ impl Downstream for Http1Session<'_> {
             }
             Reply::Body(ReplyFraming::UntilClose) => self.send_pieces(file, offset, len).await,
             Reply::Body(ReplyFraming::Empty | ReplyFraming::Chunked) => self.flush().await,
-            Reply::NotBegun | Reply::Done => Ok(()),
+            Reply::NotBegun | Reply::Switched | Reply::Done => Ok(()),
         }
     }
 
@@ -335,7 +355,7 @@ impl Downstream for Http1Session<'_> {
             Reply::Body(ReplyFraming::Chunked) => self.stream.output.extend_from_slice(b"0\r\n\r\n"),
             Reply::Body(ReplyFraming::UntilClose) => self.stream.close_in_order(),
             Reply::Body(_) => {}
-            Reply::NotBegun | Reply::Done => return Ok(()),
+            Reply::NotBegun | Reply::Switched | Reply::Done => return Ok(()),
         }
         self.reply = Reply::Done;
         self.flush().await
@@ -379,7 +399,7 @@ impl Downstream for Http1Session<'_> {
     }
 
     fn bytes_in(&self) -> u64 {
-        self.body.bytes()
+        self.body.bytes() + self.raw_in
     }
 
     fn bytes_out(&self) -> u64 {
@@ -396,6 +416,44 @@ fn takes_trailers(head: &Head) -> bool {
     })
 }
 
+impl Duplex for Http1Session<'_> {
+    fn input(&mut self) -> &mut BytesMut {
+        &mut self.stream.input
+    }
+
+    fn output(&mut self) -> &mut BytesMut {
+        &mut self.stream.output
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
+        // Safe to drop, so it may be begun anew each time.
+        let filled = pin!(self.stream.fill(DUPLEX_READ_BYTES)).poll(cx);
+        match ready!(filled) {
+            Ok(read) => {
+                self.raw_in += read as u64;
+                Poll::Ready(Ok(read))
+            }
+            Err(_) => Poll::Ready(Err(self.fail(ClientError::Gone))),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        let before = self.stream.output.len();
+        let flushed = pin!(self.stream.flush_output()).poll(cx);
+        let written = before - self.stream.output.len();
+        let of_head = written.min(self.switch_bytes);
+        self.switch_bytes -= of_head;
+        self.bytes_out += (written - of_head) as u64;
+        flushed.map(|flushed| flushed.map_err(|_| self.fail(ClientError::Gone)))
+    }
+
+    fn cut(&mut self) {
+        self.fail(ClientError::TooSlow);
+    }
+}
+
+/// Read from a WebSocket at once.
+const DUPLEX_READ_BYTES: usize = 16 << 10;
 /// Bodies up to this size are copied behind the head, so that both are one TLS record and one plain write.
 const COALESCE_BYTES_MAX: usize = 16 << 10;
 /// Read from a file at once.

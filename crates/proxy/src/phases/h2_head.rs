@@ -1,6 +1,7 @@
 //! The head of an HTTP/2 request.
 
 use config::Limits;
+use h2::ext::Protocol;
 use http::{Method, header};
 use pingora_http::RequestHeader;
 
@@ -47,7 +48,8 @@ pub(crate) fn read(header: &RequestHeader, ended: bool, limits: &Limits) -> (Hea
     } else if bytes > limits.head_bytes_max || header.headers.len() > limits.headers_max {
         Err(431)
     } else {
-        form(&header.method, &target)
+        let protocol = header.extensions.get::<Protocol>();
+        form(&header.method, protocol.map(Protocol::as_str), &target)
     };
     let head = Head {
         method: header.method.as_str().to_owned(),
@@ -67,10 +69,11 @@ pub(crate) fn read(header: &RequestHeader, ended: bool, limits: &Limits) -> (Hea
 /// What RFC 7541 §4.1 counts for each field besides its text.
 const FIELD_OVERHEAD: usize = 32;
 
-fn form(method: &Method, target: &[u8]) -> Result<(), u16> {
+fn form(method: &Method, protocol: Option<&str>, target: &[u8]) -> Result<(), u16> {
     match target {
-        // Neither tunnels nor the extended CONNECT of RFC 8441 are offered.
-        _ if method == Method::CONNECT => Err(501),
+        // RFC 8441: what passes as CONNECT asks for a WebSocket. Tunnels are not offered.
+        [b'/', ..] if method == Method::CONNECT && protocol == Some("websocket") => Ok(()),
+        _ if method == Method::CONNECT || protocol.is_some() => Err(501),
         [b'/', ..] => Ok(()),
         b"*" if method == Method::OPTIONS => Ok(()),
         _ => Err(400),

@@ -1,10 +1,15 @@
 //! One HTTP/2 stream as the client that files, fixed answers and apps see.
 
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use config::Limits;
-use h2::Reason;
+use h2::{Reason, SendStream};
 use pingora_core::{ErrorType, protocols::http::v2::server::HttpSession};
 use pingora_http::ResponseHeader;
 use tokio::time::Instant;
@@ -13,6 +18,7 @@ use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::{ClientError, Downstream},
+    duplex::Duplex,
     fields::Fields,
     front::{pace::Pace, patience::until},
     head::Head,
@@ -36,6 +42,16 @@ pub(crate) struct H2Session {
     bodiless: bool,
     ended: bool,
     bytes_out: u64,
+    /// Once it is a WebSocket: its two directions.
+    raw: Raw,
+}
+
+/// A stream that has become a WebSocket.
+#[derive(Default)]
+struct Raw {
+    input: BytesMut,
+    output: BytesMut,
+    writer: Option<SendStream<Bytes>>,
 }
 
 impl H2Session {
@@ -58,6 +74,7 @@ impl H2Session {
             bodiless: false,
             ended: false,
             bytes_out: 0,
+            raw: Raw::default(),
         }
     }
 
@@ -153,7 +170,11 @@ impl Downstream for H2Session {
         })?;
         self.stream
             .write_response_header(Box::new(header), self.ended)
-            .map_err(|_| ClientError::Gone)
+            .map_err(|_| ClientError::Gone)?;
+        if self.head.method == "CONNECT" && answer.status == 200 {
+            self.raw.writer = self.stream.take_response_body_writer();
+        }
+        Ok(())
     }
 
     async fn send_body(&mut self, bytes: Bytes) -> Result<(), ClientError> {
@@ -192,6 +213,13 @@ impl Downstream for H2Session {
 
     async fn end(&mut self) -> Result<(), ClientError> {
         if self.ended {
+            return Ok(());
+        }
+        if let Some(writer) = &mut self.raw.writer {
+            writer
+                .send_data(Bytes::new(), true)
+                .map_err(|_| ClientError::Gone)?;
+            self.ended = true;
             return Ok(());
         }
         if self
@@ -241,6 +269,59 @@ impl Downstream for H2Session {
 
     fn bytes_out(&self) -> u64 {
         self.bytes_out
+    }
+}
+
+impl Duplex for H2Session {
+    fn input(&mut self) -> &mut BytesMut {
+        &mut self.raw.input
+    }
+
+    fn output(&mut self) -> &mut BytesMut {
+        &mut self.raw.output
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
+        loop {
+            match ready!(self.stream.poll_read_body_bytes(cx)) {
+                None => return Poll::Ready(Ok(0)),
+                // Nothing: it would look like the end.
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => {
+                    self.raw.input.extend_from_slice(&piece);
+                    return Poll::Ready(Ok(piece.len()));
+                }
+                Some(Err(_)) => return Poll::Ready(Err(ClientError::Gone)),
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        let Some(writer) = &mut self.raw.writer else {
+            return Poll::Ready(Err(ClientError::Gone));
+        };
+        while !self.raw.output.is_empty() {
+            writer.reserve_capacity(self.raw.output.len());
+            let room = match ready!(writer.poll_capacity(cx)) {
+                Some(Ok(room)) => room,
+                Some(Err(_)) | None => return Poll::Ready(Err(ClientError::Gone)),
+            };
+            let piece = self.raw.output.len().min(room);
+            let piece = self.raw.output.copy_to_bytes(piece);
+            self.bytes_out += piece.len() as u64;
+            if writer.send_data(piece, false).is_err() {
+                return Poll::Ready(Err(ClientError::Gone));
+            }
+        }
+        // A client that resets the stream sends nothing more either, which reading finds.
+        Poll::Ready(Ok(()))
+    }
+
+    fn cut(&mut self) {
+        if let Some(writer) = &mut self.raw.writer {
+            writer.send_reset(Reason::CANCEL);
+            self.ended = true;
+        }
     }
 }
 

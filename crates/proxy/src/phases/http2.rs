@@ -103,7 +103,9 @@ fn options(limits: &Limits) -> Builder {
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX);
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        // WebSockets (RFC 8441).
+        .enable_connect_protocol();
     options
 }
 

@@ -4,6 +4,7 @@ mod backend;
 mod http1;
 mod http2;
 mod upgrade;
+mod websocket;
 
 use std::{
     net::SocketAddr,
@@ -18,11 +19,13 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Handle,
+    sync::mpsc::unbounded_channel,
 };
 
 use crate::{
-    context::Context, drain::Drain, front::handler::Front, listener::accept::Listening, router::Router, tls,
-    upstream::Upstream,
+    app::App, context::Context, drain::Drain, front::handler::Front, listener::accept::Listening,
+    router::Router, tls, upstream::Upstream,
 };
 
 /// Patience for what should take milliseconds.
@@ -52,9 +55,21 @@ impl House {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let listening = Arc::new(Listening::new(0, socket.into(), &config.listeners[0]));
+        let (reporter, _) = unbounded_channel();
         let context = Arc::new(Context {
             router: Router::new(&config.sites),
-            apps: Vec::new(),
+            apps: config
+                .apps
+                .iter()
+                .map(|app| {
+                    App::new(
+                        app,
+                        &config.server.buffers,
+                        reporter.clone(),
+                        vec![Handle::current()],
+                    )
+                })
+                .collect(),
             upstreams: config
                 .upstreams
                 .iter()

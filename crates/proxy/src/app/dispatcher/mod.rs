@@ -222,6 +222,32 @@ impl<T: Clone> Dispatcher<T> {
         }
     }
 
+    /// The worker has been told in its own way that nobody listens any more: what it still says of this request is dropped.
+    pub(crate) fn abandon(&mut self, id: CallId, now_ns: u64) {
+        let Some(call) = self.calls.find_mut(id) else {
+            return;
+        };
+        call.abandoned = true;
+        if let Place::Sent { link, entry } = call.place
+            && self.rules.evented
+            && let Some(Some(link)) = self.links.get_mut(link)
+        {
+            // As with a client that leaves: who does not hear it must end some time.
+            link.watch_from(entry, now_ns);
+        }
+    }
+
+    /// Every request that a worker has and somebody waits for.
+    pub(crate) fn on_link(&self, index: LinkIndex) -> impl Iterator<Item = &T> {
+        let open = self.link(index).into_iter().flat_map(Link::open);
+        open.filter_map(|(_, slot)| match slot.holder {
+            Holder::Call(id) => self.calls.find(id),
+            Holder::Overrun | Holder::Free => None,
+        })
+        .filter(|call| !call.abandoned)
+        .map(|call| &call.item)
+    }
+
     /// Gives out what can be given out. Call at the end of each turn in which something ended.
     pub(crate) fn pump(&mut self, now_ns: u64) {
         self.settle(now_ns);

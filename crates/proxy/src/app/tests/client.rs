@@ -4,19 +4,25 @@ use std::{
     collections::VecDeque,
     fs::File,
     os::unix::fs::FileExt,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, DuplexStream},
+    sync::{Notify, Semaphore},
+};
 
 use crate::{
     answer::Answer,
     connection::Connection,
     downstream::{ClientError, Downstream},
+    duplex::Duplex,
     fields::Fields,
     head::{BodyLength, Head, Version},
 };
@@ -38,6 +44,14 @@ pub(super) struct Client {
     /// One permit for each piece of the answer's body that it takes.
     pub(super) appetite: Arc<Semaphore>,
     pub(super) leaves: Arc<Notify>,
+    /// The connection of a WebSocket.
+    socket: Option<DuplexStream>,
+    input: BytesMut,
+    output: BytesMut,
+    /// How often something was written to it.
+    pub(super) writes: usize,
+    /// It was cut.
+    pub(super) cut: bool,
 }
 
 impl Client {
@@ -74,7 +88,29 @@ impl Client {
             ended: false,
             appetite: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             leaves: Arc::new(Notify::new()),
+            socket: None,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            writes: 0,
+            cut: false,
         }
+    }
+
+    /// Asks for a WebSocket; what is said on it goes through `socket`.
+    pub(super) fn websocket(target: &str, socket: DuplexStream, fields: &[(&str, &str)]) -> Self {
+        let mut client = Self::new("GET", target);
+        client.head.fields.set("Connection", "Upgrade");
+        client.head.fields.push("Upgrade", "websocket");
+        client.head.fields.push("Sec-WebSocket-Version", "13");
+        client
+            .head
+            .fields
+            .push("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for (name, value) in fields {
+            client.head.fields.set(name, value);
+        }
+        client.socket = Some(socket);
+        client
     }
 
     pub(super) fn with_body(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Self {
@@ -167,6 +203,7 @@ impl Downstream for Client {
 
     async fn end(&mut self) -> Result<(), ClientError> {
         self.ended = true;
+        self.socket = None;
         Ok(())
     }
 
@@ -189,5 +226,43 @@ impl Downstream for Client {
 
     fn bytes_out(&self) -> u64 {
         self.out.len() as u64
+    }
+}
+
+impl Duplex for Client {
+    fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
+        let socket = self.socket.as_mut().expect("a WebSocket");
+        let mut piece = [0; 16 << 10];
+        let read = pin!(socket.read(&mut piece)).poll(cx);
+        let read = ready!(read).map_err(|_| ClientError::Gone)?;
+        self.input.extend_from_slice(&piece[..read]);
+        Poll::Ready(Ok(read))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        let socket = self.socket.as_mut().expect("a WebSocket");
+        while !self.output.is_empty() {
+            match ready!(Pin::new(&mut *socket).poll_write(cx, &self.output)) {
+                Ok(written @ 1..) => {
+                    self.writes += 1;
+                    self.output.advance(written);
+                }
+                _ => return Poll::Ready(Err(ClientError::Gone)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn cut(&mut self) {
+        self.cut = true;
+        self.socket = None;
     }
 }

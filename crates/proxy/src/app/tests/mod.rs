@@ -4,7 +4,9 @@ mod client;
 mod evented;
 mod protocols;
 mod rig;
-mod worker;
+mod websocket;
+mod websocket_worker;
+pub(crate) mod worker;
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -41,6 +41,7 @@ pub(super) struct Settings {
     pub(super) request_timeout: Duration,
     pub(super) memory_bytes: usize,
     pub(super) response_bytes_max: u64,
+    pub(super) websocket: config::WebSocket,
     pub(super) evented: bool,
     pub(super) request_buffering: bool,
 }
@@ -54,6 +55,12 @@ impl Default for Settings {
             request_timeout: PATIENCE,
             memory_bytes: 256 << 10,
             response_bytes_max: 64 << 20,
+            websocket: config::WebSocket {
+                message_bytes_max: 16 << 20,
+                ping_interval: Duration::ZERO,
+                ping_timeout: PATIENCE,
+                compression: true,
+            },
             evented: false,
             request_buffering: true,
         }
@@ -89,7 +96,14 @@ impl Rig {
             directory: std::env::temp_dir(),
         };
         let runtimes = vec![Handle::current()];
-        let app = App::with_rules("web", rules, &buffers, sender, runtimes);
+        let app = App::with_rules(
+            "web",
+            rules,
+            &buffers,
+            Some(settings.websocket.clone()),
+            sender,
+            runtimes,
+        );
         Self {
             app,
             seen: Arc::default(),

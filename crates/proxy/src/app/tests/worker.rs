@@ -31,11 +31,12 @@ use wire::{
     response::Response,
 };
 
+use super::websocket_worker::Socket;
 use crate::{app::LinkParts, os::Mapping};
 
 /// What the test can see of a worker.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Paths it has run.
     pub(super) run: Mutex<Vec<String>>,
     pub(super) cancelled: AtomicUsize,
@@ -45,20 +46,27 @@ pub(super) struct Seen {
     pub(super) fed: AtomicUsize,
     /// The most response bytes beyond what was granted when it stopped for credit.
     pub(super) stopped: AtomicUsize,
+    /// Messages that have come on WebSockets: text or not, and the bytes.
+    pub(crate) messages: Mutex<Vec<(bool, Vec<u8>)>>,
+    /// How WebSockets were closed by the proxy.
+    pub(crate) closes: Mutex<Vec<(u16, String)>>,
+    /// Bytes of messages that were never granted.
+    pub(super) ungranted: AtomicUsize,
 }
 
-struct Worker {
+pub(super) struct Worker {
     socket: UnixStream,
     page: Mapping,
-    seen: Arc<Seen>,
+    pub(super) seen: Arc<Seen>,
     /// Data that waits for credit: stream, what may be sent, what is left.
     streaming: HashMap<u32, (u64, u64)>,
+    pub(super) sockets: HashMap<u32, Socket>,
+    pub(super) out: Vec<u8>,
     uploads: HashMap<u32, uploads::Upload>,
-    out: Vec<u8>,
 }
 
 /// Starts a worker; it ends with its link.
-pub(super) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
+pub(crate) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
     let (ours, theirs) = UnixStream::pair().expect("socketpair");
     let page = memfd_create("page", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("memfd");
     ftruncate(&page, 128 * ENTRY_LEN as u64).expect("ftruncate");
@@ -68,6 +76,7 @@ pub(super) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
         page: Mapping::new(&page).expect("map"),
         seen: Arc::clone(seen),
         streaming: HashMap::new(),
+        sockets: HashMap::new(),
         uploads: HashMap::new(),
         out: Vec::new(),
     };
@@ -130,8 +139,11 @@ impl Worker {
                     *may += u64::from(credit);
                 }
                 self.stream(header.stream);
+                self.websocket_credit(header.stream, u64::from(credit));
                 self.write_on(header.stream, u64::from(credit));
             }
+            Kind::Message => return self.websocket_message(header, payload),
+            Kind::Close => self.websocket_close(header.stream, payload),
             Kind::Cancel => {
                 self.seen.cancelled.fetch_add(1, Ordering::SeqCst);
                 if header.has(OVERDUE) {
@@ -165,6 +177,10 @@ impl Worker {
             return true;
         }
         self.seen.run.lock().expect("lock").push(path.clone());
+        if request.websocket {
+            self.websocket(stream, &path);
+            return true;
+        }
         if !header.has(END) || uploads::PATHS.contains(&path.as_str()) {
             assert!(inline.len() <= INLINE_BODY_MAX && file.is_none());
             return self.upload(header, &path, request.content_length, inline);
@@ -286,7 +302,7 @@ impl Worker {
         }
     }
 
-    fn answer(&mut self, stream: u32, fields: &[(&str, &str)], body: &[u8], end: bool) {
+    pub(super) fn answer(&mut self, stream: u32, fields: &[(&str, &str)], body: &[u8], end: bool) {
         let open = frame::begin(&mut self.out, stream, Kind::Response, if end { END } else { 0 });
         let mut headers = Response::encode(200, b"OK", &mut self.out);
         for (name, value) in fields {
@@ -297,7 +313,7 @@ impl Worker {
         frame::finish(&mut self.out, open);
     }
 
-    fn abort(&mut self, stream: u32, reason: AbortReason) {
+    pub(super) fn abort(&mut self, stream: u32, reason: AbortReason) {
         frame::put(&mut self.out, stream, Kind::Abort, 0, &[reason as u8]);
     }
 

@@ -12,8 +12,21 @@ use tokio_rustls::TlsConnector;
 
 use super::{House, PATIENCE, backend::Backend};
 
-/// A house with TLS for `example.org`, and what a client needs to trust it.
+/// A house with a server behind it.
 fn house(server: Option<SocketAddr>, limits: &str) -> (House, Arc<ClientConfig>) {
+    let server = server.unwrap_or(([127, 0, 0, 1], 1).into());
+    secure(
+        limits,
+        &format!(
+            "[upstream.back]\nservers = [\"http://{server}\"]\n\
+             [[site]]\nrespond = \"hello\"\nbody_max = \"64B\"\n\
+             [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\nbody_max = \"64B\"\n"
+        ),
+    )
+}
+
+/// A house with TLS for `example.org`, and what a client needs to trust it.
+pub(super) fn secure(limits: &str, rest: &str) -> (House, Arc<ClientConfig>) {
     let directory = TempDir::new().unwrap();
     let made = rcgen::generate_simple_self_signed(["example.org".to_owned()]).unwrap();
     std::fs::write(directory.path().join("cert.pem"), made.cert.pem()).unwrap();
@@ -27,21 +40,17 @@ fn house(server: Option<SocketAddr>, limits: &str) -> (House, Arc<ClientConfig>)
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = vec![b"h2".to_vec()];
-    let server = server.unwrap_or(([127, 0, 0, 1], 1).into());
     let house = House::open_in(
         directory,
         &format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n[listener.limits]\nbody_timeout = \"300ms\"\n{limits}\n\
-             [tls]\ncertificates = [{{ certificate = \"cert.pem\", key = \"key.pem\" }}]\n\
-             [upstream.back]\nservers = [\"http://{server}\"]\n\
-             [[site]]\nrespond = \"hello\"\nbody_max = \"64B\"\n\
-             [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\nbody_max = \"64B\"\n"
+             [tls]\ncertificates = [{{ certificate = \"cert.pem\", key = \"key.pem\" }}]\n{rest}"
         ),
     );
     (house, Arc::new(client))
 }
 
-async fn connect(house: &House, client: Arc<ClientConfig>) -> SendRequest<Bytes> {
+pub(super) async fn connect(house: &House, client: Arc<ClientConfig>) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(house.address).await.unwrap();
     let name = ServerName::try_from("example.org").unwrap();
     let stream = TlsConnector::from(client).connect(name, stream).await.unwrap();

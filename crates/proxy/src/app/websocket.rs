@@ -1,0 +1,173 @@
+//! A WebSocket between a client and a worker.
+//!
+//! [`App::open_websocket`] asks the worker; when it accepts, a [`Conversation`] carries messages both ways until one side
+//! closes. The client's bytes are read only as far as the worker has granted credit for, so a slow application slows its
+//! client down by TCP's own means. The worker is granted as much as the client has taken; what waits for a slow client
+//! is one window ([`WINDOW`](wire::frame::WINDOW)) at most, and a client that takes nothing for `body_timeout` is cut.
+//!
+//! All that came in one reading goes to the worker together, and all that the worker has said goes to the client in one write.
+
+mod accept;
+mod conversation;
+mod line;
+
+use std::{future::poll_fn, pin::pin, sync::Arc};
+
+use logs::{Outcome, Record};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error};
+use wire::response::Response;
+
+use self::{
+    accept::accept,
+    conversation::{Conversation, End},
+    line::Line,
+};
+use super::{
+    App,
+    call::{Call, Event},
+    exchange::{self, Ticket},
+    request_body::RequestBody,
+    request_frame,
+};
+use crate::{
+    context::Context,
+    downstream::{ClientError, Downstream},
+    errors,
+    head::Version,
+    request::Request,
+    websocket::handshake,
+};
+
+impl App {
+    /// Does the application know WebSockets?
+    pub(crate) fn takes_websockets(&self) -> bool {
+        self.websocket.is_some()
+    }
+
+    /// Answers a request for a WebSocket, and carries it to its end.
+    pub(crate) async fn open_websocket<D: Downstream>(
+        &self,
+        context: &Context,
+        down: &mut D,
+        request: &Request,
+        mount: &str,
+        record: &mut Record,
+    ) -> Result<(), ClientError> {
+        record.app = Some(Arc::clone(&self.name));
+        let Some(config) = &self.websocket else {
+            return Ok(());
+        };
+        let handshake = match handshake::check(down.head(), config.compression) {
+            Ok(handshake) => handshake,
+            Err(bad) => {
+                debug!(app = %self.name, why = bad.why, "WebSocket refused");
+                let fields = match bad.status {
+                    426 => &[("upgrade", "websocket"), ("sec-websocket-version", "13")][..],
+                    _ => &[],
+                };
+                errors::refuse(context, down, record, bad.status, Outcome::Refused, fields).await;
+                return Ok(());
+            }
+        };
+        let body = RequestBody::default();
+        let (head, timeout) = (down.head(), self.request_timeout);
+        let frame = request_frame::write(head, down.connection(), request, mount, &body, timeout, true);
+        let call = Arc::new(Call::new(frame, None));
+        // Its client comes again by itself; who was greeted by a worker that died need not be greeted twice.
+        let id = match self.submit(&call, false) {
+            Ok(id) => id,
+            Err((refusal, retry_after_s)) => {
+                debug!(app = %self.name, ?refusal, "request refused");
+                let after = retry_after_s.to_string();
+                errors::refuse(
+                    context,
+                    down,
+                    record,
+                    503,
+                    Outcome::Overload,
+                    &[("retry-after", &after)],
+                )
+                .await;
+                return Ok(());
+            }
+        };
+        let mut ticket = Ticket {
+            app: self,
+            id,
+            call,
+            over: false,
+            reading: false,
+            begun: false,
+        };
+        let mut leaving = false;
+        let payload = loop {
+            let event = tokio::select! {
+                biased;
+                event = ticket.call.event() => event,
+                () = down.gone() => {
+                    exchange::tell(record, &ticket.call);
+                    return Err(ClientError::Gone);
+                }
+            };
+            match event {
+                Event::Accept(payload) => break payload,
+                Event::Leaving => leaving = true,
+                Event::Response { payload, .. }
+                    if says_200(&payload) && down.head().version == Version::Http2 =>
+                {
+                    // A denial with such a status would be an acceptance to the client.
+                    error!(app = %self.name, request_id = %request.request_id, "WebSocket neither accepted nor denied: status 2xx");
+                    errors::refuse(context, down, record, 500, Outcome::AppFailed, &[]).await;
+                    exchange::tell(record, &ticket.call);
+                    return Ok(());
+                }
+                // It is denied, or nothing came of it: an answer like any other.
+                other => {
+                    ticket.call.put_back(other);
+                    let outcome = ticket.pass_on(context, down, false, record).await;
+                    exchange::tell(record, &ticket.call);
+                    return outcome;
+                }
+            }
+        };
+        ticket.over = true;
+        let line = Line::new(self, id, Arc::clone(&ticket.call));
+        let answer = match accept(&payload, down.head(), &handshake) {
+            Ok(answer) => answer,
+            Err(cause) => {
+                error!(app = %self.name, request_id = %request.request_id, %cause, "WebSocket acceptance refused");
+                errors::refuse(context, down, record, 500, Outcome::AppFailed, &[]).await;
+                exchange::tell(record, &ticket.call);
+                return Ok(());
+            }
+        };
+        record.status = Some(answer.status);
+        down.send_head(&answer).await?;
+        let limits = &context.config.listeners[down.connection().listener].limits;
+        let mut conversation = Conversation::new(line, down, config, handshake.deflate, limits.body_timeout);
+        if leaving {
+            conversation.leave(Instant::now());
+        }
+        let mut draining = pin!(context.drain.draining());
+        let mut timer = pin!(sleep_until(Instant::now()));
+        let end = poll_fn(|cx| conversation.poll(cx, draining.as_mut(), timer.as_mut())).await;
+        drop(conversation);
+        exchange::tell(record, &ticket.call);
+        match end {
+            End::Closed(outcome) => {
+                record.outcome = Some(outcome);
+                down.end().await
+            }
+            End::Cut(outcome) => {
+                record.outcome = Some(outcome);
+                down.cut();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn says_200(payload: &[u8]) -> bool {
+    Response::decode(payload).is_ok_and(|(response, _)| response.status < 300)
+}

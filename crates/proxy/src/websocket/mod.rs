@@ -1,0 +1,42 @@
+//! The WebSocket protocol (RFC 6455) with permessage-deflate (RFC 7692), as the server speaks it. No IO and no clock.
+//!
+//! [`handshake`] checks what a client asks for and agrees on an extension. [`reader`] takes the client's bytes as they come
+//! and gives messages in parts: nothing is gathered, so a large message costs no more memory than a small one, and what is
+//! wrong with it is found at its first wrong byte. [`writer`] frames what goes to the client.
+//!
+//! Memory: we agree to compression only without context takeover in both directions, which a server may demand (RFC 7692
+//! §7.1.1). So what compresses and unpacks is needed for the length of one message and shared by the connections of a
+//! thread ([`deflate`]); an idle WebSocket holds no compression memory at all, where takeover would cost about 250 KiB each.
+//! What is lost is the similarity of one small message to the last one.
+
+pub(crate) mod close;
+mod deflate;
+pub(crate) mod extension;
+pub mod fuzz;
+pub(crate) mod handshake;
+mod header;
+pub(crate) mod keepalive;
+mod mask;
+pub(crate) mod reader;
+#[cfg(test)]
+pub(crate) mod tests;
+mod utf8;
+pub(crate) mod writer;
+
+/// The client broke the protocol, or a limit: the connection is closed with this code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Status code of the close frame.
+    pub(crate) code: u16,
+    /// Its reason.
+    pub(crate) reason: &'static str,
+}
+
+impl Violation {
+    const fn protocol(reason: &'static str) -> Self {
+        Self {
+            code: close::PROTOCOL,
+            reason,
+        }
+    }
+}
