@@ -211,3 +211,18 @@ fn the_deadline_of_an_upload_begins_with_its_last_piece() {
     world.run(210 * MS);
     assert_eq!(world.fates[upload].failed, Some(Failure::Timeout));
 }
+
+#[test]
+fn a_worker_full_of_what_it_should_have_ended_is_replaced() {
+    let mut world = World::with_entries(29, evented(8), 1, 12);
+    for _ in 0..12 {
+        let number = world.arrive(100_000 * MS, true).expect("room");
+        world.fates[number].immune = true;
+    }
+    world.run(250 * MS);
+    assert_eq!(world.overdue.len(), 8);
+    assert!(
+        world.workers[0].is_none(),
+        "the last four took all the entries there are"
+    );
+}

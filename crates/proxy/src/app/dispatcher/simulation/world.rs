@@ -20,8 +20,10 @@ pub(super) struct Fate {
     pub(super) service_ns: u64,
     /// How long the answer goes on once it has begun; only evented workers.
     pub(super) stream_ns: u64,
-    /// The application does not end when it is told to.
+    /// The application does not end when its client is gone.
     pub(super) deaf: bool,
+    /// It does not end whatever it is told.
+    pub(super) immune: bool,
     pub(super) idempotent: bool,
     pub(super) id: Option<CallId>,
     pub(super) runs: u32,
@@ -178,6 +180,7 @@ impl World {
                 } => {
                     if let Some(worker) = self.workers[link].as_mut()
                         && let Some(run) = worker.running.iter_mut().find(|run| run.stream == stream)
+                        && !self.fates[run.number].immune
                         && (overdue || !self.fates[run.number].deaf)
                     {
                         run.end_ns = run.end_ns.min(self.now_ns + 5 * STEP_NS);
