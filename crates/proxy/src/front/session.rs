@@ -1,16 +1,16 @@
 //! One HTTP/1 request and the answer to it.
 
+mod duplex;
+
 use std::{
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use config::Limits;
 
 use super::{
@@ -23,7 +23,6 @@ use crate::{
     answer::Answer,
     connection::Connection,
     downstream::{ClientError, Downstream},
-    duplex::Duplex,
     fields::Fields,
     head::{Head, Version},
     listener::stream::ClientStream,
@@ -416,44 +415,6 @@ fn takes_trailers(head: &Head) -> bool {
     })
 }
 
-impl Duplex for Http1Session<'_> {
-    fn input(&mut self) -> &mut BytesMut {
-        &mut self.stream.input
-    }
-
-    fn output(&mut self) -> &mut BytesMut {
-        &mut self.stream.output
-    }
-
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
-        // Safe to drop, so it may be begun anew each time.
-        let filled = pin!(self.stream.fill(DUPLEX_READ_BYTES)).poll(cx);
-        match ready!(filled) {
-            Ok(read) => {
-                self.raw_in += read as u64;
-                Poll::Ready(Ok(read))
-            }
-            Err(_) => Poll::Ready(Err(self.fail(ClientError::Gone))),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-        let before = self.stream.output.len();
-        let flushed = pin!(self.stream.flush_output()).poll(cx);
-        let written = before - self.stream.output.len();
-        let of_head = written.min(self.switch_bytes);
-        self.switch_bytes -= of_head;
-        self.bytes_out += (written - of_head) as u64;
-        flushed.map(|flushed| flushed.map_err(|_| self.fail(ClientError::Gone)))
-    }
-
-    fn cut(&mut self) {
-        self.fail(ClientError::TooSlow);
-    }
-}
-
-/// Read from a WebSocket at once.
-const DUPLEX_READ_BYTES: usize = 16 << 10;
 /// Bodies up to this size are copied behind the head, so that both are one TLS record and one plain write.
 const COALESCE_BYTES_MAX: usize = 16 << 10;
 /// Read from a file at once.
