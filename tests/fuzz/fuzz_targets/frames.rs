@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use wire::{
     frame::{self, AbortReason, FileRange, Kind},
     request::Request,
-    response::Response,
+    response::{Response, Trailers},
+    websocket::{Accept, Close},
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -34,7 +35,29 @@ fuzz_target!(|bytes: &[u8]| {
             Kind::Abort => {
                 let _ = AbortReason::decode(frame.payload);
             }
-            Kind::Body | Kind::Credit | Kind::Cancel | Kind::Data => {}
+            Kind::Informational => {
+                if let Ok(response) = Response::decode_informational(frame.payload) {
+                    assert_eq!(response.headers.iter().count(), response.headers.len());
+                }
+            }
+            Kind::Trailers => {
+                if let Ok(fields) = Trailers::decode(frame.payload) {
+                    assert_eq!(fields.iter().count(), fields.len());
+                }
+            }
+            Kind::Accept => {
+                if let Ok(accept) = Accept::decode(frame.payload) {
+                    assert_eq!(accept.headers.iter().count(), accept.headers.len());
+                }
+            }
+            Kind::Close => {
+                if let Ok(close) = Close::decode(frame.payload) {
+                    let mut again = Vec::new();
+                    close.encode(&mut again);
+                    assert_eq!(again, frame.payload);
+                }
+            }
+            Kind::Body | Kind::Credit | Kind::Cancel | Kind::Data | Kind::Message => {}
         }
         rest = &rest[used..];
     }
