@@ -1,6 +1,6 @@
-//! From a path to an open file.
+//! From a path to a file.
 
-use std::{fs::File, os::fd::OwnedFd};
+use std::{sync::Arc, time::Instant};
 
 use config::Files;
 use rustix::{
@@ -8,28 +8,30 @@ use rustix::{
     io::Errno,
 };
 
-use super::root::{self, Root};
+use super::{
+    content::Content,
+    encoding::Encoding,
+    kept::{self, Kept, Use},
+    root::{self, Root},
+};
 
 /// What a path leads to.
 #[derive(Debug)]
 pub(super) enum Found<'a> {
     /// A regular file.
-    File(OpenFile<'a>),
+    File(FoundFile<'a>),
     /// A directory, asked for without its slash.
     Directory,
 }
 
-/// A regular file, open for reading.
+/// A regular file, and where it is.
 #[derive(Debug)]
-pub(super) struct OpenFile<'a> {
-    pub(super) file: File,
-    pub(super) len: u64,
-    /// Seconds since 1970.
-    pub(super) modified_s: i64,
+pub(super) struct FoundFile<'a> {
+    pub(super) content: Arc<Content>,
     /// The directory it was found in, and its path there; `None` when the route is this one file.
     pub(super) place: Option<(Root<'a>, Vec<u8>)>,
-    /// Its name, for the content type.
-    pub(super) name: Vec<u8>,
+    /// When it was looked for.
+    pub(super) now: Instant,
 }
 
 /// Why a path leads to no file.
@@ -69,86 +71,147 @@ pub(super) fn find<'a>(files: &'a Files, path: &[u8]) -> Result<Found<'a>, Fault
     if is_hidden(relative, path) {
         return Err(Fault::Hidden);
     }
-    let root = match Root::open(&files.root) {
-        Ok(root) => root,
-        Err(Errno::NOTDIR) if relative.is_empty() => return sole_file(files),
-        Err(error) => return Err(error.into()),
-    };
+    let now = Instant::now();
+    let mut root = Root::new(&files.root);
+    if relative.is_empty() {
+        // A route that is one file is kept by the name it has, an index by its own.
+        let first = match (wants_directory, files.index.first()) {
+            (true, Some(index)) => index.as_bytes(),
+            _ => b"",
+        };
+        if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(&files.root, first, "", now)) {
+            let place = (!first.is_empty()).then(|| (root, first.to_vec()));
+            return Ok(Found::File(FoundFile { content, place, now }));
+        }
+        match root.open() {
+            Ok(_) => {}
+            Err(Errno::NOTDIR) => return sole_file(files, now),
+            Err(error) => return Err(error.into()),
+        }
+    }
     if wants_directory {
-        return index(files, root, relative);
+        return index(files, root, relative, now);
     }
     if relative.is_empty() {
         return Ok(Found::Directory);
     }
-    let fd = root.open_beneath(relative, READ)?;
-    let stat = rustix::fs::fstat(&fd)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Found::File(open_file(
-            fd,
-            &stat,
-            Some((root, relative.to_vec())),
-            relative,
-        ))),
-        FileType::Directory => Ok(Found::Directory),
-        _ => Err(Fault::Special),
+    match look_up(&mut root, relative, now)? {
+        LookedUp::File(content) => Ok(Found::File(FoundFile {
+            content,
+            place: Some((root, relative.to_vec())),
+            now,
+        })),
+        LookedUp::Directory => Ok(Found::Directory),
+        LookedUp::Special => Err(Fault::Special),
     }
 }
 
-/// Opens a file beside another one, if there is such a regular file.
-pub(super) fn sibling(root: &Root<'_>, path: &[u8]) -> Option<(File, u64, i64)> {
-    let fd = root.open_beneath(path, READ).ok()?;
-    let stat = rustix::fs::fstat(&fd).ok()?;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    regular.then(|| (File::from(fd), stat.st_size as u64, stat.st_mtime))
+/// A compressed form of a file beside it, if there is such a regular file.
+pub(super) fn sibling(
+    root: &mut Root<'_>,
+    path: &[u8],
+    encoding: &Encoding,
+    now: Instant,
+) -> Option<Arc<Content>> {
+    let coding = encoding.token;
+    match kept::with(|memory| memory.recall(root.path, path, coding, now)) {
+        Some(Kept::File(content)) => return Some(content),
+        Some(Kept::Absent) => return None,
+        None => {}
+    }
+    let used = kept::with(|memory| memory.ask(root.path, path, coding, now));
+    let opened = root.open_beneath(path, READ).ok().and_then(|fd| {
+        let stat = rustix::fs::fstat(&fd).ok()?;
+        (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+            .then(|| Content::new(fd, &stat, path, coding))
+    });
+    match opened {
+        Some(content) => Some(share(root, path, coding, content, used)),
+        None => {
+            if used == Use::Keep {
+                kept::with(|memory| memory.keep(root.path, path, coding, Kept::Absent));
+            }
+            None
+        }
+    }
+}
+
+enum LookedUp {
+    File(Arc<Content>),
+    Directory,
+    Special,
+}
+
+/// What lies at a path: as it was a moment ago when it is asked for often, else as it is.
+fn look_up(root: &mut Root<'_>, path: &[u8], now: Instant) -> Result<LookedUp, Errno> {
+    if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(root.path, path, "", now)) {
+        return Ok(LookedUp::File(content));
+    }
+    let fd = root.open_beneath(path, READ)?;
+    let stat = rustix::fs::fstat(&fd)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            // Only what exists is remembered: whoever makes names up does not fill the memory.
+            let used = kept::with(|memory| memory.ask(root.path, path, "", now));
+            LookedUp::File(share(root, path, "", Content::new(fd, &stat, path, ""), used))
+        }
+        FileType::Directory => LookedUp::Directory,
+        _ => LookedUp::Special,
+    })
+}
+
+/// Keeps a small file that is asked for often.
+fn share(root: &Root<'_>, path: &[u8], coding: &str, mut content: Content, used: Use) -> Arc<Content> {
+    let small = used == Use::Keep && content.load();
+    let content = Arc::new(content);
+    if small {
+        let kept = Kept::File(Arc::clone(&content));
+        kept::with(|memory| memory.keep(root.path, path, coding, kept));
+    }
+    content
 }
 
 /// The route is one file.
-fn sole_file(files: &Files) -> Result<Found<'_>, Fault> {
+fn sole_file(files: &Files, now: Instant) -> Result<Found<'_>, Fault> {
     let fd = rustix::fs::open(&files.root, READ, Mode::empty())?;
     let stat = rustix::fs::fstat(&fd)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Fault::Special);
     }
-    Ok(Found::File(open_file(fd, &stat, None, root::bytes(&files.root))))
+    let used = kept::with(|memory| memory.ask(&files.root, b"", "", now));
+    let content = Content::new(fd, &stat, root::bytes(&files.root), "");
+    Ok(Found::File(FoundFile {
+        content: share(&Root::new(&files.root), b"", "", content, used),
+        place: None,
+        now,
+    }))
 }
 
-fn index<'a>(files: &Files, root: Root<'a>, directory: &[u8]) -> Result<Found<'a>, Fault> {
+fn index<'a>(
+    files: &'a Files,
+    mut root: Root<'a>,
+    directory: &[u8],
+    now: Instant,
+) -> Result<Found<'a>, Fault> {
     for name in &files.index {
         let mut path = directory.to_vec();
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(name.as_bytes());
-        let fd = match root.open_beneath(&path, READ) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+        match look_up(&mut root, &path, now) {
+            Ok(LookedUp::File(content)) => {
+                let place = Some((root, path));
+                return Ok(Found::File(FoundFile { content, place, now }));
+            }
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(error) => return Err(error.into()),
-        };
-        let stat = rustix::fs::fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-            let file = open_file(fd, &stat, Some((root, path)), name.as_bytes());
-            return Ok(Found::File(file));
         }
     }
     if !directory.is_empty() {
         root.open_beneath(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
     }
     Err(Fault::NoIndex)
-}
-
-fn open_file<'a>(
-    fd: OwnedFd,
-    stat: &rustix::fs::Stat,
-    place: Option<(Root<'a>, Vec<u8>)>,
-    name: &[u8],
-) -> OpenFile<'a> {
-    OpenFile {
-        file: fd.into(),
-        len: stat.st_size as u64,
-        modified_s: stat.st_mtime,
-        place,
-        name: name.to_vec(),
-    }
 }
 
 fn trim_slashes(path: &[u8]) -> &[u8] {

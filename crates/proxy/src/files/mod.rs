@@ -2,13 +2,15 @@
 //!
 //! A request goes through [`find`] (a file, safely), [`encoding`] (a compressed sibling instead), [`condition`] (does the
 //! client have it already), [`range`] (which part of it), and is sent. Opening, `fstat` and reads of small files run on the
-//! front thread: on a local disk they cost less than handing them to another thread would. Large files go piece by piece
-//! through [`Downstream::send_file`].
+//! front thread: on a local disk they cost less than handing them to another thread would, and what is asked for often
+//! is [`kept`] for a moment. Large files go piece by piece through [`Downstream::send_file`].
 
 mod condition;
+mod content;
 mod content_type;
 mod encoding;
 mod find;
+mod kept;
 mod plan;
 mod range;
 mod root;
@@ -18,9 +20,8 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::fs::File;
 
-use bytes::Bytes;
 use config::Files;
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     request::Request,
 };
 
+use content::{Data, SMALL_BYTES_MAX, read};
 use find::{Fault, Found};
 use plan::{Piece, Plan};
 
@@ -68,25 +70,30 @@ pub(crate) async fn answer<D: Downstream>(
         Err(fault) => return Ok(fault_of(&fault, &request.path)),
     };
     let head = down.head();
-    let (file, answer, pieces) = match plan::plan(file, files, head) {
-        Plan::Send { file, answer, pieces } => (file, answer, pieces),
+    let (data, answer, pieces) = match plan::plan(file, files, head) {
+        Plan::Send { data, answer, pieces } => (data, answer, pieces),
         Plan::Refuse { status, field } => return Ok(refused(status, field)),
     };
     // A small file is read before anything is sent, so that a failure still has its page and all leaves in one write.
-    let small = match pieces.as_slice() {
-        [Piece::Part { offset, len }] if *len <= SMALL_BYTES_MAX => match read(&file, *offset, *len) {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                tracing::error!(path = %request.path.escape_ascii(), %error, "file can not be read");
-                return Ok(refused(500, None));
+    let data = match (data, pieces.as_slice()) {
+        (Data::File(file), [Piece::Part { offset, len }]) if *len <= SMALL_BYTES_MAX => {
+            match read(&file, *offset, *len) {
+                Ok(bytes) => {
+                    down.send_head(&answer).await?;
+                    down.send_body(bytes).await?;
+                    down.end().await?;
+                    return Ok(Served::Sent);
+                }
+                Err(error) => {
+                    tracing::error!(path = %request.path.escape_ascii(), %error, "file can not be read");
+                    return Ok(refused(500, None));
+                }
             }
-        },
-        _ => None,
+        }
+        (data, _) => data,
     };
     down.send_head(&answer).await?;
-    if let Some(bytes) = small {
-        down.send_body(bytes).await?;
-    } else if !send(down, file, pieces).await? {
+    if !send(down, &data, pieces).await? {
         tracing::warn!(path = %request.path.escape_ascii(), "file shrank while it was sent, answer cut");
         return Ok(Served::Cut);
     }
@@ -95,15 +102,21 @@ pub(crate) async fn answer<D: Downstream>(
 }
 
 /// Sends the pieces; `false` when the file turned out to be shorter than it was.
-async fn send<D: Downstream>(down: &mut D, file: File, pieces: Vec<Piece>) -> Result<bool, ClientError> {
-    let file = Arc::new(file);
+async fn send<D: Downstream>(down: &mut D, data: &Data, pieces: Vec<Piece>) -> Result<bool, ClientError> {
     for piece in pieces {
-        match piece {
-            Piece::Text(text) => down.send_body(text).await?,
-            Piece::Part { offset, len } => {
+        match (piece, data) {
+            (Piece::Text(text), _) => down.send_body(text).await?,
+            (Piece::Part { offset, len }, Data::Memory(bytes)) => {
+                // Parts were cut to the length of these very bytes.
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let end = usize::try_from(offset.saturating_add(len)).unwrap_or(usize::MAX);
+                down.send_body(bytes.slice(start..end.clamp(start, bytes.len())))
+                    .await?;
+            }
+            (Piece::Part { offset, len }, Data::File(file)) => {
                 let before = down.bytes_out();
-                let sent = down.send_file(&file, offset, len).await;
-                if down.bytes_out() - before < len && is_shorter(&file, offset + len) {
+                let sent = down.send_file(file, offset, len).await;
+                if down.bytes_out() - before < len && is_shorter(file, offset + len) {
                     return Ok(false);
                 }
                 sent?;
@@ -115,12 +128,6 @@ async fn send<D: Downstream>(down: &mut D, file: File, pieces: Vec<Piece>) -> Re
 
 fn is_shorter(file: &File, end: u64) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.len() < end)
-}
-
-fn read(file: &File, offset: u64, len: u64) -> std::io::Result<Bytes> {
-    let mut buffer = vec![0; len as usize];
-    file.read_exact_at(&mut buffer, offset)?;
-    Ok(buffer.into())
 }
 
 fn refused(status: u16, field: Option<(&'static str, String)>) -> Served {
@@ -156,6 +163,3 @@ fn fault_of(fault: &Fault, path: &[u8]) -> Served {
     };
     refused(status, None)
 }
-
-/// Up to this size a file is read at once.
-const SMALL_BYTES_MAX: u64 = 64 * 1024;

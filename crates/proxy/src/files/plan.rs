@@ -1,17 +1,17 @@
 //! What of a file is sent, and with which head.
 
-use std::{fs::File, ops::Range};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use config::Files;
 
 use super::{
     condition::{self, Verdict},
+    content::{Content, Data},
     content_type,
     encoding::{self, ENCODINGS, Encoding},
-    find::{self, OpenFile},
+    find::{self, FoundFile},
     range::{self, Ranges},
-    validators::Validators,
 };
 use crate::{
     answer::{Answer, AnswerLength},
@@ -22,7 +22,7 @@ use crate::{
 pub(super) enum Plan {
     /// Send this.
     Send {
-        file: File,
+        data: Data,
         answer: Answer,
         pieces: Vec<Piece>,
     },
@@ -43,14 +43,19 @@ pub(super) enum Piece {
 }
 
 /// Plans the answer of a GET or HEAD.
-pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
-    let content_type = content_type::of(&found.name);
-    let chosen = choose(found, files, head, &content_type);
-    let coding = chosen.encoding.map_or("", |encoding| encoding.token);
-    let validators = Validators::new(chosen.modified_s, chosen.len, coding);
+pub(super) fn plan(found: FoundFile<'_>, files: &Files, head: &Head) -> Plan {
+    let Chosen {
+        plain,
+        content,
+        encoding,
+        varies,
+    } = choose(found, files, head);
+    let content_type = &plain.content_type;
+    let coding = encoding.map_or("", |encoding| encoding.token);
+    let validators = &content.validators;
 
     let mut answer = Answer::new(200);
-    let verdict = condition::evaluate(&head.fields, &validators);
+    let verdict = condition::evaluate(&head.fields, validators);
     match verdict {
         Verdict::Go => answer.fields.push("content-type", content_type.as_bytes()),
         Verdict::NotModified => {
@@ -64,14 +69,14 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
             };
         }
     }
-    if let Some(date) = validators.last_modified() {
+    if let Some(date) = &validators.last_modified {
         answer.fields.push("last-modified", date);
     }
     answer.fields.push("etag", &validators.etag);
     if !files.cache_control.is_empty() {
         answer.fields.push("cache-control", &files.cache_control);
     }
-    if chosen.varies {
+    if varies {
         answer.fields.push("vary", "Accept-Encoding");
     }
     let mut pieces = Vec::new();
@@ -81,8 +86,8 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
         }
         // Only GET has ranges (RFC 9110 §14.2).
         let ranges = match head.fields.get("range") {
-            Some(value) if head.method == "GET" && condition::range_applies(&head.fields, &validators) => {
-                range::parse(value, chosen.len)
+            Some(value) if head.method == "GET" && condition::range_applies(&head.fields, validators) => {
+                range::parse(value, content.len)
             }
             _ => Ranges::Whole,
         };
@@ -92,15 +97,15 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
                 if coding.is_empty() {
                     answer.fields.push("accept-ranges", "bytes");
                 }
-                whole(&mut answer, &mut pieces, chosen.len);
+                whole(&mut answer, &mut pieces, content.len);
             }
             Ranges::Unsatisfiable => {
-                let field = Some(("content-range", format!("bytes */{}", chosen.len)));
+                let field = Some(("content-range", format!("bytes */{}", content.len)));
                 return Plan::Refuse { status: 416, field };
             }
             Ranges::Parts(parts) => match parts.as_slice() {
-                [part] => single(&mut answer, &mut pieces, part, chosen.len),
-                parts => multiple(&mut answer, &mut pieces, parts, chosen.len, &content_type),
+                [part] => single(&mut answer, &mut pieces, part, content.len),
+                parts => multiple(&mut answer, &mut pieces, parts, content.len, content_type),
             },
         }
         if head.method == "HEAD" {
@@ -108,7 +113,7 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
         }
     }
     Plan::Send {
-        file: chosen.file,
+        data: content.data.clone(),
         answer,
         pieces,
     }
@@ -116,41 +121,41 @@ pub(super) fn plan(found: OpenFile<'_>, files: &Files, head: &Head) -> Plan {
 
 /// The representation that is sent.
 struct Chosen {
-    file: File,
-    len: u64,
-    modified_s: i64,
+    /// The file that was asked for.
+    plain: Arc<Content>,
+    /// The same, or a compressed sibling.
+    content: Arc<Content>,
     encoding: Option<&'static Encoding>,
     /// Another client might get another one.
     varies: bool,
 }
 
-fn choose(found: OpenFile<'_>, files: &Files, head: &Head, content_type: &str) -> Chosen {
-    let plain = |file, varies| Chosen {
-        file,
-        len: found.len,
-        modified_s: found.modified_s,
+fn choose(found: FoundFile<'_>, files: &Files, head: &Head) -> Chosen {
+    let FoundFile { content, place, now } = found;
+    let plain = |varies| Chosen {
+        plain: Arc::clone(&content),
+        content: Arc::clone(&content),
         encoding: None,
         varies,
     };
-    let Some((root, mut path)) = found.place else {
-        return plain(found.file, false);
+    let Some((mut root, mut path)) = place else {
+        return plain(false);
     };
-    if !files.precompressed || !content_type::is_compressible(content_type) {
-        return plain(found.file, false);
+    if !files.precompressed || !content_type::is_compressible(&content.content_type) {
+        return plain(false);
     }
     let plain_len = path.len();
     let mut beside = |encoding: &Encoding| {
         path.truncate(plain_len);
         path.extend_from_slice(encoding.suffix.as_bytes());
-        find::sibling(&root, &path)
+        find::sibling(&mut root, &path, encoding, now)
     };
     let accepted = encoding::accepted(head.fields.get("accept-encoding"));
     for encoding in &accepted {
-        if let Some((file, len, modified_s)) = beside(encoding) {
+        if let Some(sibling) = beside(encoding) {
             return Chosen {
-                file,
-                len,
-                modified_s,
+                plain: content,
+                content: sibling,
                 encoding: Some(encoding),
                 varies: true,
             };
@@ -159,7 +164,7 @@ fn choose(found: OpenFile<'_>, files: &Files, head: &Head, content_type: &str) -
     let varies = ENCODINGS
         .iter()
         .any(|encoding| !accepted.contains(&encoding) && beside(encoding).is_some());
-    plain(found.file, varies)
+    plain(varies)
 }
 
 fn whole(answer: &mut Answer, pieces: &mut Vec<Piece>, len: u64) {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{answer::AnswerLength, downstream::recorder::Recorder, path};
 
+mod kept;
 mod paths;
 
 const MODIFIED: &str = "Fri, 02 Jan 2026 03:04:05 GMT";
@@ -257,7 +258,8 @@ fn a_client_that_leaves_is_told_from_a_file_that_shrinks() {
         offset: 0,
         len: 200_000,
     }];
-    assert_eq!(run(send(&mut down, file, pieces)), Ok(false));
+    let data = Data::File(file.into());
+    assert_eq!(run(send(&mut down, &data, pieces)), Ok(false));
     assert_eq!(down.body_out.len(), 50_000);
 }
 

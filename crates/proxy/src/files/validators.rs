@@ -9,6 +9,8 @@ pub(super) struct Validators {
     pub(super) etag: String,
     /// `None` for a time that HTTP can not write (before 1970 or after 9999).
     pub(super) modified: Option<SystemTime>,
+    /// The same as a field has it.
+    pub(super) last_modified: Option<String>,
 }
 
 impl Validators {
@@ -20,18 +22,15 @@ impl Validators {
             "zstd" => "-zstd",
             _ => "",
         };
+        let modified = u64::try_from(modified_s)
+            .ok()
+            .filter(|&seconds| seconds < YEAR_10000_S)
+            .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
         Self {
             etag: format!("\"{modified_s:x}-{len:x}{mark}\""),
-            modified: u64::try_from(modified_s)
-                .ok()
-                .filter(|&seconds| seconds < YEAR_10000_S)
-                .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
+            modified,
+            last_modified: modified.map(httpdate::fmt_http_date),
         }
-    }
-
-    /// Last-Modified as a field has it.
-    pub(super) fn last_modified(&self) -> Option<String> {
-        self.modified.map(httpdate::fmt_http_date)
     }
 }
 
@@ -47,7 +46,7 @@ mod tests {
         let validators = Validators::new(0x6957_35a5, 500, "");
         assert_eq!(validators.etag, "\"695735a5-1f4\"");
         assert_eq!(
-            validators.last_modified().as_deref(),
+            validators.last_modified.as_deref(),
             Some("Fri, 02 Jan 2026 03:04:05 GMT")
         );
         assert_eq!(Validators::new(1, 2, "gzip").etag, "\"1-2\"");
@@ -57,11 +56,11 @@ mod tests {
     #[test]
     fn odd_times_have_no_date() {
         for odd in [-1, i64::MIN, YEAR_10000_S as i64, i64::MAX] {
-            assert_eq!(Validators::new(odd, 0, "").last_modified(), None);
+            assert_eq!(Validators::new(odd, 0, "").last_modified, None);
         }
         assert!(
             Validators::new(YEAR_10000_S as i64 - 1, 0, "")
-                .last_modified()
+                .last_modified
                 .is_some()
         );
     }
