@@ -27,6 +27,7 @@ use super::{
     link::{Link, Received},
     links::{BELL, ENDED, Links},
     now_ns,
+    queue::HOLD_NS,
 };
 
 /// Most events of one reading; a proxy that keeps to its windows is far below.
@@ -277,7 +278,7 @@ impl Evented {
     /// Does anything wait that should not wait longer?
     #[inline]
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
-        self.links.all().iter().any(|link| link.is_due(now_ns))
+        self.links.all().iter().any(|link| link.is_due(now_ns, HOLD_NS))
     }
 
     /// Sends what waits on any link, as much as the sockets take.

@@ -33,9 +33,6 @@ const RECEIVE: usize = 64 << 10;
 /// Answers are sent when so many bytes have gathered, also in the middle of a batch.
 const GATHER_BYTES: usize = 64 << 10;
 
-/// No finished answer is held longer than this while other requests run.
-pub(crate) const HOLD_NS: u64 = 250_000;
-
 /// The buffer of answers is given back to the allocator when it has grown past this.
 const KEEP: usize = 256 << 10;
 
@@ -230,12 +227,12 @@ impl Link {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// Does something wait that should not wait longer?
+    /// Does something wait that should not wait longer, when an answer may be held for so long?
     #[inline]
-    pub(crate) fn is_due(&self, now_ns: u64) -> bool {
+    pub(crate) fn is_due(&self, now_ns: u64, hold_ns: u64) -> bool {
         self.is_dirty() && {
             let out = lock(&self.out);
-            out.buffer.len() >= GATHER_BYTES || now_ns.saturating_sub(out.since_ns) >= HOLD_NS
+            out.buffer.len() >= GATHER_BYTES || now_ns.saturating_sub(out.since_ns) >= hold_ns
         }
     }
 

@@ -31,11 +31,21 @@ use super::{
 /// Most requests that may wait here. A proxy keeps to its window, which is far below; one that does not is cut off.
 const WAITING_MAX: usize = 4096;
 
-/// A request took longer than this: while such are about, finished answers do not wait for the end of a batch.
-const SLOW_NS: u64 = super::link::HOLD_NS;
+/// No finished answer is held longer than this while other requests run...
+pub(super) const HOLD_NS: u64 = 250_000;
 
-/// How long such a request is remembered.
-const SLOW_MEMORY_NS: u64 = 1_000_000_000;
+/// ...or than this while so many wait that an answer has been long on its way already: each sending wakes the proxy, which may
+/// need the very core that the application runs on.
+const HOLD_CROWD_NS: u64 = 600_000;
+const CROWD: usize = 4;
+
+/// A request took longer than this: while such are about, finished answers do not wait for the end of a batch. Clocks count
+/// the time in which another process had the core, so this must not be too short.
+const SLOW_NS: u64 = 2_000_000;
+
+/// How long such a request is remembered: where they are usual the next one comes sooner, and where the clock was wrong it is
+/// soon forgotten.
+const SLOW_MEMORY_NS: u64 = 50_000_000;
 
 #[derive(Debug, Default)]
 struct State {
@@ -155,8 +165,12 @@ impl Queue {
     /// Does anything wait that should not wait longer?
     #[inline]
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
-        now_ns < self.slow_until_ns.load(Ordering::Relaxed)
-            || self.links.all().iter().any(|link| link.is_due(now_ns))
+        if now_ns < self.slow_until_ns.load(Ordering::Relaxed) {
+            return true;
+        }
+        let crowd = lock(&self.state).waiting.len() >= CROWD;
+        let hold_ns = if crowd { HOLD_CROWD_NS } else { HOLD_NS };
+        self.links.all().iter().any(|link| link.is_due(now_ns, hold_ns))
     }
 
     /// A request has ended that began at `started_ns`.
