@@ -27,7 +27,7 @@ use tokio::{
 use wire::control::{FromProxy, TEXT_MAX, ToProxy};
 
 use crate::{
-    app::{App, LinkParts},
+    app::{App, LinkParts, lull::Lull},
     boot::{Boot, BootError, Ready},
     context::Context,
     control::{AsyncControl, Control, ControlError},
@@ -110,19 +110,34 @@ impl Process {
             listening,
             access_log,
         } = ready;
+        let lull = Lull::new(config.server.threads)
+            .map_err(|error| BootError::System("event loop can not be made", error.into()))?;
+        let lull = Arc::new(lull);
         let runtimes = (0..config.server.threads)
-            .map(|_| Builder::new_current_thread().enable_all().build())
+            .map(|thread| {
+                let lull = Arc::clone(&lull);
+                Builder::new_current_thread()
+                    .enable_all()
+                    .on_thread_park(move || lull.pause(thread))
+                    .build()
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| BootError::System("event loop can not be made", error))?;
         let handles: Vec<_> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
         let (reporter, reports) = unbounded_channel();
         // The hop's housekeeping starts its tasks here.
         let entered = handles[0].enter();
-        let apps = config
-            .apps
-            .iter()
-            .map(|app| App::new(app, &config.server.buffers, reporter.clone(), handles.clone()));
-        let apps = apps.collect();
+        let apps = config.apps.iter().map(|app| {
+            App::new(
+                app,
+                &config.server.buffers,
+                reporter.clone(),
+                handles.clone(),
+                Arc::clone(&lull),
+            )
+        });
+        let apps: Vec<_> = apps.collect();
+        lull.watch(apps.iter().map(|app| app.needs()).collect());
         drop(entered);
         let upstreams = config
             .upstreams

@@ -21,7 +21,7 @@ use wire::{
     frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, PAYLOAD_MAX, TEXT},
 };
 
-use super::{App, call::Event, dispatcher::LinkIndex, outbox::Outbox};
+use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
 
 /// One reading takes at most this much, unless a single frame is larger.
 const READ_BYTES: usize = 128 << 10;
@@ -84,6 +84,7 @@ pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: Owne
     let outcome = match open(socket) {
         Ok(socket) => {
             let socket = Arc::new(socket);
+            lull::listen_to(&socket);
             tokio::spawn(write(
                 Arc::clone(&app),
                 index,

@@ -13,6 +13,7 @@ mod exchange;
 mod fault;
 mod flow;
 mod link;
+pub(crate) mod lull;
 mod outbox;
 mod page;
 mod request_body;
@@ -47,6 +48,7 @@ use self::{
     call::{Call, Flooded},
     dispatcher::{CallId, Dispatcher, LinkIndex, Refusal, Rules},
     link::{Arrival, LinkError, Taken},
+    lull::{Lull, Needs},
     outbox::Outbox,
     page::LinkPage,
     state::{Port, State, Wakes},
@@ -67,6 +69,8 @@ pub(crate) struct App {
     /// Held for moments only; the one lock between the front threads.
     state: Mutex<State>,
     keeper: Arc<Notify>,
+    needs: Arc<Needs>,
+    lull: Arc<Lull>,
 }
 
 impl App {
@@ -76,6 +80,7 @@ impl App {
         buffers: &Buffers,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
+        lull: Arc<Lull>,
     ) -> Arc<Self> {
         let rules = Rules {
             queue_length_max: config.queue_length_max,
@@ -91,7 +96,7 @@ impl App {
             config::Interface::Asgi(asgi) => Some(asgi.websocket.clone()),
             config::Interface::Wsgi(_) => None,
         };
-        Self::with_rules(&config.name, rules, buffers, websocket, reports, runtimes)
+        Self::with_rules(&config.name, rules, buffers, websocket, reports, runtimes, lull)
     }
 
     fn with_rules(
@@ -101,6 +106,7 @@ impl App {
         websocket: Option<config::WebSocket>,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
+        lull: Arc<Lull>,
     ) -> Arc<Self> {
         let keeper = Arc::new(Notify::new());
         let name: Arc<str> = name.into();
@@ -114,11 +120,18 @@ impl App {
             next_runtime: AtomicUsize::new(0),
             state: Mutex::new(State::new(name, Dispatcher::new(rules))),
             keeper: Arc::clone(&keeper),
+            needs: Needs::new(),
+            lull,
         });
         if let Some(runtime) = app.runtimes.first() {
             runtime.spawn(keep(Arc::downgrade(&app), keeper));
         }
         app
+    }
+
+    /// How soon it has to be looked after, at any time.
+    pub(crate) fn needs(&self) -> Arc<Needs> {
+        Arc::clone(&self.needs)
     }
 
     /// A worker is ready.
@@ -277,8 +290,11 @@ impl App {
             wakes.keeper = Some(Arc::clone(&self.keeper));
         }
         state.take_wakes(&mut wakes);
+        self.needs.set(state.dispatcher.need());
         drop(state);
-        wakes.fire();
+        if wakes.fire() {
+            self.lull.end_others();
+        }
         result
     }
 

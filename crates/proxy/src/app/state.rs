@@ -59,7 +59,9 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    pub(super) fn fire(self) {
+    /// `true`: there was somebody to wake.
+    pub(super) fn fire(self) -> bool {
+        let some = !self.wakers.is_empty() || !self.writers.is_empty();
         for writer in self.writers {
             writer.notify_one();
         }
@@ -69,6 +71,7 @@ impl Wakes {
         if let Some(keeper) = self.keeper {
             keeper.notify_one();
         }
+        some
     }
 }
 

@@ -24,8 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    app::App, context::Context, drain::Drain, front::handler::Front, listener::accept::Listening,
-    router::Router, tls, upstream::Upstream,
+    app::{App, lull::Lull},
+    context::Context,
+    drain::Drain,
+    front::handler::Front,
+    listener::accept::Listening,
+    router::Router,
+    tls,
+    upstream::Upstream,
 };
 
 /// Patience for what should take milliseconds.
@@ -56,6 +62,7 @@ impl House {
         let address = socket.local_addr().unwrap();
         let listening = Arc::new(Listening::new(0, socket.into(), &config.listeners[0]));
         let (reporter, _) = unbounded_channel();
+        let lull = Arc::new(Lull::new(1).unwrap());
         let context = Arc::new(Context {
             router: Router::new(&config.sites),
             apps: config
@@ -67,6 +74,7 @@ impl House {
                         &config.server.buffers,
                         reporter.clone(),
                         vec![Handle::current()],
+                        Arc::clone(&lull),
                     )
                 })
                 .collect(),

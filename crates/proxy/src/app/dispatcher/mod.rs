@@ -14,6 +14,7 @@
 mod action;
 mod calls;
 mod link;
+mod need;
 mod pace;
 mod queue;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     worker::{self, Seen},
 };
 use crate::{
-    app::{App, dispatcher::Rules, nanoseconds},
+    app::{App, dispatcher::Rules, lull::Lull, nanoseconds},
     context::Context,
     downstream::ClientError,
     drain::Drain,
@@ -96,6 +96,7 @@ impl Rig {
             directory: std::env::temp_dir(),
         };
         let runtimes = vec![Handle::current()];
+        let lull = Arc::new(Lull::new(runtimes.len()).expect("eventfd"));
         let app = App::with_rules(
             "web",
             rules,
@@ -103,6 +104,7 @@ impl Rig {
             Some(settings.websocket.clone()),
             sender,
             runtimes,
+            lull,
         );
         Self {
             app,

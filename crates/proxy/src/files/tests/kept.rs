@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::*;
 
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
 const OFTEN: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -13,7 +15,7 @@ fn an_answer_from_memory_is_the_same_as_one_from_the_disk() {
     for (name, text) in [("b.css", "plain"), ("b.css.gz", "gz"), ("index.html", "<p>")] {
         site.write(name, text);
     }
-    let requests: [(&str, &str, &[(&str, &str)]); 11] = [
+    let requests: [(_, _, Lines<'_>); 11] = [
         ("GET", "/static/a.txt", &[]),
         ("HEAD", "/static/a.txt", &[]),
         ("GET", "/static/a.txt", &[("Range", "bytes=10-19")]),
