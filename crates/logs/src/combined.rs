@@ -1,7 +1,7 @@
 //! The combined format, byte for byte as nginx writes it:
 //! `$remote_addr - - [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use crate::{Record, stamp};
 
@@ -18,7 +18,7 @@ static ESCAPED: [bool; 256] = {
 
 /// Appends the line of `record`. Its time is the end of the request, as in nginx.
 pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record) {
-    let _ = write!(out, "{}", record.client);
+    record.client.push(out);
     out.extend_from_slice(b" - - [");
     let end = record.time.checked_add(Duration::from_micros(record.total_us));
     stamp::push_local(out, end.unwrap_or(record.time));

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    io::Write,
     net::{IpAddr, SocketAddr},
 };
 
@@ -37,6 +38,26 @@ impl Remote {
         match self {
             Self::Inet(_, port) if port != 0 => Some(port),
             _ => None,
+        }
+    }
+}
+
+impl Remote {
+    /// Appends the address without the port. IPv4 does without the machinery of formatting: every line begins with one.
+    pub(crate) fn push(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Inet(IpAddr::V4(address), _) => {
+                for (position, octet) in address.octets().into_iter().enumerate() {
+                    if position > 0 {
+                        out.push(b'.');
+                    }
+                    out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+                }
+            }
+            Self::Inet(IpAddr::V6(_), _) | Self::Unix => {
+                // Writing to a Vec does not fail.
+                let _ = write!(out, "{self}");
+            }
         }
     }
 }

@@ -28,6 +28,10 @@ impl Fields {
     /// together stay below 4 GiB (heads are limited far below).
     pub(crate) fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let (name, value) = (name.as_ref(), value.as_ref());
+        if self.spans.capacity() == 0 {
+            self.spans.reserve(USUAL_FIELDS);
+            self.text.reserve(USUAL_BYTES);
+        }
         self.spans.push(Span {
             start: self.text.len() as u32,
             name_len: name.len() as u32,
@@ -95,3 +99,7 @@ impl Fields {
         &self.text
     }
 }
+
+/// Room for the fields of a usual answer.
+const USUAL_FIELDS: usize = 8;
+const USUAL_BYTES: usize = 256;

@@ -155,9 +155,9 @@ fn scheme(text: &str) -> Option<bool> {
 pub(crate) fn request_fields(request: &Request) -> Fields {
     let mut fields = Fields::with_capacity(8, 512);
     let scheme = if request.https { "https" } else { "http" };
-    let mut text = String::new();
+    let mut text = String::with_capacity(128);
     if let Some(client) = request.client {
-        append(&mut text, format_args!("{client}"));
+        push_address(&mut text, client);
         fields.push("x-real-ip", &text);
         for hop in &request.hops {
             append(&mut text, format_args!(", {hop}"));
@@ -169,14 +169,19 @@ pub(crate) fn request_fields(request: &Request) -> Fields {
     fields.push("x-forwarded-port", itoa::Buffer::new().format(request.port));
 
     // RFC 7239: the first element is the client's and carries what it asked for.
+    text.push_str("for=");
     match request.client {
-        Some(client) => append(&mut text, format_args!("for={}", Node(client))),
-        None => text.push_str("for=unknown"),
+        Some(client @ IpAddr::V4(_)) => push_address(&mut text, client),
+        Some(client) => append(&mut text, format_args!("{}", Node(client))),
+        None => text.push_str("unknown"),
     }
-    append(&mut text, format_args!(";proto={scheme}"));
+    text.push_str(";proto=");
+    text.push_str(scheme);
     if !request.authority.is_empty() {
         fields.push("x-forwarded-host", &request.authority);
-        append(&mut text, format_args!(";host=\"{}\"", request.authority));
+        text.push_str(";host=\"");
+        text.push_str(&request.authority);
+        text.push('"');
     }
     for hop in &request.hops {
         append(&mut text, format_args!(", for={}", Node(*hop)));
@@ -249,6 +254,21 @@ impl fmt::Display for Node {
             IpAddr::V4(address) => address.fmt(f),
             IpAddr::V6(address) => write!(f, "\"[{address}]\""),
         }
+    }
+}
+
+/// Appends an address. IPv4, once per request and more, does without the machinery of formatting.
+pub(crate) fn push_address(text: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (position, octet) in address.octets().into_iter().enumerate() {
+                if position > 0 {
+                    text.push('.');
+                }
+                text.push_str(itoa::Buffer::new().format(octet));
+            }
+        }
+        IpAddr::V6(address) => append(text, format_args!("{address}")),
     }
 }
 

@@ -29,18 +29,18 @@ pub(super) fn write(
     deadline: Duration,
     websocket: bool,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(head.fields.as_http1().len() + body.inline.len() + 1024);
+    // What we add ourselves is some 400 bytes; a usual frame stays within the sizes that the allocator has at hand.
+    let sent = head.fields.as_http1().len() + 2 * head.target.len() + 2 * request.authority.len();
+    let mut out = Vec::with_capacity(sent + body.inline.len() + 512);
     let flags = match body {
         RequestBody { follows: true, .. } => 0,
         RequestBody { file: Some(_), .. } => END | BODY_FD,
         _ => END,
     };
     let open = frame::begin(&mut out, 0, Kind::Request, flags);
-    let mut client = String::new();
+    let mut client = String::with_capacity(48);
     if let Some(ip) = request.client {
-        use std::fmt::Write as _;
-        // Writing to a String does not fail.
-        let _ = write!(client, "{ip}");
+        forwarded::push_address(&mut client, ip);
     }
     let local;
     let server = if request.host.is_empty() {
