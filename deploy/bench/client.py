@@ -1,0 +1,110 @@
+"""Loads that no common tool offers: `client.py KIND HOST PORT SECONDS [COUNT]`; prints what was done as JSON."""
+
+import asyncio
+import json
+import os
+import ssl
+import socket
+import sys
+import threading
+import time
+
+
+def handshakes(host, port, seconds, threads=4):
+    """Full TLS handshakes, one after the other in each thread."""
+    end, counts = time.monotonic() + seconds, []
+
+    def work():
+        count = 0
+        while time.monotonic() < end:
+            context = ssl._create_unverified_context()
+            with socket.create_connection((host, port)) as plain, context.wrap_socket(plain, server_hostname="localhost"):
+                count += 1
+        counts.append(count)
+
+    running = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return sum(counts)
+
+
+async def websocket(host, port, seconds, connections=64):
+    """Echo of 64 bytes, one message in flight on each connection."""
+    end, count = time.monotonic() + seconds, 0
+    key = os.urandom(4)
+    text = bytes(byte ^ key[at % 4] for at, byte in enumerate(b"x" * 64))
+    message = bytes([0x82, 0x80 | 64]) + key + text
+
+    async def talk():
+        nonlocal count
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(
+            f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 101 " not in head:
+            sys.exit(f"no WebSocket: {head!r}")
+        while time.monotonic() < end:
+            writer.write(message)
+            await reader.readexactly(66)
+            count += 1
+        writer.close()
+
+    await asyncio.gather(*[talk() for _ in range(connections)])
+    return count
+
+
+async def events(host, port, seconds, connections=200):
+    """Reads server-sent events."""
+    end, count = time.monotonic() + seconds, 0
+
+    async def listen():
+        nonlocal count
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"GET /events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        while time.monotonic() < end:
+            piece = await reader.read(65536)
+            count += piece.count(b"data:")
+        writer.close()
+
+    await asyncio.gather(*[listen() for _ in range(connections)])
+    return count
+
+
+async def slow(host, port, seconds, each=500):
+    """So many clients that send a body at 500 bytes/s, and as many that read 1 MiB at 10 KiB/s."""
+    end = time.monotonic() + seconds
+
+    async def send():
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\n".encode())
+        while time.monotonic() < end:
+            writer.write(b"x" * 250)
+            await asyncio.sleep(0.5)
+
+    async def receive():
+        reader, writer = await asyncio.open_connection(host, port, limit=4096)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.write(f"GET /big HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        while time.monotonic() < end:
+            await reader.read(5120)
+            await asyncio.sleep(0.5)
+
+    await asyncio.gather(*[send() for _ in range(each)], *[receive() for _ in range(each)], return_exceptions=True)
+    return each
+
+
+def main():
+    kind, host, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    options = [int(option) for option in sys.argv[5:]]
+    began = time.monotonic()
+    work = globals()[kind](host, port, seconds, *options)
+    count = asyncio.run(work) if asyncio.iscoroutine(work) else work
+    print(json.dumps({"count": count, "seconds": time.monotonic() - began}))
+
+
+if __name__ == "__main__":
+    main()

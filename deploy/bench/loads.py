@@ -1,0 +1,148 @@
+"""What is done to a stack, and what is measured of it."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+
+from stack import HERE, make_urgent
+
+
+class Bench:
+    """Where and how hard it is measured."""
+
+    def __init__(self, arguments, directory, cores):
+        self.binary, self.environment = arguments.appliance, arguments.environment
+        self.against = arguments.against
+        self.directory = directory
+        self.seconds, self.connections, self.urgent = arguments.seconds, arguments.connections, arguments.urgent
+        self.core, self.load_core = cores
+
+    @property
+    def bin(self):
+        return self.environment / "bin"
+
+    def run(self, *command):
+        """Runs a program on the core of the load and gives its output."""
+        child = subprocess.Popen(
+            ["taskset", "-c", self.load_core, *map(str, command)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        if self.urgent:
+            make_urgent(child.pid)
+        output = child.communicate()[0]
+        if child.returncode:
+            raise subprocess.CalledProcessError(child.returncode, command)
+        return output
+
+    def client(self, kind, stack, *options):
+        """Runs one of the loads of client.py."""
+        where = urllib.parse.urlsplit(stack.url)
+        return json.loads(self.run(sys.executable, HERE / "client.py", kind, where.hostname, where.port, *options))
+
+
+def wrk(path="/", post_bytes=0, connections=None):
+    """`wrk`, and CPU per request."""
+
+    def load(bench, stack, seconds=None):
+        command = ["wrk", "-t1", f"-c{connections or bench.connections}", f"-d{seconds or bench.seconds}s", "--latency"]
+        if post_bytes:
+            script = bench.directory / "post.lua"
+            script.write_text(f'wrk.method = "POST"\nwrk.body = string.rep("x", {post_bytes})\n')
+            command += ["-s", script]
+        before = stack.cpu_seconds()
+        text = bench.run(*command, stack.url + path)
+        cpu = stack.cpu_seconds() - before
+        requests = int(re.search(r"(\d+) requests in", text).group(1))
+        for complaint in re.findall(r"Socket errors: .*|Non-2xx.*", text):
+            print(f"    {stack.name}: {complaint}", file=sys.stderr)
+        percentile = {
+            rank: float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
+            for rank, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s)$", text, re.M)
+        }
+        return {
+            "CPU us/request": cpu * 1e6 / max(requests, 1),
+            "requests/s": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
+            "p50 us": percentile["50"],
+            "p99 us": percentile["99"],
+            "PSS MiB": stack.pss_bytes() / (1 << 20),
+        }
+
+    return load
+
+
+def h2load(path="/"):
+    """`h2load`: 8 connections with 16 streams each."""
+
+    def load(bench, stack, seconds=None):
+        before = stack.cpu_seconds()
+        text = bench.run("h2load", "-c8", "-m16", f"-D{seconds or bench.seconds}", stack.url + path)
+        cpu = stack.cpu_seconds() - before
+        done = int(re.search(r"(\d+) succeeded", text).group(1))
+        mean = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text)
+        return {
+            "CPU us/request": cpu * 1e6 / max(done, 1),
+            "requests/s": float(re.search(r"finished in [^,]+, ([\d.]+) req/s", text).group(1)),
+            "mean us": float(mean.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6}[mean.group(2)],
+            "PSS MiB": stack.pss_bytes() / (1 << 20),
+        }
+
+    return load
+
+
+def client(kind, unit, *options):
+    """A load of client.py, and CPU per unit of it."""
+
+    def load(bench, stack, seconds=None):
+        before = stack.cpu_seconds()
+        told = bench.client(kind, stack, seconds or bench.seconds, *options)
+        cpu = stack.cpu_seconds() - before
+        return {
+            f"CPU us/{unit}": cpu * 1e6 / max(told["count"], 1),
+            f"{unit}s/s": told["count"] / told["seconds"],
+            "PSS MiB": stack.pss_bytes() / (1 << 20),
+        }
+
+    return load
+
+
+def beside_slow_clients(slow):
+    """16 fast clients, alone and beside so many slow ones each way."""
+
+    def load(bench, stack, seconds=None):
+        alone = wrk(connections=16)(bench, stack, seconds)
+        if seconds:
+            return alone
+        command = [sys.executable, HERE / "client.py", "slow"]
+        where = urllib.parse.urlsplit(stack.url)
+        crowd = subprocess.Popen(
+            ["taskset", "-c", bench.load_core, *map(str, [*command, where.hostname, where.port, bench.seconds + 4, slow])],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            time.sleep(3)
+            beside = wrk(connections=16)(bench, stack)
+        finally:
+            crowd.terminate()
+            crowd.wait()
+        return {
+            "rate kept": beside["requests/s"] / alone["requests/s"],
+            "requests/s": beside["requests/s"],
+            "p99 us": beside["p99 us"],
+            "PSS MiB": beside["PSS MiB"],
+        }
+
+    return load
+
+
+def memory(bench, stack, seconds=None):
+    """After some work for every process."""
+    wrk()(bench, stack, 2)
+    return {"PSS MiB": stack.pss_bytes() / (1 << 20)}
+
+
+def nothing(bench, stack, seconds=None):
+    """How long it took until the first answer is all there is to tell."""
+    return {}

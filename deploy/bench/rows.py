@@ -1,0 +1,70 @@
+"""The rows: what is compared with what, under which load."""
+
+from dataclasses import dataclass, field
+
+import stacks
+from loads import beside_slow_clients, client, h2load, memory, nothing, wrk
+
+WSGI = [stacks.granian, stacks.nginx_uwsgi, stacks.nginx_gunicorn]
+ASGI = [stacks.granian, stacks.uvicorn, stacks.nginx_uvicorn, stacks.hypercorn, stacks.nginx_gunicorn_uvicorn]
+
+
+@dataclass
+class Row:
+    """One kind of work."""
+
+    title: str
+    load: object
+    peers: list = field(default_factory=lambda: [stacks.nginx])
+    app: str = ""
+    asgi: bool = False
+    tls: bool = False
+    workers: int = 1
+    #: Bytes of the file that is served.
+    file_bytes: int = 0
+    #: How the server behind is reached: "http" or "unix".
+    upstream: str = ""
+
+
+ROWS = {
+    "hello": Row("WSGI that says hello", wrk(), WSGI, "application:hello"),
+    "hello-tls": Row("WSGI that says hello, over TLS", wrk(), WSGI, "application:hello", tls=True),
+    "flask": Row("Flask that says hello", wrk(), WSGI, "application:flask"),
+    "django": Row("Django that says hello", wrk(), WSGI, "application_django:application"),
+    "upload": Row("upload of 1 MiB", wrk("/", post_bytes=1 << 20, connections=8), WSGI, "application:bulk"),
+    "download": Row("download of 1 MiB from WSGI", wrk("/big", connections=8), WSGI, "application:bulk"),
+    "file": Row("file of 1 KiB", wrk(), file_bytes=1 << 10),
+    "file-tls": Row("file of 1 KiB, over TLS", wrk(), file_bytes=1 << 10, tls=True),
+    "file-h2": Row("file of 1 KiB, HTTP/2", h2load(), file_bytes=1 << 10, tls=True),
+    "file-10m": Row("file of 10 MiB", wrk(connections=8), file_bytes=10 << 20),
+    "file-10m-tls": Row("file of 10 MiB, over TLS", wrk(connections=8), file_bytes=10 << 20, tls=True),
+    "handshake": Row("full TLS handshakes", client("handshakes", "handshake"), file_bytes=1 << 10, tls=True),
+    "slow": Row(
+        "16 fast clients beside 500 that upload and 500 that download slowly",
+        beside_slow_clients(500),
+        [stacks.nginx_uwsgi, stacks.nginx_gunicorn],
+        "application:bulk",
+    ),
+    "memory": Row(
+        "4 Django workers", memory, [stacks.nginx_uwsgi, stacks.nginx_gunicorn], "application_django:application", workers=4
+    ),
+    "start": Row("start to first answer with Django", nothing, [stacks.gunicorn], "application_django:application"),
+    "upstream-http": Row("server behind the proxy, TCP", wrk(), upstream="http"),
+    "upstream-unix": Row("server behind the proxy, Unix socket", wrk(), upstream="unix"),
+    "asgi": Row("ASGI that says hello", wrk(), ASGI, "application_asgi:application", asgi=True),
+    "fastapi": Row("FastAPI that answers JSON", wrk(), ASGI, "application_fastapi:application", asgi=True),
+    "websocket": Row(
+        "WebSocket echo, 64 connections", client("websocket", "message"), ASGI, "application_asgi:application", asgi=True
+    ),
+    "events": Row(
+        "server-sent events, 200 clients", client("events", "event"), ASGI, "application_asgi:application", asgi=True
+    ),
+    "wait-10": Row("500 waits of 10 ms", wrk("/10", connections=500), ASGI, "application_asgi:application", asgi=True),
+    "wait-100": Row(
+        "500 waits of 100 ms",
+        wrk("/100", connections=500),
+        [*ASGI, stacks.nginx_gunicorn_gevent],
+        "application_asgi:application",
+        asgi=True,
+    ),
+}
