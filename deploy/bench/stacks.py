@@ -35,7 +35,7 @@ def appliance(row, bench, binary, name="appliance"):
         route = 'app = "web"'
     elif row.upstream:
         helpers, server = backend(row, bench)
-        extra = f'[upstream.back]\nservers = ["{server}"]\n'
+        extra = f'[upstream.back]\nservers = ["{server}"]\nkeepalive = 64\n'
         route = 'upstream = "back"'
     else:
         route = 'files = { "/" = "www" }'

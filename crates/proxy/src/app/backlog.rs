@@ -7,7 +7,7 @@ use config::Buffers;
 use tracing::warn;
 use wire::frame::{FileRange, WINDOW};
 
-use super::spill::Spill;
+use super::{spare::Share, spill::Spill};
 
 /// What a piece costs in memory besides its bytes.
 const PIECE_BYTES: usize = 96;
@@ -24,6 +24,8 @@ pub(super) struct Backlog<'a> {
     buffers: &'a Buffers,
     pieces: VecDeque<Piece>,
     memory_bytes: usize,
+    /// Of what is in memory beyond the answer's own bytes.
+    spare: Share,
     spilled_bytes: u64,
     spill: Option<Spill>,
     /// No file could be made or written: everything waits in memory and the worker waits sooner.
@@ -54,6 +56,7 @@ impl<'a> Backlog<'a> {
             buffers,
             pieces: VecDeque::new(),
             memory_bytes: 0,
+            spare: Share::default(),
             spilled_bytes: 0,
             spill: None,
             no_spill: false,
@@ -68,11 +71,16 @@ impl<'a> Backlog<'a> {
             return;
         }
         let cost = bytes.len() + PIECE_BYTES;
-        if self.memory_bytes + cost > self.buffers.memory_bytes.max(WINDOW as usize) && self.spill(&bytes) {
+        if !self.spare.resize(self.beyond_own(self.memory_bytes + cost)) && self.spill(&bytes) {
             return;
         }
         self.memory_bytes += cost;
         self.pieces.push_back(Piece::Memory(bytes));
+    }
+
+    /// How much of this is more than each answer may have in memory.
+    fn beyond_own(&self, memory_bytes: usize) -> usize {
+        memory_bytes.saturating_sub(self.buffers.memory_bytes.max(WINDOW as usize))
     }
 
     /// Bytes of a file of the application's.
@@ -110,7 +118,9 @@ impl<'a> Backlog<'a> {
         match self.pieces.pop_front()? {
             Piece::Memory(bytes) => {
                 self.memory_bytes -= bytes.len() + PIECE_BYTES;
-                Some(Next::Bytes(self.join(bytes)))
+                let joined = self.join(bytes);
+                self.spare.resize(self.beyond_own(self.memory_bytes));
+                Some(Next::Bytes(joined))
             }
             Piece::Spilled(len) => {
                 let now = len.min(FILE_BYTES);
@@ -206,6 +216,9 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let buffers = buffers(1 << 30);
             let mut backlog = Backlog::new(&buffers);
+            if seed % 2 == 0 {
+                backlog.spare = Share::none();
+            }
             let (mut expected, mut got) = (Vec::new(), Vec::new());
             for _ in 0..random.usize(1..200) {
                 let bytes: Vec<u8> = (0..random.usize(0..20_000)).map(|_| random.u8(..)).collect();

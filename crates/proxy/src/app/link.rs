@@ -26,6 +26,9 @@ use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
 /// One reading takes at most this much, unless a single frame is larger.
 const READ_BYTES: usize = 128 << 10;
 
+/// Readings after which the room of a large frame is given back.
+const READS_AFTER_LARGE: u32 = 32;
+
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -224,6 +227,8 @@ struct Inbound {
     bytes: Vec<u8>,
     filled: usize,
     files: VecDeque<OwnedFd>,
+    /// Readings since the last one that ended in a frame larger than usual.
+    since_large: u32,
 }
 
 impl Inbound {
@@ -232,6 +237,7 @@ impl Inbound {
             bytes: vec![0; READ_BYTES],
             filled: 0,
             files: VecDeque::new(),
+            since_large: 0,
         }
     }
 
@@ -339,11 +345,17 @@ impl Inbound {
         }
         self.bytes.copy_within(at..self.filled, 0);
         self.filled -= at;
-        // Room for the frame that has begun, and no more than usual otherwise.
+        // Room for the frame that has begun, and no more than usual once no large one has come for a while: they come in rows,
+        // and giving the room back between two of them costs more than the reading.
         let size = needed
             .clamp(READ_BYTES, HEADER_LEN + PAYLOAD_MAX)
             .max(self.filled);
-        if size != self.bytes.len() {
+        self.since_large = if size > READ_BYTES {
+            0
+        } else {
+            self.since_large.saturating_add(1)
+        };
+        if size > self.bytes.len() || (size < self.bytes.len() && self.since_large > READS_AFTER_LARGE) {
             self.bytes.resize(size, 0);
             self.bytes.shrink_to(size);
         }

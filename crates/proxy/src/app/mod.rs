@@ -18,6 +18,7 @@ mod outbox;
 mod page;
 mod request_body;
 mod request_frame;
+mod spare;
 mod spill;
 mod state;
 #[cfg(test)]
