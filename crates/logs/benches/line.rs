@@ -5,25 +5,39 @@ use std::{fs::File, net::SocketAddr};
 use config::{Format, To};
 use logs::{AccessLog, OpenRecord, Protocol, Scheme, Tls};
 
+#[path = "../../wire/benches/counted/mod.rs"]
+mod counted;
+
 fn main() {
-    divan::main();
+    let (combined, json) = (to_nowhere(Format::Combined), to_nowhere(Format::Json));
+    let counted = counted::counted(&mut [
+        ("line_combined", &mut || fill(&combined).finish()),
+        ("line_json", &mut || fill(&json).finish()),
+    ]);
+    if !counted {
+        divan::main();
+    }
 }
 
 /// From the opening of the record to the line in the thread's buffer, the writer emptying it meanwhile.
 #[divan::bench(args = [Format::Combined, Format::Json])]
 fn record_to_line(bencher: divan::Bencher<'_, '_>, format: &Format) {
+    let log = to_nowhere(*format);
+    bencher.bench_local(|| fill(&log).finish());
+    assert_eq!(log.dropped(), 0);
+}
+
+fn to_nowhere(format: Format) -> AccessLog {
     let config = config::AccessLog {
         to: To::Stdout,
-        format: *format,
+        format,
         buffer_bytes_max: 64 << 20,
     };
     let file = File::options()
         .write(true)
         .open("/dev/null")
         .expect("the null device");
-    let log = AccessLog::new(&config, Some(file)).expect("an access log");
-    bencher.bench_local(|| fill(&log).finish());
-    assert_eq!(log.dropped(), 0);
+    AccessLog::new(&config, Some(file)).expect("an access log")
 }
 
 /// The record alone.

@@ -9,8 +9,28 @@ use wire::{
     response::Response,
 };
 
+mod counted;
+
 fn main() {
-    divan::main();
+    let (mut out, mut bytes) = (Vec::with_capacity(4096), Vec::new());
+    encode(&mut bytes);
+    let mut answer = Vec::with_capacity(4096);
+    let counted = counted::counted(&mut [
+        ("encode_request", &mut || {
+            out.clear();
+            encode(black_box(&mut out));
+        }),
+        ("decode_request", &mut || {
+            black_box(decode(black_box(&bytes)));
+        }),
+        ("encode_response", &mut || {
+            answer.clear();
+            respond(black_box(&mut answer));
+        }),
+    ]);
+    if !counted {
+        divan::main();
+    }
 }
 
 const FIELDS: [(&str, &str); 10] = [
@@ -80,16 +100,18 @@ fn encode_request(bencher: Bencher) {
 fn decode_request(bencher: Bencher) {
     let mut bytes = Vec::new();
     encode(&mut bytes);
-    bencher.bench_local(|| {
-        let (frame, used) = frame::split(black_box(&bytes)).unwrap().unwrap();
-        let (request, body) = Request::decode(frame.payload).unwrap();
-        let length: usize = request
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        (used, body.len(), length)
-    });
+    bencher.bench_local(|| decode(black_box(&bytes)));
+}
+
+fn decode(bytes: &[u8]) -> (usize, usize, usize) {
+    let (frame, used) = frame::split(bytes).unwrap().unwrap();
+    let (request, body) = Request::decode(frame.payload).unwrap();
+    let length: usize = request
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    (used, body.len(), length)
 }
 
 #[divan::bench]
@@ -97,12 +119,16 @@ fn encode_response(bencher: Bencher) {
     let mut out = Vec::with_capacity(4096);
     bencher.bench_local(|| {
         out.clear();
-        let open = frame::begin(&mut out, 7, Kind::Response, END);
-        let mut headers = Response::encode(200, b"OK", &mut out);
-        headers.put(&mut out, b"Content-Type", b"text/html; charset=utf-8");
-        headers.put(&mut out, b"Content-Length", b"12");
-        headers.finish(&mut out);
-        out.extend_from_slice(black_box(b"hello world\n"));
-        frame::finish(&mut out, open);
+        respond(black_box(&mut out));
     });
+}
+
+fn respond(out: &mut Vec<u8>) {
+    let open = frame::begin(out, 7, Kind::Response, END);
+    let mut headers = Response::encode(200, b"OK", out);
+    headers.put(out, b"Content-Type", b"text/html; charset=utf-8");
+    headers.put(out, b"Content-Length", b"12");
+    headers.finish(out);
+    out.extend_from_slice(black_box(b"hello world\n"));
+    frame::finish(out, open);
 }
