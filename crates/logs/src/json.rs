@@ -5,18 +5,7 @@
 
 use std::io::Write;
 
-use crate::{Record, Remote, stamp};
-
-/// Bytes that stand for themselves inside a JSON string; everything else takes the slow way.
-static PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x7f {
-        table[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
-    }
-    table
-};
+use crate::{Record, Remote, combined::is_plain, stamp};
 
 /// Appends the line of `record`. Its time is the start of the request.
 pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record) {
@@ -91,7 +80,7 @@ fn push_text(out: &mut Vec<u8>, name: &str, text: Option<&[u8]>) {
         None => push_null(out),
         Some(text) => {
             out.push(b'"');
-            if text.iter().all(|&byte| PLAIN[usize::from(byte)]) {
+            if text.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
                 out.extend_from_slice(text);
             } else {
                 push_escaped(out, text);

@@ -234,19 +234,20 @@ impl Texts {
     fn set(&mut self, text: Text, value: &[u8]) {
         // A text that is set again reuses its place when it fits, so that repeated setting cannot grow the buffer for ever.
         let start = match self.spans[text as usize] {
-            Some((start, end)) if value.len() <= end - start => start,
+            Some((start, end)) if value.len() <= end - start => {
+                self.bytes[start..start + value.len()].copy_from_slice(value);
+                start
+            }
             _ => {
                 if self.bytes.capacity() == 0 {
                     self.bytes.reserve(TEXT_BYTES.max(value.len()));
                 }
                 let start = self.bytes.len();
-                self.bytes.resize(start + value.len(), 0);
+                self.bytes.extend_from_slice(value);
                 start
             }
         };
-        let end = start + value.len();
-        self.bytes[start..end].copy_from_slice(value);
-        self.spans[text as usize] = Some((start, end));
+        self.spans[text as usize] = Some((start, start + value.len()));
     }
 
     fn text(&self, text: Text) -> Option<&[u8]> {
