@@ -55,4 +55,5 @@ step tests
 cargo test --workspace --locked
 
 step "the same files behind nginx"
-SERVER_UNDER_TEST=nginx cargo test -p appliance --test site --locked -- parity
+# --workspace, as above: for one package cargo would build its dependencies anew, with fewer features.
+SERVER_UNDER_TEST=nginx cargo test --workspace --test site --locked -- parity
