@@ -247,7 +247,11 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
     site.start_by(command);
     for directory in ["tmp", "var/tmp", "etc"] {
         let refused = fs::File::create(format!("/proc/{}/root/{directory}/x", site.pid())).unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{directory}");
+        assert_eq!(
+            refused.kind(),
+            std::io::ErrorKind::ReadOnlyFilesystem,
+            "{directory}"
+        );
     }
     let status = fs::read_to_string(format!("/proc/{}/status", site.pid())).unwrap();
     assert!(status.contains("Uid:\t54321\t54321"), "{status}");
