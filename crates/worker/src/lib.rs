@@ -2,7 +2,7 @@
 //!
 //! The interpreter is executed with a few lines (`bootstrap.py`) that load this module and call [`main`]; it is then a
 //! [`zygote`], which forks [`worker`]s. A worker takes requests off its links ([`engine`]) and gives them to the application
-//! ([`wsgi`], [`asgi`]). All unsafe code is in [`ffi`].
+//! ([`wsgi`], on greenlets [`green`], [`asgi`]). All unsafe code is in [`ffi`].
 
 mod application;
 mod asgi;
@@ -10,6 +10,7 @@ mod bench;
 mod control;
 mod engine;
 mod ffi;
+mod green;
 mod output;
 mod report;
 mod worker;

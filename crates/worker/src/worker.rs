@@ -23,6 +23,7 @@ use crate::{
     control::{Control, fitting},
     engine::{Engine, evented::Evented, host, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
+    green::{self, Green},
     output, report,
     zygote::Boot,
 };
@@ -52,6 +53,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     let born = Instant::now();
     let boot = birth.boot;
     output::forget();
+    threads::this_is_main();
     for (stream, number) in [(&birth.stdout, 1), (&birth.stderr, 2)] {
         let _ = descriptors::put_at(stream, number);
     }
@@ -78,13 +80,23 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     };
     let application = match application {
         Some(application) => application,
-        None => match application::import(py, &boot) {
+        None => match green::patch(py, &boot).and_then(|()| application::import(py, &boot)) {
             Ok(application) => application.unbind(),
             Err(refusal) => fail(py, &control, refusal),
         },
     };
+    let greenlets = match &engine {
+        Engine::Evented(evented) if !boot.green.is_empty() => {
+            match Green::new(py, &boot, evented, &application) {
+                Ok(greenlets) => Some(greenlets),
+                Err(refusal) => fail(py, &control, refusal),
+            }
+        }
+        _ => None,
+    };
     let server = match &engine {
         Engine::Threads(_) => None,
+        Engine::Evented(_) if greenlets.is_some() => None,
         Engine::Evented(evented) => match Server::start(py, &boot, evented, application.clone_ref(py)) {
             Ok(server) => Some(server),
             Err(refusal) => fail(py, &control, refusal),
@@ -99,10 +111,11 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     if control.send(&ready.encode()).is_err() {
         exit_now(0);
     }
-    let served = match (&engine, &server) {
-        (Engine::Threads(queue), _) => serve(py, queue, &application),
-        (Engine::Evented(_), Some(server)) => server.serve(py),
-        (Engine::Evented(_), None) => Ok(()),
+    let served = match (&engine, &greenlets, &server) {
+        (Engine::Threads(queue), _, _) => serve(py, queue, &application),
+        (Engine::Evented(_), Some(greenlets), _) => greenlets.serve(py),
+        (Engine::Evented(_), None, Some(server)) => server.serve(py),
+        (Engine::Evented(_), None, None) => Ok(()),
     };
     if let Err(error) = served {
         output::tell(py, &report::traceback(py, &error));
@@ -270,7 +283,7 @@ fn interrupt(engine: &Engine, thread: u32) {
             let turns = evented.knock();
             std::thread::sleep(PATIENCE);
             if evented.turns() == turns {
-                Python::attach(|py| threads::raise_system_exit(py, threads::main_ident(py)));
+                Python::attach(|py| threads::raise_system_exit(py, threads::main_ident()));
             }
         }
     }

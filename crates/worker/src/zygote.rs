@@ -28,7 +28,7 @@ use crate::{
         fork::{self, Side},
         signals, title,
     },
-    output, worker,
+    green, output, worker,
 };
 
 /// Where the engine's file is, which the bootstrap has loaded.
@@ -193,6 +193,7 @@ impl Zygote {
         let began = Instant::now();
         let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
             if self.boot.preload || self.boot.check {
+                green::patch(py, &self.boot)?;
                 application::import(py, &self.boot).map(|found| Some(found.unbind()))
             } else {
                 Ok(None)

@@ -1,6 +1,9 @@
 //! An exception raised in another thread.
 
-use std::ffi::c_long;
+use std::{
+    ffi::c_long,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use pyo3::{exceptions::PySystemExit, ffi, prelude::*};
 
@@ -14,11 +17,16 @@ pub(crate) fn raise_system_exit(py: Python<'_>, ident: u64) {
     unsafe { ffi::PyThreadState_SetAsyncExc(ident, exception.as_ptr()) };
 }
 
-/// `threading.get_ident()` of the main thread; 0 when it is unknown.
-pub(crate) fn main_ident(py: Python<'_>) -> u64 {
-    py.import("threading")
-        .and_then(|threading| threading.call_method0("main_thread"))
-        .and_then(|thread| thread.getattr("ident"))
-        .and_then(|ident| ident.extract())
-        .unwrap_or(0)
+/// The main thread's own number; 0 when it is unknown. Not `threading.main_thread().ident`: where gevent has put its own functions
+/// in the place of `threading`'s that is the number of a greenlet.
+pub(crate) fn main_ident() -> u64 {
+    MAIN.load(Ordering::Relaxed)
+}
+
+static MAIN: AtomicU64 = AtomicU64::new(0);
+
+/// The calling thread is the main thread.
+pub(crate) fn this_is_main() {
+    // SAFETY: the function has no demands. On Linux it is what `threading.get_ident()` gives.
+    MAIN.store(unsafe { libc::pthread_self() } as u64, Ordering::Relaxed);
 }

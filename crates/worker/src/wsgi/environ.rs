@@ -75,6 +75,11 @@ impl Environ {
         })
     }
 
+    /// From here on this variable has this value in every environ.
+    pub(crate) fn always(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.template.bind(py).set_item(name, value)
+    }
+
     /// The environ of one request; `input` only when it has a body.
     pub(crate) fn build<'py>(
         &mut self,

@@ -9,7 +9,7 @@ use wire::{
 };
 
 use super::{file_wrapper::OpenFile, head::Head};
-use crate::engine::{link::Link, queue::Queue, slot::Slot};
+use crate::engine::{link::Link, queue::Queue};
 
 /// Most body bytes in one frame.
 const FRAME: u64 = 256 << 10;
@@ -17,8 +17,7 @@ const FRAME: u64 = 256 << 10;
 /// The answer to one request.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    queue: Arc<Queue>,
-    slot: usize,
+    source: Source,
     link: Arc<Link>,
     stream: u32,
     /// The request's method is HEAD.
@@ -32,8 +31,22 @@ pub(crate) struct Exchange {
     pub(crate) cut: bool,
     /// Bytes of the application's Content-Length that have not come.
     left: Option<u64>,
-    /// Body bytes sent against [`WINDOW`]; past it the slot is asked.
+    /// Body bytes that may be sent; past them the source is asked.
     free: u64,
+}
+
+/// Where more credit comes from, and the word that nobody waits for the answer.
+#[derive(Debug)]
+enum Source {
+    /// The slot of a host thread, which waits there.
+    Slot(Arc<Queue>, usize),
+    /// The stream itself, told by its hub. Nothing waits here: what has no credit yet is kept.
+    Stream {
+        cancelled: bool,
+        kept: Vec<u8>,
+        /// What is kept is all that is left of the answer.
+        last: bool,
+    },
 }
 
 /// The answer can not go on.
@@ -53,9 +66,22 @@ impl Exchange {
         stream: u32,
         head_only: bool,
     ) -> Self {
+        Self::of(Source::Slot(Arc::clone(queue), slot), link, stream, head_only)
+    }
+
+    /// For a host that never waits inside of it.
+    pub(crate) fn unwaiting(link: &Arc<Link>, stream: u32, head_only: bool) -> Self {
+        let source = Source::Stream {
+            cancelled: false,
+            kept: Vec::new(),
+            last: false,
+        };
+        Self::of(source, link, stream, head_only)
+    }
+
+    fn of(source: Source, link: &Arc<Link>, stream: u32, head_only: bool) -> Self {
         Self {
-            queue: Arc::clone(queue),
-            slot,
+            source,
             link: Arc::clone(link),
             stream,
             head_only,
@@ -66,10 +92,6 @@ impl Exchange {
             left: None,
             free: u64::from(WINDOW),
         }
-    }
-
-    fn slot(&self) -> &Slot {
-        &self.queue.slots[self.slot]
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -92,7 +114,50 @@ impl Exchange {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.slot().is_cancelled() || self.link.is_gone()
+        let cancelled = match &self.source {
+            Source::Slot(queue, slot) => queue.slots[*slot].is_cancelled(),
+            Source::Stream { cancelled, .. } => *cancelled,
+        };
+        cancelled || self.link.is_gone()
+    }
+
+    /// Nobody waits for the answer any more; what was kept is dropped.
+    pub(crate) fn cancel(&mut self) {
+        if let Source::Stream { cancelled, kept, .. } = &mut self.source {
+            *cancelled = true;
+            *kept = Vec::new();
+        }
+    }
+
+    /// Is something kept until there is credit?
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(&self.source, Source::Stream { kept, .. } if !kept.is_empty()) && !self.is_cancelled()
+    }
+
+    /// So many bytes more may be sent: what was kept is, as far as they go.
+    pub(crate) fn grant(&mut self, bytes: u32) {
+        self.free = self.free.saturating_add(u64::from(bytes));
+        let Source::Stream { kept, last, .. } = &mut self.source else {
+            return;
+        };
+        let (mut kept, last) = (std::mem::take(kept), *last);
+        let mut at = 0;
+        while at < kept.len() && self.free > 0 {
+            let room = self.free.min(FRAME).min((kept.len() - at) as u64);
+            self.free -= room;
+            let next = at + usize::try_from(room).unwrap_or(0);
+            self.frame(&kept[at..next], last && next == kept.len());
+            at = next;
+        }
+        kept.drain(..at);
+        self.keep(&kept, last);
+    }
+
+    fn keep(&mut self, bytes: &[u8], ends: bool) {
+        if let Source::Stream { kept, last, .. } = &mut self.source {
+            kept.extend_from_slice(bytes);
+            *last = ends;
+        }
     }
 
     /// Sends the bytes behind what was sent before; the head first. `last`: nothing follows.
@@ -121,6 +186,11 @@ impl Exchange {
             // An application that said how long its answer is need not say that it ends.
             last = *left == 0;
         }
+        if self.is_waiting() {
+            // Another greenlet of the application writes to the same answer.
+            self.keep(&bytes[..end], last);
+            return Ok(());
+        }
         loop {
             let wanted = (end - at) as u64;
             let room = if wanted <= self.free {
@@ -129,6 +199,10 @@ impl Exchange {
             } else {
                 self.room(py, wanted)?
             };
+            if room == 0 && wanted > 0 {
+                self.keep(&bytes[at..end], last);
+                return Ok(());
+            }
             let next = at + usize::try_from(room).unwrap_or(0);
             self.frame(&bytes[at..next], last && next == end);
             at = next;
@@ -138,12 +212,15 @@ impl Exchange {
         }
     }
 
-    /// How many of the wanted bytes may be sent now; waits until it is some.
+    /// How many of the wanted bytes may be sent now. A host thread waits until it is some.
     fn room(&mut self, py: Python<'_>, wanted: u64) -> Result<u64, Stop> {
         if self.free > 0 {
             return Ok(std::mem::take(&mut self.free));
         }
-        let (queue, slot, link) = (&*self.queue, self.slot(), &*self.link);
+        let Source::Slot(queue, slot) = &self.source else {
+            return Ok(0);
+        };
+        let (slot, link) = (&queue.slots[*slot], &*self.link);
         let wanted = wanted.min(FRAME);
         let granted = match slot.take_credit(wanted) {
             0 => py.detach(|| queue.credit(slot, link, wanted)),
@@ -247,11 +324,11 @@ impl Exchange {
     pub(crate) fn abort(&mut self, reason: AbortReason) {
         if !self.over {
             self.over = true;
-            let reason = if self.is_cancelled() {
-                AbortReason::Cancelled
-            } else {
-                reason
-            };
+            let cancelled = self.is_cancelled();
+            if let Source::Stream { kept, .. } = &mut self.source {
+                *kept = Vec::new();
+            }
+            let reason = if cancelled { AbortReason::Cancelled } else { reason };
             self.link.abort(self.stream, reason);
         }
     }

@@ -57,6 +57,13 @@ impl FileWrapper {
             flush.call0().ok()?;
         }
         let offset: u64 = filelike.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
+        OpenFile::of(number, offset)
+    }
+}
+
+impl OpenFile {
+    /// The regular file of this number, from a position on.
+    pub(crate) fn of(number: i32, offset: u64) -> Option<Self> {
         let (file, size) = descriptors::with_number(number, |file| {
             let stat = rustix::fs::fstat(file).ok()?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -67,7 +74,7 @@ impl FileWrapper {
                 u64::try_from(stat.st_size).ok()?,
             ))
         })??;
-        Some(OpenFile {
+        Some(Self {
             file,
             offset,
             len: size.saturating_sub(offset),

@@ -27,32 +27,53 @@ impl StartResponse {
         headers: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Write> {
-        let py = this.py();
-        let (sent, again) = {
-            let exchange = &this.try_borrow()?.exchange;
-            (exchange.sent || exchange.over, exchange.has_head())
-        };
+        let before = Before::of(&this.try_borrow()?.exchange);
+        let head = before.replace(status, headers, exc_info)?;
+        this.try_borrow_mut()?.exchange.start(head);
+        Ok(Write {
+            start_response: this.clone().unbind(),
+        })
+    }
+}
+
+/// How far an answer was when `start_response` was called.
+pub(crate) struct Before {
+    sent: bool,
+    again: bool,
+}
+
+impl Before {
+    pub(crate) fn of(exchange: &Exchange) -> Self {
+        Self {
+            sent: exchange.sent || exchange.over,
+            again: exchange.has_head(),
+        }
+    }
+
+    /// The head from the arguments of `start_response`, when one may come now.
+    pub(crate) fn replace(
+        &self,
+        status: &Bound<'_, PyAny>,
+        headers: &Bound<'_, PyAny>,
+        exc_info: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Head> {
         match exc_info {
             // Too late to replace the head: the error goes on to us.
-            Some(exc_info) if sent => return Err(raised(exc_info)?),
+            Some(exc_info) if self.sent => return Err(raised(exc_info)?),
             Some(_) => {}
-            None if again => {
+            None if self.again => {
                 return Err(PyAssertionError::new_err(
                     "start_response was called again without exc_info",
                 ));
             }
-            None if sent => {
+            None if self.sent => {
                 return Err(PyAssertionError::new_err(
                     "start_response was called after the answer's end",
                 ));
             }
             None => {}
         }
-        let head = Head::new(py, status, headers)?;
-        this.try_borrow_mut()?.exchange.start(head);
-        Ok(Write {
-            start_response: this.clone().unbind(),
-        })
+        Head::new(status.py(), status, headers)
     }
 }
 

@@ -61,6 +61,47 @@ pub(crate) fn on_every_python(test: impl Fn(&Path)) {
     }
 }
 
+/// Runs a test of a WSGI application on every host of every Python: threads, gevent, eventlet.
+pub(crate) fn on_every_host(app: &str, test: impl Fn(&Plan<'_>)) {
+    on_every_python(|python| test(&Plan::new(python, app)));
+    on_every_green(app, test);
+}
+
+/// Runs a test with gevent and eventlet on every Python; 50 greenlets.
+pub(crate) fn on_every_green(app: &str, test: impl Fn(&Plan<'_>)) {
+    for python in pythons() {
+        let python = greenhouse(&python);
+        for library in ["gevent", "eventlet"] {
+            eprintln!("with {library} in {}", python.display());
+            test(&Plan::new(&python, app).green(library, 50));
+        }
+    }
+}
+
+/// The interpreter of a virtualenv that has gevent and eventlet, made once and kept for later runs.
+pub(crate) fn greenhouse(python: &Path) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let test = std::env::current_exe().expect("a test has a path");
+    let target = test.ancestors().nth(3).expect("a target directory");
+    let name = python.display().to_string().replace('/', "_");
+    let venv = target.join("tests/virtualenvs").join(format!("green{name}"));
+    let (inside, complete) = (venv.join("bin/python"), venv.join("complete"));
+    if !complete.exists() {
+        let _ = std::fs::remove_dir_all(&venv);
+        let made = Command::new(python).args(["-m", "venv"]).arg(&venv).status();
+        assert!(made.is_ok_and(|status| status.success()), "a virtualenv");
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let installed = Command::new(&inside)
+            .args(install)
+            .args(["gevent", "eventlet"])
+            .status();
+        assert!(installed.is_ok_and(|status| status.success()), "gevent, eventlet");
+        std::fs::write(complete, "").expect("a mark");
+    }
+    inside
+}
+
 /// The engine as it ships: built as the binary's build script does it, into the same directory, so mostly it is there already.
 pub(crate) fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -97,6 +138,7 @@ pub(crate) fn engine() -> &'static Path {
 }
 
 /// What to start.
+#[derive(Clone, Copy)]
 pub(crate) struct Plan<'a> {
     pub(crate) python: &'a Path,
     pub(crate) app: &'a str,
@@ -106,6 +148,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) interface: &'a str,
     pub(crate) event_loop: &'a str,
     pub(crate) lifespan: &'a str,
+    /// `gevent`, `eventlet` or empty
+    pub(crate) green: &'a str,
     pub(crate) preload: bool,
     pub(crate) check: bool,
 }
@@ -120,6 +164,7 @@ impl<'a> Plan<'a> {
             interface: "wsgi",
             event_loop: "",
             lifespan: "",
+            green: "",
             preload: false,
             check: false,
         }
@@ -141,6 +186,14 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn event_loop(self, event_loop: &'a str) -> Self {
         Self { event_loop, ..self }
+    }
+
+    pub(crate) fn green(self, green: &'a str, connections: u32) -> Self {
+        Self {
+            green,
+            threads: connections,
+            ..self
+        }
     }
 
     pub(crate) fn threads(self, threads: u32) -> Self {
@@ -202,7 +255,7 @@ impl Zygote {
             concurrency: plan.threads,
             event_loop: plan.event_loop.to_owned(),
             lifespan: plan.lifespan.to_owned(),
-            green: String::new(),
+            green: plan.green.to_owned(),
             shutdown_ms: 1000,
             check: plan.check,
         };

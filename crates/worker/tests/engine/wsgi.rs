@@ -7,13 +7,13 @@ use wire::frame::{AbortReason, Kind};
 use crate::{
     APP,
     link::Ask,
-    rig::{self, Plan, Worker, on_every_python, until},
+    rig::{self, Worker, on_every_host, until},
 };
 
 #[test]
 fn a_list_of_one_is_one_frame() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let answer = link.get(1, "/hello");
         assert_eq!(
@@ -31,8 +31,8 @@ fn a_list_of_one_is_one_frame() {
 
 #[test]
 fn the_environ_says_what_the_client_asked() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         for stream in 1..3 {
             let answer = link.fetch(
@@ -70,7 +70,11 @@ fn the_environ_says_what_the_client_asked() {
                 "SERVER_PROTOCOL='HTTP/1.1'",
                 "wsgi.url_scheme='https'",
                 "wsgi.version=(1, 0)",
-                "wsgi.multithread=False",
+                if plan.green.is_empty() {
+                    "wsgi.multithread=False"
+                } else {
+                    "wsgi.multithread=True"
+                },
                 "wsgi.run_once=False",
                 "CONTENT_TYPE='text/x'",
                 "CONTENT_LENGTH='4'",
@@ -98,8 +102,8 @@ fn the_environ_says_what_the_client_asked() {
 
 #[test]
 fn the_input_reads_like_a_file_from_memory_and_from_a_descriptor() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let body = b"abcdef\nghijk\nl\nm\n\nlast";
         let expected =
@@ -141,8 +145,8 @@ fn file(bytes: &[u8]) -> OwnedFd {
 
 #[test]
 fn a_chunk_goes_out_without_waiting_for_the_next() {
-    on_every_python(|python| {
-        let (zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let marker = zygote.directory.path().join("go");
         link.ask(
@@ -162,8 +166,8 @@ fn a_chunk_goes_out_without_waiting_for_the_next() {
 
 #[test]
 fn credit_bounds_what_is_sent_and_a_large_answer_arrives_whole() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let answer = link.get(1, "/big");
         assert_eq!(answer.body.len(), 5_000_000);
@@ -173,8 +177,8 @@ fn credit_bounds_what_is_sent_and_a_large_answer_arrives_whole() {
 
 #[test]
 fn the_iterable_is_closed_when_the_client_leaves() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         link.ask(1, Ask::get("/endless"));
         let (header, _, _) = link.frame().expect("the first chunk");
@@ -187,8 +191,8 @@ fn the_iterable_is_closed_when_the_client_leaves() {
 
 #[test]
 fn a_finished_answer_does_not_wait_for_what_runs_next() {
-    on_every_python(|python| {
-        let (zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let go = zygote.directory.path().join("go");
         let query = go.to_str().expect("a text");
@@ -216,8 +220,8 @@ fn a_finished_answer_does_not_wait_for_what_runs_next() {
 
 #[test]
 fn a_raising_application_is_aborted_and_its_traceback_is_logged() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let answer = link.get(1, "/raises");
         assert_eq!((answer.status, answer.aborted), (0, Some(AbortReason::Exception)));
@@ -239,8 +243,8 @@ fn a_raising_application_is_aborted_and_its_traceback_is_logged() {
 
 #[test]
 fn start_response_keeps_its_rules() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let replaced = link.get(1, "/exc_info");
         assert_eq!((replaced.status, replaced.reason.as_str()), (500, "Oops"));
@@ -262,8 +266,8 @@ fn start_response_keeps_its_rules() {
 
 #[test]
 fn an_answer_is_as_long_as_its_content_length() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let short = link.get(1, "/short");
         assert_eq!(
@@ -291,8 +295,8 @@ fn an_answer_is_as_long_as_its_content_length() {
 
 #[test]
 fn a_wrapped_file_goes_as_a_descriptor() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         let mut answer = link.get(1, "/file");
         let (file, range) = answer.files.pop().expect("a file");
@@ -308,8 +312,8 @@ fn a_wrapped_file_goes_as_a_descriptor() {
 
 #[test]
 fn what_is_printed_carries_the_request_id_in_whole_lines() {
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, APP));
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         assert_eq!(link.get(7, "/print").text(), "ok");
         until("the lines arrive", || {
@@ -339,8 +343,8 @@ def plain(environ, start_response):
     return [b'valid ' + body]
 application = validator(plain)
 ";
-    on_every_python(|python| {
-        let (_zygote, worker) = Worker::ready(&Plan::new(python, app));
+    on_every_host(app, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
         let mut link = worker.link();
         for (stream, body) in [(1, &b""[..]), (2, &b"hello\nworld"[..])] {
             let answer = link.fetch(
