@@ -19,6 +19,7 @@ mod files;
 mod first;
 mod flask;
 mod forwarded;
+
 mod http1;
 mod http2;
 mod life;
@@ -28,6 +29,7 @@ mod queue;
 mod reload;
 mod routes;
 mod slow_clients;
+mod threads;
 mod timeouts;
 mod tls;
 mod upstream;
