@@ -19,7 +19,7 @@ mod files;
 mod first;
 mod flask;
 mod forwarded;
-
+mod green;
 mod http1;
 mod http2;
 mod life;

@@ -1,0 +1,185 @@
+//! WSGI applications on greenlets, in real virtualenvs.
+
+use std::{
+    fmt::Write as _,
+    io::{Read, Write as _},
+    net::TcpListener,
+};
+
+use crate::harness::{Connection, Site, python};
+
+/// A Flask application with one worker on this library.
+fn flask(test: &str, python: &python::Python, library: &str, more: &str) -> Site {
+    let venv = python::virtualenv(python, &["flask", "requests", library]);
+    let site = Site::new(test);
+    site.config(&format!(
+        r#"
+        [app.web]
+        wsgi = "site_app:app"
+        directory = "{{apps}}/green_flask"
+        venv = "{}"
+        env = {{ GATE = "{{dir}}" }}
+        green = "{library}"
+        workers = 1
+        {more}
+
+        [[site]]
+        app = "web"
+        "#,
+        venv.display()
+    ));
+    site
+}
+
+#[test]
+fn fifty_views_wait_at_the_same_time_on_one_worker_of_every_python() {
+    for python in python::pythons() {
+        for (library, preload) in [("gevent", true), ("gevent", false), ("eventlet", true)] {
+            let mut site = flask("green-meet", python, library, &format!("preload = {preload}"));
+            site.start();
+            let meeting: Vec<_> = (0..50).map(|_| site.beside("/meet/50")).collect();
+            for view in meeting {
+                assert_eq!(view.join().unwrap().text(), "met\n");
+            }
+            assert!(site.stop().success());
+        }
+    }
+}
+
+/// Answers when so many clients have asked, in whatever time that takes.
+fn gathering(count: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut asking = Vec::new();
+        for client in listener.incoming().take(count) {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            asking.push(client);
+        }
+        for mut client in asking {
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\ngathered";
+            client.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn blocking_clients_of_another_server_wait_at_the_same_time() {
+    for library in ["gevent", "eventlet"] {
+        let mut site = flask("green-fetch", python::python(), library, "");
+        site.start();
+        let port = gathering(30);
+        let fetching: Vec<_> = (0..30).map(|_| site.beside(&format!("/fetch/{port}"))).collect();
+        for view in fetching {
+            assert_eq!(view.join().unwrap().text(), "gathered");
+        }
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn a_hundred_event_streams_stay_open_while_others_are_served() {
+    for library in ["gevent", "eventlet"] {
+        let mut site = flask("green-events", python::python(), library, "");
+        site.start();
+        let mut streams: Vec<Connection> = (0..100)
+            .map(|_| {
+                let mut client = site.connect();
+                client
+                    .send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    .unwrap();
+                client
+            })
+            .collect();
+        for client in &mut streams {
+            assert_eq!(client.read_head().unwrap().status, 200);
+            let event = client.read_chunk().unwrap().unwrap();
+            assert_eq!(event, b"data: first\n\n");
+        }
+        // Of clients that leave nothing is left.
+        streams.truncate(60);
+        let body = "x".repeat(1 << 20);
+        let answer = site.connect().request("POST", "/length", &[], body.as_bytes());
+        assert_eq!(answer.text(), "1048576\n");
+        site.write("go", "");
+        for client in &mut streams {
+            assert_eq!(client.read_chunk().unwrap().unwrap(), b"data: last\n\n");
+            assert_eq!(client.read_chunk().unwrap(), None);
+        }
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn slow_clients_of_large_answers_keep_nobody_waiting() {
+    for library in ["gevent", "eventlet"] {
+        let mut site = flask("green-slow", python::python(), library, "");
+        site.start();
+        let mut slow: Vec<Connection> = (0..4)
+            .map(|_| {
+                let mut client = site.connect();
+                client
+                    .send("GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    .unwrap();
+                client
+            })
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(site.get("/meet/1").text(), "met\n");
+        }
+        for client in &mut slow {
+            let body = client.read_response("GET").unwrap().body;
+            assert!(body.len() == 480 * 65536 && body.iter().all(|&byte| byte == b'b'));
+        }
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn a_view_past_its_time_is_a_504_and_its_worker_goes_on() {
+    for library in ["gevent", "eventlet"] {
+        let more = "[app.web.timeout]\nrequest = \"1s\"";
+        let mut site = flask("green-past", python::python(), library, more);
+        site.expect_error("request ran past timeout.request");
+        site.start();
+        let before = site.get("/pid").text();
+        assert_eq!(site.get("/hang").status, 504);
+        site.wait_for_log("GET /hang: ran past its deadline and is ended");
+        site.wait_for_log("time.sleep(1000)");
+        assert_eq!(site.get("/pid").text(), before);
+        let id = site.records(3)[1]["request_id"].as_str().unwrap().to_owned();
+        let log = site.error_log();
+        let printed = log.lines().find(|line| line.contains("about to hang")).unwrap();
+        assert!(printed.contains(&id), "{printed}");
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn the_standard_library_is_patched_before_the_application_is_imported() {
+    for (library, preload) in [
+        ("gevent", false),
+        ("gevent", true),
+        ("eventlet", false),
+        ("eventlet", true),
+    ] {
+        let venv = python::virtualenv(python::python(), &[library]);
+        let mut keys = String::new();
+        writeln!(keys, "venv = \"{}\"", venv.display()).unwrap();
+        writeln!(keys, "green = \"{library}\"\npreload = {preload}").unwrap();
+        let site = Site::new("green-bare");
+        site.config(&format!(
+            "[app.web]\nwsgi = \"wsgi\"\ndirectory = \"{{apps}}/green_bare\"\n{keys}\n[[site]]\napp = \"web\"\n"
+        ));
+        let mut site = site;
+        site.start();
+        let text = site.get("/").text();
+        assert!(
+            text.split(' ').all(|module| module.starts_with(library)),
+            "{text}"
+        );
+        assert!(site.stop().success());
+    }
+}
