@@ -15,7 +15,7 @@ use nix::{
     unistd::{Gid, Uid, setgid, setgroups, setuid},
 };
 use rustix::process::{Signal, set_parent_process_death_signal};
-use wire::control::ToProxy;
+use wire::control::{Secret, ToProxy};
 
 use crate::{
     control::{Control, ControlError},
@@ -32,6 +32,7 @@ pub(crate) struct Boot {
     access_log: Option<File>,
     error_log: Option<File>,
     listeners: Vec<(usize, OwnedFd)>,
+    ticket_secret: Secret,
 }
 
 /// A process that has all it needed privileges for.
@@ -95,6 +96,7 @@ impl Boot {
             generation,
             access_log,
             error_log,
+            ticket_secret,
         } = message
         else {
             return Err(ControlError::Unexpected(Box::new(message)).into());
@@ -128,6 +130,7 @@ impl Boot {
             access_log,
             error_log,
             listeners: sockets,
+            ticket_secret,
         })
     }
 
@@ -149,7 +152,7 @@ impl Boot {
             Some(log) => AccessLog::new(log, self.access_log)?,
             None => AccessLog::off(),
         };
-        let tls = tls::listeners(&config)?;
+        let tls = tls::listeners(&config, &self.ticket_secret.0)?;
         let listening = self.listeners.into_iter().map(|(index, socket)| {
             let listener = config.listeners.get(index).ok_or(BootError::Listener(index))?;
             Ok(Arc::new(Listening::new(index, socket, listener)))

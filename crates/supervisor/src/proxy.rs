@@ -2,20 +2,21 @@
 
 use std::{
     ffi::OsString,
-    io,
+    fs::File,
+    io::{self, Read},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
     },
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use config::Config;
 use rustix::process::Signal;
-use wire::control::{CONTROL_FD, FromProxy, ToProxy};
+use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy};
 
 use crate::{
     channel::{Channel, Received},
@@ -30,6 +31,17 @@ const BOOT: Duration = Duration::from_secs(30);
 
 /// What a proxy gets beyond the grace to write its last lines and exit.
 const EXIT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Made once, so that clients can go on with their TLS sessions after a reload.
+fn ticket_secret() -> io::Result<Secret> {
+    static SECRET: OnceLock<Secret> = OnceLock::new();
+    if let Some(secret) = SECRET.get() {
+        return Ok(secret.clone());
+    }
+    let mut secret = vec![0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    Ok(SECRET.get_or_init(|| Secret(secret)).clone())
+}
 
 /// What is executed as the proxy.
 #[derive(Debug, Clone)]
@@ -97,6 +109,7 @@ impl Proxy {
             generation: launch.generation,
             access_log: launch.logs.access.is_some(),
             error_log: launch.logs.error.is_some(),
+            ticket_secret: ticket_secret()?,
         };
         let files = [
             Some(text),

@@ -62,6 +62,25 @@ impl Field for bool {
     }
 }
 
+/// Bytes that nobody prints.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Field for Secret {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes(out, &self.0);
+    }
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        Ok(Self(cursor.bytes()?.to_vec()))
+    }
+}
+
 impl Field for String {
     fn put(&self, out: &mut Vec<u8>) {
         put_bytes(out, self.as_bytes());
@@ -125,6 +144,8 @@ messages! {
             access_log: bool,
             /// A descriptor of the error log comes with this message.
             error_log: bool,
+            /// What the keys of TLS session tickets are made of, the same for every proxy of this supervisor.
+            ticket_secret: Secret,
         },
         /// Descriptor: the listening socket of `Config::listeners[index]`.
         2 => Listener {

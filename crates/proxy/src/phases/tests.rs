@@ -83,7 +83,7 @@ impl House {
                 .iter()
                 .map(|upstream| Arc::new(Upstream::new(upstream).unwrap()))
                 .collect(),
-            tls: tls::listeners(&config).unwrap(),
+            tls: tls::listeners(&config, b"secret").unwrap(),
             log: AccessLog::new(config.access_log.as_ref().unwrap(), None).unwrap(),
             drain: Drain::new(),
             config,

@@ -46,6 +46,7 @@ impl Supervisor {
             generation: 1,
             access_log: true,
             error_log: true,
+            ticket_secret: wire::control::Secret(vec![7; 32]),
         };
         let (access, errors) = (log(directory, "access.log"), log(directory, "error.log"));
         supervisor.send(&boot, &[config.as_fd(), access.as_fd(), errors.as_fd()]);

@@ -3,6 +3,7 @@
 mod certificate;
 mod check;
 mod resolver;
+mod tickets;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ pub use check::check_certificates;
 
 use certificate::{Certificate, CertificateError};
 use resolver::Resolver;
+use tickets::Tickets;
 
 /// What a TLS listener hands to the handshake.
 pub(crate) type ListenerTls = Arc<ServerConfig>;
@@ -44,9 +46,8 @@ pub(crate) enum TlsError {
 /// the keys can still be read.
 ///
 /// Certificates, ticket keys and the session memory are shared by all listeners and threads, so a client may resume
-/// wherever its next connection lands. Ticket keys are not shared with the next proxy: after a reload every client makes
-/// one full handshake.
-pub(crate) fn listeners(config: &Config) -> Result<Vec<Option<ListenerTls>>, TlsError> {
+/// wherever its next connection lands; `ticket_secret` is the same for all proxies of a supervisor, so after a reload too.
+pub(crate) fn listeners(config: &Config, ticket_secret: &[u8]) -> Result<Vec<Option<ListenerTls>>, TlsError> {
     if !config.listeners.iter().any(|listener| listener.tls) {
         return Ok(vec![None; config.listeners.len()]);
     }
@@ -69,7 +70,7 @@ pub(crate) fn listeners(config: &Config) -> Result<Vec<Option<ListenerTls>>, Tls
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    base.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    base.ticketer = Arc::new(Tickets::new(ticket_secret));
     base.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     config
         .listeners

@@ -114,7 +114,7 @@ fn a_client_gets_the_certificate_it_asks_for() {
     let first = make(directory.path(), "first", &["example.org", "www.example.org"], 90);
     let wild = make(directory.path(), "wild", &["*.example.net"], 90);
     let config = config(directory.path(), &["first", "wild"], "1.2");
-    let tls = listeners(&config).unwrap()[0].clone().unwrap();
+    let tls = listeners(&config, b"secret").unwrap()[0].clone().unwrap();
     let client = client(BOTH, &[]);
     for (name, expected) in [
         ("example.org", &first),
@@ -138,12 +138,12 @@ fn a_client_gets_the_certificate_it_asks_for() {
 fn versions_protocols_and_tickets_are_as_configured() {
     let directory = TempDir::new().unwrap();
     make(directory.path(), "a", &["example.org"], 90);
-    let strict = listeners(&config(directory.path(), &["a"], "1.3")).unwrap()[0]
+    let strict = listeners(&config(directory.path(), &["a"], "1.3"), b"secret").unwrap()[0]
         .clone()
         .unwrap();
     let old = client(&[&rustls::version::TLS12], &[]);
     assert!(meet(&strict, &old, "example.org").is_err());
-    let tls = listeners(&config(directory.path(), &["a"], "1.2")).unwrap()[0]
+    let tls = listeners(&config(directory.path(), &["a"], "1.2"), b"secret").unwrap()[0]
         .clone()
         .unwrap();
     assert_eq!(
@@ -158,6 +158,20 @@ fn versions_protocols_and_tickets_are_as_configured() {
         (ProtocolVersion::TLSv1_3, Some(&b"h2"[..]))
     );
     assert!(meet(&tls, &new, "example.org").unwrap().resumed);
+}
+
+#[test]
+fn sessions_go_on_with_the_next_proxy_of_the_same_supervisor() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["example.org"], 90);
+    let config = config(directory.path(), &["a"], "1.2");
+    let proxy = |secret: &[u8]| listeners(&config, secret).unwrap()[0].clone().unwrap();
+    for versions in [BOTH, &[&rustls::version::TLS12]] {
+        let client = client(versions, &[]);
+        assert!(!meet(&proxy(b"one"), &client, "example.org").unwrap().resumed);
+        assert!(meet(&proxy(b"one"), &client, "example.org").unwrap().resumed);
+        assert!(!meet(&proxy(b"two"), &client, "example.org").unwrap().resumed);
+    }
 }
 
 #[test]
