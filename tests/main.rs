@@ -9,6 +9,7 @@ mod harness;
 
 mod access_log;
 mod app_output;
+mod asgi_grid;
 mod busy;
 mod check;
 mod crashes;

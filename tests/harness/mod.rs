@@ -11,10 +11,12 @@ pub(crate) mod python;
 pub(crate) mod site;
 pub(crate) mod upstream;
 pub(crate) mod wait;
+pub(crate) mod websocket;
 
 pub(crate) use client::{Connection, Response};
 pub(crate) use site::Site;
 pub(crate) use wait::wait_for;
+pub(crate) use websocket::{Message, WebSocket};
 
 use std::path::{Path, PathBuf};
 

@@ -9,6 +9,20 @@ use std::{
 
 use super::scratch;
 
+/// One virtualenv for everything that speaks ASGI: frameworks, and the servers that appliance is held against. Those are pinned, since
+/// what is recorded of them is true for one version.
+pub(crate) const ASGI_PACKAGES: &[&str] = &[
+    "uvicorn==0.54.0",
+    "hypercorn==0.18.0",
+    "websockets",
+    "httptools",
+    "uvloop",
+    "fastapi",
+    "python-multipart",
+    "quart",
+    "channels",
+];
+
 /// An interpreter that can run applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Python {
