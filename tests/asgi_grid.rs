@@ -43,7 +43,12 @@ impl Grid {
             .arg(site.directory.join("localhost.crt"))
             .arg("--key")
             .arg(site.directory.join("localhost.key"))
-            .args(["--appliance", env!("CARGO_BIN_EXE_appliance"), "--loop", event_loop])
+            .args([
+                "--appliance",
+                env!("CARGO_BIN_EXE_appliance"),
+                "--loop",
+                event_loop,
+            ])
             .args(servers.iter().flat_map(|server| ["--server", server]))
             .env(MARK, site.mark())
             .stdin(Stdio::null())

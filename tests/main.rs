@@ -9,7 +9,14 @@ mod harness;
 
 mod access_log;
 mod app_output;
+mod asgi_channels;
+mod asgi_fastapi;
 mod asgi_grid;
+mod asgi_quart;
+mod asgi_reload;
+mod asgi_starlette;
+mod asgi_streams;
+mod browser;
 mod busy;
 mod check;
 mod crashes;

@@ -62,17 +62,22 @@ pub(crate) fn of_app(app: &str, keys: &str, more: &str) -> String {
     } else {
         "env = { GATE = \"{dir}\" }"
     };
-    let target = if keys.contains("wsgi =") {
+    let target = if keys.contains("wsgi =") || keys.contains("asgi =") {
         ""
     } else {
         "wsgi = \"wsgi\""
+    };
+    let python = if keys.contains("venv =") {
+        ""
+    } else {
+        "python = \"{python}\""
     };
     format!(
         r#"
         [app.web]
         {target}
         directory = "{{apps}}/{app}"
-        python = "{{python}}"
+        {python}
         {environment}
         {keys}
 

@@ -61,11 +61,6 @@ impl WebSocket {
         self.frame(1, text.as_bytes());
     }
 
-    /// Sends a binary message.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.frame(2, bytes);
-    }
-
     /// Sends a close.
     pub(crate) fn close(&mut self, code: u16) {
         self.frame(8, &code.to_be_bytes());
@@ -162,5 +157,21 @@ impl WebSocket {
             }
         }
         Ok(())
+    }
+}
+
+impl super::Site {
+    /// A site of the framework application `tests/apps/APP` under ASGI, in the virtualenv of all frameworks, with `keys` in its
+    /// `[app.web]` and `more` sections. It finds the site's directory in `$GATE`.
+    pub(crate) fn of_asgi(test: &str, app: &str, target: &str, keys: &str, more: &str) -> Self {
+        let venv = super::python::virtualenv(super::python::python(), super::python::ASGI_PACKAGES);
+        let keys = format!("asgi = \"{target}\"\nvenv = \"{}\"\n{keys}", venv.display());
+        Self::of_app(test, app, &keys, more)
+    }
+
+    /// A WebSocket to the site.
+    #[track_caller]
+    pub(crate) fn websocket(&self, target: &str) -> WebSocket {
+        WebSocket::open(self.port, target)
     }
 }
