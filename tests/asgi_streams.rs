@@ -26,6 +26,8 @@ fn events(test: &str) -> (Site, Certificate) {
         "events",
         "asgi = \"main:app\"\nloop = \"asyncio\"\nworkers = 1",
         r#"
+        https = "off"
+
         [tls]
         certificates = [{ certificate = "localhost.crt", key = "localhost.key" }]
         [[listener]]

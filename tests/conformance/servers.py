@@ -165,6 +165,7 @@ address = "127.0.0.1:{tls_port}"
 tls = true
 
 [[site]]
+https = "off"
 body_max = "100MiB"
 [[site.route]]
 path = "{mount}"
