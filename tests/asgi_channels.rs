@@ -36,8 +36,10 @@ fn session(site: &Site, name: &str) -> String {
     cookie.split(';').next().unwrap().to_owned()
 }
 
+/// A WebSocket of a page of this site.
 fn chat(site: &Site, room: &str, headers: &[(&str, &str)]) -> WebSocket {
-    WebSocket::ask(Connection::open(site.port), &format!("/ws/chat/{room}/"), headers).unwrap()
+    let headers = [headers, &[("Origin", "http://localhost")]].concat();
+    WebSocket::ask(Connection::open(site.port), &format!("/ws/chat/{room}/"), &headers).unwrap()
 }
 
 #[test]
@@ -61,7 +63,8 @@ fn the_chat_of_the_tutorial_knows_who_speaks_and_who_left() {
     // Another room has heard nothing, and synchronous consumers run in threads.
     eve.text(r#"{"message": "alone"}"#);
     assert_eq!(eve.read_text(), r#"{"message": "somebody: alone"}"#);
-    let mut sync = site.websocket("/ws/sync/");
+    let origin = [("Origin", "http://localhost")];
+    let mut sync = WebSocket::ask(Connection::open(site.port), "/ws/sync/", &origin).unwrap();
     sync.text("hi");
     assert_eq!(sync.read_text(), "hi main=False");
     drop((ada, eve, sync));

@@ -77,8 +77,8 @@ fn a_browser_is_through_a_reload_with_its_websocket_and_its_events() {
         println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
         return;
     };
-    let keys = "asgi = \"main:app\"\nworkers = 1\ntimeout = { drain = \"1s\" }";
-    let mut site = Site::of_app("browser", "browser_page", keys, "");
+    let keys = "asgi = \"main:app\"\nworkers = 1";
+    let mut site = Site::of_app("browser", "browser_page", keys, "[server]\ngrace = \"1s\"");
     site.start();
     let _browser = Browser::open(&chromium, &site, "/");
     let before = told(&site, "open");

@@ -69,10 +69,11 @@ async def reply(send, body=b"", status=200, headers=()):
     await send({"type": "http.response.body", "body": body})
 
 
-async def raised(awaitable):
-    """Which exceptions, most special first, this raises; empty: none."""
+async def raised(send, *messages):
+    """Which exceptions, most special first, sending this raises; empty: none."""
     try:
-        await awaitable
+        for message in messages:
+            await send(message)
     except Exception as error:
         return [kind.__name__ for kind in type(error).__mro__]
     return []

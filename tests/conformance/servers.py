@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from client import PATIENCE, Connection
+from client import PATIENCE, Connection, Lost
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -46,14 +46,15 @@ class Process:
                 return False
             try:
                 connection = Connection(self.tls_port if self.tls else self.port, self.tls)
-                connection.request("GET", "/notes/")
-                connection.response()
+                prefix = "" if self.server.name == "uvicorn" else self.root_path
+                connection.request("GET", prefix + "/notes/")
+                status = connection.response().status
                 connection.close()
-                return True
-            except OSError:
-                time.sleep(0.02)
-            except Exception:
-                return True
+                if status == 200:
+                    return True
+            except (OSError, Lost):
+                pass
+            time.sleep(0.02)
         raise AssertionError("it neither serves nor ends")
 
     def ask_to_stop(self):

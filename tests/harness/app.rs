@@ -57,7 +57,7 @@ impl Site {
 
 /// The configuration of [`Site::of_app`].
 pub(crate) fn of_app(app: &str, keys: &str, more: &str) -> String {
-    let environment = if keys.contains("env =") {
+    let environment = if keys.lines().any(|line| line.trim_start().starts_with("env =")) {
         ""
     } else {
         "env = { GATE = \"{dir}\" }"

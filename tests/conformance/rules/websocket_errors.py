@@ -78,7 +78,7 @@ async def app_of_sends(scope, receive, send):
     await receive()
     if after:
         await send({"type": "websocket.accept"})
-    note(scope, bool(await raised(send(message))))
+    note(scope, bool(await raised(send, message)))
 
 
 def refuses(at, what):
@@ -143,7 +143,7 @@ async def app_of_deaf(scope, receive, send):
     while (await receive())["type"] != "websocket.disconnect":
         pass
     await asyncio.sleep(0)
-    note(scope, await raised(send({"type": "websocket.send", "text": "too late"})))
+    note(scope, await raised(send, {"type": "websocket.send", "text": "too late"}))
 
 
 @rule("`send` to a client that left does nothing, and raises an OSError from version 2.4 of the specification on", app_of_deaf)
