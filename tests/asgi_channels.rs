@@ -39,7 +39,12 @@ fn session(site: &Site, name: &str) -> String {
 /// A WebSocket of a page of this site.
 fn chat(site: &Site, room: &str, headers: &[(&str, &str)]) -> WebSocket {
     let headers = [headers, &[("Origin", "http://localhost")]].concat();
-    WebSocket::ask(Connection::open(site.port), &format!("/ws/chat/{room}/"), &headers).unwrap()
+    WebSocket::ask(
+        Connection::open(site.port),
+        &format!("/ws/chat/{room}/"),
+        &headers,
+    )
+    .unwrap()
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use std::{collections::VecDeque, os::fd::OwnedFd};
 
 use pyo3::{prelude::*, types::PyBytes};
-use wire::frame::{self, AbortReason, END, FileRange, Kind, WINDOW};
+use wire::{
+    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    request::HeadersWriter,
+    response::Trailers,
+};
 
-use super::head::Head;
-use crate::engine::link::Link;
+use super::{channel::broken, head::Head};
+use crate::{engine::link::Link, wsgi::head::BYTES_MAX};
 
 /// Most body bytes in one frame.
 const FRAME: u64 = 256 << 10;
@@ -31,9 +35,9 @@ pub(crate) struct Answer {
     left: Option<u64>,
     credit: u64,
     waiting: VecDeque<Piece>,
-    /// Trailers, when they have come.
-    trailers: Option<Vec<u8>>,
-    /// They have come.
+    /// What has come of the trailers.
+    trailers: Trailing,
+    /// All of them have come.
     trailed: bool,
 }
 
@@ -52,6 +56,44 @@ pub(crate) enum Part<'a, 'py> {
     File(OwnedFd, FileRange),
 }
 
+/// Trailers, which may come in several events.
+#[derive(Debug, Default)]
+struct Trailing {
+    payloads: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Trailing {
+    /// Takes what one event brought, as the payload of a frame.
+    fn add(&mut self, payload: &[u8]) -> PyResult<()> {
+        if self.payloads.len() + payload.len() > BYTES_MAX {
+            return Err(broken("http.response.trailers are too long".to_owned()));
+        }
+        self.payloads.extend_from_slice(payload);
+        self.ends.push(self.payloads.len());
+        Ok(())
+    }
+
+    /// All fields in one payload.
+    fn payload(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.payloads.len());
+        let mut writer = HeadersWriter::begin(&mut all);
+        let mut start = 0;
+        for &end in &self.ends {
+            // It was written here.
+            for (name, value) in Trailers::decode(&self.payloads[start..end])
+                .iter()
+                .flat_map(|fields| fields.iter())
+            {
+                writer.put(&mut all, name, value);
+            }
+            start = end;
+        }
+        writer.finish(&mut all);
+        all
+    }
+}
+
 impl Answer {
     pub(crate) fn new(link: &std::sync::Arc<Link>, stream: u32, head_only: bool) -> Self {
         Self {
@@ -66,7 +108,7 @@ impl Answer {
             left: None,
             credit: u64::from(WINDOW),
             waiting: VecDeque::new(),
-            trailers: None,
+            trailers: Trailing::default(),
             trailed: false,
         }
     }
@@ -74,6 +116,11 @@ impl Answer {
     /// Has the application begun it?
     pub(crate) fn has_head(&self) -> bool {
         self.head.is_some()
+    }
+
+    /// Can nothing be said before it any more?
+    pub(crate) fn head_has_left(&self) -> bool {
+        self.sent
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -192,11 +239,14 @@ impl Answer {
         self.pump(py);
     }
 
-    /// The trailers: the last thing of an answer.
-    pub(crate) fn trail(&mut self, py: Python<'_>, payload: Vec<u8>) {
-        self.trailers = Some(payload);
-        self.trailed = true;
-        self.pump(py);
+    /// Trailers: the last thing of an answer. `last`: all of them have come.
+    pub(crate) fn trail(&mut self, py: Python<'_>, payload: &[u8], last: bool) -> PyResult<()> {
+        self.trailers.add(payload)?;
+        self.trailed = last;
+        if last {
+            self.pump(py);
+        }
+        Ok(())
     }
 
     /// So many bytes more may be sent.
@@ -283,12 +333,11 @@ impl Answer {
         }
         if self.ends_here() {
             self.frame(&[], true);
-        } else if self.complete
-            && let Some(trailers) = self.trailers.take()
-        {
+        } else if self.complete && self.trailed {
             if !self.sent {
                 self.frame(&[], false);
             }
+            let trailers = self.trailers.payload();
             self.link.put(None, |out| {
                 frame::put(out, self.stream, Kind::Trailers, END, &trailers)
             });

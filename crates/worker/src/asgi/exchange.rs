@@ -219,6 +219,9 @@ impl Exchange {
     fn start(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
         let head = Head::new(py, event)?;
         let mut state = lock(&self.state);
+        if state.answer.is_complete() {
+            return Ok(Sent::All);
+        }
         if state.answer.has_head() {
             return Err(broken("http.response.start was sent a second time".to_owned()));
         }
@@ -231,8 +234,14 @@ impl Exchange {
         if !state.answer.has_head() {
             return Err(broken("a body was sent before http.response.start".to_owned()));
         }
+        // The specification: any further messages on the channel will be ignored.
+        if state.answer.is_complete() {
+            return Ok(Sent::All);
+        }
         if state.answer.body_complete() {
-            return Err(broken("a body was sent after the end of the answer".to_owned()));
+            return Err(broken(
+                "a body was sent after its end, where only http.response.trailers may follow".to_owned(),
+            ));
         }
         state.answer.body(py, part, last);
         let waits = state.answer.is_waiting();
@@ -248,19 +257,18 @@ impl Exchange {
         let mut payload = Vec::new();
         let fields = HeadersWriter::begin(&mut payload);
         put_fields(event.optional(intern!(py, "headers"))?, fields, &mut payload)?;
-        if event.flag(intern!(py, "more_trailers"))? {
-            return Err(broken(
-                "http.response.trailers with more_trailers: send all trailers in one event".to_owned(),
-            ));
-        }
+        let more = event.flag(intern!(py, "more_trailers"))?;
         let mut state = lock(&self.state);
+        if state.answer.is_complete() {
+            return Ok(Sent::All);
+        }
         if !state.answer.lacks_trailers() {
             return Err(broken(
                 "http.response.trailers belongs behind the last body of an answer that began with trailers=True"
                     .to_owned(),
             ));
         }
-        state.answer.trail(py, payload);
+        state.answer.trail(py, &payload, !more)?;
         let waits = state.answer.is_waiting();
         self.settle(py, state);
         wake(py, &self.receivers);
@@ -338,12 +346,10 @@ impl Exchange {
             return Err(broken("http.response.early_hint is too long".to_owned()));
         }
         let state = lock(&self.state);
-        if state.answer.has_head() {
-            return Err(broken(
-                "http.response.early_hint was sent after http.response.start".to_owned(),
-            ));
+        // Behind the head there is nothing to be early for. Until the first body it waits here.
+        if !state.answer.head_has_left() {
+            state.answer.inform(&payload);
         }
-        state.answer.inform(&payload);
         self.settle(py, state);
         Ok(Sent::All)
     }

@@ -138,9 +138,18 @@ impl Scopes {
             if request.https {
                 scope.set_item(intern!(py, "scheme"), intern!(py, "https"))?;
             }
-            scope.set_item(intern!(py, "method"), self.method.text(py, request.method)?)?;
+            let method = if request.method.iter().any(u8::is_ascii_lowercase) {
+                text(py, &request.method.to_ascii_uppercase())
+            } else {
+                self.method.text(py, request.method)?
+            };
+            scope.set_item(intern!(py, "method"), method)?;
             scope
         };
+        // Applications may leave something there for themselves.
+        if let Some(asgi) = scope.get_item(intern!(py, "asgi"))? {
+            scope.set_item(intern!(py, "asgi"), asgi.cast::<PyDict>()?.copy()?)?;
+        }
         match request.version {
             11 => {}
             20 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
