@@ -131,10 +131,11 @@ WRONG = {
 
 
 def refuses(at, what):
-    at.get(f"?{what}")
+    try:
+        at.get(f"?{what}")
+    except Lost:
+        pass  # Whatever becomes of this answer.
     assert at.notes() == [True], "`send` did not raise"
-    # Whatever became of this answer, the server lives.
-    assert at.connect()
 
 
 @rule("a body before the head raises", app_of_sends)
