@@ -102,6 +102,27 @@ fn views_of_both_kinds_are_served_beside_the_chat() {
 }
 
 #[test]
+fn django_alone_under_asgi_is_served_and_says_what_it_costs() {
+    let mut site = of_project(
+        "django-asgi",
+        r#"
+        [app.web]
+        asgi = "mysite.asgi:django_application"
+        directory = "{apps}/channels_site"
+        venv = "{venv}"
+        workers = 1
+
+        [[site]]
+        app = "web"
+        "#,
+    );
+    assert_eq!(site.get("/slow").text(), "slow\n");
+    let log = site.error_log();
+    assert_eq!(log.matches("is Django under ASGI").count(), 1, "{log}");
+    assert!(site.stop().success());
+}
+
+#[test]
 fn wsgi_and_asgi_share_a_site_and_a_log() {
     let mut site = of_project(
         "two-worlds",

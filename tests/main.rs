@@ -10,6 +10,7 @@ mod harness;
 mod access_log;
 mod app_output;
 mod asgi_channels;
+mod asgi_check;
 mod asgi_fastapi;
 mod asgi_grid;
 mod asgi_quart;
