@@ -217,11 +217,13 @@ impl Host {
     }
 
     /// The greenlet of this stream is about to end. Gives one that may start in its place.
-    fn ended(&self, stream: &Bound<'_, Stream>) -> Option<Py<Stream>> {
+    fn ended(&self, py: Python<'_>, stream: &Bound<'_, Stream>) -> Option<Py<Stream>> {
         if self.evented.is_disowned() {
             // The application has forked, and its child came back out of the view.
             exit_now(0);
         }
+        // What it printed without an end of line has its end now.
+        output::end(py);
         // Nothing when the answer is complete.
         stream.get().abort(AbortReason::Exception);
         let forgotten = lock(&self.streams).remove(&stream.get().key);
