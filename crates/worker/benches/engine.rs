@@ -19,6 +19,13 @@ def application(environ, start_response):
     return [b'hello']
 ";
 
+const ASGI_APP: &str = "
+async def application(scope, receive, send):
+    await send({'type': 'http.response.start', 'status': 200,
+                'headers': [(b'content-type', b'text/plain'), (b'content-length', b'5')]})
+    await send({'type': 'http.response.body', 'body': b'hello'})
+";
+
 /// Requests in flight.
 const WINDOW: u32 = 32;
 
@@ -27,23 +34,30 @@ const REQUESTS: u32 = 200_000;
 fn main() {
     for python in rig::pythons() {
         println!("{}", python.display());
-        println!("  environ: {} ns", environ(&python));
+        println!("  environ: {} ns", building(&python, "environ"));
+        println!("  scope: {} ns", building(&python, "scope"));
         for threads in [1, 4] {
             println!(
                 "  {threads} thread(s), {WINDOW} in flight: {} requests/s",
-                hop(&python, threads)
+                hop(&Plan::new(&python, APP).threads(threads))
+            );
+        }
+        for event_loop in ["asyncio", "auto"] {
+            println!(
+                "  ASGI, loop = {event_loop}, {WINDOW} in flight: {} requests/s",
+                hop(&Plan::asgi(&python, ASGI_APP).event_loop(event_loop))
             );
         }
     }
 }
 
-fn environ(python: &Path) -> String {
+fn building(python: &Path, what: &str) -> String {
     let code = format!(
         "import importlib.machinery as m, importlib.util as u
 l = m.ExtensionFileLoader('appliance_worker', {:?})
 e = u.module_from_spec(u.spec_from_file_location('appliance_worker', l.path, loader=l))
 l.exec_module(e)
-print(round(min(e._bench_environ(100_000) for _ in range(7))))",
+print(round(min(e._bench_{what}(100_000) for _ in range(7))))",
         rig::engine().display()
     );
     let told = Command::new(python)
@@ -55,8 +69,8 @@ print(round(min(e._bench_environ(100_000) for _ in range(7))))",
 }
 
 /// Keeps [`WINDOW`] requests in flight.
-fn hop(python: &Path, threads: u32) -> u32 {
-    let (_zygote, worker) = Worker::ready(&Plan::new(python, APP).threads(threads));
+fn hop(plan: &Plan<'_>) -> u32 {
+    let (_zygote, worker) = Worker::ready(plan);
     let mut link = worker.link();
     let began = Instant::now();
     let streams: Vec<u32> = (0..WINDOW).collect();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 use wire::request::{HeadersWriter, Request};
 
-use crate::wsgi::environ::Environ;
+use crate::{asgi::scope::Scopes, wsgi::environ::Environ};
 
 /// A browser's request.
 const HEADERS: [(&[u8], &[u8]); 8] = [
@@ -30,6 +30,17 @@ const HEADERS: [(&[u8], &[u8]); 8] = [
 
 /// Nanoseconds to decode a request and to build its environ, mean of `times`.
 pub(crate) fn environ(py: Python<'_>, times: u32) -> PyResult<f64> {
+    let mut builder = Environ::new(py, 1)?;
+    mean(times, |request| builder.build(py, request, None).map(drop))
+}
+
+/// Nanoseconds to decode a request and to build its scope, mean of `times`.
+pub(crate) fn scope(py: Python<'_>, times: u32) -> PyResult<f64> {
+    let mut builder = Scopes::new(py, None)?;
+    mean(times, |request| builder.build(py, request).map(drop))
+}
+
+fn mean(times: u32, mut build: impl FnMut(&Request<'_>) -> PyResult<()>) -> PyResult<f64> {
     let mut payload = Vec::new();
     Request {
         entry: 0,
@@ -59,13 +70,12 @@ pub(crate) fn environ(py: Python<'_>, times: u32) -> PyResult<f64> {
     }
     headers.finish(&mut payload);
 
-    let mut builder = Environ::new(py, 1)?;
     let began = Instant::now();
     for _ in 0..times {
         let Ok((request, _)) = Request::decode(&payload) else {
             return Ok(0.0);
         };
-        drop(builder.build(py, &request, None)?);
+        build(&request)?;
     }
     Ok(began.elapsed().as_secs_f64() * 1e9 / f64::from(times.max(1)))
 }

@@ -35,4 +35,10 @@ mod appliance_worker {
     fn _bench_environ(py: Python<'_>, times: u32) -> PyResult<f64> {
         crate::bench::environ(py, times)
     }
+
+    /// Nanoseconds to build one scope, for `cargo bench`.
+    #[pyfunction]
+    fn _bench_scope(py: Python<'_>, times: u32) -> PyResult<f64> {
+        crate::bench::scope(py, times)
+    }
 }
