@@ -174,13 +174,15 @@ fn no_rule_of_asgi_is_broken_on_uvloop() {
 /// Extensions that we do not have.
 const NOT_OFFERED: [&str; 0] = [];
 
-const TITLES: [(&str, &str); 8] = [
+const TITLES: [(&str, &str); 10] = [
     ("scope", "What the application is told of a request"),
     ("receive", "What it receives"),
     ("send", "What it sends"),
     ("errors", "Applications that break"),
     ("extensions", "Extensions"),
-    ("websocket", "WebSocket"),
+    ("websocket", "WebSocket: the handshake"),
+    ("websocket_messages", "WebSocket: messages"),
+    ("websocket_ends", "WebSocket: ends"),
     ("websocket_errors", "WebSockets that break"),
     ("lifespan", "Lifespan"),
 ];

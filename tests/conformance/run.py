@@ -13,7 +13,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import rules  # noqa: E402, F401
-from client import At  # noqa: E402
+from at import At  # noqa: E402
 from rule import RULES, NotApplicable  # noqa: E402
 from servers import Appliance, Hypercorn, Process, Uvicorn  # noqa: E402
 

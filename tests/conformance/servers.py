@@ -75,6 +75,13 @@ class Process:
         with open(self.output_file, errors="replace") as file:
             return file.read()
 
+    def tells(self, *texts):
+        """Waits until all of this is in what it wrote."""
+        end = time.monotonic() + PATIENCE
+        while not all(text in self.output() for text in texts):
+            assert time.monotonic() < end, f"{texts} are not in {self.output()[-2000:]}"
+            time.sleep(0.01)
+
     def left(self):
         """The lines that the application left in its file."""
         try:

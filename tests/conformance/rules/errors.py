@@ -28,8 +28,7 @@ def error_before(at):
 @rule("an exception is logged with its traceback", app_of_raising)
 def error_logged(at):
     at.get()
-    output = at.process.output()
-    assert "RuntimeError: on purpose" in output and "in app_of_raising" in output
+    at.process.tells("RuntimeError: on purpose", "in app_of_raising")
 
 
 async def app_of_late_raising(scope, receive, send):

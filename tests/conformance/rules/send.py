@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 
-from client import Lost
+from client import PATIENCE, Lost
 from rule import gate, note, reply, rule
 
 
@@ -194,7 +194,7 @@ async def app_of_flood(scope, receive, send):
 def send_pressure(at):
     connection = at.connect()
     connection.request("GET", at.target())
-    (sent,) = at.notes()
+    (sent,) = at.notes(1, 6 * PATIENCE)
     connection.close()
     assert sent < 256, f"{sent} MiB were taken"
 

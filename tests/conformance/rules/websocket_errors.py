@@ -5,7 +5,8 @@ import struct
 
 from client import Lost
 from rule import note, raised, rule
-from rules.websocket import accepted, app_of_echo
+from rules.websocket import accepted
+from rules.websocket_messages import app_of_echo
 
 
 async def app_of_raising(scope, receive, send):
@@ -44,8 +45,7 @@ def wse_after(at):
 def wse_logged(at):
     websocket = at.open()
     websocket.read(), websocket.read()
-    output = at.process.output()
-    assert "RuntimeError: on purpose, in a WebSocket" in output and "in app_of_late_raising" in output
+    at.process.tells("RuntimeError: on purpose, in a WebSocket", "in app_of_late_raising")
 
 
 async def app_of_leaving(scope, receive, send):
