@@ -36,6 +36,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
 
     def serves(self):
@@ -68,7 +69,11 @@ class Process:
         return self.child.wait(2 * PATIENCE)
 
     def kill(self):
-        self.child.kill()
+        """Ends it and whatever it has started."""
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.child.wait()
 
     def output(self):
