@@ -39,7 +39,7 @@ pub(super) struct Conversation<'a, D> {
     reader: Reader,
     writer: Writer,
     keepalive: Keepalive,
-    /// The latest ping that was not answered yet: a flood of them is answered once.
+    /// The latest ping that there was no room to answer: what is left of a flood of them (RFC 6455 §5.5.3).
     pong: Option<Vec<u8>>,
     stage: Stage,
     outcome: Outcome,

@@ -11,7 +11,7 @@ use logs::Outcome;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{CLOSE_TIME, Conversation, End, Stage};
+use super::{CLOSE_TIME, Conversation, End, OUTPUT_BYTES_MAX, Stage};
 use crate::{
     downstream::Downstream,
     websocket::{Violation, close, reader::Item, writer::Writer},
@@ -96,7 +96,14 @@ impl<D: Downstream> Conversation<'_, D> {
                         break;
                     }
                 }
-                Some(Item::Ping(payload)) if open => self.pong = Some(payload.to_vec()),
+                Some(Item::Ping(payload)) if open => {
+                    if self.down.output().len() < OUTPUT_BYTES_MAX {
+                        Writer::pong(payload, self.down.output());
+                        self.pong = None;
+                    } else {
+                        self.pong = Some(payload.to_vec());
+                    }
+                }
                 Some(Item::Part { .. } | Item::Ping(_) | Item::Pong) => {}
                 Some(Item::Full) => {
                     self.blocked = true;
