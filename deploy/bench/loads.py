@@ -1,6 +1,7 @@
 """What is done to a stack, and what is measured of it."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -58,14 +59,14 @@ def wrk(path="/", post_bytes=0, connections=None):
         for complaint in re.findall(r"Socket errors: .*|Non-2xx.*", text):
             print(f"    {stack.name}: {complaint}", file=sys.stderr)
         percentile = {
-            rank: float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
-            for rank, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s)$", text, re.M)
+            rank: float(value) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
+            for rank, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", text, re.M)
         }
         return {
             "CPU us/request": cpu * 1e6 / max(requests, 1),
             "requests/s": float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
-            "p50 us": percentile["50"],
-            "p99 us": percentile["99"],
+            "p50 us": percentile.get("50", math.nan),
+            "p99 us": percentile.get("99", math.nan),
             "PSS MiB": stack.pss_bytes() / (1 << 20),
         }
 
