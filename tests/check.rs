@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use crate::harness::{Site, app, certificate::Certificate, site::copy_tree, workspace};
+use crate::harness::{Site, app, certificate::Certificate, python, site::copy_tree, workspace};
 
 /// Exit code, standard output and standard error of `check`.
 fn check(site: &Site) -> (Option<i32>, String, String) {
@@ -245,9 +245,25 @@ fn the_examples_are_in_order_where_their_files_are() {
             .replace("\"www-data", "\"root");
         site.write("site.toml", text);
         let hello = fs::read_to_string(workspace().join("tests/apps/hello/wsgi.py")).unwrap();
-        for module in ["srv/mysite/mysite/wsgi.py", "srv/blog/blog/wsgi.py"] {
+        for module in [
+            "srv/mysite/mysite/wsgi.py",
+            "srv/blog/blog/wsgi.py",
+            "srv/chat/chat/wsgi.py",
+        ] {
             site.write(module, &hello);
         }
+        let live =
+            "async def app(scope, receive, send):\n    raise NotImplementedError\n\n\napplication = app\n";
+        for module in ["srv/api/main.py", "srv/chat/chat/asgi.py"] {
+            site.write(module, live);
+        }
+        site.write("srv/api/.env", "TOKEN=x\n");
+        site.write(
+            "srv/gateway/gateway.py",
+            format!("{hello}\n\napp = application\n"),
+        );
+        let green = python::virtualenv(python::python(), &["gevent"]);
+        std::os::unix::fs::symlink(green, site.directory.join("srv/gateway/.venv")).unwrap();
         let shop = format!("{hello}\n\napp = application\n\n\ndef create_app():\n    return application\n");
         site.write("srv/shop/shop/__init__.py", shop);
         site.write("srv/mysite/.env", "SECRET_KEY=x\n");
@@ -257,22 +273,23 @@ fn the_examples_are_in_order_where_their_files_are() {
             "srv/shop/shop/static/x",
             "srv/blog/static/x",
             "srv/blog/media/x",
+            "srv/chat/static/x",
             "srv/docs/x",
             "var/log/appliance/x",
         ] {
             site.write(file, "");
         }
-        let venv = Command::new(crate::harness::python::python().path.as_path())
+        let venv = Command::new(python::python().path.as_path())
             .args(["-m", "venv", "--without-pip"])
             .arg(site.directory.join("srv/shop/.venv"))
             .status();
         assert!(venv.unwrap().success());
-        let certificate = Certificate::new(&["example.org", "example.net", "*.example.net"]);
-        site.write(
-            "etc/letsencrypt/live/example.org/fullchain.pem",
-            &certificate.certificate,
-        );
-        site.write("etc/letsencrypt/live/example.org/privkey.pem", &certificate.key);
+        let certificate = Certificate::new(&["example.org", "*.example.org", "example.net", "*.example.net"]);
+        for name in ["example.org", "api.example.org", "chat.example.org"] {
+            let live = format!("etc/letsencrypt/live/{name}");
+            site.write(&format!("{live}/fullchain.pem"), &certificate.certificate);
+            site.write(&format!("{live}/privkey.pem"), &certificate.key);
+        }
         for name in ["example.org", "example.net"] {
             site.write(&format!("etc/ssl/{name}.pem"), &certificate.certificate);
             site.write(&format!("etc/ssl/private/{name}.key"), &certificate.key);
