@@ -42,6 +42,26 @@ need_packages() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
 }
 
+# What only some tests need, program:package: installed where that is possible without asking anybody; what is not there in
+# the end is told, and so are the tests that it costs.
+want_packages() {
+    wanted=""
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || wanted="$wanted ${pair#*:}"
+    done
+    [ -n "$wanted" ] || return 0
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        apt-get update -qq || true
+        for package in $wanted; do
+            echo "installing: $package"
+            DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >/dev/null 2>&1 ||
+                echo "not to be had here: $package" >&2
+        done
+    else
+        echo "some tests will be skipped without (these are the names of Debian's packages):$wanted" >&2
+    fi
+}
+
 # Rust is the reader's to install: it belongs into their home directory. Looked at before anything is installed.
 need_rust() {
     # Where rustup puts it; a shell that was there before does not have it on its PATH, and a distribution's own may be older.

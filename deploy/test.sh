@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 need_rust rustfmt clippy
 # procps has the kill that is a program.
 need_packages cc:build-essential cmake:cmake openssl:openssl curl:curl ps:procps python3:python3
+want_packages chromium:chromium valgrind:valgrind
 tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
 mkdir -p "$tools"
 step() { printf '\n== %s\n' "$*"; }
@@ -57,3 +58,13 @@ cargo test --workspace --locked
 step "the same files behind nginx"
 # --workspace, as above: for one package cargo would build its dependencies anew, with fewer features.
 SERVER_UNDER_TEST=nginx cargo test --workspace --test site --locked -- parity
+
+step "the fuzzers compile"
+cargo check --manifest-path tests/fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/fuzz" --locked --quiet
+
+step "what the hot paths cost"
+if command -v valgrind >/dev/null 2>&1; then
+    python3 deploy/budget.py
+else
+    echo "valgrind is missing: not counted"
+fi
