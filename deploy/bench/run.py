@@ -34,6 +34,9 @@ def main():
     parser.add_argument("--urgent", action="store_true", help="as root: lets no other work of the machine get between")
     parser.add_argument("--plot", type=pathlib.Path, help="directory for a plot of each row")
     arguments = parser.parse_args()
+    # Each stack runs in a directory of its own.
+    arguments.appliance, arguments.environment = arguments.appliance.absolute(), arguments.environment.absolute()
+    arguments.against = [path.absolute() for path in arguments.against]
     cores = sorted(os.sched_getaffinity(0))
     cores = str(cores[0]), str(cores[-1])
     if arguments.urgent:
