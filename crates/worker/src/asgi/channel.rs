@@ -154,7 +154,7 @@ impl Waiting {
         let future = self.peer.host().event_loop.future(py)?;
         // What the future's own `__await__` does before it gives itself to the task.
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
-        self.peer.waiters(self.wanted).push(future.clone().unbind());
+        wait(py, &mut self.peer.waiters(self.wanted), &future)?;
         Ok(Some(future.unbind()))
     }
 
@@ -196,6 +196,20 @@ pub(crate) fn thrown(
         raised.set_traceback(error.py(), Some(traceback.clone()));
     }
     raised
+}
+
+/// Adds one who waits. Those who gave up are forgotten: a stream may be asked with a timeout for hours, and nothing comes.
+fn wait(py: Python<'_>, waiters: &mut Vec<Py<PyAny>>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let mut at = 0;
+    while let Some(other) = waiters.get(at) {
+        if other.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+            waiters.swap_remove(at);
+        } else {
+            at += 1;
+        }
+    }
+    waiters.push(future.clone().unbind());
+    Ok(())
 }
 
 /// Wakes all of them; each looks again whether its turn has come.

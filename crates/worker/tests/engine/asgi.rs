@@ -451,6 +451,14 @@ fn a_lost_proxy_ends_its_requests_and_no_others() {
 fn double_callables_are_asgi_2() {
     let app = "
 class app:
+#[test]
+fn who_gave_up_waiting_is_forgotten() {
+    with_app(|_, link| {
+        let left: i32 = link.get(1, "/asks_often").text().parse().expect("a number");
+        assert!(left < 5, "{left} futures more than before");
+    });
+}
+
     def __init__(self, scope):
         self.scope = scope
     async def __call__(self, receive, send):

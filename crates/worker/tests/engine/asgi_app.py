@@ -188,6 +188,23 @@ async def tasks(scope, receive, send):
         await answer(send, f"{first['type']} {len(done)} {len(pending)}".encode())
 
 
+async def asks_often(scope, receive, send):
+    import gc
+
+    def futures():
+        gc.collect()
+        return sum(isinstance(thing, asyncio.Future) for thing in gc.get_objects())
+
+    await receive()
+    before = futures()
+    for _ in range(100):
+        with_timeout = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        with_timeout.cancel()
+        await asyncio.wait({with_timeout})
+    await answer(send, str(futures() - before).encode())
+
+
 async def prints(scope, receive, send):
     import logging
 
