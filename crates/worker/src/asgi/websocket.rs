@@ -194,6 +194,9 @@ impl WebSocket {
                     (None, false) => 1000,
                 };
                 state.conversation.close(py, code, "");
+                if state.ended.is_none() {
+                    state.ended = Some((code, String::new()));
+                }
             }
             Phase::Denied => {
                 if !state.denial.is_complete() || state.denial.missing() > 0 {
@@ -212,7 +215,12 @@ impl WebSocket {
             }
             Phase::Closed => {}
         }
+        if state.ended.is_none() {
+            state.ended = Some((VANISHED, String::new()));
+        }
         self.settle(py, state);
+        // A task of the application may still listen, and would do so for ever.
+        wake(py, &self.receivers);
         ending
     }
 

@@ -320,6 +320,16 @@ async def ws_echo(scope, receive, send):
         await send({"type": "websocket.send", **{key: event[key] for key in ("bytes", "text") if key in event}})
 
 
+async def ws_forgets(scope, receive, send):
+    async def listen():
+        await receive()
+        print("listens", (await receive())["type"])
+
+    seen["listens"] = asyncio.ensure_future(listen())
+    await send({"type": "websocket.accept"})
+    await asyncio.sleep(0.01)
+
+
 async def ws_scope(scope, receive, send):
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(plain(scope))})

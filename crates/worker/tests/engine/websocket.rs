@@ -173,3 +173,12 @@ fn a_drain_waits_for_websockets_until_they_are_told_to_leave() {
         assert_eq!(worker.wait(), Some(0));
     });
 }
+
+#[test]
+fn a_task_that_still_listens_hears_that_the_application_has_returned() {
+    with_app(|worker, link| {
+        link.connect(1, "/ws_forgets");
+        assert_eq!(link.hear(1), Err((1000, String::new())));
+        printed(worker, "listens websocket.disconnect");
+    });
+}
