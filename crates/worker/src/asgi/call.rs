@@ -113,18 +113,31 @@ impl Unit {
         }
     }
 
+    /// Does nobody wait for it any more?
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Http(exchange) => exchange.is_gone(),
+            Self::WebSocket(socket) => socket.is_gone(),
+            Self::Lifespan(_) => false,
+        }
+    }
+
+    /// Nobody waits for it any more.
+    pub(crate) fn leave(&self, py: Python<'_>) {
+        match self {
+            Self::Http(exchange) => exchange.leave(py),
+            Self::WebSocket(socket) => socket.leave(py),
+            Self::Lifespan(_) => {}
+        }
+    }
+
     /// The application has returned or raised.
     fn finish(&self, py: Python<'_>, raised: Option<PyErr>) {
-        let (ending, gone) = match self {
+        let gone = self.is_gone();
+        let ending = match self {
             Self::Lifespan(lifespan) => return lifespan.finish(py, raised),
-            Self::Http(exchange) => {
-                let gone = exchange.is_gone();
-                (exchange.finish(py, raised.is_some()), gone)
-            }
-            Self::WebSocket(socket) => {
-                let gone = socket.is_gone();
-                (socket.finish(py, raised.is_some()), gone)
-            }
+            Self::Http(exchange) => exchange.finish(py, raised.is_some()),
+            Self::WebSocket(socket) => socket.finish(py, raised.is_some()),
         };
         if let Some(error) = raised {
             // What an application raises because its client left, or because we cancelled it, is no error of it.

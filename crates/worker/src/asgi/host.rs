@@ -169,10 +169,8 @@ impl Host {
                 if overdue {
                     self.overdue(py, key);
                 }
-                match self.unit(key) {
-                    Some(Unit::Http(exchange)) => exchange.leave(py),
-                    Some(Unit::WebSocket(socket)) => socket.leave(py),
-                    _ => {}
+                if let Some(unit) = self.unit(key) {
+                    unit.leave(py);
                 }
             }
             Event::Message {
@@ -197,11 +195,7 @@ impl Host {
                     .map(|(_, stream)| stream.unit.clone())
                     .collect();
                 for unit in lost {
-                    match unit {
-                        Unit::Http(exchange) => exchange.leave(py),
-                        Unit::WebSocket(socket) => socket.leave(py),
-                        Unit::Lifespan(_) => {}
-                    }
+                    unit.leave(py);
                 }
             }
         }
@@ -269,18 +263,23 @@ impl Host {
         Ok(())
     }
 
-    /// The request ran past its deadline: where it stands goes to the log, and its task is cancelled.
+    /// The request ran past its deadline: where it stands goes to the log, and its task is cancelled. Or its client has left long
+    /// ago, and the application does not end.
     fn overdue(&self, py: Python<'_>, key: Key) {
         let found = lock(&self.streams)
             .get(&key)
             .map(|stream| (stream.unit.clone(), stream.call.clone_ref(py)));
         let Some((unit, call)) = found else { return };
         let call = call.bind(py).get();
-        let stack = call.stack(py);
-        unit.tell(
-            py,
-            &format!("ran past its deadline and is cancelled; it stands at\n{stack}"),
-        );
+        if unit.is_gone() {
+            unit.tell(py, "still runs though its client has left, and is cancelled");
+        } else {
+            let stack = call.stack(py);
+            unit.tell(
+                py,
+                &format!("ran past its deadline and is cancelled; it stands at\n{stack}"),
+            );
+        }
         if let Some(task) = call.task(py)
             && let Err(error) = task.call_method0("cancel")
         {

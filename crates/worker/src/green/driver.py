@@ -151,22 +151,26 @@ class Driver:
         starts, wakes, ends = self.host.turn()
         for stream in starts:
             self.hub.spawn(self.run, stream)
-        for stream in ends:
-            self.end(stream)
+        for stream, gone in ends:
+            self.end(stream, gone)
         for stream in wakes:
             waiter = self.waiters.pop(stream, None)
             if waiter is not None:
                 self.hub.wake(waiter)
         self.leave_when_idle()
 
-    def end(self, stream):
+    def end(self, stream, gone):
         found = self.running.get(stream)
         if found is None:
             # It has not begun, and will hear that nobody waits.
             return
         greenlet, environ = found
-        stack = "".join(traceback.format_stack(greenlet.gr_frame)) if greenlet.gr_frame else ""
         line = request_line(environ)
+        if gone:
+            self.host.tell(stream, "%s: still runs though its client has left, and is ended" % line)
+            self.hub.kill(greenlet, Overdue("the client has left"))
+            return
+        stack = "".join(traceback.format_stack(greenlet.gr_frame)) if greenlet.gr_frame else ""
         self.host.tell(stream, "%s: ran past its deadline and is ended; it stands at\n%s" % (line, stack))
         self.hub.kill(greenlet, Overdue("the request ran past its deadline"))
 

@@ -44,8 +44,8 @@ pub(crate) struct Host {
     waiting: Mutex<VecDeque<Py<Stream>>>,
 }
 
-/// What a turn asks of the driver: streams to start, to wake, to end.
-type Turn = (Vec<Py<Stream>>, Vec<Py<Stream>>, Vec<Py<Stream>>);
+/// What a turn asks of the driver: streams to start, to wake, to end; of the last, whether the client had left before.
+type Turn = (Vec<Py<Stream>>, Vec<Py<Stream>>, Vec<(Py<Stream>, bool)>);
 
 impl Host {
     /// For so many greenlets; `wrapper` becomes `wsgi.file_wrapper`, in Python because reading a file may switch.
@@ -185,7 +185,7 @@ impl Host {
                 Event::Cancel { key, overdue } => {
                     if let Some(stream) = self.find(py, key) {
                         if overdue {
-                            ends.push(stream.clone_ref(py));
+                            ends.push((stream.clone_ref(py), stream.get().is_cancelled()));
                         }
                         self.cancel(py, stream, &mut wakes);
                     }

@@ -92,6 +92,11 @@ impl Stream {
         lock(&self.exchange).cancel();
     }
 
+    /// Does nobody wait for the answer any more?
+    pub(crate) fn is_cancelled(&self) -> bool {
+        lock(&self.exchange).is_cancelled()
+    }
+
     /// The answer will not be completed; nothing when it is complete.
     pub(crate) fn abort(&self, reason: AbortReason) {
         lock(&self.exchange).abort(reason);
@@ -200,9 +205,9 @@ impl Stream {
         Ok(cut.then_some("the application sent more than its Content-Length; the rest was cut"))
     }
 
-    /// Nobody waits for the answer.
+    /// [`Stream::is_cancelled`]
     fn cancelled(&self) -> bool {
-        lock(&self.exchange).is_cancelled()
+        self.is_cancelled()
     }
 
     /// Ends an answer that will not be completed: the application raised, or else broke the interface.

@@ -356,6 +356,22 @@ fn an_overdue_request_is_cancelled_with_its_stack_told() {
 }
 
 #[test]
+fn a_request_that_outlives_its_client_is_called_that() {
+    with_app(|worker, link| {
+        link.ask(1, Ask::get("/sleeps"));
+        until("it runs", || link.claimed(1));
+        link.tell(1, Kind::Cancel, b"");
+        link.tell_flags(1, Kind::Cancel, frame::OVERDUE, b"");
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Cancelled));
+        told(
+            worker,
+            "\u{1e}id1\u{1f}GET /sleeps: still runs though its client has left",
+        );
+        assert!(!worker.stderr.lock().expect("no panic").contains("deadline"));
+    });
+}
+
+#[test]
 fn a_view_that_blocks_the_loop_can_be_interrupted() {
     with_app(|worker, link| {
         link.ask(1, Ask::get("/blocks"));
