@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Config, Identity};
+use config::{Config, Identity, Interface};
 use tracing::error;
 
 use crate::{
@@ -207,13 +207,15 @@ impl App {
         if let Some(zygote) = &mut self.zygote {
             zygote.kill();
         }
-        let drain = self.config().timeout.drain.min(within);
+        let timeout = &self.config().timeout;
+        let drain = timeout.drain.min(within);
+        let shutdown = matches!(self.config().interface, Interface::Asgi(_)).then_some(timeout.shutdown);
         for worker in &mut self.workers {
             worker.counts = false;
             worker.link = None;
             match &mut worker.departure {
                 Some(departure) => departure.idle(),
-                None => worker.departure = Some(Departure::retire(now, drain)),
+                None => worker.departure = Some(Departure::retire(now, drain, shutdown)),
             }
         }
     }

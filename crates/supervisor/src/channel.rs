@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_last_words_of_a_process_that_did_not_listen_are_heard() {
         let (mut channel, theirs) = Channel::pair().expect("a socket pair");
-        channel.send(ToWorker::Drain {}.encode(), Vec::new());
+        channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
         packet::send(&theirs, &FromWorker::Hello { pid: 7 }.encode(), &[]).expect("room for a packet");
         drop(theirs);
         let first = channel.receive(FromWorker::decode);
@@ -146,7 +146,7 @@ mod tests {
     fn a_process_that_never_reads_does_not_block_us_and_what_waits_is_bounded() {
         let (mut channel, _theirs) = Channel::pair().expect("a socket pair");
         for _ in 0..10 * WAITING_MAX {
-            channel.send(ToWorker::Drain {}.encode(), Vec::new());
+            channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
         }
         assert!(channel.broken);
         assert!(!channel.is_waiting());

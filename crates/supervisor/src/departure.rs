@@ -10,13 +10,16 @@ const INTERRUPT_AFTER: Duration = Duration::from_millis(200);
 /// What a worker with nothing left to do gets for its exit handlers. A thread that hangs in C code must die.
 const EXIT_WITHIN: Duration = Duration::from_secs(1);
 
+/// What cancelled requests of an event loop, and its exit handlers, get together.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
+
 /// What is to be done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Raise an exception in this thread.
     Interrupt { thread: u32 },
-    /// Ask it to finish and exit.
-    Drain,
+    /// Ask it to finish what it runs in this time, and to exit.
+    Drain { within: Duration },
     /// SIGKILL
     Kill,
 }
@@ -31,6 +34,8 @@ pub(crate) struct Departure {
     idle_by: Instant,
     drained: bool,
     exit_within: Duration,
+    /// What the lifespan's shutdown gets behind that.
+    shutdown: Duration,
     kill_at: Option<Instant>,
 }
 
@@ -46,18 +51,20 @@ impl Departure {
             idle_by: now + drain.max(INTERRUPT_AFTER),
             drained: false,
             exit_within: EXIT_WITHIN,
+            shutdown: Duration::ZERO,
             kill_at: None,
         }
     }
 
-    /// No proxy sends it anything any more; what it still runs gets `drain`.
-    pub(crate) fn retire(now: Instant, drain: Duration) -> Self {
+    /// No proxy sends it anything any more; what it still runs gets `drain`, the lifespan of an event loop `shutdown` behind that.
+    pub(crate) fn retire(now: Instant, drain: Duration, shutdown: Option<Duration>) -> Self {
         Self {
             interrupts: Vec::new(),
             idle: true,
             idle_by: now,
             drained: false,
             exit_within: drain.max(EXIT_WITHIN),
+            shutdown: shutdown.map_or(Duration::ZERO, |shutdown| shutdown + CANCELLED_WITHIN),
             kill_at: None,
         }
     }
@@ -70,6 +77,7 @@ impl Departure {
             idle_by: at,
             drained: true,
             exit_within: Duration::ZERO,
+            shutdown: Duration::ZERO,
             kill_at: Some(at),
         }
     }
@@ -91,6 +99,7 @@ impl Departure {
         self.idle_by = self.idle_by.min(by);
         self.kill_at = self.kill_at.map(|at| at.min(by));
         self.exit_within = self.exit_within.min(EXIT_WITHIN);
+        self.shutdown = Duration::ZERO;
     }
 
     /// What is due.
@@ -105,8 +114,10 @@ impl Departure {
         });
         if !self.drained && (self.idle && self.interrupts.is_empty() || self.idle_by <= now) {
             self.drained = true;
-            self.kill_at = Some(now + self.exit_within);
-            steps.push(Step::Drain);
+            self.kill_at = Some(now + self.exit_within + self.shutdown);
+            steps.push(Step::Drain {
+                within: self.exit_within,
+            });
         }
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
@@ -129,6 +140,8 @@ mod tests {
 
     const DRAIN: Duration = Duration::from_secs(30);
 
+    const LAST_DRAIN: Step = Step::Drain { within: EXIT_WITHIN };
+
     #[test]
     fn an_overrun_is_interrupted_drained_when_idle_and_killed() {
         let now = Instant::now();
@@ -139,7 +152,7 @@ mod tests {
         assert_eq!(departure.tick(now), []);
         let then = now + INTERRUPT_AFTER;
         assert_eq!(departure.deadline(), Some(then));
-        assert_eq!(departure.tick(then), [Step::Interrupt { thread: 7 }, Step::Drain]);
+        assert_eq!(departure.tick(then), [Step::Interrupt { thread: 7 }, LAST_DRAIN]);
         assert_eq!(departure.tick(then), []);
         assert_eq!(departure.tick(then + EXIT_WITHIN), [Step::Kill]);
         assert_eq!(departure.deadline(), None);
@@ -151,22 +164,33 @@ mod tests {
         let mut departure = Departure::overrun(now, 7, DRAIN);
         departure.tick(now + INTERRUPT_AFTER);
         assert_eq!(departure.tick(now + DRAIN - Duration::from_millis(1)), []);
-        assert_eq!(departure.tick(now + DRAIN), [Step::Drain]);
+        assert_eq!(departure.tick(now + DRAIN), [LAST_DRAIN]);
     }
 
     #[test]
     fn a_retired_worker_is_asked_at_once_and_killed_after_the_drain_timeout() {
         let now = Instant::now();
-        let mut departure = Departure::retire(now, DRAIN);
-        assert_eq!(departure.tick(now), [Step::Drain]);
+        let mut departure = Departure::retire(now, DRAIN, None);
+        assert_eq!(departure.tick(now), [Step::Drain { within: DRAIN }]);
         assert_eq!(departure.deadline(), Some(now + DRAIN));
         assert_eq!(departure.tick(now + DRAIN), [Step::Kill]);
     }
 
     #[test]
+    fn the_lifespan_of_a_retired_worker_has_its_time_behind_the_drain_timeout() {
+        let now = Instant::now();
+        let shutdown = Duration::from_secs(7);
+        let mut departure = Departure::retire(now, DRAIN, Some(shutdown));
+        assert_eq!(departure.tick(now), [Step::Drain { within: DRAIN }]);
+        let last = now + DRAIN + shutdown + CANCELLED_WITHIN;
+        assert_eq!(departure.deadline(), Some(last));
+        assert_eq!(departure.tick(last), [Step::Kill]);
+    }
+
+    #[test]
     fn a_worker_in_a_hurry_is_killed_earlier() {
         let now = Instant::now();
-        let mut departure = Departure::retire(now, DRAIN);
+        let mut departure = Departure::retire(now, DRAIN, Some(DRAIN));
         departure.tick(now);
         departure.hurry(now + EXIT_WITHIN);
         assert_eq!(departure.tick(now + EXIT_WITHIN), [Step::Kill]);

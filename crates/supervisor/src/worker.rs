@@ -162,7 +162,11 @@ impl Worker {
                     self.channel
                         .send(ToWorker::Interrupt { thread }.encode(), Vec::new());
                 }
-                Step::Drain => self.channel.send(ToWorker::Drain {}.encode(), Vec::new()),
+                Step::Drain { within } => {
+                    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+                    self.channel
+                        .send(ToWorker::Drain { within_ms }.encode(), Vec::new());
+                }
                 Step::Kill => self.kill(),
             }
         }

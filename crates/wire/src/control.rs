@@ -309,7 +309,10 @@ messages! {
             link: u64,
         },
         /// Finish what runs, then exit with 0.
-        2 => Drain {},
+        2 => Drain {
+            /// Milliseconds that what runs has; what an event loop still runs then is cancelled.
+            within_ms: u64,
+        },
         /// Raise SystemExit in the thread that runs a request too long.
         3 => Interrupt {
             /// The kernel's id of the thread; 0: every thread that runs a request.

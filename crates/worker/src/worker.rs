@@ -258,7 +258,7 @@ fn listen(control: &Control, engine: &Engine) {
                     let _ = rustix::io::write(rustix::stdio::stderr(), told.as_bytes());
                 }
             }
-            Ok(ToWorker::Drain {}) => engine.drain(),
+            Ok(ToWorker::Drain { within_ms }) => engine.drain(Duration::from_millis(within_ms)),
             Ok(ToWorker::Interrupt { thread }) => {
                 // Waits for the GIL, which may never come; the control socket must not wait with it.
                 let engine = engine.clone();

@@ -207,6 +207,11 @@ impl Call {
         lock(&self.task).as_ref().map(|task| task.bind(py).clone())
     }
 
+    /// What it serves, if that is a request.
+    pub(crate) fn request(&self) -> Option<&Unit> {
+        (!matches!(self.unit, Unit::Lifespan(_))).then_some(&self.unit)
+    }
+
     /// The coroutine, which begins with the first step, so that the application is called inside its task.
     fn coroutine<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let new = {

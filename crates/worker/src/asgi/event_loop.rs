@@ -90,6 +90,26 @@ impl EventLoop {
         self.call_soon.bind(py).call1((callback,)).map(drop)
     }
 
+    pub(crate) fn call_later(
+        &self,
+        py: Python<'_>,
+        delay: Duration,
+        callback: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.event_loop
+            .bind(py)
+            .call_method1("call_later", (delay.as_secs_f64(), callback))
+            .map(drop)
+    }
+
+    /// All tasks that have not ended.
+    pub(crate) fn tasks<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let tasks = py
+            .import("asyncio")?
+            .call_method1("all_tasks", (self.event_loop.bind(py),))?;
+        tasks.try_iter()?.collect()
+    }
+
     pub(crate) fn watch(&self, py: Python<'_>, descriptor: i32, callback: Bound<'_, PyAny>) -> PyResult<()> {
         self.event_loop
             .bind(py)
@@ -127,12 +147,9 @@ impl EventLoop {
     pub(crate) fn wind_up(&self, py: Python<'_>, longest: Duration) -> PyResult<()> {
         let asyncio = py.import("asyncio")?;
         let event_loop = self.event_loop.bind(py);
-        let tasks = asyncio.call_method1("all_tasks", (event_loop,))?;
-        let mut left: Vec<Bound<'_, PyAny>> = Vec::new();
-        for task in tasks.try_iter()? {
-            let task = task?;
+        let left = self.tasks(py)?;
+        for task in &left {
             task.call_method0("cancel")?;
-            left.push(task);
         }
         let options = PyDict::new(py);
         options.set_item("timeout", longest.as_secs_f64())?;

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use pyo3::{
@@ -50,9 +51,14 @@ pub(crate) struct Host {
     flush_comes: AtomicBool,
     flush: OnceLock<Py<PyAny>>,
     events: Mutex<Vec<Event>>,
+    /// What runs has been given its time.
+    bounded: AtomicBool,
     /// The loop has been told to stop.
     left: AtomicBool,
 }
+
+/// What cancelled requests get for their end.
+const CANCELLED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a stream is to the application, and the call that serves it.
 #[derive(Debug)]
@@ -80,6 +86,7 @@ impl Host {
             flush_comes: AtomicBool::new(false),
             flush: OnceLock::new(),
             events: Mutex::default(),
+            bounded: AtomicBool::new(false),
             left: AtomicBool::new(false),
         });
         let of_callback = Arc::clone(&host);
@@ -134,6 +141,9 @@ impl Host {
             }
         }
         *lock(&self.events) = events;
+        if self.evented.is_draining() && !self.bounded.swap(true, Ordering::Relaxed) {
+            self.bound(py);
+        }
         if started {
             self.id.set(py, b"");
         }
@@ -328,12 +338,73 @@ impl Host {
         self.evented.flush();
     }
 
+    /// The drain begins: what runs has its time, is cancelled then, and is not waited for much longer.
+    fn bound(self: &Arc<Self>, py: Python<'_>) {
+        let of_callback = Arc::clone(self);
+        let set = PyCFunction::new_closure(
+            py,
+            None,
+            None,
+            move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+                let py = arguments.py();
+                let host = &of_callback;
+                host.cancel_all(py)?;
+                let of_callback = Arc::clone(host);
+                let stop = PyCFunction::new_closure(
+                    py,
+                    None,
+                    None,
+                    move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+                        of_callback.stop(arguments.py());
+                    },
+                )?;
+                host.event_loop.call_later(py, CANCELLED_WITHIN, stop.into_any())
+            },
+        )
+        .and_then(|callback| {
+            self.event_loop
+                .call_later(py, self.evented.drains_within(), callback.into_any())
+        });
+        if let Err(error) = set {
+            output::tell(py, &report::traceback(py, &error));
+        }
+    }
+
+    /// Ends every call of the application but its lifespan, also those whose answer is complete. What the application has started
+    /// itself goes on: its lifespan's shutdown ends that.
+    fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
+        let units: Vec<Unit> = lock(&self.streams)
+            .values()
+            .map(|stream| stream.unit.clone())
+            .collect();
+        for unit in units {
+            unit.leave(py);
+        }
+        for task in self.event_loop.tasks(py)? {
+            let coroutine = task.call_method0("get_coro")?;
+            if let Ok(call) = coroutine.cast::<Call>()
+                && let Some(unit) = call.get().request()
+            {
+                unit.tell(py, "still runs at the end of the drain, and is cancelled");
+                task.call_method0("cancel")?;
+            }
+        }
+        self.leave_when_idle(py);
+        Ok(())
+    }
+
     /// When the worker is to leave and nothing runs any more, the loop stops.
     fn leave_when_idle(&self, py: Python<'_>) {
         if self.evented.is_draining()
             && self.running.load(Ordering::Relaxed) == 0
             && lock(&self.streams).is_empty()
-            && !self.left.swap(true, Ordering::Relaxed)
+        {
+            self.stop(py);
+        }
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        if !self.left.swap(true, Ordering::Relaxed)
             && let Err(error) = self.event_loop.stop(py)
         {
             output::tell(py, &report::traceback(py, &error));

@@ -13,6 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
@@ -76,6 +77,8 @@ pub(crate) enum Event {
 pub(crate) struct Evented {
     links: Links,
     draining: AtomicBool,
+    /// What runs has so long from the beginning of the drain.
+    drain_ms: AtomicU64,
     /// The kernel's id of the host's thread.
     thread: AtomicU32,
     /// Readings so far, by which another thread sees that the host still turns.
@@ -89,6 +92,7 @@ impl Evented {
         Ok(Self {
             links: Links::new()?,
             draining: AtomicBool::new(false),
+            drain_ms: AtomicU64::new(0),
             thread: AtomicU32::new(0),
             turns: AtomicU64::new(0),
             disowned: AtomicBool::new(false),
@@ -116,8 +120,10 @@ impl Evented {
         self.links.add(socket, page)
     }
 
-    /// No new request is taken from now on. From any thread; the host learns of it by its next reading.
-    pub(crate) fn drain(&self) {
+    /// No new request is taken from now on, and what runs has so long. From any thread; the host learns of it by its next reading.
+    pub(crate) fn drain(&self, within: Duration) {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        self.drain_ms.store(within_ms, Ordering::Relaxed);
         self.draining.store(true, Ordering::Release);
         self.links.ring(1);
     }
@@ -126,6 +132,11 @@ impl Evented {
     #[inline]
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// What runs when the drain begins has so long.
+    pub(crate) fn drains_within(&self) -> Duration {
+        Duration::from_millis(self.drain_ms.load(Ordering::Relaxed))
     }
 
     /// Number of readings so far; rings for one more.

@@ -30,6 +30,7 @@ pub(crate) mod ticker;
 use std::{
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use evented::Evented;
@@ -53,11 +54,12 @@ impl Engine {
         }
     }
 
-    /// Takes no new request and lets the host leave when nothing runs any more.
-    pub(crate) fn drain(&self) {
+    /// Takes no new request and lets the host leave when nothing runs any more; what runs has so long. Threads and greenlets can not
+    /// be made to end, so they are not.
+    pub(crate) fn drain(&self, within: Duration) {
         match self {
             Self::Threads(queue) => queue.drain(),
-            Self::Evented(evented) => evented.drain(),
+            Self::Evented(evented) => evented.drain(within),
         }
     }
 

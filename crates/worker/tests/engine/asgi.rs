@@ -446,8 +446,16 @@ fn a_drain_waits_for_what_runs_also_behind_its_answer() {
 fn an_idle_worker_leaves_at_once() {
     on_every_python(|python| {
         let (_zygote, mut worker) = Worker::ready(&Plan::asgi(python, ASGI_APP));
-        worker.tell(&ToWorker::Drain {});
+        worker.tell(&ToWorker::Drain { within_ms: 30_000 });
         assert_eq!(worker.wait(), Some(0));
+    });
+}
+
+#[test]
+fn who_gave_up_waiting_is_forgotten() {
+    with_app(|_, link| {
+        let left: i32 = link.get(1, "/asks_often").text().parse().expect("a number");
+        assert!(left < 5, "{left} futures more than before");
     });
 }
 
@@ -467,14 +475,6 @@ fn a_lost_proxy_ends_its_requests_and_no_others() {
 fn double_callables_are_asgi_2() {
     let app = "
 class app:
-#[test]
-fn who_gave_up_waiting_is_forgotten() {
-    with_app(|_, link| {
-        let left: i32 = link.get(1, "/asks_often").text().parse().expect("a number");
-        assert!(left < 5, "{left} futures more than before");
-    });
-}
-
     def __init__(self, scope):
         self.scope = scope
     async def __call__(self, receive, send):

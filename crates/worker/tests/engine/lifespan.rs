@@ -4,7 +4,10 @@ use std::path::Path;
 
 use wire::control::{FromWorker, ToWorker};
 
-use crate::rig::{Plan, Worker, Zygote, on_every_python, until};
+use crate::{
+    link::Ask,
+    rig::{Plan, Worker, Zygote, on_every_python, until},
+};
 
 const APP: &str = "
 import asyncio
@@ -48,7 +51,7 @@ fn startup_comes_before_ready_and_shutdown_before_the_end() {
             for stream in 1..3 {
                 assert_eq!(link.get(stream, "/").text(), "{'count': [7], 'mine': 1}");
             }
-            worker.tell(&ToWorker::Drain {});
+            worker.tell(&ToWorker::Drain { within_ms: 30_000 });
             assert_eq!(worker.wait(), Some(0));
             let printed = worker.stdout.lock().expect("no panic").clone();
             assert_eq!(printed, "started\nstopped\n");
@@ -117,11 +120,69 @@ async def app(scope, receive, send):
     await asyncio.sleep(1000)
 ";
         let (_zygote, mut worker) = Worker::ready(&Plan::asgi(python, app));
-        worker.tell(&ToWorker::Drain {});
+        worker.tell(&ToWorker::Drain { within_ms: 30_000 });
         assert_eq!(worker.wait(), Some(0));
         until("it is told", || {
             let told = worker.stderr.lock().expect("no panic");
             told.contains("shutdown has not ended after 1 s")
         });
+    });
+}
+
+#[test]
+fn requests_that_never_end_are_cancelled_when_a_drain_is_over_and_the_lifespan_ends_behind_them() {
+    let app = "
+import asyncio
+async def app(scope, receive, send):
+    if scope['type'] == 'lifespan':
+        await receive()
+        await send({'type': 'lifespan.startup.complete'})
+        await receive()
+        await asyncio.sleep(0.01)
+        print('stopped')
+        await send({'type': 'lifespan.shutdown.complete'})
+        return
+    await send({'type': 'http.response.start', 'status': 200})
+    if scope['path'] == '/background':
+        await send({'type': 'http.response.body', 'body': b'early'})
+    while True:
+        try:
+            await send({'type': 'http.response.body', 'body': b'x', 'more_body': True})
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            print('cancelled', scope['path'])
+            if scope['path'] != '/stubborn':
+                raise
+";
+    on_every_python(|python| {
+        let (_zygote, mut worker) = Worker::ready(&Plan::asgi(python, app));
+        let mut link = worker.link();
+        assert_eq!(link.get(1, "/background").text(), "early");
+        link.ask(2, Ask::get("/stream"));
+        link.ask(3, Ask::get("/stubborn"));
+        until("they run", || link.claimed(2) && link.claimed(3));
+        worker.tell(&ToWorker::Drain { within_ms: 100 });
+        assert_eq!(worker.wait(), Some(0));
+        let mut lines: Vec<String> = Vec::new();
+        until("the end is printed", || {
+            lines = worker
+                .stdout
+                .lock()
+                .expect("no panic")
+                .lines()
+                .map(str::to_owned)
+                .collect();
+            lines.iter().any(|line| line == "stopped")
+        });
+        for (id, path) in [(1, "/background"), (2, "/stream"), (3, "/stubborn")] {
+            let cancelled = lines
+                .iter()
+                .position(|line| *line == format!("\u{1e}id{id}\u{1f}cancelled {path}"));
+            let stopped = lines.iter().position(|line| line == "stopped");
+            assert!(cancelled.is_some() && cancelled < stopped, "{lines:?}");
+            let told = worker.stderr.lock().expect("no panic").clone();
+            let line = format!("\u{1e}id{id}\u{1f}GET {path}: still runs at the end of the drain");
+            assert!(told.contains(&line), "{told}");
+        }
     });
 }

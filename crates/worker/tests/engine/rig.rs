@@ -346,7 +346,7 @@ impl Worker {
 
     /// Tells it to drain, and waits until it has heard that: the next message is one that it complains about.
     pub(crate) fn drain(&self) {
-        self.tell(&ToWorker::Drain {});
+        self.tell(&ToWorker::Drain { within_ms: 30_000 });
         self.tell(&ToWorker::Link { link: 99 });
         until("the drain has begun", || {
             let told = self.stderr.lock().expect("no panic");
