@@ -10,10 +10,10 @@ need_rust
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo build --profile dist --locked --package appliance
 environment="$target/bench/virtualenv"
-if [ ! -e "$environment/complete-2" ]; then
+if [ ! -e "$environment/complete-3" ]; then
     python3 -m venv "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check \
-        gunicorn granian pyuwsgi flask django fastapi 'uvicorn[standard]' uvicorn-worker hypercorn uvloop gevent
-    touch "$environment/complete-2"
+        gunicorn granian pyuwsgi flask django fastapi 'uvicorn[standard]' uvicorn-worker hypercorn uvloop gevent packaging
+    touch "$environment/complete-3"
 fi
 exec python3 deploy/bench/run.py --appliance "$target/dist/appliance" --environment "$environment" --scratch "$target/bench" "$@"

@@ -25,15 +25,16 @@ def bulk(environ, start_response):
     return [body]
 
 
-def wait(environ, start_response):
-    """/10: waits so many milliseconds."""
-    time.sleep(int(environ["PATH_INFO"].strip("/") or 0) / 1000)
-    return hello(environ, start_response)
-
-
 flask = Flask(__name__)
 
 
 @flask.get("/")
 def home():
+    return "hello world\n"
+
+
+@flask.get("/<int:pause>")
+def wait(pause):
+    """Waits so many milliseconds, in the way that blocks."""
+    time.sleep(pause / 1000)
     return "hello world\n"

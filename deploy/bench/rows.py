@@ -6,7 +6,8 @@ import stacks
 from loads import beside_slow_clients, client, h2load, memory, nothing, wrk
 
 WSGI = [stacks.granian, stacks.nginx_uwsgi, stacks.nginx_gunicorn]
-ASGI = [stacks.granian, stacks.uvicorn, stacks.nginx_uvicorn, stacks.hypercorn, stacks.nginx_gunicorn_uvicorn]
+ASGI = [stacks.granian, stacks.uvicorn, stacks.nginx_uvicorn, stacks.hypercorn]
+ASGI += [stacks.nginx_gunicorn_uvicorn, stacks.nginx_gunicorn_asgi]
 
 
 @dataclass
@@ -18,6 +19,8 @@ class Row:
     peers: list = field(default_factory=lambda: [stacks.nginx])
     app: str = ""
     asgi: bool = False
+    #: A WSGI application on greenlets.
+    green: bool = False
     tls: bool = False
     workers: int = 1
     #: Bytes of the file that is served.
@@ -60,11 +63,12 @@ ROWS = {
         "server-sent events, 200 clients", client("events", "event"), ASGI, "application_asgi:application", asgi=True
     ),
     "wait-10": Row("500 waits of 10 ms", wrk("/10", connections=500), ASGI, "application_asgi:application", asgi=True),
-    "wait-100": Row(
-        "500 waits of 100 ms",
+    "wait-100": Row("500 waits of 100 ms", wrk("/100", connections=500), ASGI, "application_asgi:application", asgi=True),
+    "green": Row(
+        "500 waits of 100 ms in Flask, on greenlets",
         wrk("/100", connections=500),
-        [*ASGI, stacks.nginx_gunicorn_gevent],
-        "application_asgi:application",
-        asgi=True,
+        [stacks.nginx_gunicorn_gevent],
+        "application:flask",
+        green=True,
     ),
 }

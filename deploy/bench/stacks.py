@@ -31,7 +31,8 @@ def appliance(row, bench, binary, name="appliance"):
     if row.app:
         key, value = ("asgi", row.app) if row.asgi else ("wsgi", row.app)
         extra = f'[app.web]\n{key} = "{value}"\ndirectory = "{HERE}"\nvenv = "{bench.environment}"\nworkers = {row.workers}\n'
-        extra += "" if row.asgi else "threads = 1\n"
+        if not row.asgi:
+            extra += 'green = "gevent"\n' if row.green else "threads = 1\n"
         route = 'app = "web"'
     elif row.upstream:
         helpers, server = backend(row, bench)
@@ -97,7 +98,8 @@ http {{
 
 
 def nginx(row, bench, name="nginx", location=None, server=None, backs=()):
-    """nginx with one location; `server` is what `app` stands for in it."""
+    """nginx with one location; `server` is what `app` stands for in it. The name is part of paths in its configuration, where
+    a space would end them."""
     helpers = ()
     if location is None and row.upstream:
         helpers, back = backend(row, bench)
@@ -177,13 +179,19 @@ def gunicorn(row, bench):
 def nginx_gunicorn_gevent(row, bench):
     path = bench.directory / "gevent.sock"
     command = gunicorn_command(row, bench, f"unix:{path}", "-k", "gevent", "--worker-connections", "1000")
-    return nginx(row, bench, "nginx+gunicorn gevent", PROXY, f"unix:{path}", [command])
+    return nginx(row, bench, "nginx+gunicorn-gevent", PROXY, f"unix:{path}", [command])
+
+
+def nginx_gunicorn_asgi(row, bench):
+    path = bench.directory / "ga.sock"
+    command = gunicorn_command(row, bench, f"unix:{path}", "-k", "asgi", "--worker-connections", "1000")
+    return nginx(row, bench, "nginx+gunicorn-asgi", PROXY, f"unix:{path}", [command])
 
 
 def nginx_gunicorn_uvicorn(row, bench):
     path = bench.directory / "gu.sock"
     command = gunicorn_command(row, bench, f"unix:{path}", "-k", "uvicorn_worker.UvicornWorker")
-    return nginx(row, bench, "nginx+gunicorn uvicorn", PROXY, f"unix:{path}", [command])
+    return nginx(row, bench, "nginx+gunicorn-uvicorn", PROXY, f"unix:{path}", [command])
 
 
 def uvicorn_command(row, bench, *where):
