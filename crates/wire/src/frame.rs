@@ -14,7 +14,8 @@
 //! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
 //! [`WINDOW`] payload bytes of one stream beyond what the receiver granted by [`Kind::Credit`] frames. A descriptor counts
 //! nothing: its bytes are not on the socket. What a [`Kind::Request`] frame carries inline counts nothing either. A receiver
-//! grants the bytes of a message that is not complete at once, or a message larger than the window could never end.
+//! grants the bytes of a message that is not complete at once, or a message larger than the window could never end; up to a
+//! quarter of the window it may owe, so that small messages are granted together.
 //!
 //! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
 //! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary

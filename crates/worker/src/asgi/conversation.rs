@@ -13,13 +13,17 @@ use crate::engine::link::Link;
 /// Most bytes of a message in one frame.
 const FRAME: u64 = 256 << 10;
 
+/// What is owed is granted from here on: a frame for every message would be one more for the proxy to look at. The rest of the
+/// window stays with the client all the time, so nothing waits for a grant that does not come.
+const GRANT_BYTES_MIN: usize = WINDOW as usize / 4;
+
 /// A message of the client.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) bytes: Vec<u8>,
     pub(crate) text: bool,
-    /// Bytes that are granted when the application takes it.
-    credit: usize,
+    /// Bytes of its last part, which are owed to the client when the application takes it.
+    len: usize,
 }
 
 /// What both sides have said and the other has not taken yet.
@@ -30,6 +34,8 @@ pub(crate) struct Conversation {
     arrived: VecDeque<Message>,
     /// Parts of a message that is not complete.
     partial: Vec<u8>,
+    /// Bytes that came and may come again.
+    owed: usize,
     /// Messages that wait for credit, the first from a position on.
     leaving: VecDeque<(Py<PyBytes>, bool)>,
     at: usize,
@@ -46,6 +52,7 @@ impl Conversation {
             stream,
             arrived: VecDeque::new(),
             partial: Vec::new(),
+            owed: 0,
             leaving: VecDeque::new(),
             at: 0,
             credit: u64::from(WINDOW),
@@ -54,12 +61,12 @@ impl Conversation {
         }
     }
 
-    /// A message has come, or a part of one. A part is granted at once, or a message larger than the window could never end.
+    /// A message has come, or a part of one. A part is owed at once, or a message larger than the window could never end.
     pub(crate) fn arrive(&mut self, bytes: Vec<u8>, text: bool, more: bool) {
-        let credit = bytes.len();
+        let len = bytes.len();
         if more {
             self.partial.extend_from_slice(&bytes);
-            self.grant_back(credit);
+            self.owe(len);
             return;
         }
         let bytes = if self.partial.is_empty() {
@@ -69,23 +76,28 @@ impl Conversation {
             whole.extend_from_slice(&bytes);
             whole
         };
-        self.arrived.push_back(Message { bytes, text, credit });
+        self.arrived.push_back(Message { bytes, text, len });
     }
 
     /// The next message for the application.
     pub(crate) fn take(&mut self) -> Option<Message> {
         let message = self.arrived.pop_front()?;
-        self.grant_back(message.credit);
+        self.owe(message.len);
         Some(message)
     }
 
-    fn grant_back(&self, bytes: usize) {
-        let Ok(bytes) = u32::try_from(bytes) else { return };
-        if bytes > 0 && !self.over {
-            self.link.put(None, |out| {
-                frame::put(out, self.stream, Kind::Credit, 0, &bytes.to_le_bytes())
-            });
+    /// So many bytes may come again.
+    fn owe(&mut self, bytes: usize) {
+        self.owed += bytes;
+        if self.owed < GRANT_BYTES_MIN || self.over {
+            return;
         }
+        // What does not fit stays owed.
+        let grant = u32::try_from(self.owed).unwrap_or(u32::MAX);
+        self.owed -= grant as usize;
+        self.link.put(None, |out| {
+            frame::put(out, self.stream, Kind::Credit, 0, &grant.to_le_bytes())
+        });
     }
 
     /// A message of the application.

@@ -73,6 +73,35 @@ fn messages_larger_than_the_window_go_in_parts() {
 }
 
 #[test]
+fn small_messages_are_granted_together_before_the_window_is_used_up() {
+    with_app(|_, link| {
+        link.connect(1, "/ws_echo");
+        let (mut sent, mut granted, mut grants) = (0, 0, 0);
+        while sent < 3 * frame::WINDOW {
+            link.tell(1, Kind::Message, &[7; 1024]);
+            sent += 1024;
+            loop {
+                let (header, payload, _) = link.frame().expect("a frame");
+                match header.kind {
+                    Kind::Message => {
+                        link.credit(1, 1024);
+                        break;
+                    }
+                    kind => assert_eq!(kind, Kind::Credit),
+                }
+                granted += u32::from_le_bytes(payload.try_into().expect("4 bytes"));
+                grants += 1;
+            }
+            assert!(
+                sent - granted < frame::WINDOW / 2,
+                "{sent} sent, {granted} granted"
+            );
+        }
+        assert_eq!(grants, 12);
+    });
+}
+
+#[test]
 fn the_application_closes() {
     with_app(|worker, link| {
         link.connect(1, "/ws_echo");
