@@ -18,8 +18,10 @@
 //! * What is patched stays patched over a fork, and patching again does nothing, so a worker that imports the application itself
 //!   patches without asking who it is.
 //!
-//! psycopg2 blocks the whole worker unless the application makes it wait in a greenlet (`psycogreen`); that is its choice, as
-//! it is under every other server. psycopg 3 and drivers in pure Python need nothing.
+//! Drivers in C wait where nothing is patched. Under gevent psycopg2 blocks the whole worker unless the application makes it wait
+//! in a greenlet (`psycogreen`), and psycopg 3 sees the patch and needs nothing. Under eventlet it is the other way round:
+//! patching takes psycopg2 along, and psycopg 3 with its C part has to be told (`PSYCOPG_WAIT_FUNC=wait_select`). That is the
+//! application's choice, as it is under every other server. Drivers in pure Python need nothing.
 
 pub(crate) mod host;
 pub(crate) mod stream;
