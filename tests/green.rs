@@ -2,15 +2,34 @@
 
 use std::{
     fmt::Write as _,
-    io::{Read, Write as _},
+    io::{ErrorKind, Read, Write as _},
     net::TcpListener,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use crate::harness::{Connection, Site, python};
+use crate::harness::{
+    Connection, Site,
+    postgres::{Cluster, StandIn},
+    python,
+    site::copy_tree,
+    wait_for, workspace,
+};
+
+/// A virtualenv with this library. That of the usual Python has everything that any of these tests needs.
+fn virtualenv(python: &python::Python, library: &str) -> PathBuf {
+    let mut packages = vec!["flask", "requests", library];
+    if python == python::python() {
+        packages.extend(["django", "psycopg[binary]", "psycopg2-binary", "psycogreen"]);
+    }
+    python::virtualenv(python, &packages)
+}
 
 /// A Flask application with one worker on this library.
 fn flask(test: &str, python: &python::Python, library: &str, more: &str) -> Site {
-    let venv = python::virtualenv(python, &["flask", "requests", library]);
     let site = Site::new(test);
     site.config(&format!(
         r#"
@@ -26,7 +45,7 @@ fn flask(test: &str, python: &python::Python, library: &str, more: &str) -> Site
         [[site]]
         app = "web"
         "#,
-        venv.display()
+        virtualenv(python, library).display()
     ));
     site
 }
@@ -79,6 +98,90 @@ fn blocking_clients_of_another_server_wait_at_the_same_time() {
     }
 }
 
+/// Drivers in C wait outside of what is patched. psycopg 3 sees gevent and does otherwise; of eventlet it has to be told.
+#[test]
+fn twenty_queries_are_in_flight_at_the_same_time_on_one_worker() {
+    for (library, environment) in [
+        ("gevent", "{}"),
+        ("eventlet", "{ PSYCOPG_WAIT_FUNC = \"wait_select\" }"),
+    ] {
+        let mut site = Site::in_the_open("green-query");
+        site.config(&format!(
+            r#"
+            [app.web]
+            wsgi = "site_app:app"
+            directory = "{{apps}}/green_query"
+            venv = "{}"
+            env = {environment}
+            green = "{library}"
+            workers = 1
+
+            [[site]]
+            app = "web"
+            "#,
+            virtualenv(python::python(), library).display()
+        ));
+        site.start();
+        let ask = |driver: &str, port: u16| {
+            let asking: Vec<_> = (0..20)
+                .map(|_| site.beside(&format!("/query/{driver}/{port}")))
+                .collect();
+            for view in asking {
+                let answer = view.join().unwrap();
+                assert_eq!(answer.text(), "met", "{library} and {driver}: {}", answer.status);
+            }
+        };
+        let real = Cluster::start(&site);
+        for driver in ["psycopg", "psycopg2"] {
+            let (port, server) = StandIn::start(20);
+            ask(driver, port);
+            assert_eq!(server.most(), 20, "{library} and {driver}");
+            if let Some(real) = &real {
+                let holder = real.hold(20);
+                ask(driver, real.port);
+                assert_eq!(holder.join().unwrap(), "20", "{library} and {driver}");
+            }
+        }
+        drop(real);
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn django_serves_its_pages_on_greenlets() {
+    for library in ["gevent", "eventlet"] {
+        let mut site = Site::new("green-django");
+        copy_tree(
+            &workspace().join("tests/apps/django_site"),
+            &site.directory.join("project"),
+        );
+        site.config(&format!(
+            r#"
+            [app.web]
+            wsgi = "mysite.wsgi:application"
+            directory = "project"
+            venv = "{}"
+            green = "{library}"
+            workers = 1
+
+            [[site]]
+            hosts = ["localhost"]
+            app = "web"
+            "#,
+            virtualenv(python::python(), library).display()
+        ));
+        site.start();
+        let pages: Vec<_> = (0..20).map(|_| site.beside("/")).collect();
+        for page in pages {
+            assert_eq!(page.join().unwrap().text(), "home\n");
+        }
+        // Through sessions and templates.
+        let page = site.get("/admin/login/");
+        assert!(page.text().contains("csrfmiddlewaretoken"), "{}", page.text());
+        assert!(site.stop().success());
+    }
+}
+
 #[test]
 fn a_hundred_event_streams_stay_open_while_others_are_served() {
     for library in ["gevent", "eventlet"] {
@@ -108,6 +211,76 @@ fn a_hundred_event_streams_stay_open_while_others_are_served() {
             assert_eq!(client.read_chunk().unwrap().unwrap(), b"data: last\n\n");
             assert_eq!(client.read_chunk().unwrap(), None);
         }
+        assert!(site.stop().success());
+    }
+}
+
+/// An open event stream whose first event has come.
+fn stream(site: &Site) -> Connection {
+    let mut client = site.connect();
+    client
+        .send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert_eq!(client.read_head().unwrap().status, 200);
+    assert_eq!(client.read_chunk().unwrap().unwrap(), b"data: first\n\n");
+    client
+}
+
+#[test]
+fn streams_outlive_a_reload_until_the_drain_ends_and_nobody_else_fails() {
+    for (library, ended_by_application) in [
+        ("gevent", true),
+        ("gevent", false),
+        ("eventlet", true),
+        ("eventlet", false),
+    ] {
+        let mut site = flask("green-reload", python::python(), library, "");
+        if !ended_by_application {
+            let text = std::fs::read_to_string(site.directory.join("site.toml")).unwrap();
+            site.write("site.toml", format!("{text}\n[server]\ngrace = \"1s\"\n"));
+        }
+        site.start();
+        let old = site.get("/pid").text();
+        let streams: Vec<_> = (0..20).map(|_| stream(&site)).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(AtomicUsize::new(0));
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                let (port, stop, answers) = (site.port, Arc::clone(&stop), Arc::clone(&answers));
+                std::thread::spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let answer = Connection::open(port).get("/pid", &[]);
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        answers.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        site.signal("HUP");
+        wait_for("the new generation", || {
+            (site.get("/pid").text() != old).then_some(())
+        });
+        if ended_by_application {
+            site.write("go", "");
+        }
+        for mut client in streams {
+            if ended_by_application {
+                assert_eq!(client.read_chunk().unwrap().unwrap(), b"data: last\n\n");
+                assert_eq!(client.read_chunk().unwrap(), None);
+            } else {
+                // It does not look as if the application had ended it.
+                let end = client.read_chunk().map_err(|error| error.kind());
+                assert_eq!(end, Err(ErrorKind::UnexpectedEof));
+            }
+        }
+        wait_for("the old worker is gone", || {
+            (site.processes_named("worker web").len() == 1).then_some(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        for client in others {
+            client.join().unwrap();
+        }
+        assert!(answers.load(Ordering::Relaxed) > 4);
         assert!(site.stop().success());
     }
 }
@@ -165,7 +338,7 @@ fn the_standard_library_is_patched_before_the_application_is_imported() {
         ("eventlet", false),
         ("eventlet", true),
     ] {
-        let venv = python::virtualenv(python::python(), &[library]);
+        let venv = virtualenv(python::python(), library);
         let mut keys = String::new();
         writeln!(keys, "venv = \"{}\"", venv.display()).unwrap();
         writeln!(keys, "green = \"{library}\"\npreload = {preload}").unwrap();

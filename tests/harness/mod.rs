@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod nginx;
+pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod python;
 pub(crate) mod site;
