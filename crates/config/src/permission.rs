@@ -27,6 +27,8 @@ pub enum Need {
     List,
     /// Execute a file.
     Execute,
+    /// Write a file, which is made when it is not there.
+    Write,
 }
 
 /// Why `identity` cannot use `path`, or `None` when it can: `/srv/site/static: user www-data may not enter /srv/site
@@ -54,6 +56,17 @@ pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<Stri
     loop {
         let metadata = match at.symlink_metadata() {
             Ok(metadata) => metadata,
+            // What is missing is made where it is to be.
+            Err(error)
+                if need == Need::Write && rest.is_empty() && error.kind() == io::ErrorKind::NotFound =>
+            {
+                at.pop();
+                let parent = match at.symlink_metadata() {
+                    Ok(parent) => parent,
+                    Err(error) => return Some(missing(&at, &error)),
+                };
+                return (!may(&parent, identity, WRITE)).then(|| refused(&at, &parent, "make a file in"));
+            }
             Err(error) => return Some(missing(&at, &error)),
         };
         if metadata.is_symlink() {
@@ -96,7 +109,7 @@ pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<Stri
 
 impl Config {
     /// Everything the configuration names that cannot be used by who will use it: certificates by us, before we become
-    /// the run user; files, directories and interpreters by the run user.
+    /// the run user, and so are logs and the pid file; files, directories and interpreters by the run user.
     pub fn check_paths(&self) -> Vec<String> {
         let us = Identity::current();
         let user = self.server.user.as_ref().unwrap_or(&us);
@@ -104,6 +117,15 @@ impl Config {
         for certificate in &self.tls.certificates {
             problems.extend(path_problem(&certificate.certificate, &us, Need::Read));
             problems.extend(path_problem(&certificate.key, &us, Need::Read));
+        }
+        let access_log = self.access_log.as_ref().map(|log| &log.to);
+        for to in access_log.into_iter().chain([&self.error_log.to]) {
+            if let crate::To::File(path) = to {
+                problems.extend(path_problem(path, &us, Need::Write));
+            }
+        }
+        if let Some(path) = &self.server.pid_file {
+            problems.extend(path_problem(path, &us, Need::Write));
         }
         for route in self.sites.iter().flat_map(|site| &site.routes) {
             if let crate::Action::Files(files) = &route.action {
@@ -132,9 +154,10 @@ enum Refusal {
 fn last(metadata: &Metadata, identity: &Identity, need: Need) -> Result<(), Refusal> {
     let directory = metadata.is_dir();
     match need {
-        Need::Read | Need::Execute if directory => Err(Refusal::Kind("a file")),
+        Need::Read | Need::Execute | Need::Write if directory => Err(Refusal::Kind("a file")),
         Need::Enter | Need::List if !directory => Err(Refusal::Kind("a directory")),
         Need::Execute if metadata.mode() & 0o111 == 0 => Err(Refusal::Mode("execute")),
+        Need::Write if !may(metadata, identity, WRITE) => Err(Refusal::Mode("write")),
         Need::Read if !may(metadata, identity, READ) => Err(Refusal::Mode("read")),
         Need::Execute if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("execute")),
         Need::Enter | Need::List if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("enter")),
@@ -178,6 +201,7 @@ fn show_mode(mode: u32) -> String {
 }
 
 const READ: u32 = 4;
+const WRITE: u32 = 2;
 const EXECUTE: u32 = 1;
 
 /// The kernel's own limit.

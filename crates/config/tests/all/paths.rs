@@ -109,9 +109,37 @@ fn what_is_missing_is_told_with_its_place() {
 }
 
 #[test]
+fn a_file_that_is_to_be_written_needs_a_directory_that_takes_it() {
+    let tree = tree();
+    let at = |path: &str| tree.path().join(path);
+    let us = Identity::current();
+    assert_eq!(path_problem(&at("site/new.log"), &us, Need::Write), None);
+    assert_eq!(path_problem(&at("site/static/a.css"), &us, Need::Write), None);
+    let problem = path_problem(&at("logs/new.log"), &us, Need::Write).unwrap_or_default();
+    assert!(problem.ends_with("/logs does not exist"), "{problem}");
+    let problem = path_problem(&at("site"), &us, Need::Write).unwrap_or_default();
+    assert!(problem.ends_with("is not a file"), "{problem}");
+    let problem = path_problem(&at("site/new.log"), &stranger(), Need::Write).unwrap_or_default();
+    assert!(problem.contains("may not make a file in"), "{problem}");
+    let problem = path_problem(&at("site/static/a.css"), &stranger(), Need::Write).unwrap_or_default();
+    assert!(problem.contains("may not write"), "{problem}");
+    // A log may be a device or a pipe.
+    assert_eq!(
+        path_problem(Path::new("/dev/null"), &stranger(), Need::Write),
+        None
+    );
+}
+
+#[test]
 fn a_configuration_tells_every_path_that_cannot_be_used() {
     let tree = tree();
     let text = r#"
+[server]
+pid_file = "run/site.pid"
+[log.access]
+to = "logs/access.log"
+[log.error]
+to = "logs/error.log"
 [tls]
 certificates = [{ certificate = "a.pem", key = "a.key" }]
 [app.web]
@@ -136,5 +164,10 @@ files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
                 .unwrap_or_default()
         })
         .collect();
-    assert_eq!(names, ["a.pem", "a.key", "media"], "{problems:?}");
+    let logs = ["access.log", "error.log", "site.pid"];
+    assert_eq!(
+        names,
+        [&["a.pem", "a.key"][..], &logs, &["media"]].concat(),
+        "{problems:?}"
+    );
 }
