@@ -126,10 +126,10 @@ pub(super) fn sibling(
             .then(|| Content::new(fd, &stat, path, coding))
     });
     match opened {
-        Some(content) => Some(share(root, path, coding, content, used)),
+        Some(content) => Some(share(root, path, coding, content, used, now)),
         None => {
             if used == Use::Keep {
-                kept::with(|memory| memory.keep(root.path, path, coding, Kept::Absent));
+                kept::with(|memory| memory.keep(root.path, path, coding, Kept::Absent, now));
             }
             None
         }
@@ -153,7 +153,14 @@ fn look_up(root: &mut Root<'_>, path: &[u8], now: Instant) -> Result<LookedUp, E
         FileType::RegularFile => {
             // Only what exists is remembered: whoever makes names up does not fill the memory.
             let used = kept::with(|memory| memory.ask(root.path, path, "", now));
-            LookedUp::File(share(root, path, "", Content::new(fd, &stat, path, ""), used))
+            LookedUp::File(share(
+                root,
+                path,
+                "",
+                Content::new(fd, &stat, path, ""),
+                used,
+                now,
+            ))
         }
         FileType::Directory => LookedUp::Directory,
         _ => LookedUp::Special,
@@ -161,12 +168,19 @@ fn look_up(root: &mut Root<'_>, path: &[u8], now: Instant) -> Result<LookedUp, E
 }
 
 /// Keeps a small file that is asked for often.
-fn share(root: &Root<'_>, path: &[u8], coding: &str, mut content: Content, used: Use) -> Arc<Content> {
+fn share(
+    root: &Root<'_>,
+    path: &[u8],
+    coding: &str,
+    mut content: Content,
+    used: Use,
+    now: Instant,
+) -> Arc<Content> {
     let small = used == Use::Keep && content.load();
     let content = Arc::new(content);
     if small {
         let kept = Kept::File(Arc::clone(&content));
-        kept::with(|memory| memory.keep(root.path, path, coding, kept));
+        kept::with(|memory| memory.keep(root.path, path, coding, kept, now));
     }
     content
 }
@@ -181,7 +195,7 @@ fn sole_file(files: &Files, now: Instant) -> Result<Found<'_>, Fault> {
     let used = kept::with(|memory| memory.ask(&files.root, b"", "", now));
     let content = Content::new(fd, &stat, root::bytes(&files.root), "");
     Ok(Found::File(FoundFile {
-        content: share(&Root::new(&files.root), b"", "", content, used),
+        content: share(&Root::new(&files.root), b"", "", content, used, now),
         place: None,
         now,
     }))

@@ -113,8 +113,12 @@ impl Memory {
     }
 
     /// Keeps what [`Memory::ask`] has told to keep.
-    pub(super) fn keep(&mut self, root: &Path, relative: &[u8], coding: &str, kept: Kept) {
+    pub(super) fn keep(&mut self, root: &Path, relative: &[u8], coding: &str, kept: Kept, now: Instant) {
         self.set_key(root, relative, coding);
+        if kept.bytes() > BYTES_MAX - self.bytes {
+            // What was asked for often some time ago must not fill the memory for ever.
+            self.sweep(now);
+        }
         let room = BYTES_MAX - self.bytes;
         if let Some(entry) = self.entries.get_mut(self.key.as_slice())
             && entry.kept.is_none()
@@ -183,13 +187,14 @@ mod tests {
         assert_eq!(memory.ask(Path::new("/r"), name.as_bytes(), "", now), Use::Keep);
     }
 
-    fn keep(memory: &mut Memory, name: &str, len: usize) {
+    fn keep(memory: &mut Memory, name: &str, len: usize, now: Instant) {
         let content = Content::in_memory(name.as_bytes(), &vec![b'x'; len]);
         memory.keep(
             Path::new("/r"),
             name.as_bytes(),
             "",
             Kept::File(Arc::new(content)),
+            now,
         );
     }
 
@@ -200,10 +205,10 @@ mod tests {
     #[test]
     fn what_is_asked_for_often_is_kept_for_a_second_and_no_longer() {
         let (mut memory, start) = (Memory::default(), Instant::now());
-        keep(&mut memory, "a", 10);
+        keep(&mut memory, "a", 10, start);
         assert!(!knows(&mut memory, "/r", "a", start), "nobody asked for it");
         often(&mut memory, "a", start);
-        keep(&mut memory, "a", 10);
+        keep(&mut memory, "a", 10, start);
         let almost = start + FRESH - Duration::from_millis(1);
         assert!(knows(&mut memory, "/r", "a", almost));
         assert!(!knows(&mut memory, "/", "r\0a", almost) && !knows(&mut memory, "/r2", "a", almost));
@@ -221,7 +226,7 @@ mod tests {
         let (mut memory, start) = (Memory::default(), Instant::now());
         for name in ["a", "b"] {
             often(&mut memory, name, start);
-            keep(&mut memory, name, BYTES_MAX / 2 + 1);
+            keep(&mut memory, name, BYTES_MAX / 2 + 1, start);
         }
         assert!(knows(&mut memory, "/r", "a", start) && !knows(&mut memory, "/r", "b", start));
         for number in 0..2 * ENTRIES_MAX {
@@ -234,5 +239,17 @@ mod tests {
         );
         memory.ask(Path::new("/r"), b"new", "", start + PAUSE);
         assert_eq!((memory.entries.len(), memory.bytes), (1, 0));
+    }
+
+    #[test]
+    fn files_that_nobody_asks_for_any_more_make_room_for_others() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        often(&mut memory, "old", start);
+        keep(&mut memory, "old", BYTES_MAX, start);
+        let later = start + PAUSE;
+        often(&mut memory, "new", later);
+        keep(&mut memory, "new", 10, later);
+        assert!(knows(&mut memory, "/r", "new", later));
+        assert_eq!((memory.entries.len(), memory.bytes), (1, 10));
     }
 }
