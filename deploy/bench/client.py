@@ -71,6 +71,26 @@ def websocket(host, port, seconds, connections=64):
     return count
 
 
+def hold(host, port, seconds, count, websocket=0):
+    """Opens so many connections, says so, and keeps them."""
+    upgrade = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    )
+    head = f"GET {'/ws' if websocket else '/'} HTTP/1.1\r\nHost: {host}\r\n{upgrade if websocket else ''}\r\n".encode()
+    held = []
+    for _ in range(count):
+        opened = socket.create_connection((host, port))
+        opened.sendall(head)
+        answer = opened.recv(4096)
+        if b" 101 " not in answer and b" 200 " not in answer:
+            sys.exit(f"not accepted: {answer!r}")
+        held.append(opened)
+    print("open", flush=True)
+    time.sleep(seconds)
+    return len(held)
+
+
 async def events(host, port, seconds, connections=200):
     """Reads server-sent events."""
     end, count = time.monotonic() + seconds, 0
@@ -81,10 +101,17 @@ async def events(host, port, seconds, connections=200):
         writer.write(f"GET /events HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         while time.monotonic() < end:
             piece = await reader.read(65536)
+            if not piece:
+                break
             count += piece.count(b"data:")
         writer.close()
 
-    await asyncio.gather(*[listen() for _ in range(connections)])
+    listening = [asyncio.create_task(listen()) for _ in range(connections)]
+    # A server that sends nothing must not keep this waiting.
+    done, waiting = await asyncio.wait(listening, timeout=seconds + 2)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*done)
     return count
 
 
@@ -117,6 +144,8 @@ def main():
     began = time.monotonic()
     work = globals()[kind](host, port, seconds, *options)
     count = asyncio.run(work) if asyncio.iscoroutine(work) else work
+    if not count:
+        sys.exit(f"{kind}: the server did nothing")
     print(json.dumps({"count": count, "seconds": time.monotonic() - began}))
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.parse
 
-from stack import HERE, make_urgent
+from stack import DoesNotServe, HERE, make_urgent
 
 
 class Bench:
@@ -58,6 +58,10 @@ def wrk(path="/", post_bytes=0, connections=None):
         requests = int(re.search(r"(\d+) requests in", text).group(1))
         for complaint in re.findall(r"Socket errors: .*|Non-2xx.*", text):
             print(f"    {stack.name}: {complaint}", file=sys.stderr)
+        refused = sum(int(count) for count in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
+        if refused * 100 > requests:
+            # How fast it refuses says nothing about how fast it works.
+            raise DoesNotServe(f"{refused} of {requests} answers are errors; see {stack.directory}")
         percentile = {
             rank: float(value) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
             for rank, value, unit in re.findall(r"^\s+(\d+)%\s+([\d.]+)(us|ms|s|m)$", text, re.M)

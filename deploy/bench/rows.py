@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import stacks
+from flat import beside_open
 from loads import beside_slow_clients, client, h2load, memory, nothing, wrk
 
 WSGI = [stacks.granian, stacks.nginx_uwsgi, stacks.nginx_gunicorn]
@@ -25,6 +26,10 @@ class Row:
     workers: int = 1
     #: Bytes of the file that is served.
     file_bytes: int = 0
+    #: So many routes, sites with a certificate, or servers behind: what must not cost more than itself.
+    routes: int = 0
+    sites: int = 1
+    servers: int = 1
     #: How the server behind is reached: "http" or "unix".
     upstream: str = ""
 
@@ -71,4 +76,25 @@ ROWS = {
         "application:flask",
         green=True,
     ),
+    "flat-idle": Row("10,000 idle connections beside 16 clients, file of 1 KiB", beside_open("http", 10_000), [], file_bytes=1 << 10),
+    "flat-websockets": Row(
+        "5,000 idle WebSockets beside 16 clients, ASGI that says hello",
+        beside_open("websocket", 5_000),
+        [],
+        "application_asgi:application",
+        asgi=True,
+    ),
+    "flat-routes": Row(
+        "1,000 routes, beside one", wrk("/route-1/index.html"), [stacks.appliance_with_one], file_bytes=1 << 10, routes=1_000
+    ),
+    "flat-sites": Row(
+        "200 sites with a certificate each, beside one: full TLS handshakes",
+        client("handshakes", "handshake"),
+        [stacks.appliance_with_one],
+        file_bytes=1 << 10,
+        tls=True,
+        sites=200,
+    ),
+    "flat-servers": Row("100 servers behind the proxy, beside one", wrk(), [stacks.appliance_with_one], upstream="http", servers=100),
+    "flat-workers": Row("64 workers, beside one", wrk(), [stacks.appliance_with_one], "application:hello", workers=64),
 }

@@ -17,7 +17,7 @@ import plot
 import stacks
 from loads import Bench
 from rows import ROWS
-from stack import DoesNotStart, make_urgent
+from stack import DoesNotServe, DoesNotStart, make_urgent
 
 
 def main():
@@ -50,7 +50,7 @@ def main():
 
 
 def measure(name, arguments, cores):
-    """Stack to its rounds. A stack that does not start is told and left out."""
+    """Stack to its rounds. A stack that does not start, or does not serve, is told and left out."""
     row = ROWS[name]
     directory = arguments.scratch.resolve() / name
     shutil.rmtree(directory, ignore_errors=True)
@@ -72,7 +72,7 @@ def measure(name, arguments, cores):
                 row.load(bench, stack, 1)
                 figures = row.load(bench, stack)
                 measured.setdefault(stack.name, []).append(figures | {"first answer ms": took * 1e3})
-            except (DoesNotStart, subprocess.CalledProcessError) as error:
+            except (DoesNotStart, DoesNotServe, subprocess.CalledProcessError) as error:
                 print(f"    {name}: {stack.name} is left out: {error}", file=sys.stderr)
                 failed.add(stack.name)
             finally:

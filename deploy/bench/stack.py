@@ -18,6 +18,10 @@ class DoesNotStart(Exception):
     """It never answered."""
 
 
+class DoesNotServe(Exception):
+    """It started, and does not do what is asked of it."""
+
+
 class Stack:
     """One way to serve, from its start to its end."""
 
@@ -44,6 +48,9 @@ class Stack:
         self.uncounted = [self.spawn(load_core, command, f"helper-{n}") for n, command in enumerate(self.helpers)]
         began = time.monotonic()
         self.children = [self.spawn(core, command, n) for n, command in enumerate(self.commands)]
+        if urgent:
+            for child in self.children:
+                make_urgent(child.pid)
         trusting = ssl._create_unverified_context()
         while True:
             try:

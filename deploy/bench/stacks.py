@@ -1,9 +1,11 @@
 """The stacks that are compared, each made for one row of the table."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
 
+from flat import certificates, routes, sites
 from stack import HERE, Stack, free_port
 
 
@@ -26,7 +28,9 @@ def origin(scheme, port):
 
 def appliance(row, bench, binary, name="appliance"):
     directory, port = bench.directory, free_port()
-    tls = f'[tls]\ncertificates = [{{ certificate = "{certificate(directory)[0]}", key = "{directory}/key.pem" }}]' if row.tls else ""
+    pairs = [certificate(directory), *certificates(directory, row.sites)] if row.tls else []
+    pairs = ", ".join(f'{{ certificate = "{cert}", key = "{key}" }}' for cert, key in pairs)
+    tls = f"[tls]\ncertificates = [{pairs}]" if row.tls else ""
     extra, helpers = "", ()
     if row.app:
         key, value = ("asgi", row.app) if row.asgi else ("wsgi", row.app)
@@ -35,8 +39,8 @@ def appliance(row, bench, binary, name="appliance"):
             extra += 'green = "gevent"\n' if row.green else "threads = 1\n"
         route = 'app = "web"'
     elif row.upstream:
-        helpers, server = backend(row, bench)
-        extra = f'[upstream.back]\nservers = ["{server}"]\nkeepalive = 64\n'
+        helpers, servers = backend(row, bench)
+        extra = f"[upstream.back]\nservers = {servers}\nkeepalive = 64\n"
         route = 'upstream = "back"'
     else:
         route = 'files = { "/" = "www" }'
@@ -51,8 +55,11 @@ address = "127.0.0.1:{port}"
 tls = {str(row.tls).lower()}
 [listener.limits]
 requests_max = 1000000000
+connections_max = 100000
 [[site]]
 {route}
+{routes(row.routes)}
+{sites(row.sites)}
 [log.access]
 to = "./{name}.access"
 [log.error]
@@ -64,15 +71,22 @@ level = "warn"
     return Stack(name, [[binary, "--conf", config]], url, directory, helpers)
 
 
+def appliance_with_one(row, bench):
+    """The same with one of what the row has many of."""
+    one = dataclasses.replace(row, workers=1, sites=1, servers=1, routes=min(row.routes, 1))
+    return appliance(one, bench, bench.binary, "appliance-one")
+
+
 def backend(row, bench):
-    """An nginx that stands for a server behind the proxy, and how it is named."""
+    """An nginx that stands for servers behind the proxy, and how they are named."""
     path = bench.directory / "back.sock"
     port = free_port()
-    listen = f"unix:{path}" if row.upstream == "unix" else f"127.0.0.1:{port}"
-    server = f"unix:{path}" if row.upstream == "unix" else f"http://127.0.0.1:{port}"
+    hosts = [f"127.0.0.{number}:{port}" for number in range(1, row.servers + 1)]
+    listen = "".join(f"listen {where};" for where in ([f"unix:{path}"] if row.upstream == "unix" else hosts))
+    servers = [f"unix:{path}"] if row.upstream == "unix" else [f"http://{host}" for host in hosts]
     path.unlink(missing_ok=True)
-    command = nginx_command(bench, "back", f"server {{ listen {listen}; access_log off; return 200 'hello world\\n'; }}")
-    return [command], server
+    command = nginx_command(bench, "back", f"server {{ {listen} access_log off; return 200 'hello world\\n'; }}")
+    return [command], servers
 
 
 def nginx_command(bench, name, servers):
@@ -103,7 +117,7 @@ def nginx(row, bench, name="nginx", location=None, server=None, backs=()):
     helpers = ()
     if location is None and row.upstream:
         helpers, back = backend(row, bench)
-        server = back.removeprefix("http://")
+        server = back[0].removeprefix("http://")
         location = PROXY
     port = free_port()
     upstream = f"upstream app {{ server {server}; keepalive 64; }}" if server else ""
