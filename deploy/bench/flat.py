@@ -46,7 +46,7 @@ def beside_open(kind, count):
 
 
 def routes(count):
-    """So many routes; the last is the one that is asked for."""
+    """So many routes; `/route-1/` is the one that is asked for."""
     return "".join(f'[[site.route]]\npath = "/route-{number}/"\nfiles = "www"\n' for number in range(1, count + 1))
 
 
