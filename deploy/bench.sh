@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures the whole binary against nginx, gunicorn, uWSGI, granian, uvicorn and others on this machine: alternating rounds,
-# medians, ratios. Servers share one core, the load runs on another. All of it takes more than half an hour; a part:
+# medians, ratios. Servers share one core, the load runs on another. All of it takes more than an hour; a part:
 # `sh deploy/bench.sh --row hello file --rounds 1`. Options are passed on: `sh deploy/bench.sh --help`.
 set -eu
 cd "$(dirname "$0")/.."

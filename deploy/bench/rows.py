@@ -26,7 +26,7 @@ class Row:
     workers: int = 1
     #: Bytes of the file that is served.
     file_bytes: int = 0
-    #: So many routes, sites with a certificate, or servers behind: what must not cost more than itself.
+    #: How many there are of what the cost shall not grow with: routes, sites with a certificate, servers behind.
     routes: int = 0
     sites: int = 1
     servers: int = 1
@@ -76,7 +76,9 @@ ROWS = {
         "application:flask",
         green=True,
     ),
-    "flat-idle": Row("10,000 idle connections beside 16 clients, file of 1 KiB", beside_open("http", 10_000), [], file_bytes=1 << 10),
+    "flat-idle": Row(
+        "10,000 idle connections beside 16 clients, file of 1 KiB", beside_open("http", 10_000), [], file_bytes=1 << 10
+    ),
     "flat-websockets": Row(
         "5,000 idle WebSockets beside 16 clients, ASGI that says hello",
         beside_open("websocket", 5_000),
@@ -95,6 +97,8 @@ ROWS = {
         tls=True,
         sites=200,
     ),
-    "flat-servers": Row("100 servers behind the proxy, beside one", wrk(), [stacks.appliance_with_one], upstream="http", servers=100),
+    "flat-servers": Row(
+        "100 servers behind the proxy, beside one", wrk(), [stacks.appliance_with_one], upstream="http", servers=100
+    ),
     "flat-workers": Row("64 workers, beside one", wrk(), [stacks.appliance_with_one], "application:hello", workers=64),
 }
