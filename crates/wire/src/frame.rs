@@ -16,6 +16,7 @@
 //! nothing: its bytes are not on the socket. What a [`Kind::Request`] frame carries inline counts nothing either. A receiver
 //! grants the bytes of a message that is not complete at once, or a message larger than the window could never end; up to a
 //! quarter of the window it may owe, so that small messages are granted together.
+//! The body of an HTTP answer may begin with [`ANSWER_WINDOW`] bytes instead.
 //!
 //! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
 //! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary
@@ -32,6 +33,9 @@ pub const PAYLOAD_MAX: usize = 4 << 20;
 
 /// Bytes of one stream and one direction that may be on their way before the first credit.
 pub const WINDOW: u32 = 256 << 10;
+
+/// The same for the body of an HTTP answer: most answers leave the worker in one piece, and it is free for the next request.
+pub const ANSWER_WINDOW: u32 = 1 << 20;
 
 /// Largest request body that travels inside the request's own frame; larger ones go by descriptor.
 pub const INLINE_BODY_MAX: usize = 64 << 10;

@@ -236,6 +236,41 @@ impl Link {
         }
     }
 
+    /// Appends the beginning of a frame by `write`, and sends all that waits and then `rest`, the end of the frame, from where it is.
+    /// Where another thread is sending already, it is left to that one. Waits while the socket is full; to be called without the GIL.
+    pub(crate) fn send_now(&self, write: impl FnOnce(&mut Vec<u8>), rest: &[u8]) {
+        if self.is_gone() {
+            return;
+        }
+        let mut out = lock(&self.out);
+        write(&mut out.buffer);
+        if out.sending {
+            out.buffer.extend_from_slice(rest);
+            drop(out);
+            self.dirty.store(true, Ordering::Release);
+            // The other thread may have looked for more just before.
+            return self.flush();
+        }
+        out.sending = true;
+        let begun = std::mem::take(&mut out.buffer);
+        let descriptors = std::mem::take(&mut out.descriptors);
+        drop(out);
+
+        let done = self.send(&begun, rest, descriptors);
+        let mut out = lock(&self.out);
+        out.sending = false;
+        if out.buffer.capacity() == 0 && begun.capacity() <= KEEP {
+            out.buffer = begun;
+            out.buffer.clear();
+        }
+        drop(out);
+        if done.is_err() {
+            self.give_up();
+        }
+        // What came meanwhile, and what tells others that nothing waits.
+        self.flush();
+    }
+
     /// Sends all that waits, unless another thread is at it already. Waits while the socket is full; to be called without the GIL.
     pub(crate) fn flush(&self) {
         let mut sent = Vec::new();
@@ -261,7 +296,7 @@ impl Link {
             let descriptors = std::mem::take(&mut out.descriptors);
             drop(out);
 
-            let done = self.send(&sent, descriptors);
+            let done = self.send(&sent, &[], descriptors);
             sent.clear();
             lock(&self.out).sending = false;
             if done.is_err() {
@@ -285,7 +320,7 @@ impl Link {
             ..
         } = &mut *out;
         while *sent < buffer.len() {
-            match self.send_part(buffer, *sent, descriptors) {
+            match self.send_part(buffer, &[], *sent, descriptors) {
                 Ok(more) => *sent += more,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -317,11 +352,16 @@ impl Link {
         true
     }
 
-    /// Sends these bytes, and waits where the socket is full.
-    fn send(&self, bytes: &[u8], mut descriptors: VecDeque<(usize, OwnedFd)>) -> Result<(), Errno> {
+    /// Sends these bytes and those of `rest`, and waits where the socket is full.
+    fn send(
+        &self,
+        bytes: &[u8],
+        rest: &[u8],
+        mut descriptors: VecDeque<(usize, OwnedFd)>,
+    ) -> Result<(), Errno> {
         let mut at = 0;
-        while at < bytes.len() {
-            match self.send_part(bytes, at, &mut descriptors) {
+        while at < bytes.len() + rest.len() {
+            match self.send_part(bytes, rest, at, &mut descriptors) {
                 Ok(sent) => at += sent,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -337,11 +377,12 @@ impl Link {
         Ok(())
     }
 
-    /// One message. Each descriptor leaves with the first byte of its frame, and alone in its message, so that the receiver needs
-    /// room for one only.
+    /// One message, from `at` on in `bytes` and then `rest`. Each descriptor leaves with the first byte of its frame, and alone in
+    /// its message, so that the receiver needs room for one only.
     fn send_part(
         &self,
         bytes: &[u8],
+        rest: &[u8],
         at: usize,
         descriptors: &mut VecDeque<(usize, OwnedFd)>,
     ) -> Result<usize, Errno> {
@@ -351,15 +392,18 @@ impl Link {
             Some((position, descriptor)) if *position == at => Some([descriptor.as_fd()]),
             _ => None,
         };
-        let end = descriptors
-            .get(usize::from(carried.is_some()))
-            .map_or(bytes.len(), |(position, _)| *position);
+        let next = descriptors.get(usize::from(carried.is_some()));
+        let end = next.map_or(bytes.len(), |(position, _)| *position);
+        let rest = match next {
+            Some(_) => &[],
+            None => &rest[at.saturating_sub(bytes.len())..],
+        };
         if let Some(carried) = &carried {
             ancillary.push(SendAncillaryMessage::ScmRights(carried));
         }
         let sent = sendmsg(
             &self.socket,
-            &[IoSlice::new(&bytes[at..end])],
+            &[IoSlice::new(&bytes[at.min(end)..end]), IoSlice::new(rest)],
             &mut ancillary,
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         )?;

@@ -9,7 +9,6 @@ use std::{
 };
 
 use rustix::event::{EventfdFlags, eventfd};
-use wire::frame::WINDOW;
 
 use super::lock;
 
@@ -51,7 +50,8 @@ impl Slot {
         let mut running = lock(&self.running);
         *running = Running {
             stream: Some((link, stream)),
-            credit: u64::from(WINDOW),
+            // The exchange has the window itself; this is what is granted beyond it.
+            credit: 0,
         };
         self.cancelled.store(false, Ordering::Relaxed);
     }

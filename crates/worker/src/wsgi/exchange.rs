@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use wire::{
-    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    frame::{self, ANSWER_WINDOW, AbortReason, END, FileRange, Header, Kind, WINDOW},
     response::Response,
 };
 
@@ -12,7 +12,10 @@ use super::{file_wrapper::OpenFile, head::Head};
 use crate::engine::{link::Link, queue::Queue};
 
 /// Most body bytes in one frame.
-const FRAME: u64 = 256 << 10;
+const FRAME: u64 = ANSWER_WINDOW as u64;
+
+/// A frame with so many body bytes is sent at once and from where they are: copying them costs more than sending.
+const DIRECT: usize = 64 << 10;
 
 /// The answer to one request.
 #[derive(Debug)]
@@ -80,6 +83,11 @@ impl Exchange {
     }
 
     fn of(source: Source, link: &Arc<Link>, stream: u32, head_only: bool) -> Self {
+        let window = match source {
+            Source::Slot(..) => ANSWER_WINDOW,
+            // What is kept for it would only be more.
+            Source::Stream { .. } => WINDOW,
+        };
         Self {
             source,
             link: Arc::clone(link),
@@ -90,7 +98,7 @@ impl Exchange {
             over: false,
             cut: false,
             left: None,
-            free: u64::from(WINDOW),
+            free: u64::from(window),
         }
     }
 
@@ -204,7 +212,12 @@ impl Exchange {
                 return Ok(());
             }
             let next = at + usize::try_from(room).unwrap_or(0);
-            self.frame(&bytes[at..next], last && next == end);
+            let piece = &bytes[at..next];
+            if piece.len() >= DIRECT && matches!(self.source, Source::Slot(..)) {
+                self.direct(py, piece, last && next == end);
+            } else {
+                self.frame(piece, last && next == end);
+            }
             at = next;
             if at == end {
                 return Ok(());
@@ -248,6 +261,34 @@ impl Exchange {
             }
             out.extend_from_slice(bytes);
             frame::finish(out, open);
+        });
+        self.sent = true;
+        self.over = last;
+    }
+
+    /// The same, sent before it returns.
+    fn direct(&mut self, py: Python<'_>, bytes: &[u8], last: bool) {
+        let (stream, head) = (self.stream, if self.sent { None } else { self.head.as_ref() });
+        let head = head.map(|head| head.payload.as_slice());
+        let header = Header {
+            len: u32::try_from(head.map_or(0, <[u8]>::len) + bytes.len()).unwrap_or(u32::MAX),
+            stream,
+            kind: if head.is_some() {
+                Kind::Response
+            } else {
+                Kind::Data
+            },
+            flags: if last { END } else { 0 },
+        };
+        let link = &*self.link;
+        py.detach(|| {
+            link.send_now(
+                |out| {
+                    out.extend_from_slice(&header.encode());
+                    out.extend_from_slice(head.unwrap_or_default());
+                },
+                bytes,
+            );
         });
         self.sent = true;
         self.over = last;
