@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
@@ -18,7 +18,7 @@ use rustix::net::{
 use tokio::{io::Interest, net::UnixStream, sync::Notify};
 use wire::{
     Malformed,
-    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, PAYLOAD_MAX, TEXT},
+    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, TEXT},
 };
 
 use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
@@ -26,8 +26,8 @@ use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
 /// One reading takes at most this much, unless a single frame is larger.
 const READ_BYTES: usize = 128 << 10;
 
-/// Readings after which the room of a large frame is given back.
-const READS_AFTER_LARGE: u32 = 32;
+/// A frame with a longer payload is read into memory of its own, which then is the piece that goes on to the client.
+const LARGE: usize = 64 << 10;
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
@@ -227,8 +227,14 @@ struct Inbound {
     bytes: Vec<u8>,
     filled: usize,
     files: VecDeque<OwnedFd>,
-    /// Readings since the last one that ended in a frame larger than usual.
-    since_large: u32,
+    /// The frame that is coming, when it is large; everything before it has been taken.
+    large: Option<Large>,
+}
+
+/// A large frame, of which a part has come.
+struct Large {
+    header: frame::Header,
+    payload: Vec<u8>,
 }
 
 impl Inbound {
@@ -237,12 +243,15 @@ impl Inbound {
             bytes: vec![0; READ_BYTES],
             filled: 0,
             files: VecDeque::new(),
-            since_large: 0,
+            large: None,
         }
     }
 
     /// One reading. `true`: there may be more.
     fn receive(&mut self, socket: &UnixStream) -> Result<bool, LinkError> {
+        if let Some(large) = &mut self.large {
+            return large.receive(socket);
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -277,88 +286,131 @@ impl Inbound {
         Ok(received.bytes == wanted || with_files)
     }
 
-    /// Takes every whole frame off the buffer.
+    /// Takes every whole frame that has come.
     fn split(&mut self, arrivals: &mut Vec<Arrival>) -> Result<(), LinkError> {
-        let mut at = 0;
-        let mut needed = HEADER_LEN;
-        while let Some(rest) = self.bytes.get(at..self.filled) {
-            let Some((frame, used)) = frame::split(rest)? else {
-                if let Some(head) = rest.first_chunk::<HEADER_LEN>() {
-                    needed = HEADER_LEN + frame::Header::decode(head)?.len as usize;
-                }
-                break;
-            };
-            at += used;
-            let end = frame.header.has(END);
-            let bytes = frame.payload;
-            let (event, end) = match frame.header.kind {
-                Kind::Response => (
-                    Event::Response {
-                        payload: Bytes::copy_from_slice(bytes),
-                        end,
-                    },
-                    end,
-                ),
-                Kind::Data => (
-                    Event::Data {
-                        bytes: Bytes::copy_from_slice(bytes),
-                        end,
-                    },
-                    end,
-                ),
-                Kind::File => {
-                    let file = self.files.pop_front().ok_or(LinkError::Unexpected(Kind::File))?;
-                    let range = FileRange::decode(bytes)?;
-                    (
-                        Event::File {
-                            file: Arc::new(File::from(file)),
-                            range,
-                            end,
-                        },
-                        end,
-                    )
-                }
-                Kind::Abort => (Event::Abort(AbortReason::decode(bytes)?), true),
-                Kind::Informational => (Event::Informational(Bytes::copy_from_slice(bytes)), false),
-                Kind::Trailers => (Event::Trailers(Bytes::copy_from_slice(bytes)), true),
-                Kind::Accept => (Event::Accept(Bytes::copy_from_slice(bytes)), false),
-                Kind::Message => {
-                    let (text, more) = (frame.header.has(TEXT), frame.header.has(MORE));
-                    let bytes = Bytes::copy_from_slice(bytes);
-                    (Event::Message { bytes, text, more }, false)
-                }
-                Kind::Close => (Event::Close(Bytes::copy_from_slice(bytes)), end),
-                Kind::Credit => {
-                    let granted = bytes.try_into().map(u32::from_le_bytes);
-                    let granted = granted.map_err(|_| Malformed { what: "credit" })?;
-                    (Event::Credit(granted), false)
-                }
-                kind @ (Kind::Request | Kind::Body | Kind::Cancel) => {
-                    return Err(LinkError::Unexpected(kind));
-                }
-            };
-            arrivals.push(Arrival {
-                stream: frame.header.stream,
-                event,
-                end,
-            });
+        if let Some(large) = self.large.take_if(|large| large.left() == 0) {
+            let arrival = self.arrival(large.header, Payload::Own(large.payload.into()))?;
+            arrivals.push(arrival);
         }
-        self.bytes.copy_within(at..self.filled, 0);
-        self.filled -= at;
-        // Room for the frame that has begun, and no more than usual once no large one has come for a while: they come in rows,
-        // and giving the room back between two of them costs more than the reading.
-        let size = needed
-            .clamp(READ_BYTES, HEADER_LEN + PAYLOAD_MAX)
-            .max(self.filled);
-        self.since_large = if size > READ_BYTES {
-            0
-        } else {
-            self.since_large.saturating_add(1)
-        };
-        if size > self.bytes.len() || (size < self.bytes.len() && self.since_large > READS_AFTER_LARGE) {
-            self.bytes.resize(size, 0);
-            self.bytes.shrink_to(size);
+        if self.large.is_some() {
+            return Ok(());
         }
+        let bytes = std::mem::take(&mut self.bytes);
+        let used = self.split_from(bytes.get(..self.filled).unwrap_or_default(), arrivals);
+        self.bytes = bytes;
+        let used = used?;
+        self.bytes.copy_within(used..self.filled, 0);
+        self.filled -= used;
         Ok(())
     }
+
+    /// The same; says how many bytes are taken.
+    fn split_from(&mut self, bytes: &[u8], arrivals: &mut Vec<Arrival>) -> Result<usize, LinkError> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..) {
+            if let Some((frame, used)) = frame::split(rest)? {
+                at += used;
+                arrivals.push(self.arrival(frame.header, Payload::Read(frame.payload))?);
+                continue;
+            }
+            if let Some((head, rest)) = rest.split_first_chunk::<HEADER_LEN>() {
+                let header = frame::Header::decode(head)?;
+                if header.len as usize > LARGE {
+                    let mut payload = Vec::with_capacity(header.len as usize);
+                    payload.extend_from_slice(rest);
+                    self.large = Some(Large { header, payload });
+                    at = bytes.len();
+                }
+            }
+            break;
+        }
+        Ok(at)
+    }
+
+    /// What a frame says.
+    fn arrival(&mut self, header: frame::Header, payload: Payload<'_>) -> Result<Arrival, LinkError> {
+        let end = header.has(END);
+        let (event, end) = match header.kind {
+            Kind::Response => {
+                let payload = payload.keep();
+                (Event::Response { payload, end }, end)
+            }
+            Kind::Data => {
+                let bytes = payload.keep();
+                (Event::Data { bytes, end }, end)
+            }
+            Kind::File => {
+                let file = self.files.pop_front().ok_or(LinkError::Unexpected(Kind::File))?;
+                let range = FileRange::decode(payload.bytes())?;
+                let file = Arc::new(File::from(file));
+                (Event::File { file, range, end }, end)
+            }
+            Kind::Abort => (Event::Abort(AbortReason::decode(payload.bytes())?), true),
+            Kind::Informational => (Event::Informational(payload.keep()), false),
+            Kind::Trailers => (Event::Trailers(payload.keep()), true),
+            Kind::Accept => (Event::Accept(payload.keep()), false),
+            Kind::Message => {
+                let (text, more) = (header.has(TEXT), header.has(MORE));
+                let bytes = payload.keep();
+                (Event::Message { bytes, text, more }, false)
+            }
+            Kind::Close => (Event::Close(payload.keep()), end),
+            Kind::Credit => {
+                let granted = payload.bytes().try_into().map(u32::from_le_bytes);
+                let granted = granted.map_err(|_| Malformed { what: "credit" })?;
+                (Event::Credit(granted), false)
+            }
+            kind @ (Kind::Request | Kind::Body | Kind::Cancel) => {
+                return Err(LinkError::Unexpected(kind));
+            }
+        };
+        Ok(Arrival {
+            stream: header.stream,
+            event,
+            end,
+        })
+    }
 }
+
+impl Large {
+    fn left(&self) -> usize {
+        (self.header.len as usize).saturating_sub(self.payload.len())
+    }
+
+    /// One reading, to the end of the frame and no further. No descriptor comes in the midst of a frame. `true`: there may be more.
+    fn receive(&mut self, socket: &UnixStream) -> Result<bool, LinkError> {
+        let left = self.left();
+        match socket.try_read_buf(&mut (&mut self.payload).limit(left)) {
+            Ok(0) => Err(LinkError::Closed),
+            Ok(received) => Ok(received == left),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(LinkError::Os(error)),
+        }
+    }
+}
+
+/// A frame's payload: inside the read buffer, or in memory of its own.
+enum Payload<'a> {
+    Read(&'a [u8]),
+    Own(Bytes),
+}
+
+impl Payload<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+
+    /// To be kept.
+    fn keep(self) -> Bytes {
+        match self {
+            Self::Read(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

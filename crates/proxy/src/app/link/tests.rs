@@ -1,0 +1,70 @@
+//! Frames of all sizes through a socket.
+
+use wire::frame::PAYLOAD_MAX;
+
+use super::*;
+
+#[tokio::test]
+async fn frames_of_all_sizes_arrive_whole_and_in_order() {
+    let (ours, theirs) = UnixStream::pair().expect("pair");
+    let sizes = [
+        3,
+        LARGE,
+        LARGE + 1,
+        0,
+        READ_BYTES,
+        1 << 20,
+        7,
+        PAYLOAD_MAX,
+        LARGE - 1,
+    ];
+    let mut bytes = Vec::new();
+    for (stream, size) in (0u32..).zip(sizes) {
+        let flags = if stream % 2 == 0 { END } else { 0 };
+        let payload = vec![stream as u8; size];
+        frame::put(&mut bytes, stream, Kind::Data, flags, &payload);
+    }
+    let sending = tokio::spawn(async move {
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            theirs.writable().await.expect("writable");
+            let piece = &rest[..rest.len().min(50_000)];
+            if let Ok(sent) = theirs.try_write(piece) {
+                rest = &rest[sent..];
+            }
+        }
+        let file = Arc::new(File::open("/dev/null").expect("open"));
+        let mut last = Vec::new();
+        let range = FileRange { offset: 1, len: 2 };
+        frame::put(&mut last, 99, Kind::File, END, &range.encode());
+        theirs.writable().await.expect("writable");
+        assert_eq!(send(&theirs, &last, Some(&file)).expect("send"), last.len());
+        theirs
+    });
+    let (mut inbound, mut arrivals) = (Inbound::new(), Vec::new());
+    while arrivals.len() < sizes.len() + 1 {
+        ours.readable().await.expect("readable");
+        match inbound.receive(&ours) {
+            Ok(_) => inbound.split(&mut arrivals).expect("well-formed"),
+            Err(LinkError::Os(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let last = arrivals.pop().expect("a file");
+    assert!(matches!(last.event, Event::File { range, .. } if range.len == 2));
+    for (arrival, (stream, size)) in arrivals.iter().zip((0u32..).zip(sizes)) {
+        let Event::Data { bytes, end } = &arrival.event else {
+            panic!("{arrival:?}");
+        };
+        assert_eq!(
+            (arrival.stream, bytes.len(), *end),
+            (stream, size, stream % 2 == 0)
+        );
+        assert!(bytes.iter().all(|byte| *byte == stream as u8), "{stream}");
+    }
+    drop(sending.await.expect("sent"));
+    ours.readable().await.expect("readable");
+    assert!(matches!(inbound.receive(&ours), Err(LinkError::Closed)));
+}
