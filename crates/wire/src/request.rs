@@ -41,9 +41,9 @@ pub struct Request<'a> {
     pub client: &'a [u8],
     /// Its port, 0 when unknown.
     pub client_port: u16,
-    /// Host name or address the request was made to, without port.
+    /// Host name or address the request was made to, without port; for ASGI the address it reached.
     pub server: &'a [u8],
-    /// Port the request was made to.
+    /// The port that goes with it.
     pub server_port: u16,
     /// Id of the request, as in the access log.
     pub request_id: &'a [u8],

@@ -54,7 +54,7 @@ def ws_headers(at):
 
 @rule("`client` and `server` are told as for HTTP", show_scope)
 def ws_addresses(at):
-    websocket = at.open("", [(b"host", b"localhost:%d" % at.port)])
+    websocket = at.open("", [(b"host", b"elsewhere.example:81")])
     scope = websocket.value()
     assert tuple(scope["client"]) == websocket.socket.getsockname(), scope["client"]
     assert scope["server"][1] == at.port, scope["server"]

@@ -24,7 +24,7 @@ use super::{
     fault::Fault,
     flow::{Absorbed, Flow},
     request_body::{self, BodyError},
-    request_frame,
+    request_frame::{self, Interface},
 };
 
 /// Methods that may be run twice when a worker died over the first time (RFC 9110 §9.2.2).
@@ -89,7 +89,10 @@ impl App {
             mount,
             &body,
             self.request_timeout,
-            false,
+            match self.websocket {
+                Some(_) => Interface::Asgi,
+                None => Interface::Wsgi,
+            },
         );
         let idempotent = IDEMPOTENT.contains(&head.method.as_str());
         let head_only = head.method == "HEAD";

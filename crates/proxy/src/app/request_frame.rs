@@ -19,6 +19,18 @@ use super::request_body::RequestBody;
 /// Names up to this length are made lower case without an allocation.
 const NAME_BYTES: usize = 64;
 
+/// What the application is asked by. PEP 3333 wants the server that the client named; ASGI the one that it reached, which the
+/// client can not choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interface {
+    /// WSGI
+    Wsgi,
+    /// ASGI, `http`
+    Asgi,
+    /// ASGI, `websocket`
+    WebSocket,
+}
+
 /// Writes the frame of a request. Stream and entry are 0 until it is sent.
 pub(super) fn write(
     head: &Head,
@@ -27,7 +39,7 @@ pub(super) fn write(
     mount: &str,
     body: &RequestBody,
     deadline: Duration,
-    websocket: bool,
+    interface: Interface,
 ) -> Vec<u8> {
     // What we add ourselves is some 400 bytes; a usual frame stays within the sizes that the allocator has at hand.
     let sent = head.fields.as_http1().len() + 2 * head.target.len() + 2 * request.authority.len();
@@ -43,13 +55,16 @@ pub(super) fn write(
         forwarded::push_address(&mut client, ip);
     }
     let local;
-    let server = if request.host.is_empty() {
-        local = connection
-            .local
-            .map_or_else(String::new, |local| local.ip().to_canonical().to_string());
-        &local
-    } else {
-        &request.host
+    let (server, server_port) = match connection.local {
+        Some(address) if interface != Interface::Wsgi || request.host.is_empty() => {
+            local = address.ip().to_canonical().to_string();
+            let port = match interface {
+                Interface::Wsgi => request.port,
+                Interface::Asgi | Interface::WebSocket => address.port(),
+            };
+            (local.as_str(), port)
+        }
+        _ => (request.host.as_str(), request.port),
     };
     wire::request::Request {
         entry: 0,
@@ -59,7 +74,7 @@ pub(super) fn write(
             Version::Http2 => 20,
         },
         https: request.https,
-        websocket,
+        websocket: interface == Interface::WebSocket,
         tls_version: connection.tls.as_ref().map_or(0, |tls| tls.version_number),
         cipher_suite: connection.tls.as_ref().map_or(0, |tls| tls.cipher_number),
         deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
@@ -72,7 +87,7 @@ pub(super) fn write(
         client: client.as_bytes(),
         client_port: request.client_port,
         server: server.as_bytes(),
-        server_port: request.port,
+        server_port,
         request_id: request.request_id.as_bytes(),
         headers: wire::request::Headers::default(),
     }

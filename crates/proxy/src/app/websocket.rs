@@ -28,7 +28,7 @@ use super::{
     call::{Call, Event},
     exchange::{self, Ticket},
     request_body::RequestBody,
-    request_frame,
+    request_frame::{self, Interface},
 };
 use crate::{
     context::Context,
@@ -72,7 +72,15 @@ impl App {
         };
         let body = RequestBody::default();
         let (head, timeout) = (down.head(), self.request_timeout);
-        let frame = request_frame::write(head, down.connection(), request, mount, &body, timeout, true);
+        let frame = request_frame::write(
+            head,
+            down.connection(),
+            request,
+            mount,
+            &body,
+            timeout,
+            Interface::WebSocket,
+        );
         let call = Arc::new(Call::new(frame, None));
         // Its client comes again by itself; who was greeted by a worker that died need not be greeted twice.
         let id = match self.submit(&call, false) {
