@@ -25,6 +25,12 @@ def bulk(environ, start_response):
     return [body]
 
 
+def pauses(environ, start_response):
+    """GET /10: waits so many milliseconds, in the way that blocks. GET /: does not wait."""
+    time.sleep(int(environ["PATH_INFO"][1:] or 0) / 1000)
+    return hello(environ, start_response)
+
+
 flask = Flask(__name__)
 
 

@@ -1,4 +1,4 @@
-"""Loads that no common tool offers: `client.py KIND HOST PORT SECONDS [COUNT]`; prints what was done as JSON."""
+"""Loads that no common tool offers: `client.py KIND HOST PORT SECONDS [COUNT or PATH]`; prints what was done as JSON."""
 
 import asyncio
 import json
@@ -91,6 +91,55 @@ def hold(host, port, seconds, count, websocket=0):
     return len(held)
 
 
+def one_at_a_time(host, port, seconds, path):
+    """Asks for one thing again and again, on one connection; says when it was answered for the first time."""
+    request, count, end = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), 0, time.monotonic() + seconds
+    with socket.create_connection((host, port)) as opened:
+        while time.monotonic() < end:
+            opened.sendall(request)
+            answer = opened.recv(4096)
+            if b" 200 " not in answer:
+                sys.exit(f"not answered: {answer!r}")
+            if not count:
+                print("answered", flush=True)
+            count += 1
+    return count
+
+
+def heads(host, port, seconds):
+    """Sends request heads of 1 MiB, each on a connection of its own, and wants them refused."""
+    field = b"X-Large: " + b"x" * 1000 + b"\r\n"
+    head = f"GET / HTTP/1.1\r\nHost: {host}\r\n".encode() + field * ((1 << 20) // len(field)) + b"\r\n"
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        answer = b""
+        with socket.create_connection((host, port)) as opened:
+            try:
+                opened.sendall(head)
+            except ConnectionError:
+                # Refused while it was sent.
+                pass
+            try:
+                answer = opened.recv(4096)
+            except ConnectionError:
+                pass
+        # What was on its way when the server closed may cost the answer.
+        if answer and b" 431 " not in answer and b" 400 " not in answer:
+            sys.exit(f"not refused: {answer!r}")
+        count += 1
+    return count
+
+
+def whole(host, port, seconds):
+    """Reads one file to its end; counts MiB."""
+    with socket.create_connection((host, port)) as opened:
+        opened.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        piece, count = bytearray(1 << 20), 0
+        while got := opened.recv_into(piece):
+            count += got
+    return count >> 20
+
+
 async def events(host, port, seconds, connections=200):
     """Reads server-sent events."""
     end, count = time.monotonic() + seconds, 0
@@ -140,7 +189,7 @@ async def slow(host, port, seconds, each=500):
 
 def main():
     kind, host, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    options = [int(option) for option in sys.argv[5:]]
+    options = [int(option) if option.isdigit() else option for option in sys.argv[5:]]
     began = time.monotonic()
     work = globals()[kind](host, port, seconds, *options)
     count = asyncio.run(work) if asyncio.iscoroutine(work) else work

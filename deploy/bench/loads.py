@@ -142,6 +142,51 @@ def beside_slow_clients(slow):
     return load
 
 
+def beside_one_at_a_time(path, quick):
+    """Quick clients, alone and beside one that always has a slow request in flight."""
+
+    def load(bench, stack, seconds=None):
+        alone = wrk(connections=quick)(bench, stack, seconds)
+        if seconds:
+            return alone
+        where = urllib.parse.urlsplit(stack.url)
+        command = [sys.executable, HERE / "client.py", "one_at_a_time", where.hostname, where.port, bench.seconds + 60, path]
+        slow = subprocess.Popen(
+            ["taskset", "-c", bench.load_core, *map(str, command)],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            if slow.stdout.readline() != "answered\n":
+                raise subprocess.CalledProcessError(slow.wait(), command)
+            beside = wrk(connections=quick)(bench, stack)
+        finally:
+            slow.terminate()
+            slow.wait()
+        return {
+            "p99 us": beside["p99 us"],
+            "p99 us alone": alone["p99 us"],
+            "CPU us/request": beside["CPU us/request"],
+            "CPU us/request alone": alone["CPU us/request"],
+            "requests/s": beside["requests/s"],
+        }
+
+    return load
+
+
+def whole_file(bench, stack, seconds=None):
+    """One client that reads one file to its end; the first round of a stack fills the kernel's cache."""
+    before = stack.cpu_seconds()
+    told = bench.client("whole", stack, 0)
+    cpu = stack.cpu_seconds() - before
+    return {
+        "CPU us/MiB": cpu * 1e6 / told["count"],
+        "MiB/s": told["count"] / told["seconds"],
+        "PSS MiB": stack.pss_bytes() / (1 << 20),
+    }
+
+
 def memory(bench, stack, seconds=None):
     """After some work for every process."""
     wrk()(bench, stack, 2)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import stacks
 from flat import beside_open
-from loads import beside_slow_clients, client, h2load, memory, nothing, wrk
+from loads import beside_one_at_a_time, beside_slow_clients, client, h2load, memory, nothing, whole_file, wrk
 
 WSGI = [stacks.granian, stacks.nginx_uwsgi, stacks.nginx_gunicorn]
 ASGI = [stacks.granian, stacks.uvicorn, stacks.nginx_uvicorn, stacks.hypercorn]
@@ -36,9 +36,18 @@ class Row:
 
 ROWS = {
     "hello": Row("WSGI that says hello", wrk(), WSGI, "application:hello"),
+    "hello-one": Row("WSGI that says hello to one client", wrk(connections=1), WSGI, "application:hello"),
     "hello-tls": Row("WSGI that says hello, over TLS", wrk(), WSGI, "application:hello", tls=True),
     "flask": Row("Flask that says hello", wrk(), WSGI, "application:flask"),
     "django": Row("Django that says hello", wrk(), WSGI, "application_django:application"),
+    "django-page": Row("Django's page of 50 rows", wrk("/books", connections=8), WSGI, "application_django:application"),
+    "quick": Row(
+        "16 quick clients beside one that keeps a request of 10 ms in flight, 2 workers",
+        beside_one_at_a_time("/10", 16),
+        [stacks.nginx_uwsgi],
+        "application:pauses",
+        workers=2,
+    ),
     "upload": Row("upload of 1 MiB", wrk("/", post_bytes=1 << 20, connections=8), WSGI, "application:bulk"),
     "download": Row("download of 1 MiB from WSGI", wrk("/big", connections=8), WSGI, "application:bulk"),
     "file": Row("file of 1 KiB", wrk(), file_bytes=1 << 10),
@@ -100,5 +109,7 @@ ROWS = {
     "flat-servers": Row(
         "100 servers behind the proxy, beside one", wrk(), [stacks.appliance_with_one], upstream="http", servers=100
     ),
+    "flat-heads": Row("request heads of 1 MiB, refused", client("heads", "head"), file_bytes=1 << 10),
+    "flat-file": Row("one file of 10 GiB", whole_file, file_bytes=10 << 30),
     "flat-workers": Row("64 workers, beside one", wrk(), [stacks.appliance_with_one], "application:hello", workers=64),
 }

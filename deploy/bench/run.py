@@ -55,7 +55,7 @@ def measure(name, arguments, cores):
     directory = arguments.scratch.resolve() / name
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "www").mkdir(parents=True)
-    (directory / "www" / "index.html").write_bytes(b"x" * (row.file_bytes or 12))
+    make_file(directory / "www" / "index.html", row.file_bytes or 12)
     bench = Bench(arguments, directory, cores)
     builds = {"appliance": bench.binary} | {f"appliance {path.name}": path for path in bench.against}
     makers = [lambda name=name, path=path: stacks.appliance(row, bench, path, name) for name, path in builds.items()]
@@ -80,6 +80,13 @@ def measure(name, arguments, cores):
     return {stack: rounds for stack, rounds in measured.items() if stack not in failed}
 
 
+def make_file(path, size):
+    """A file that is worth caching is written; a huge one has a hole where its end would be."""
+    with open(path, "wb") as file:
+        file.write(b"x" * min(size, 16 << 20))
+        file.truncate(size)
+
+
 def table(name, measured, plots):
     columns = list(next(iter(measured.values()))[0])
     medians = {
@@ -87,7 +94,8 @@ def table(name, measured, plots):
         for stack, rounds in measured.items()
     }
     ours = next(iter(medians.values()))
-    print(f"## {name}: {ROWS[name].title}\n\n| stack | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
+    picture = f"![{ROWS[name].title}]({plots.name}/{name}.svg)\n\n" if plots else ""
+    print(f"## {name}: {ROWS[name].title}\n\n{picture}| stack | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
     for stack, median in medians.items():
         cells = [f"{median[column]:,.2f} ({ours[column] / (median[column] or 1):.2f})" for column in columns]
         print(f"| {stack} | " + " | ".join(cells) + " |")

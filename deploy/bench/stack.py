@@ -35,7 +35,7 @@ class Stack:
         with open(self.directory / f"{self.name}-{number}.out", "ab") as output:
             return subprocess.Popen(
                 ["taskset", "-c", core, *map(str, command)],
-                env=dict(os.environ, PYTHONPATH=str(HERE)),
+                env=dict(os.environ, PYTHONPATH=str(HERE), BENCH_DATABASE=str(self.directory / "rows.sqlite")),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -55,7 +55,7 @@ class Stack:
         while True:
             try:
                 with urllib.request.urlopen(self.url, timeout=2, context=trusting) as answer:
-                    if answer.read():
+                    if answer.read(1):
                         break
             except OSError:
                 pass
