@@ -31,6 +31,7 @@ mod forwarded;
 mod green;
 mod http1;
 mod http2;
+mod http2_refused;
 mod life;
 mod parity;
 mod processes;

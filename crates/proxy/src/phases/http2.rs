@@ -1,11 +1,6 @@
 //! An HTTP/2 connection: its streams, its limits and its end.
 
-use std::{
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering},
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use config::Limits;
 use h2::server::{Builder, Connection as H2Connection};
@@ -24,7 +19,7 @@ use tokio::{
 use super::{
     Phases, h2_head,
     h2_session::H2Session,
-    refusals::{Refusals, Watched},
+    refusals::{Books, Refused, Watched},
     upstream_call::http2_to_upstream,
 };
 use crate::{
@@ -49,7 +44,7 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
 const PENDING_RESETS_MAX: usize = 32;
 
-/// Streams that pingora or h2 refuses before the connection ends.
+/// Requests against the rules that pingora or h2 refuses before the connection ends.
 const MALFORMED_MAX: u32 = 32;
 
 /// After the farewell an idle client has this long to close.
@@ -63,8 +58,8 @@ pub(crate) async fn serve_http2(
     connection: Arc<Connection>,
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
-    let refusals = Refusals::default();
-    let watched = Box::new(Watched::new(stream, Arc::clone(&refusals)));
+    let books = Books::new();
+    let watched = Box::new(Watched::new(stream, books.clone()));
     match timeout(limits.head_timeout, handshake(watched, Some(options(limits)))).await {
         Ok(Ok(h2)) => {
             let mut conversation = Conversation {
@@ -75,11 +70,11 @@ pub(crate) async fn serve_http2(
                 streams: JoinSet::new(),
                 served: 0,
                 malformed: 0,
-                refusals,
+                books,
                 leaving: false,
             };
             conversation.run(h2).await;
-            conversation.tell_refusals();
+            conversation.tell_rest();
             // Streams of a connection that is gone notice it by themselves and end in their own way.
             let all = async { while conversation.streams.join_next().await.is_some() {} };
             let _ = timeout(FAREWELL, all).await;
@@ -117,7 +112,7 @@ struct Conversation<'a> {
     streams: JoinSet<()>,
     served: u32,
     malformed: u32,
-    refusals: Refusals,
+    books: Books,
     /// The farewell (GOAWAY) has been said: the client opens no new streams.
     leaving: bool,
 }
@@ -133,16 +128,22 @@ impl Conversation<'_> {
                 biased;
                 // Also what drives the connection; nothing is lost when another branch is taken.
                 accepted = HttpSession::from_h2_conn(&mut h2, Arc::clone(&digest)) => match accepted {
-                    Ok(Some(H2Accept::Session(stream))) => self.accept(stream),
-                    Ok(Some(H2Accept::Rejected)) => self.reject(400),
+                    Ok(Some(accepted)) => {
+                        self.books.handed();
+                        match accepted {
+                            H2Accept::Session(stream) => self.accept(stream),
+                            // pingora has answered 400 or reset the stream.
+                            H2Accept::Rejected => self.reject(400),
+                        }
+                    }
                     Ok(None) => return,
                     Err(error) => {
                         tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection ended");
                         return;
                     }
                 },
-                // What the first branch has just written.
-                () = some(&self.refusals) => self.tell_refusals(),
+                // It has nothing more to hand over, and this is what it has not.
+                refused = settled(&self.books) => self.tell(refused),
                 Some(_) = self.streams.join_next() => {
                     idle_until = Instant::now() + if self.leaving { FAREWELL } else { self.limits.idle_timeout };
                 }
@@ -180,29 +181,52 @@ impl Conversation<'_> {
             .spawn(serve_stream(context, proxy, connection, stream));
     }
 
-    fn tell_refusals(&mut self) {
-        for _ in 0..self.refusals.swap(0, Ordering::Relaxed) {
-            self.reject(431);
+    /// Writes the lines of what h2 has refused.
+    fn tell(&mut self, refused: Refused) {
+        for (count, status) in [(refused.malformed, 400), (refused.too_large, 431)] {
+            for _ in 0..count {
+                self.reject(status);
+            }
+        }
+        // A client that has not heard of our limit yet does nothing wrong.
+        for _ in 0..refused.too_many {
+            self.line(Some(503), Some(Outcome::Refused));
+        }
+        for _ in 0..refused.gone {
+            self.line(None, None);
         }
     }
 
-    /// pingora has answered 400 or reset the stream, or h2 has answered 431, and tells nothing of the request.
+    /// The connection is over.
+    fn tell_rest(&mut self) {
+        let rest = self.books.close();
+        self.tell(rest);
+    }
+
     fn reject(&mut self, status: u16) {
         self.malformed += 1;
+        self.line(Some(status), Some(Outcome::Refused));
+    }
+
+    /// The line of a request that never came to us: nothing is known of it.
+    fn line(&self, status: Option<u16>, outcome: Option<Outcome>) {
         let mut record = open(self.context, self.connection);
-        record.status = Some(status);
-        record.outcome = Some(Outcome::Refused);
+        record.status = status;
+        record.outcome = outcome;
         record.finish();
     }
 }
 
-/// Resolves when h2 has refused a head. What makes it do so is polled first, so nothing needs to wake this.
-async fn some(refusals: &Refusals) {
-    poll_fn(|_| match refusals.load(Ordering::Relaxed) {
-        0 => Poll::Pending,
-        _ => Poll::Ready(()),
-    })
-    .await;
+/// A connection may be cut at any moment.
+impl Drop for Conversation<'_> {
+    fn drop(&mut self) {
+        self.tell_rest();
+    }
+}
+
+/// Resolves when h2 has refused something. What makes it do so is polled first, so nothing needs to wake this.
+async fn settled(books: &Books) -> Refused {
+    poll_fn(|_| books.settle().map_or(Poll::Pending, Poll::Ready)).await
 }
 
 fn open(context: &Context, connection: &Connection) -> OpenRecord {

@@ -1,0 +1,395 @@
+//! Which requests of a connection nobody has told yet: what has come, less what h2 has handed over.
+
+use super::{
+    frames::{CONTINUATION, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, Step},
+    lone_status::is_lone_status,
+};
+
+/// The requests of a connection as its frames show them. Pure: bytes in, counts out.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    read: Frames,
+    written: Frames,
+    /// Highest stream that the client has opened.
+    last: u32,
+    /// Its head is not complete.
+    open: bool,
+    /// Heads that have begun, that are complete, that h2 has made up its mind about, that it has handed over, and that have
+    /// been told otherwise.
+    begun: u32,
+    complete: u32,
+    settled: u32,
+    handed: u32,
+    told: u32,
+    /// Streams of the last head that is complete, and of the last that h2 has made up its mind about.
+    complete_stream: u32,
+    settled_stream: u32,
+    /// Streams up to here were settled when h2 last had nothing to do: what is written to them is an answer of ours.
+    floor: u32,
+    /// Since then: what h2 has written to other streams.
+    answers: Answers,
+    /// Bytes are waiting for the client to take them: what h2 thinks of a head may be among them.
+    blocked: bool,
+    /// The payload of a frame that may be h2's own, as far as it is of interest.
+    block: [u8; BLOCK_BYTES_MAX],
+    block_len: usize,
+    /// The frame being written is such a one.
+    of_interest: bool,
+    /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
+    farewell: u32,
+    /// The connection has ended with an error; was it the size of a head?
+    broken: Option<bool>,
+}
+
+/// Heads that h2 has refused, by the status that they are told with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::phases) struct Refused {
+    /// 400: against the rules of the protocol.
+    pub(in crate::phases) malformed: u32,
+    /// 431: past the limit of h2.
+    pub(in crate::phases) too_large: u32,
+    /// 503: more streams at a time than we allow.
+    pub(in crate::phases) too_many: u32,
+    /// No status: the connection ended before anybody had looked at them.
+    pub(in crate::phases) gone: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Answers {
+    too_large: u32,
+    refused: u32,
+    resets: u32,
+}
+
+/// h2's 431 is five bytes when it comes first, and changes of the table's size may stand before it; its farewell has two
+/// numbers before its words.
+const BLOCK_BYTES_MAX: usize = 64;
+const GOAWAY_WORDS_AT: usize = 8;
+
+/// What h2 says in its farewell after a head of more than four times the limit, and after one in too many pieces.
+const FAREWELLS: [&[u8]; 2] = [b"header_list_way_too_large", b"too_many_continuations"];
+
+const NO_ERROR: u32 = 0;
+const REFUSED_STREAM: u32 = 7;
+
+impl Ledger {
+    /// Nothing has passed yet.
+    pub(super) fn new() -> Self {
+        Self {
+            read: Frames::of_client(),
+            written: Frames::of_server(),
+            last: 0,
+            open: false,
+            begun: 0,
+            complete: 0,
+            settled: 0,
+            handed: 0,
+            told: 0,
+            complete_stream: 0,
+            settled_stream: 0,
+            floor: 0,
+            answers: Answers::default(),
+            blocked: false,
+            block: [0; BLOCK_BYTES_MAX],
+            block_len: 0,
+            of_interest: false,
+            farewell: u32::MAX,
+            broken: None,
+        }
+    }
+
+    /// h2 wants to read: it has gone through every frame that is complete.
+    pub(super) fn asked(&mut self) {
+        self.settled = self.complete;
+        self.settled_stream = self.complete_stream;
+    }
+
+    /// This has come from the client.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        while let Some(step) = self.read.step(&mut bytes) {
+            match step {
+                // What comes on a stream that has been opened before are trailers, or against the rules.
+                Step::Begun(frame) if frame.kind == HEADERS && frame.stream > self.last => {
+                    self.last = frame.stream;
+                    if frame.stream <= self.farewell {
+                        self.begun += 1;
+                        self.open = true;
+                    }
+                }
+                Step::Ended(frame)
+                    if self.open
+                        && matches!(frame.kind, HEADERS | CONTINUATION)
+                        && frame.flags & END_HEADERS != 0 =>
+                {
+                    self.open = false;
+                    self.complete += 1;
+                    self.complete_stream = frame.stream;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// This goes to the client.
+    pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
+        while let Some(step) = self.written.step(&mut bytes) {
+            match step {
+                Step::Begun(frame) => {
+                    self.block_len = 0;
+                    self.of_interest = match frame.kind {
+                        HEADERS | RST_STREAM => frame.stream > self.floor,
+                        kind => kind == GOAWAY,
+                    };
+                }
+                Step::Payload(payload) if self.of_interest => {
+                    let room = self.block.get_mut(self.block_len..).unwrap_or_default();
+                    let len = payload.len().min(room.len());
+                    room[..len].copy_from_slice(&payload[..len]);
+                    self.block_len += len;
+                }
+                Step::Ended(frame) if self.of_interest => self.sent(frame),
+                Step::Payload(_) | Step::Ended(_) => {}
+            }
+        }
+    }
+
+    /// Bytes wait for the client, or do not any more.
+    pub(super) fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
+    /// h2 has handed a request over; whoever has it tells of it.
+    pub(super) fn handed(&mut self) {
+        self.handed += 1;
+    }
+
+    /// To be asked when h2 has nothing more to hand over: what it has refused since, to be told now.
+    pub(super) fn settle(&mut self) -> Option<Refused> {
+        if self.blocked {
+            return None;
+        }
+        let answers = std::mem::take(&mut self.answers);
+        self.floor = self.settled_stream;
+        let mut count = self.settled.saturating_sub(self.handed + self.told);
+        if count == 0 {
+            return None;
+        }
+        self.told += count;
+        if self.last > self.farewell {
+            // Some came in the moment of the farewell and are passed over in silence.
+            count = count.min(answers.too_large + answers.resets);
+        }
+        let too_large = answers.too_large.min(count);
+        let too_many = answers.refused.min(count - too_large);
+        let refused = Refused {
+            malformed: count - too_large - too_many,
+            too_large,
+            too_many,
+            gone: 0,
+        };
+        (refused != Refused::default()).then_some(refused)
+    }
+
+    /// The connection is over: what nobody will answer any more.
+    pub(super) fn close(&mut self) -> Refused {
+        let mut refused = self.settle().unwrap_or_default();
+        let left = self.begun.saturating_sub(self.handed + self.told);
+        self.told += left;
+        match self.broken {
+            None => refused.gone = left,
+            Some(too_large) => {
+                // One head was the last straw.
+                refused.too_large += u32::from(too_large && left > 0);
+                refused.malformed += left - u32::from(too_large && left > 0);
+            }
+        }
+        refused
+    }
+
+    /// A frame of interest is complete.
+    fn sent(&mut self, frame: Frame) {
+        let block = &self.block[..self.block_len];
+        match frame.kind {
+            HEADERS => {
+                let last = END_STREAM | END_HEADERS;
+                if frame.flags & last == last && frame.length == block.len() && is_lone_status(block) {
+                    self.answers.too_large += 1;
+                }
+            }
+            RST_STREAM => {
+                self.answers.resets += 1;
+                self.answers.refused += u32::from(number(block, 0) == Some(REFUSED_STREAM));
+            }
+            GOAWAY => match (number(block, 0), number(block, 4)) {
+                (Some(stream), Some(NO_ERROR)) => self.farewell = self.farewell.min(stream),
+                (Some(_), Some(_)) => {
+                    let words = block.get(GOAWAY_WORDS_AT..).unwrap_or_default();
+                    self.broken = Some(FAREWELLS.contains(&words));
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+fn number(block: &[u8], at: usize) -> Option<u32> {
+    let bytes = block.get(at..at + 4)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger under way: the client's preface and the settings of both are through.
+    fn begun() -> Ledger {
+        let mut ledger = Ledger::new();
+        ledger.asked();
+        ledger.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        ledger.asked();
+        ledger.read(&frame(4, 0, 0, b""));
+        ledger.wrote(&frame(4, 0, 0, &[0; 12]));
+        ledger.asked();
+        assert_eq!(ledger.settle(), None);
+        ledger
+    }
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+        out.extend_from_slice(payload);
+        out
+    }
+
+    fn head(stream: u8) -> Vec<u8> {
+        frame(HEADERS, FINAL, stream, b"whatever")
+    }
+
+    fn reset(stream: u8, reason: u8) -> Vec<u8> {
+        frame(RST_STREAM, 0, stream, &[0, 0, 0, reason])
+    }
+
+    fn farewell(last: u8, reason: u8, words: &[u8]) -> Vec<u8> {
+        frame(GOAWAY, 0, 0, &[&[0, 0, 0, last, 0, 0, 0, reason], words].concat())
+    }
+
+    /// `:status: 431`, as h2 writes it first and later.
+    const FIRST: &[u8] = &[0x48, 0x83, 0x68, 0xcc, 0x2f];
+    const LATER: &[u8] = &[0xbe];
+    const FINAL: u8 = END_STREAM | END_HEADERS;
+    const DATA: u8 = 0;
+    const PROTOCOL_ERROR: u8 = 1;
+
+    fn refused(malformed: u32, too_large: u32, too_many: u32, gone: u32) -> Refused {
+        Refused {
+            malformed,
+            too_large,
+            too_many,
+            gone,
+        }
+    }
+
+    #[test]
+    fn what_is_not_handed_over_was_refused() {
+        for piece in [1, 3, 7, 1000] {
+            let mut ledger = begun();
+            let read = [head(1), head(3), head(5), head(7), head(9)].concat();
+            for bytes in read.chunks(piece) {
+                ledger.asked();
+                ledger.read(bytes);
+            }
+            ledger.asked();
+            // 1 and 9 are handed over; 3 is malformed, 5 too large, 7 one too many.
+            let written = [
+                reset(3, PROTOCOL_ERROR),
+                frame(HEADERS, FINAL, 5, FIRST),
+                reset(7, REFUSED_STREAM as u8),
+            ];
+            for bytes in written.concat().chunks(piece) {
+                ledger.wrote(bytes);
+            }
+            ledger.handed();
+            ledger.handed();
+            assert_eq!(ledger.settle(), Some(refused(1, 1, 1, 0)), "in pieces of {piece}");
+            assert_eq!((ledger.settle(), ledger.close()), (None, Refused::default()));
+        }
+    }
+
+    #[test]
+    fn answers_of_ours_are_not_taken_for_refusals() {
+        let mut ledger = begun();
+        ledger.read(&[head(1), head(3)].concat());
+        ledger.asked();
+        ledger.handed();
+        ledger.handed();
+        assert_eq!(ledger.settle(), None);
+        // Trailers that look like a refusal; a stream that is cut; the request's own trailers.
+        ledger.wrote(&frame(HEADERS, END_HEADERS, 1, &[0x88, 0xbf]));
+        ledger.wrote(&frame(DATA, 0, 1, b"0123"));
+        ledger.wrote(&frame(HEADERS, FINAL, 1, LATER));
+        ledger.wrote(&reset(3, REFUSED_STREAM as u8));
+        ledger.read(&frame(HEADERS, FINAL, 3, b"trailers"));
+        ledger.read(&head(5));
+        ledger.asked();
+        ledger.wrote(&reset(5, PROTOCOL_ERROR));
+        assert_eq!(ledger.settle(), Some(refused(1, 0, 0, 0)));
+        assert_eq!(ledger.close(), Refused::default());
+    }
+
+    #[test]
+    fn nothing_is_told_before_it_is_known() {
+        let mut ledger = begun();
+        // A head in two frames: h2 reads again and again before it has all of it.
+        ledger.read(&frame(HEADERS, END_STREAM, 1, b"be"));
+        ledger.asked();
+        assert_eq!(ledger.settle(), None);
+        ledger.read(&frame(CONTINUATION, END_HEADERS, 1, b"gun"));
+        assert_eq!(ledger.settle(), None);
+        ledger.asked();
+        // What h2 says of it does not go out yet.
+        ledger.set_blocked(true);
+        assert_eq!(ledger.settle(), None);
+        ledger.wrote(&frame(HEADERS, FINAL, 1, FIRST));
+        ledger.set_blocked(false);
+        assert_eq!(ledger.settle(), Some(refused(0, 1, 0, 0)));
+    }
+
+    #[test]
+    fn a_connection_that_breaks_leaves_nothing_untold() {
+        let mut ledger = begun();
+        // The second head is in pieces that make h2 give up; the first was not handed over yet.
+        ledger.read(&[head(1), frame(HEADERS, END_STREAM, 3, b"whatever")].concat());
+        ledger.wrote(&farewell(1, PROTOCOL_ERROR, b""));
+        assert_eq!(ledger.close(), refused(2, 0, 0, 0));
+        assert_eq!(ledger.close(), Refused::default());
+
+        let mut ledger = begun();
+        ledger.read(&head(1));
+        ledger.wrote(&farewell(0, 11, b"header_list_way_too_large"));
+        assert_eq!(ledger.close(), refused(0, 1, 0, 0));
+
+        // The client left in the middle of a head.
+        let mut ledger = begun();
+        ledger.read(&frame(HEADERS, 0, 1, b"whatever"));
+        ledger.asked();
+        assert_eq!(ledger.close(), refused(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn what_comes_after_the_farewell_is_not_ours() {
+        let mut ledger = begun();
+        ledger.wrote(&frame(GOAWAY, 0, 0, &[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]));
+        ledger.read(&head(1));
+        ledger.asked();
+        ledger.handed();
+        assert_eq!(ledger.settle(), None);
+        // 3 is malformed and 5 is too late: both came in the moment of the second farewell. 7 comes after it.
+        ledger.read(&[head(3), head(5)].concat());
+        ledger.asked();
+        ledger.wrote(&[farewell(3, 0, b""), reset(3, PROTOCOL_ERROR)].concat());
+        assert_eq!(ledger.settle(), Some(refused(1, 0, 0, 0)));
+        ledger.read(&head(7));
+        ledger.asked();
+        assert_eq!((ledger.settle(), ledger.close()), (None, Refused::default()));
+    }
+}

@@ -1,0 +1,313 @@
+//! HTTP/2 with a client that breaks the rules: frames made by hand. Whatever becomes of a head, it leaves one line.
+
+use std::{io, sync::Arc};
+
+use crate::harness::{Connection, Site, certificate::Certificate};
+
+/// A site that says hello over HTTPS, and what its clients need.
+fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
+    let mut site = Site::new(test);
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(&site.directory, "localhost");
+    site.config(
+        r#"
+        [tls]
+        certificates = [{ certificate = "localhost.crt", key = "localhost.key" }]
+
+        [[listener]]
+        address = "127.0.0.1:{tls_port}"
+        tls = true
+        limits = { head_max = "8k" }
+
+        [[site]]
+        respond = "hello"
+        "#,
+    );
+    site.start();
+    let mut client = (*certificate.client()).clone();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    (site, Arc::new(client))
+}
+
+/// A connection on which both sides have said their preface.
+struct Http2 {
+    connection: Connection,
+    input: Vec<u8>,
+}
+
+/// A frame of the server.
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const WHOLE: u8 = END_STREAM | END_HEADERS;
+const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
+
+impl Http2 {
+    fn open(site: &Site, client: &Arc<rustls::ClientConfig>) -> Self {
+        let mut http2 = Self {
+            connection: Connection::open_tls(site.tls_port, Arc::clone(client), "localhost"),
+            input: Vec::new(),
+        };
+        let preface = [
+            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+            &frame(SETTINGS, 0, 0, &[]),
+        ]
+        .concat();
+        http2.connection.send(preface).unwrap();
+        http2
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.connection.send(frame(kind, flags, stream, payload)).unwrap();
+    }
+
+    /// A request with these fields and no body.
+    fn request(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        self.send(HEADERS, WHOLE, stream, &block(fields));
+    }
+
+    /// The next frame of this kind; what comes before it is passed over.
+    #[track_caller]
+    fn next(&mut self, kind: u8) -> Frame {
+        loop {
+            let frame = self.frame().expect("a frame");
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    }
+
+    fn frame(&mut self) -> io::Result<Frame> {
+        let head = self.take(9)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        Ok(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload: self.take(length as usize)?,
+        })
+    }
+
+    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.input.len() < length {
+            let mut piece = [0; 4096];
+            match self.connection.read(&mut piece)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => self.input.extend_from_slice(&piece[..read]),
+            }
+        }
+        let rest = self.input.split_off(length);
+        Ok(std::mem::replace(&mut self.input, rest))
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Fields as literals that no table learns (RFC 7541 §6.2.2).
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127);
+            block.push(text.len() as u8);
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+const GET: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "https"),
+    (":authority", "localhost"),
+    (":path", "/"),
+];
+
+fn get_with<'a>(field: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
+    [&GET[..], &[field]].concat()
+}
+
+#[track_caller]
+fn told(record: &serde_json::Value, status: u16, outcome: &str) {
+    assert_eq!(
+        (&record["status"], &record["outcome"], &record["protocol"]),
+        (&status.into(), &outcome.into(), &"HTTP/2.0".into()),
+        "{record}"
+    );
+    assert_eq!(
+        (&record["client"], &record["tls_version"]),
+        (&"127.0.0.1".into(), &"TLSv1.3".into()),
+        "{record}"
+    );
+}
+
+#[test]
+fn a_malformed_head_leaves_one_line_and_its_neighbours_are_served() {
+    let (mut site, client) = site("http2-malformed");
+    let mut http2 = Http2::open(&site, &client);
+    let late = [&[GET[0], ("x-mine", "1")], &GET[1..]].concat();
+    let malformed = [
+        get_with(("connection", "close")),
+        get_with(("transfer-encoding", "chunked")),
+        get_with(("te", "gzip")),
+        get_with((":path", "/again")),
+        get_with((":status", "200")),
+        get_with(("content-length", "5")),
+        get_with(("content-length", "nothing")),
+        late,
+        GET[1..].to_vec(),
+        GET[..3].to_vec(),
+    ];
+    for (number, fields) in malformed.iter().enumerate() {
+        let stream = 1 + 4 * number as u32;
+        // Both in one write, as a client that has more to ask would send them.
+        let both = [
+            frame(HEADERS, WHOLE, stream, &block(fields)),
+            frame(HEADERS, WHOLE, stream + 2, &block(&GET)),
+        ];
+        http2.connection.send(both.concat()).unwrap();
+        let (mut reset, mut served) = (false, false);
+        while !(reset && served) {
+            let frame = http2.frame().unwrap();
+            match frame.kind {
+                RST_STREAM => {
+                    assert_eq!((frame.stream, &frame.payload[..]), (stream, &PROTOCOL_ERROR[..]));
+                    reset = true;
+                }
+                DATA if frame.flags & END_STREAM != 0 => {
+                    assert_eq!((frame.stream, &frame.payload[..]), (stream + 2, &b"hello"[..]));
+                    served = true;
+                }
+                _ => assert_ne!(frame.kind, GOAWAY, "{fields:?}"),
+            }
+        }
+    }
+    // Each line as soon as its head was refused: the connection is still open.
+    let records = site.records(2 * malformed.len());
+    let (refused, served): (Vec<_>, Vec<_>) = records.iter().partition(|record| record["status"] == 400);
+    assert_eq!((refused.len(), served.len()), (malformed.len(), malformed.len()));
+    refused.iter().for_each(|record| told(record, 400, "refused"));
+    served.iter().for_each(|record| told(record, 200, "ok"));
+    // Neither the end of the connection nor that of the site adds to them.
+    drop(http2);
+    assert!(site.stop().success());
+    site.records(2 * malformed.len());
+}
+
+#[test]
+fn a_head_that_breaks_the_connection_leaves_one_line() {
+    let (mut site, client) = site("http2-broken");
+    let get = block(&GET);
+    let cases = [
+        // Field names have no upper case; index 0 is of no table; clients open odd streams; a frame may be too large.
+        frame(HEADERS, WHOLE, 3, &block(&get_with(("X-Mine", "1")))),
+        frame(HEADERS, WHOLE, 3, &[0x80]),
+        frame(HEADERS, WHOLE, 4, &get),
+        frame(HEADERS, WHOLE, 3, &[0; 17 << 10]),
+        // Something comes between the pieces of a head; a refused head goes on.
+        [frame(HEADERS, END_STREAM, 3, &get[..5]), frame(DATA, 0, 3, b"")].concat(),
+        [
+            frame(HEADERS, END_STREAM, 3, &block(&get_with(("connection", "close")))),
+            frame(9, END_HEADERS, 3, b""),
+        ]
+        .concat(),
+    ];
+    for (number, case) in cases.iter().enumerate() {
+        let mut http2 = Http2::open(&site, &client);
+        http2.request(1, &GET);
+        assert_eq!(http2.next(DATA).payload, b"hello");
+        http2.connection.send(case).unwrap();
+        let farewell = http2.next(GOAWAY);
+        assert_ne!(farewell.payload[4..8], [0; 4], "case {number}");
+        let records = site.records(2 * (number + 1));
+        told(&records[2 * number], 200, "ok");
+        told(&records[2 * number + 1], 400, "refused");
+    }
+    assert!(site.stop().success());
+    site.records(2 * cases.len());
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_head_leaves_one_line() {
+    let (mut site, client) = site("http2-left");
+    let mut http2 = Http2::open(&site, &client);
+    http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
+    // An end, and not a reset that takes the head along.
+    http2.connection.finish_sending();
+    while http2.frame().is_ok() {}
+    told(&site.records(1)[0], 499, "client_gone");
+    assert!(site.stop().success());
+    site.records(1);
+}
+
+#[test]
+fn a_client_that_sends_nothing_but_malformed_heads_is_cut_off() {
+    let (mut site, client) = site("http2-abuse");
+    let mut http2 = Http2::open(&site, &client);
+    let mut sent = 0;
+    while http2
+        .connection
+        .send(frame(
+            HEADERS,
+            WHOLE,
+            1 + 2 * sent,
+            &block(&get_with(("te", "gzip"))),
+        ))
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 1000, "still open");
+        if http2.frame().is_err() {
+            break;
+        }
+    }
+    let lines = site.access_lines(32).len() as u32;
+    assert!((32..=sent).contains(&lines), "{lines} lines of {sent}");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn streams_past_the_limit_are_turned_away_with_a_line_each() {
+    let (mut site, client) = site("http2-many");
+    let mut http2 = Http2::open(&site, &client);
+    // Uploads that never end keep their streams; two more than are allowed come at once.
+    let mut heads = Vec::new();
+    let post = [&[(":method", "POST")], &GET[1..]].concat();
+    for number in 0..130 {
+        heads.extend(frame(HEADERS, END_HEADERS, 1 + 2 * number, &block(&post)));
+    }
+    http2.connection.send(heads).unwrap();
+    let mut refused = Vec::new();
+    while refused.len() < 2 {
+        let frame = http2.next(RST_STREAM);
+        if frame.payload == [0, 0, 0, 7] {
+            refused.push(frame.stream);
+        }
+    }
+    assert_eq!(refused, [257, 259]);
+    drop(http2);
+    let records = site.records(130);
+    let turned_away = records.iter().filter(|record| record["status"] == 503);
+    assert_eq!(turned_away.count(), 2);
+    assert!(site.stop().success());
+    site.records(130);
+}
