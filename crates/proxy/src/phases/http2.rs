@@ -1,6 +1,6 @@
 //! An HTTP/2 connection: its streams, its limits and its end.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
 
 use config::Limits;
 use h2::server::{Builder, Connection as H2Connection};
@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Phases, h2_head,
     h2_session::H2Session,
-    refusals::{Books, Refused, Watched},
+    refusals::{Books, Refused},
     upstream_call::http2_to_upstream,
 };
 use crate::{
@@ -58,10 +58,15 @@ pub(crate) async fn serve_http2(
     connection: Arc<Connection>,
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
-    let books = Books::new();
-    let watched = Box::new(Watched::new(stream, books.clone()));
-    match timeout(limits.head_timeout, handshake(watched, Some(options(limits)))).await {
+    let (books, watched) = Books::open(stream);
+    match timeout(
+        limits.head_timeout,
+        handshake(Box::new(watched), Some(options(limits))),
+    )
+    .await
+    {
         Ok(Ok(h2)) => {
+            books.flush_lazily();
             let mut conversation = Conversation {
                 context: &context,
                 proxy: &proxy,
@@ -142,8 +147,14 @@ impl Conversation<'_> {
                         return;
                     }
                 },
-                // It has nothing more to hand over, and this is what it has not.
-                refused = settled(&self.books) => self.tell(refused),
+                // It has nothing more to hand over: what it has written leaves now, and this is what it has refused.
+                settled = settled(&self.books) => match settled {
+                    Ok(refused) => self.tell(refused),
+                    Err(error) => {
+                        tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection can not be written to");
+                        return;
+                    }
+                },
                 Some(_) = self.streams.join_next() => {
                     idle_until = Instant::now() + if self.leaving { FAREWELL } else { self.limits.idle_timeout };
                 }
@@ -224,9 +235,15 @@ impl Drop for Conversation<'_> {
     }
 }
 
-/// Resolves when h2 has refused something. What makes it do so is polled first, so nothing needs to wake this.
-async fn settled(books: &Books) -> Refused {
-    poll_fn(|_| books.settle().map_or(Poll::Pending, Poll::Ready)).await
+/// Sends what h2 has written; resolves when it has refused something. What makes it do either is polled first, so nothing
+/// needs to wake this.
+async fn settled(books: &Books) -> io::Result<Refused> {
+    poll_fn(|cx| match books.settle(cx) {
+        Ok(None) => Poll::Pending,
+        Ok(Some(refused)) => Poll::Ready(Ok(refused)),
+        Err(error) => Poll::Ready(Err(error)),
+    })
+    .await
 }
 
 fn open(context: &Context, connection: &Connection) -> OpenRecord {

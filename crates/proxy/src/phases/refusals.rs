@@ -14,7 +14,7 @@ mod ledger;
 mod lone_status;
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -31,113 +31,118 @@ use self::ledger::Ledger;
 pub(super) use self::ledger::Refused;
 use crate::listener::stream::ClientStream;
 
-/// What has become of the requests of a connection, for the one that serves it and the [`Watched`] stream below.
+/// A client's HTTP/2 connection as the one that serves it sees it; h2 reads and writes through the [`Watched`] half.
 #[derive(Debug, Clone)]
 pub(super) struct Books {
-    ledger: Arc<Mutex<Ledger>>,
+    wire: Arc<Mutex<Wire>>,
+}
+
+#[derive(Debug)]
+struct Wire {
+    stream: Box<ClientStream>,
+    ledger: Ledger,
+    /// Flushes of h2 wait for [`Books::settle`].
+    lazy: bool,
+    /// One does.
+    waiting: bool,
 }
 
 impl Books {
-    pub(super) fn new() -> Self {
-        Self {
-            ledger: Arc::new(Mutex::new(Ledger::new())),
-        }
+    /// Nothing has been read or written yet. What h2 writes leaves when it flushes, until [`Books::flush_lazily`].
+    pub(super) fn open(stream: Box<ClientStream>) -> (Self, Watched) {
+        let books = Self {
+            wire: Arc::new(Mutex::new(Wire {
+                stream,
+                ledger: Ledger::new(),
+                lazy: false,
+                waiting: false,
+            })),
+        };
+        (books.clone(), Watched { books })
+    }
+
+    /// From now on what h2 writes leaves when it has nothing more to do, and [`Books::settle`] is called for that. It flushes
+    /// behind each piece of a body of a kilobyte or more: a system call and a TLS record for every answer, however many are
+    /// ready.
+    pub(super) fn flush_lazily(&self) {
+        self.wire().lazy = true;
     }
 
     /// A request has been handed over.
     pub(super) fn handed(&self) {
-        self.open().handed();
+        self.wire().ledger.handed();
     }
 
-    /// To be asked when h2 has nothing more to hand over: what it has refused and nobody has told yet.
-    pub(super) fn settle(&self) -> Option<Refused> {
-        self.open().settle()
+    /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what it has refused and
+    /// nobody has told yet.
+    pub(super) fn settle(&self, cx: &mut Context<'_>) -> io::Result<Option<Refused>> {
+        let mut wire = self.wire();
+        if wire.waiting {
+            match Pin::new(&mut *wire.stream).poll_flush(cx) {
+                Poll::Ready(flushed) => {
+                    wire.waiting = false;
+                    flushed?;
+                }
+                // The task is woken when more can be sent, and comes by here again.
+                Poll::Pending => {}
+            }
+        }
+        Ok(wire.ledger.settle())
     }
 
     /// To be asked when the connection is over: what nobody will answer any more.
     pub(super) fn close(&self) -> Refused {
-        self.open().close()
+        self.wire().ledger.close()
     }
 
-    fn open(&self) -> MutexGuard<'_, Ledger> {
-        // Both live on one thread and only count.
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        // Both halves live in one task.
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A client's HTTP/2 connection whose frames are watched.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: Box<ClientStream>,
     books: Books,
 }
 
-impl Watched {
-    /// Nothing has been read or written yet.
-    pub(super) fn new(stream: Box<ClientStream>, books: Books) -> Self {
-        Self { stream, books }
-    }
-}
-
 impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.books.wire();
         let before = buf.filled().len();
-        let read = Pin::new(&mut *self.stream).poll_read(cx, buf);
-        let mut ledger = self.books.open();
-        ledger.asked();
-        ledger.read(buf.filled().get(before..).unwrap_or_default());
-        drop(ledger);
+        let read = Pin::new(&mut *wire.stream).poll_read(cx, buf);
+        wire.ledger.asked();
+        wire.ledger.read(buf.filled().get(before..).unwrap_or_default());
         read
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream).poll_write(cx, bytes);
-        let mut ledger = self.books.open();
-        ledger.set_blocked(written.is_pending());
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut wire = self.books.wire();
+        let written = Pin::new(&mut *wire.stream).poll_write(cx, bytes);
+        wire.ledger.set_blocked(written.is_pending());
         if let Poll::Ready(Ok(written)) = written {
-            ledger.wrote(bytes.get(..written).unwrap_or(bytes));
+            wire.ledger.wrote(bytes.get(..written).unwrap_or(bytes));
         }
-        drop(ledger);
         written
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut *self.stream).poll_write_vectored(cx, slices);
-        let mut ledger = self.books.open();
-        ledger.set_blocked(written.is_pending());
-        if let Poll::Ready(Ok(mut left)) = written {
-            for slice in slices {
-                let bytes = slice.get(..left).unwrap_or(slice);
-                left -= bytes.len();
-                ledger.wrote(bytes);
-            }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.books.wire();
+        if wire.lazy {
+            wire.waiting = true;
+            wire.ledger.set_blocked(false);
+            return Poll::Ready(Ok(()));
         }
-        drop(ledger);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
-        self.books.open().set_blocked(flushed.is_pending());
+        let flushed = Pin::new(&mut *wire.stream).poll_flush(cx);
+        wire.ledger.set_blocked(flushed.is_pending());
         flushed
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.books.wire().stream).poll_shutdown(cx)
     }
 }
 
@@ -151,35 +156,35 @@ impl Shutdown for Watched {
 
 impl UniqueID for Watched {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.books.wire().stream.id()
     }
 }
 
 impl Ssl for Watched {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
+        self.books.wire().stream.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
+        self.books.wire().stream.selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for Watched {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        self.books.wire().stream.get_timing_digest()
     }
 }
 
 impl GetProxyDigest for Watched {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.books.wire().stream.get_proxy_digest()
     }
 }
 
 impl GetSocketDigest for Watched {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.books.wire().stream.get_socket_digest()
     }
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod http1;
 mod http2;
+mod http2_batches;
 mod upgrade;
 mod websocket;
 

@@ -59,12 +59,12 @@ pub(super) async fn connect(house: &House, client: Arc<ClientConfig>) -> SendReq
     send
 }
 
-fn request(method: Method, path: &str) -> Request<()> {
+pub(super) fn request(method: Method, path: &str) -> Request<()> {
     let uri = format!("https://example.org{path}");
     Request::builder().method(method).uri(uri).body(()).unwrap()
 }
 
-async fn body(response: Response<RecvStream>) -> Result<Vec<u8>, h2::Error> {
+pub(super) async fn body(response: Response<RecvStream>) -> Result<Vec<u8>, h2::Error> {
     let mut stream = response.into_body();
     let mut body = Vec::new();
     while let Some(piece) = stream.data().await.transpose()? {
