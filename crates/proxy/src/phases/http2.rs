@@ -1,6 +1,13 @@
 //! An HTTP/2 connection: its streams, its limits and its end.
 
-use std::{future::poll_fn, io, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use config::Limits;
 use h2::server::{Builder, Connection as H2Connection};
@@ -136,7 +143,11 @@ impl Conversation<'_> {
                     Ok(Some(accepted)) => {
                         self.books.handed();
                         match accepted {
-                            H2Accept::Session(stream) => self.accept(stream),
+                            H2Accept::Session(stream) => {
+                                if self.accept(stream).await {
+                                    idle_until = Instant::now() + self.patience();
+                                }
+                            }
                             // pingora has answered 400 or reset the stream.
                             H2Accept::Rejected => self.reject(400),
                         }
@@ -156,7 +167,7 @@ impl Conversation<'_> {
                     }
                 },
                 Some(_) = self.streams.join_next() => {
-                    idle_until = Instant::now() + if self.leaving { FAREWELL } else { self.limits.idle_timeout };
+                    idle_until = Instant::now() + self.patience();
                 }
                 () = &mut draining, if !self.leaving => {
                     // Streams that are on their way are still served (RFC 9113 §6.8).
@@ -184,12 +195,33 @@ impl Conversation<'_> {
         Instant::now() + FAREWELL
     }
 
-    fn accept(&mut self, stream: HttpSession) {
+    /// Without streams the connection is kept for this long.
+    fn patience(&self) -> Duration {
+        if self.leaving {
+            FAREWELL
+        } else {
+            self.limits.idle_timeout
+        }
+    }
+
+    /// Serves a stream: at once when it has nothing to wait for, as most files have not, else as a task of its own, which
+    /// costs as much as the whole answer. Was it at once?
+    async fn accept(&mut self, stream: HttpSession) -> bool {
         self.served = self.served.saturating_add(1);
         let (context, proxy) = (Arc::clone(self.context), Arc::clone(self.proxy));
         let connection = Arc::clone(self.connection);
-        self.streams
-            .spawn(serve_stream(context, proxy, connection, stream));
+        let mut serving = Box::pin(serve_stream(context, proxy, connection, stream));
+        // A panic is the end of its stream, as in a task, and not of its neighbours.
+        let served = poll_fn(|cx| {
+            let poll = || serving.as_mut().poll(cx).is_ready();
+            Poll::Ready(catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true))
+        })
+        .await;
+        if !served {
+            // Being polled there for the first time it is woken there from then on.
+            self.streams.spawn(serving);
+        }
+        served
     }
 
     /// Writes the lines of what h2 has refused.
