@@ -30,6 +30,16 @@ pub(crate) trait Downstream: Duplex + Send {
     /// ready: nothing is lost.
     fn read_body(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + Send;
 
+    /// The same into memory of the caller's, which must not be empty, where that spares a copy: what has come already, or comes in another
+    /// form, is a piece as ever. Safe to drop.
+    fn read_body_into(
+        &mut self,
+        room: &mut [u8],
+    ) -> impl Future<Output = Result<BodyPiece, ClientError>> + Send {
+        let _ = room;
+        async { Ok(self.read_body().await?.map_or(BodyPiece::End, BodyPiece::Bytes)) }
+    }
+
     /// Sends an informational response (1xx) ahead of the final answer, at once. Not every client can be told one; then nothing
     /// happens.
     fn send_informational(&mut self, answer: &Answer)
@@ -70,6 +80,17 @@ pub(crate) trait Downstream: Duplex + Send {
 
     /// Body bytes of the answer given to the connection so far.
     fn bytes_out(&self) -> u64;
+}
+
+/// What [`Downstream::read_body_into`] has read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BodyPiece {
+    /// So many bytes, at the beginning of the room.
+    Read(usize),
+    /// These.
+    Bytes(Bytes),
+    /// Nothing: it was all.
+    End,
 }
 
 /// Why a client's request or answer can not go on.

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     answer::Answer,
     connection::Connection,
-    downstream::{ClientError, Downstream},
+    downstream::{BodyPiece, ClientError, Downstream},
     duplex::Duplex,
     fields::Fields,
     head::Head,
@@ -55,6 +55,13 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
 
     fn read_body(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + Send {
         self.inner.read_body()
+    }
+
+    fn read_body_into(
+        &mut self,
+        room: &mut [u8],
+    ) -> impl Future<Output = Result<BodyPiece, ClientError>> + Send {
+        self.inner.read_body_into(room)
     }
 
     fn send_informational(

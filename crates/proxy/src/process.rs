@@ -27,7 +27,7 @@ use tokio::{
 use wire::control::{FromProxy, TEXT_MAX, ToProxy};
 
 use crate::{
-    app::{App, LinkParts, lull::Lull},
+    app::{App, LinkParts, lull::Lull, spare::Spare},
     boot::{Boot, BootError, Ready},
     context::Context,
     control::{AsyncControl, Control, ControlError},
@@ -127,10 +127,12 @@ impl Process {
         let (reporter, reports) = unbounded_channel();
         // The hop's housekeeping starts its tasks here.
         let entered = handles[0].enter();
+        let spare = Spare::new(config.server.buffers.shared_bytes);
         let apps = config.apps.iter().map(|app| {
             App::new(
                 app,
                 &config.server.buffers,
+                &spare,
                 reporter.clone(),
                 handles.clone(),
                 Arc::clone(&lull),

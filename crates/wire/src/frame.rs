@@ -43,6 +43,10 @@ pub const INLINE_BODY_MAX: usize = 64 << 10;
 /// Flag: nothing of this direction follows on the stream.
 pub const END: u8 = 1;
 
+/// Flag of [`Kind::Request`] beside [`BODY_FD`]: the file is lent. The last 4 bytes of the payload, in place of an inline body, are
+/// the number that [`Kind::Return`] gives back once nothing in the worker can read the file any more.
+pub const LENT: u8 = 32;
+
 /// Flag of [`Kind::Request`]: the body is a file, its descriptor comes with this frame; its length is the request's
 /// `content_length`, it is read from offset 0 with `pread`.
 pub const BODY_FD: u8 = 2;
@@ -57,7 +61,7 @@ pub const TEXT: u8 = 8;
 /// Flag of [`Kind::Message`]: the message goes on in the next [`Kind::Message`] frame of the stream.
 pub const MORE: u8 = 16;
 
-const FLAGS: u8 = END | BODY_FD | OVERDUE | TEXT | MORE;
+const FLAGS: u8 = END | BODY_FD | OVERDUE | TEXT | MORE | LENT;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +90,9 @@ pub enum Kind {
     Trailers = 21,
     /// Worker to proxy: the WebSocket is accepted; payload is [`crate::websocket::Accept`].
     Accept = 22,
+    /// Worker to proxy: a file that came with a request ([`LENT`]) is not read any more; payload is [`Return`]. The stream is 0: the
+    /// request's own may have ended before.
+    Return = 23,
     /// Either: a WebSocket message or a part of one, flags [`TEXT`] and [`MORE`].
     Message = 32,
     /// Either: nothing of this direction follows; payload is [`crate::websocket::Close`]. From the worker with [`END`], when the
@@ -108,6 +115,7 @@ impl Kind {
             20 => Self::Informational,
             21 => Self::Trailers,
             22 => Self::Accept,
+            23 => Self::Return,
             32 => Self::Message,
             33 => Self::Close,
             _ => return Err(Malformed { what: "frame kind" }),
@@ -174,6 +182,34 @@ impl FileRange {
     }
 }
 
+/// Payload of [`Kind::Return`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    /// The number that came with the file.
+    pub ticket: u32,
+    /// A process that the worker's application has forked may still read the file: nothing else may be written to it.
+    pub shared: bool,
+}
+
+impl Return {
+    /// Writes the payload.
+    pub fn encode(self) -> [u8; 5] {
+        let [a, b, c, d] = self.ticket.to_le_bytes();
+        [a, b, c, d, u8::from(self.shared)]
+    }
+
+    /// Reads the payload.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        match *payload {
+            [a, b, c, d, shared @ 0..=1] => Ok(Self {
+                ticket: u32::from_le_bytes([a, b, c, d]),
+                shared: shared == 1,
+            }),
+            _ => Err(Malformed { what: "return" }),
+        }
+    }
+}
+
 /// A frame's first 12 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -183,7 +219,7 @@ pub struct Header {
     pub stream: u32,
     /// What the payload is.
     pub kind: Kind,
-    /// [`END`], [`BODY_FD`], [`OVERDUE`], [`TEXT`], [`MORE`].
+    /// [`END`], [`BODY_FD`], [`OVERDUE`], [`TEXT`], [`MORE`], [`LENT`].
     pub flags: u8,
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wire::{
     Malformed,
     control::{FromProxy, FromWorker, FromZygote, ToProxy, ToWorker, ToZygote},
-    frame::{self, AbortReason, FileRange, Header, Kind},
+    frame::{self, AbortReason, FileRange, Header, Kind, Return},
     request::{HeadersWriter, Request},
     response::{Response, Trailers},
     websocket::{Accept, Close},
@@ -101,6 +101,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         Kind::Informational,
         Kind::Trailers,
         Kind::Accept,
+        Kind::Return,
         Kind::Message,
         Kind::Close,
     ])
@@ -214,6 +215,13 @@ proptest! {
     }
 
     #[test]
+    fn a_return_is_read_back(ticket: u32, shared: bool) {
+        let back = Return { ticket, shared };
+        prop_assert_eq!(Return::decode(&back.encode()), Ok(back));
+        prop_assert!(Return::decode(&back.encode()[..4]).is_err());
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         read_everything(&bytes);
     }
@@ -244,6 +252,7 @@ fn read_everything(bytes: &[u8]) {
     let _ = frames(bytes);
     let _ = AbortReason::decode(bytes);
     let _ = FileRange::decode(bytes);
+    let _ = Return::decode(bytes);
     if let Ok((request, _)) = Request::decode(bytes) {
         assert_eq!(request.headers.iter().count(), request.headers.len());
     }
@@ -274,7 +283,7 @@ fn a_payload_over_the_limit_is_refused_before_it_is_read() {
 fn unknown_kinds_and_flags_are_refused() {
     let mut wire = Vec::new();
     frame::put(&mut wire, 1, Kind::Data, 0, b"");
-    for (at, value) in [(8, 0), (8, 23), (9, 32), (10, 1)] {
+    for (at, value) in [(8, 0), (8, 24), (9, 64), (10, 1)] {
         let mut damaged = wire.clone();
         damaged[at] = value;
         assert!(frame::split(&damaged).is_err(), "byte {at} = {value}");

@@ -21,7 +21,7 @@ use crate::{
     application::{self, Refusal},
     asgi::server::Server,
     control::{Control, fitting},
-    engine::{Engine, evented::Evented, host, queue::Queue, ticker},
+    engine::{Engine, body_file::about_to_fork, evented::Evented, host, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
     green::{self, Green},
     output, report,
@@ -224,6 +224,8 @@ fn disown_copies(py: Python<'_>, engine: &Engine, control: &Arc<Control>) -> PyR
         "after_in_child",
         PyCFunction::new_closure(py, None, None, disown)?,
     )?;
+    let before = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| about_to_fork();
+    options.set_item("before", PyCFunction::new_closure(py, None, None, before)?)?;
     py.import("os")?
         .call_method("register_at_fork", (), Some(&options))?;
     Ok(())

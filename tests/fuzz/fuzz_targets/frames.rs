@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::{
-    frame::{self, AbortReason, FileRange, Kind},
+    frame::{self, AbortReason, FileRange, Kind, Return},
     request::Request,
     response::{Response, Trailers},
     websocket::{Accept, Close},
@@ -48,6 +48,11 @@ fuzz_target!(|bytes: &[u8]| {
             Kind::Accept => {
                 if let Ok(accept) = Accept::decode(frame.payload) {
                     assert_eq!(accept.headers.iter().count(), accept.headers.len());
+                }
+            }
+            Kind::Return => {
+                if let Ok(back) = Return::decode(frame.payload) {
+                    assert_eq!(back.encode(), frame.payload);
                 }
             }
             Kind::Close => {

@@ -41,6 +41,9 @@ fn buffers(section: Section<'_>) -> Buffers {
         memory_bytes: section
             .size("memory", 0..=1 << 30)
             .unwrap_or(BUFFER_MEMORY_DEFAULT) as usize,
+        shared_bytes: section
+            .size("shared", 0..=1 << 40)
+            .unwrap_or(BUFFER_SHARED_DEFAULT) as usize,
         response_bytes_max: section
             .size("response_max", 1 << 16..=1 << 50)
             .unwrap_or(BUFFER_RESPONSE_DEFAULT),
@@ -132,6 +135,9 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Most request bodies and pages fit, and a thousand of them at once are 64 MiB.
 const BUFFER_MEMORY_DEFAULT: u64 = 64 << 10;
+
+/// Dozens of bodies of a megabyte at once; little beside what the workers of an application take.
+const BUFFER_SHARED_DEFAULT: u64 = 32 << 20;
 
 /// nginx's `proxy_max_temp_file_size`.
 const BUFFER_RESPONSE_DEFAULT: u64 = 1 << 30;

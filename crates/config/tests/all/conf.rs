@@ -68,6 +68,7 @@ fn the_commented_keys_of_the_default_are_valid_too() {
     assert_eq!((written.threads, written.grace), (default.threads, default.grace));
     assert_eq!(written.state_dir, default.state_dir);
     assert_eq!(written.buffers.memory_bytes, default.buffers.memory_bytes);
+    assert_eq!(written.buffers.shared_bytes, default.buffers.shared_bytes);
     assert_eq!(
         written.buffers.response_bytes_max,
         default.buffers.response_bytes_max

@@ -233,7 +233,7 @@ fn amounts_reach_their_places() {
 threads = "auto"
 grace = "5s"
 trusted_proxies = ["10.1.2.3/8", "::1"]
-buffers = { memory = "1MiB", directory = "/scratch" }
+buffers = { memory = "1MiB", shared = "64MiB", directory = "/scratch" }
 [[listener]]
 address = ":80"
 limits = { idle_timeout = "500ms", body_rate_min = "0", head_max = "64k" }
@@ -256,6 +256,7 @@ app = "web"
         .collect();
     assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
     assert_eq!(config.server.buffers.memory_bytes, 1 << 20);
+    assert_eq!(config.server.buffers.shared_bytes, 64 << 20);
     assert_eq!(config.server.buffers.directory, Path::new("/scratch"));
     let limits = &config.listeners[0].limits;
     assert_eq!(limits.idle_timeout, Duration::from_millis(500));

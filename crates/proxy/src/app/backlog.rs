@@ -7,7 +7,10 @@ use config::Buffers;
 use tracing::warn;
 use wire::frame::{FileRange, WINDOW};
 
-use super::{spare::Share, spill::Spill};
+use super::{
+    spare::{Share, Spare},
+    spill::Spill,
+};
 
 /// What a piece costs in memory besides its bytes.
 const PIECE_BYTES: usize = 96;
@@ -25,7 +28,7 @@ pub(super) struct Backlog<'a> {
     pieces: VecDeque<Piece>,
     memory_bytes: usize,
     /// Of what is in memory beyond the answer's own bytes.
-    spare: Share,
+    share: Share,
     spilled_bytes: u64,
     spill: Option<Spill>,
     /// No file could be made or written: everything waits in memory and the worker waits sooner.
@@ -51,12 +54,12 @@ pub(super) enum Next {
 }
 
 impl<'a> Backlog<'a> {
-    pub(super) fn new(buffers: &'a Buffers) -> Self {
+    pub(super) fn new(buffers: &'a Buffers, spare: &Arc<Spare>) -> Self {
         Self {
             buffers,
             pieces: VecDeque::new(),
             memory_bytes: 0,
-            spare: Share::default(),
+            share: spare.share(),
             spilled_bytes: 0,
             spill: None,
             no_spill: false,
@@ -71,7 +74,7 @@ impl<'a> Backlog<'a> {
             return;
         }
         let cost = bytes.len() + PIECE_BYTES;
-        if !self.spare.resize(self.beyond_own(self.memory_bytes + cost)) && self.spill(&bytes) {
+        if !self.share.resize(self.beyond_own(self.memory_bytes + cost)) && self.spill(&bytes) {
             return;
         }
         self.memory_bytes += cost;
@@ -119,7 +122,7 @@ impl<'a> Backlog<'a> {
             Piece::Memory(bytes) => {
                 self.memory_bytes -= bytes.len() + PIECE_BYTES;
                 let joined = self.join(bytes);
-                self.spare.resize(self.beyond_own(self.memory_bytes));
+                self.share.resize(self.beyond_own(self.memory_bytes));
                 Some(Next::Bytes(joined))
             }
             Piece::Spilled(len) => {
@@ -187,6 +190,7 @@ mod tests {
     fn buffers(response_bytes_max: u64) -> Buffers {
         Buffers {
             memory_bytes: 4096,
+            shared_bytes: 0,
             response_bytes_max,
             directory: std::env::temp_dir(),
         }
@@ -215,10 +219,8 @@ mod tests {
         for seed in 0..50 {
             let mut random = fastrand::Rng::with_seed(seed);
             let buffers = buffers(1 << 30);
-            let mut backlog = Backlog::new(&buffers);
-            if seed % 2 == 0 {
-                backlog.spare = Share::none();
-            }
+            let spare = Spare::new(if seed % 2 == 0 { 0 } else { 32 << 20 });
+            let mut backlog = Backlog::new(&buffers, &spare);
             let (mut expected, mut got) = (Vec::new(), Vec::new());
             for _ in 0..random.usize(1..200) {
                 let bytes: Vec<u8> = (0..random.usize(0..20_000)).map(|_| random.u8(..)).collect();
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn a_worker_waits_once_a_client_is_too_far_behind() {
         let buffers = buffers(1 << 20);
-        let mut backlog = Backlog::new(&buffers);
+        let mut backlog = Backlog::new(&buffers, &Spare::new(32 << 20));
         let mut granted = 0;
         for _ in 0..64 {
             backlog.push(vec![7; 64 << 10].into());

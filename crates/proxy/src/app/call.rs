@@ -8,9 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::frame::{AbortReason, FileRange, HEADER_LEN, PAYLOAD_MAX, WINDOW};
+use wire::frame::{AbortReason, FileRange, HEADER_LEN, PAYLOAD_MAX, Return, WINDOW};
 
-use super::{dispatcher::Failure, upload::Upload};
+use super::{
+    dispatcher::{Failure, LinkIndex},
+    request_body::Stored,
+    upload::Upload,
+};
 
 /// Files of one answer that may wait to be sent; a descriptor each.
 const FILES_MAX: usize = 64;
@@ -21,7 +25,7 @@ pub(crate) struct Call {
     /// The request frame; stream and entry are filled in for each worker it is sent to.
     frame: Vec<u8>,
     /// The body, when it is not inside the frame.
-    body: Option<Arc<File>>,
+    body: Option<Stored>,
     /// The body, when it goes to the worker while it arrives.
     upload: Option<Box<Mutex<Upload>>>,
     inbox: Mutex<Inbox>,
@@ -74,6 +78,8 @@ pub(crate) enum Event {
     Leaving,
     /// So many bytes more of the request's body, or of messages, may be sent.
     Credit(u32),
+    /// A file that came with a request is not read any more. Concerns no call.
+    Returned(Return),
     /// The worker gave up.
     Abort(AbortReason),
     /// There is no worker for it, or no longer.
@@ -111,7 +117,7 @@ struct Inbox {
 pub(crate) struct Flooded;
 
 impl Call {
-    pub(crate) fn new(frame: Vec<u8>, body: Option<Arc<File>>) -> Self {
+    pub(super) fn new(frame: Vec<u8>, body: Option<Stored>) -> Self {
         let inbox = Inbox {
             // The first frame of an answer may hold as much as fits: the worker has no reason to cut what is ready.
             granted: u64::from(WINDOW) + PAYLOAD_MAX as u64,
@@ -154,8 +160,9 @@ impl Call {
         &self.frame
     }
 
-    pub(crate) fn body(&self) -> Option<&Arc<File>> {
-        self.body.as_ref()
+    /// The file that goes with the frame over this link.
+    pub(super) fn hand_over(&self, link: LinkIndex) -> Option<&Arc<File>> {
+        Some(self.body.as_ref()?.hand_over(link))
     }
 
     /// The request head, for whoever has to tell of it.
@@ -218,7 +225,7 @@ impl Call {
             }
             // Only a worker that floods us sends more of them than this.
             Event::Credit(_) if inbox.events.len() > EVENTS_MAX => return Err(Flooded),
-            Event::Credit(_) | Event::Leaving | Event::Abort(_) | Event::Fail(_) => {}
+            Event::Credit(_) | Event::Leaving | Event::Returned(_) | Event::Abort(_) | Event::Fail(_) => {}
         }
         inbox.events.push_back(event);
         Ok(inbox.waker.take())

@@ -70,7 +70,7 @@ impl App {
             upload = follows;
             body
         } else {
-            match request_body::read(down, &self.buffers).await {
+            match request_body::read(down, &self.buffers, &self.slabs).await {
                 Ok(body) => body,
                 Err(BodyError::Client(error)) => return Err(error),
                 Err(BodyError::Storage(cause)) => {
@@ -96,7 +96,7 @@ impl App {
         );
         let idempotent = IDEMPOTENT.contains(&head.method.as_str());
         let head_only = head.method == "HEAD";
-        let mut call = Call::new(frame, body.file);
+        let mut call = Call::new(frame, body.stored);
         let reading = upload.is_some();
         if let Some(upload) = upload {
             call = call.with_upload(upload);
@@ -178,7 +178,7 @@ impl Ticket<'_> {
         };
         record.status = Some(answer.status);
         drop(payload);
-        let mut flow = Flow::new(&self.app.buffers, body_bytes);
+        let mut flow = Flow::new(&self.app.buffers, &self.app.spare, body_bytes);
         flow.take(first);
         if let Some(fault) = self.send(down, &answer, &mut flow).await? {
             // Bytes are out already: the client can only be told by cutting the answer.

@@ -1,12 +1,14 @@
 //! An answer on its way through: what has come of it, and what may still come.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use config::Buffers;
 use wire::frame::FileRange;
 
 use crate::fields::Fields;
 
-use super::{answer_head, backlog::Backlog, call::Event, fault::Fault};
+use super::{answer_head, backlog::Backlog, call::Event, fault::Fault, spare::Spare};
 
 /// An answer on its way through.
 pub(super) struct Flow<'a> {
@@ -31,9 +33,9 @@ pub(super) enum Absorbed {
 
 impl<'a> Flow<'a> {
     /// The head has come and says how many body bytes there are.
-    pub(super) fn new(buffers: &'a Buffers, left: Option<u64>) -> Self {
+    pub(super) fn new(buffers: &'a Buffers, spare: &Arc<Spare>, left: Option<u64>) -> Self {
         Self {
-            backlog: Backlog::new(buffers),
+            backlog: Backlog::new(buffers, spare),
             left,
             trailers: None,
             fault: None,
@@ -77,7 +79,7 @@ impl<'a> Flow<'a> {
                 true
             }
             // Credit for a request that is with the worker already.
-            Event::Credit(_) | Event::Leaving => false,
+            Event::Credit(_) | Event::Leaving | Event::Returned(_) => false,
             Event::Response { .. }
             | Event::Informational(_)
             | Event::Accept(_)

@@ -18,7 +18,7 @@ use rustix::net::{
 use tokio::{io::Interest, net::UnixStream, sync::Notify};
 use wire::{
     Malformed,
-    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, TEXT},
+    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, Return, TEXT},
 };
 
 use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
@@ -349,6 +349,7 @@ impl Inbound {
             Kind::Informational => (Event::Informational(payload.keep()), false),
             Kind::Trailers => (Event::Trailers(payload.keep()), true),
             Kind::Accept => (Event::Accept(payload.keep()), false),
+            Kind::Return => (Event::Returned(Return::decode(payload.bytes())?), false),
             Kind::Message => {
                 let (text, more) = (header.has(TEXT), header.has(MORE));
                 let bytes = payload.keep();

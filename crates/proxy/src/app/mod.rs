@@ -1,7 +1,7 @@
 //! The hop to the workers of one app: queue, links, frames.
 //!
 //! A request is read whole ([`request_body`]) unless its route wants the body to follow as it arrives ([`upload`]), put into a frame ([`request_frame`]) and given to the [`dispatcher`], which
-//! says when it goes to which worker. The link's writer sends all frames of one turn of the loop together; its reader takes
+//! says when it goes to which worker. A large body is in one of the app's [`slabs`]. The link's writer sends all frames of one turn of the loop together; its reader takes
 //! as much as has come and hands each frame to its [`call`]. [`exchange`] turns what arrives there into an answer and
 //! keeps it in a [`backlog`] while the client takes it at its own pace.
 
@@ -18,7 +18,8 @@ mod outbox;
 mod page;
 mod request_body;
 mod request_frame;
-mod spare;
+mod slabs;
+pub(crate) mod spare;
 mod spill;
 mod state;
 #[cfg(test)]
@@ -46,12 +47,14 @@ use wire::control::FromProxy;
 
 pub(crate) use self::link::LinkParts;
 use self::{
-    call::{Call, Flooded},
+    call::{Call, Event, Flooded},
     dispatcher::{CallId, Dispatcher, LinkIndex, Refusal, Rules},
     link::{Arrival, LinkError, Taken},
     lull::{Lull, Needs},
     outbox::Outbox,
     page::LinkPage,
+    slabs::Slabs,
+    spare::Spare,
     state::{Port, State, Wakes},
 };
 
@@ -60,6 +63,9 @@ use self::{
 pub(crate) struct App {
     name: Arc<str>,
     buffers: Buffers,
+    /// Memory that bodies share.
+    spare: Arc<Spare>,
+    slabs: Arc<Slabs>,
     request_timeout: Duration,
     /// An application that knows WebSockets.
     websocket: Option<config::WebSocket>,
@@ -79,6 +85,7 @@ impl App {
     pub(crate) fn new(
         config: &config::App,
         buffers: &Buffers,
+        spare: &Arc<Spare>,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
         lull: Arc<Lull>,
@@ -97,13 +104,27 @@ impl App {
             config::Interface::Asgi(asgi) => Some(asgi.websocket.clone()),
             config::Interface::Wsgi(_) => None,
         };
-        Self::with_rules(&config.name, rules, buffers, websocket, reports, runtimes, lull)
+        Self::with_rules(
+            &config.name,
+            rules,
+            buffers,
+            spare,
+            websocket,
+            reports,
+            runtimes,
+            lull,
+        )
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts that only a test chooses one by one"
+    )]
     fn with_rules(
         name: &str,
         rules: Rules,
         buffers: &Buffers,
+        spare: &Arc<Spare>,
         websocket: Option<config::WebSocket>,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
@@ -114,6 +135,8 @@ impl App {
         let app = Arc::new(Self {
             name: Arc::clone(&name),
             buffers: buffers.clone(),
+            spare: Arc::clone(spare),
+            slabs: Slabs::new(spare, buffers.memory_bytes),
             request_timeout: Duration::from_nanos(rules.request_timeout_ns),
             websocket,
             reports,
@@ -239,6 +262,10 @@ impl App {
             state.dispatcher.heard(index, now_ns);
             let mut outcome = Ok(());
             for arrival in arrivals.drain(..) {
+                if let Event::Returned(back) = arrival.event {
+                    self.slabs.returned(index, back);
+                    continue;
+                }
                 outcome = outcome.and(state.deliver(index, arrival, now_ns));
             }
             state.dispatcher.pump(now_ns);
@@ -255,6 +282,7 @@ impl App {
     fn link_ended(&self, index: LinkIndex, link: u64, cause: Option<LinkError>) {
         let port = self.turn(|state, now_ns| {
             state.dispatcher.link_dead(index, now_ns);
+            self.slabs.lost(index);
             state.forget(index, link)
         });
         let Some(port) = port else { return };

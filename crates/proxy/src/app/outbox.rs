@@ -4,7 +4,7 @@ use std::{fs::File, ops::Range, sync::Arc};
 
 use wire::frame::{self, END, HEADER_LEN, Kind, OVERDUE};
 
-use super::call::Call;
+use super::{call::Call, dispatcher::LinkIndex};
 
 /// Room kept for the next batch; what a burst needed beyond it is given back.
 const ROOM_BYTES: usize = 64 << 10;
@@ -18,8 +18,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Appends a request.
-    pub(super) fn request(&mut self, call: &Call, stream: u32, entry: u16) {
+    /// Appends a request to this link.
+    pub(super) fn request(&mut self, call: &Call, link: LinkIndex, stream: u32, entry: u16) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(call.frame());
         if let Some(field) = self.bytes.get_mut(at + 4..at + 8) {
@@ -28,7 +28,7 @@ impl Outbox {
         if let Some(field) = self.bytes.get_mut(at + HEADER_LEN..at + HEADER_LEN + 2) {
             field.copy_from_slice(&entry.to_le_bytes());
         }
-        if let Some(file) = call.body() {
+        if let Some(file) = call.hand_over(link) {
             self.files.push((at, Arc::clone(file)));
         }
     }
@@ -96,21 +96,22 @@ mod tests {
     use wire::frame::BODY_FD;
 
     use super::*;
+    use crate::app::request_body::Stored;
 
     fn call(flags: u8, body: bool) -> Call {
         let mut frame = Vec::new();
         frame::put(&mut frame, 0, Kind::Request, flags, &[0; 4]);
-        let body = body.then(|| Arc::new(File::open("/dev/null").expect("open")));
+        let body = body.then(|| Stored::File(Arc::new(File::open("/dev/null").expect("open"))));
         Call::new(frame, body)
     }
 
     #[test]
     fn a_descriptor_goes_with_the_first_byte_of_its_frame() {
         let mut outbox = Outbox::default();
-        outbox.request(&call(0, false), 7, 3);
-        outbox.request(&call(BODY_FD, true), 8, 4);
+        outbox.request(&call(0, false), 0, 7, 3);
+        outbox.request(&call(BODY_FD, true), 0, 8, 4);
         outbox.cancel(7, false);
-        outbox.request(&call(BODY_FD, true), 9, 5);
+        outbox.request(&call(BODY_FD, true), 0, 9, 5);
         let (first, file) = outbox.piece(0);
         assert_eq!((first.len(), file.is_some()), (16, false));
         let (frame, used) = frame::split(first).expect("well-formed").expect("complete");

@@ -16,11 +16,13 @@ use config::Buffers;
 use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
 use crate::{
-    downstream::{ClientError, Downstream},
+    downstream::{BodyPiece, ClientError, Downstream},
     head::BodyLength,
 };
 
 use super::{
+    dispatcher::LinkIndex,
+    slabs::{Filling, Loan, SLAB_BYTES, Slabs},
     spill::{memory_file, temporary_file},
     upload::Upload,
 };
@@ -30,12 +32,34 @@ use super::{
 pub(super) struct RequestBody {
     /// The body itself, when it is small enough for the request's frame.
     pub(super) inline: Vec<u8>,
-    /// Otherwise a file that holds it from its first byte on.
-    pub(super) file: Option<Arc<File>>,
+    /// Otherwise what holds it from its first byte on.
+    pub(super) stored: Option<Stored>,
     /// Its length; [`LENGTH_UNKNOWN`] when it follows and the client has not said.
     pub(super) len: u64,
     /// There is more of it than `inline`: it follows the request while it arrives.
     pub(super) follows: bool,
+}
+
+/// A body that is not in its request's frame.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// In a file of its own.
+    File(Arc<File>),
+    /// In a slab.
+    Lent(Loan),
+}
+
+impl Stored {
+    /// The file, which a worker is given over this link.
+    pub(super) fn hand_over(&self, link: LinkIndex) -> &Arc<File> {
+        match self {
+            Self::File(file) => file,
+            Self::Lent(loan) => {
+                loan.hand_over(link);
+                &loan.file
+            }
+        }
+    }
 }
 
 /// Why a body could not be read.
@@ -47,22 +71,41 @@ pub(super) enum BodyError {
     Storage(io::Error),
 }
 
-/// Reads the body of `down`'s request: small ones into memory, larger ones into a file in memory, those over
-/// `memory_bytes` into a temporary file.
-pub(super) async fn read<D: Downstream>(down: &mut D, buffers: &Buffers) -> Result<RequestBody, BodyError> {
-    let mut body = RequestBody::default();
-    let mut file: Option<(File, bool)> = None;
-    while let Some(bytes) = down.read_body().await.map_err(BodyError::Client)? {
-        body.len += bytes.len() as u64;
-        if file.is_none() && body.len <= INLINE_BODY_MAX as u64 {
-            body.inline.extend_from_slice(&bytes);
-            continue;
+/// Reads the body of `down`'s request: small ones into memory, larger ones into a slab, and what finds no room there into a file: in
+/// memory, or on disk when it is over `memory_bytes`.
+pub(super) async fn read<D: Downstream>(
+    down: &mut D,
+    buffers: &Buffers,
+    slabs: &Arc<Slabs>,
+) -> Result<RequestBody, BodyError> {
+    let mut body = Gathered {
+        buffers,
+        slabs,
+        bytes_max: match down.head().body {
+            BodyLength::Known(len) => len,
+            BodyLength::Unknown => u64::MAX,
+        },
+        len: 0,
+        place: Place::Inline(Vec::new()),
+    };
+    loop {
+        let room = match &mut body.place {
+            Place::Slab(filling) => filling.room(),
+            Place::Inline(_) | Place::File { .. } => &mut [],
+        };
+        let piece = if room.is_empty() {
+            let piece = down.read_body().await;
+            piece.map(|piece| piece.map_or(BodyPiece::End, BodyPiece::Bytes))
+        } else {
+            down.read_body_into(room).await
+        };
+        match piece.map_err(BodyError::Client)? {
+            BodyPiece::Read(bytes) => body.filled(bytes),
+            BodyPiece::Bytes(bytes) => body.append(&bytes).map_err(BodyError::Storage)?,
+            BodyPiece::End => break,
         }
-        let small = body.len <= buffers.memory_bytes as u64;
-        file = Some(store(file, small, &mut body.inline, &bytes, buffers).map_err(BodyError::Storage)?);
     }
-    body.file = file.map(|(file, _)| Arc::new(file));
-    Ok(body)
+    Ok(body.whole())
 }
 
 /// Takes of a body that is to follow its request what is there already, as far as it fits into the request's frame. A body that
@@ -109,30 +152,153 @@ pub(super) async fn ready<D: Downstream>(down: &mut D) -> Result<Option<Option<B
     .await
 }
 
-/// Appends to the file, which is made, or moved from memory to disk, as needed.
-fn store(
-    file: Option<(File, bool)>,
-    small: bool,
-    inline: &mut Vec<u8>,
-    bytes: &[u8],
-    buffers: &Buffers,
-) -> io::Result<(File, bool)> {
-    let (mut file, in_memory) = match file {
-        Some((memory, true)) if !small => {
-            let mut disk = temporary_file(buffers)?;
-            let mut memory = memory;
-            io::Seek::rewind(&mut memory)?;
-            io::copy(&mut memory, &mut disk)?;
-            (disk, false)
+/// A client that only says that it will send much gets no descriptor for it.
+const EARNEST_BYTES: u64 = 16 << 10;
+
+/// What has come of a body.
+struct Gathered<'a> {
+    buffers: &'a Buffers,
+    slabs: &'a Arc<Slabs>,
+    bytes_max: u64,
+    len: u64,
+    place: Place,
+}
+
+enum Place {
+    Inline(Vec<u8>),
+    Slab(Filling),
+    File { file: File, in_memory: bool },
+}
+
+impl Gathered<'_> {
+    /// Where no slab can be made, which takes a kernel older than ours, the body goes into a file.
+    fn begin_slab(&mut self) {
+        if let Ok(filling) = self.slabs.take(self.bytes_max) {
+            self.place = Place::Slab(filling);
         }
-        Some(file) => file,
-        None if small => (memory_file()?, true),
-        None => (temporary_file(buffers)?, false),
-    };
-    if !inline.is_empty() {
-        file.write_all(inline)?;
-        *inline = Vec::new();
     }
-    file.write_all(bytes)?;
-    Ok((file, in_memory))
+
+    /// Bytes that are kept here before there is a slab: one that will be needed is begun sooner.
+    fn inline_max(&self) -> u64 {
+        if (INLINE_BODY_MAX as u64 + 1..=SLAB_BYTES as u64).contains(&self.bytes_max) {
+            EARNEST_BYTES
+        } else {
+            INLINE_BODY_MAX as u64
+        }
+    }
+
+    fn filled(&mut self, bytes: usize) {
+        if let Place::Slab(filling) = &mut self.place {
+            filling.filled(bytes);
+            self.len += bytes as u64;
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.len += bytes.len() as u64;
+        let mut bytes = bytes;
+        let inline_max = self.inline_max();
+        if let Place::Inline(inline) = &mut self.place {
+            if self.len <= inline_max {
+                inline.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let inline = std::mem::take(inline);
+            self.begin_slab();
+            let taken = match &mut self.place {
+                Place::Slab(filling) => filling.append(&inline),
+                Place::Inline(_) | Place::File { .. } => 0,
+            };
+            if taken < inline.len() {
+                self.move_to_file(&inline)?;
+            }
+        }
+        if let Place::Slab(filling) = &mut self.place {
+            let taken = filling.append(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let Place::Slab(mut filling) = std::mem::replace(&mut self.place, Place::Inline(Vec::new()))
+            else {
+                return Ok(());
+            };
+            self.move_to_file(filling.bytes())?;
+        }
+        let small = self.is_small();
+        if let Place::File { file, in_memory } = &mut self.place {
+            if *in_memory && !small {
+                let mut disk = temporary_file(self.buffers)?;
+                io::Seek::rewind(file)?;
+                io::copy(file, &mut disk)?;
+                (*file, *in_memory) = (disk, false);
+            }
+            file.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a file with these bytes.
+    fn move_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let in_memory = self.is_small();
+        let mut file = if in_memory {
+            memory_file()?
+        } else {
+            temporary_file(self.buffers)?
+        };
+        file.write_all(bytes)?;
+        self.place = Place::File { file, in_memory };
+        Ok(())
+    }
+
+    /// May it be in memory of its own?
+    fn is_small(&self) -> bool {
+        self.len <= self.buffers.memory_bytes as u64
+    }
+
+    fn whole(self) -> RequestBody {
+        let mut body = RequestBody {
+            len: self.len,
+            ..RequestBody::default()
+        };
+        match self.place {
+            Place::Inline(inline) => body.inline = inline,
+            Place::Slab(filling) => body.stored = filling.lend().map(Stored::Lent),
+            Place::File { file, .. } => body.stored = Some(Stored::File(Arc::new(file))),
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::spare::Spare;
+
+    #[test]
+    fn a_client_that_only_promises_a_large_body_gets_no_slab_for_it() {
+        let buffers = Buffers {
+            memory_bytes: 64 << 10,
+            shared_bytes: 1 << 20,
+            response_bytes_max: 1 << 20,
+            directory: std::env::temp_dir(),
+        };
+        let slabs = Slabs::new(&Spare::new(buffers.shared_bytes), buffers.memory_bytes);
+        for (promised, kept) in [(1 << 20, EARNEST_BYTES), (u64::MAX, INLINE_BODY_MAX as u64)] {
+            let mut body = Gathered {
+                buffers: &buffers,
+                slabs: &slabs,
+                bytes_max: promised,
+                len: 0,
+                place: Place::Inline(Vec::new()),
+            };
+            body.append(&vec![1; kept as usize]).expect("kept");
+            assert!(matches!(body.place, Place::Inline(_)), "{promised}");
+            body.append(&[1]).expect("kept");
+            let Place::Slab(filling) = &mut body.place else {
+                panic!("no slab for {promised}");
+            };
+            assert_eq!(filling.bytes().len() as u64, kept + 1);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::{
-    frame::{self, BODY_FD, END, Kind},
+    frame::{self, BODY_FD, END, Kind, LENT},
     request::HeadersWriter,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     request::Request,
 };
 
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, Stored};
 
 /// Names up to this length are made lower case without an allocation.
 const NAME_BYTES: usize = 64;
@@ -46,7 +46,11 @@ pub(super) fn write(
     let mut out = Vec::with_capacity(sent + body.inline.len() + 512);
     let flags = match body {
         RequestBody { follows: true, .. } => 0,
-        RequestBody { file: Some(_), .. } => END | BODY_FD,
+        RequestBody {
+            stored: Some(Stored::Lent(_)),
+            ..
+        } => END | BODY_FD | LENT,
+        RequestBody { stored: Some(_), .. } => END | BODY_FD,
         _ => END,
     };
     let open = frame::begin(&mut out, 0, Kind::Request, flags);
@@ -123,6 +127,9 @@ pub(super) fn write(
     }
     headers.finish(&mut out);
     out.extend_from_slice(&body.inline);
+    if let Some(Stored::Lent(loan)) = &body.stored {
+        out.extend_from_slice(&loan.ticket.to_le_bytes());
+    }
     frame::finish(&mut out, open);
     out
 }

@@ -112,6 +112,7 @@ mod tests {
     fn buffers(directory: &Path) -> Buffers {
         Buffers {
             memory_bytes: 1,
+            shared_bytes: 1,
             response_bytes_max: 1,
             directory: directory.to_owned(),
         }

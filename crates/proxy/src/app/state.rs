@@ -260,7 +260,7 @@ impl State {
                         continue;
                     };
                     item.sent(port.slot, port.pid, waited_ns, now_ns);
-                    port.outbox.request(&item, stream, entry);
+                    port.outbox.request(&item, link, stream, entry);
                     port.wake(&mut self.writers);
                     if port.outbox.len() > OUTBOX_BYTES_MAX && !port.held {
                         port.held = true;

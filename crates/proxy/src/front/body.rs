@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::Limits;
-use tokio::time::Instant;
+use tokio::{io::AsyncReadExt, time::Instant};
 
 use super::{
     chunked::Chunked,
     pace::Pace,
     patience::{until, within},
 };
-use crate::{downstream::ClientError, head::BodyLength, listener::stream::ClientStream};
+use crate::{
+    downstream::{BodyPiece, ClientError},
+    head::BodyLength,
+    listener::stream::ClientStream,
+};
 
 /// The body of one request.
 #[derive(Debug)]
@@ -127,6 +131,37 @@ impl RequestBody {
         }
     }
 
+    /// The same; what is still to be received goes to the beginning of `room` where nothing has to be taken off it. Safe to drop.
+    pub(crate) async fn read_into(
+        &mut self,
+        stream: &mut ClientStream,
+        room: &mut [u8],
+    ) -> Result<BodyPiece, ClientError> {
+        let left = match self.framing {
+            Framing::Known { left } if left > 0 && self.bytes.saturating_add(left) <= self.bytes_max => left,
+            _ => 0,
+        };
+        if left == 0 || self.expects_continue || !stream.input.is_empty() || !stream.output.is_empty() {
+            let piece = self.read(stream).await?;
+            return Ok(piece.map_or(BodyPiece::End, BodyPiece::Bytes));
+        }
+        let len = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let deadline = self.pace.wait(Instant::now());
+        let read = match until(deadline, stream.read(&mut room[..len])).await {
+            Ok(Ok(read @ 1..)) => read,
+            Ok(Ok(0) | Err(_)) => return Err(ClientError::Gone),
+            Err(_) => return Err(ClientError::TooSlow),
+        };
+        self.framing = Framing::Known {
+            left: left - read as u64,
+        };
+        self.bytes += read as u64;
+        self.pace
+            .arrived(read, Instant::now())
+            .map_err(|_| ClientError::TooSlow)?;
+        Ok(BodyPiece::Read(read))
+    }
+
     /// Reads past what is left; `false` when that would take too long.
     pub(crate) async fn skip(&mut self, stream: &mut ClientStream) -> bool {
         self.limit(self.bytes.saturating_add(SKIP_BYTES_MAX));
@@ -162,3 +197,93 @@ const ROOM_BYTES_MAX: usize = 64 << 10;
 /// Of a body that nobody wanted; past it the connection is closed instead.
 const SKIP_BYTES_MAX: u64 = 256 << 10;
 const SKIP_TIME_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::UnixStream};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections_max: 1,
+        target_bytes_max: 1,
+        head_bytes_max: 1,
+        headers_max: 1,
+        head_timeout: Duration::from_secs(20),
+        idle_timeout: Duration::from_secs(20),
+        body_timeout: Duration::from_secs(20),
+        body_rate_min: 0,
+        requests_max: 1,
+    };
+
+    #[tokio::test]
+    async fn a_body_of_known_length_is_read_to_where_it_is_wanted_and_no_further() {
+        let (ours, mut client) = UnixStream::pair().expect("socketpair");
+        let mut stream = ClientStream::of_pair(ours);
+        // Some of it came with the head, and the next request is right behind it.
+        stream.input.extend_from_slice(b"ab");
+        client.write_all(b"cdefgGET").await.expect("written");
+        let mut body = RequestBody::new(BodyLength::Known(7), false, &LIMITS);
+        let mut room = [0; 4];
+        let first = body.read_into(&mut stream, &mut room).await;
+        assert_eq!(first, Ok(BodyPiece::Bytes(Bytes::from_static(b"ab"))));
+        assert_eq!(
+            body.read_into(&mut stream, &mut room).await,
+            Ok(BodyPiece::Read(4))
+        );
+        assert_eq!(&room, b"cdef");
+        assert_eq!(
+            body.read_into(&mut stream, &mut room).await,
+            Ok(BodyPiece::Read(1))
+        );
+        assert_eq!(&room, b"gdef");
+        assert_eq!(body.read_into(&mut stream, &mut room).await, Ok(BodyPiece::End));
+        assert_eq!((body.is_done(), body.bytes(), stream.input.len()), (true, 7, 0));
+        assert_eq!(stream.fill(16).await.expect("more"), 3);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_to_be_asked_is_asked_first() {
+        let (ours, mut client) = UnixStream::pair().expect("socketpair");
+        let mut stream = ClientStream::of_pair(ours);
+        let mut body = RequestBody::new(BodyLength::Known(2), true, &LIMITS);
+        let answers = async {
+            let mut word = [0; 25];
+            client.read_exact(&mut word).await.expect("word");
+            client.write_all(b"ab").await.expect("written");
+            word
+        };
+        let mut room = [0; 4];
+        let (piece, word) = tokio::join!(body.read_into(&mut stream, &mut room), answers);
+        assert_eq!(piece, Ok(BodyPiece::Bytes(Bytes::from_static(b"ab"))));
+        assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_elsewhere_counts_against_the_limit() {
+        let (ours, mut client) = UnixStream::pair().expect("socketpair");
+        let mut stream = ClientStream::of_pair(ours);
+        client.write_all(b"abcdef").await.expect("written");
+        let mut body = RequestBody::new(BodyLength::Known(6), false, &LIMITS);
+        let mut room = [0; 4];
+        assert_eq!(
+            body.read_into(&mut stream, &mut room).await,
+            Ok(BodyPiece::Read(4))
+        );
+        assert_eq!(&room, b"abcd");
+        body.limit(5);
+        let refused = body.read_into(&mut stream, &mut room).await;
+        assert_eq!(refused, Err(ClientError::BodyTooLarge(5)));
+        // A client that leaves half-way.
+        let mut body = RequestBody::new(BodyLength::Known(6), false, &LIMITS);
+        assert_eq!(
+            body.read_into(&mut stream, &mut room).await,
+            Ok(BodyPiece::Read(2))
+        );
+        drop(client);
+        assert_eq!(
+            body.read_into(&mut stream, &mut room).await,
+            Err(ClientError::Gone)
+        );
+    }
+}

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     answer::Answer,
     connection::Connection,
-    downstream::{ClientError, Downstream},
+    downstream::{BodyPiece, ClientError, Downstream},
     fields::Fields,
     head::{Head, Version},
     listener::stream::ClientStream,
@@ -262,6 +262,14 @@ impl Downstream for Http1Session<'_> {
     async fn read_body(&mut self) -> Result<Option<Bytes>, ClientError> {
         let result = self.body.read(self.stream).await;
         // What follows a body that went wrong is not the next request.
+        if result.is_err() {
+            self.keep_alive = false;
+        }
+        result
+    }
+
+    async fn read_body_into(&mut self, room: &mut [u8]) -> Result<BodyPiece, ClientError> {
+        let result = self.body.read_into(self.stream, room).await;
         if result.is_err() {
             self.keep_alive = false;
         }

@@ -3,5 +3,7 @@
 #![allow(unsafe_code)]
 
 mod mapping;
+mod slab;
 
 pub(crate) use mapping::{Mapping, MappingError};
+pub(crate) use slab::Slab;

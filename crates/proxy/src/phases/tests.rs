@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, lull::Lull},
+    app::{App, lull::Lull, spare::Spare},
     context::Context,
     drain::Drain,
     front::handler::Front,
@@ -73,6 +73,7 @@ impl House {
                     App::new(
                         app,
                         &config.server.buffers,
+                        &Spare::new(config.server.buffers.shared_bytes),
                         reporter.clone(),
                         vec![Handle::current()],
                         Arc::clone(&lull),

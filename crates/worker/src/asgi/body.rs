@@ -1,9 +1,11 @@
 //! The body of a request, as `receive` hands it out.
 
-use std::{collections::VecDeque, os::fd::OwnedFd};
+use std::collections::VecDeque;
 
 use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
 use rustix::io::Errno;
+
+use crate::engine::body_file::BodyFile;
 
 /// Bytes of a file that are handed out at once.
 const PIECE: u64 = 64 << 10;
@@ -14,7 +16,7 @@ pub(crate) enum Body {
     /// Nothing was handed out yet; all of it came with the request, from this position of its payload on.
     Whole(usize),
     /// In a file.
-    File { file: OwnedFd, at: u64, len: u64 },
+    File { file: BodyFile, at: u64, len: u64 },
     /// Still arriving.
     Streamed {
         /// What has come, and whether it counts against the window.
@@ -98,7 +100,7 @@ impl Body {
 }
 
 /// The file holds the whole body, so its end before that is an error.
-fn read_exactly(file: &OwnedFd, mut out: &mut [u8], mut from: u64) -> Result<(), Errno> {
+fn read_exactly(file: &BodyFile, mut out: &mut [u8], mut from: u64) -> Result<(), Errno> {
     while !out.is_empty() {
         match rustix::io::pread(file, &mut *out, from) {
             Ok(0) => return Err(Errno::IO),

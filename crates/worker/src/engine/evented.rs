@@ -19,7 +19,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use wire::{
     Malformed,
-    frame::{AbortReason, BODY_FD, END, Header, Kind, MORE, OVERDUE, TEXT},
+    frame::{AbortReason, END, Header, Kind, MORE, OVERDUE, TEXT},
     websocket::Close,
 };
 
@@ -225,13 +225,7 @@ impl Evented {
         };
         Ok(Some(match header.kind {
             Kind::Request => {
-                let job = Job {
-                    link: Arc::clone(link),
-                    stream: header.stream,
-                    payload: payload.to_vec(),
-                    body: descriptor,
-                    whole: header.has(END) || header.has(BODY_FD),
-                };
+                let job = Job::new(link, header, payload, descriptor)?;
                 // The proxy may have given it to another worker.
                 if !job.claim(now_ns, self.thread()) {
                     return Ok(None);
@@ -278,7 +272,8 @@ impl Evented {
             | Kind::Abort
             | Kind::Informational
             | Kind::Trailers
-            | Kind::Accept => {
+            | Kind::Accept
+            | Kind::Return => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

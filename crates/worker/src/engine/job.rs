@@ -2,7 +2,12 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use super::link::Link;
+use wire::{
+    Malformed,
+    frame::{BODY_FD, END, Header, LENT},
+};
+
+use super::{body_file::BodyFile, link::Link};
 
 /// A request as it came.
 #[derive(Debug)]
@@ -12,12 +17,38 @@ pub(crate) struct Job {
     /// [`wire::request`] and the inline body.
     pub(crate) payload: Vec<u8>,
     /// The body, when it is a file.
-    pub(crate) body: Option<OwnedFd>,
+    pub(crate) body: Option<BodyFile>,
     /// Nothing follows; a body that is still arriving is not taken by this interface.
     pub(crate) whole: bool,
 }
 
 impl Job {
+    /// The request of this frame.
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        header: Header,
+        payload: &[u8],
+        file: Option<OwnedFd>,
+    ) -> Result<Self, Malformed> {
+        let (payload, body) = match file {
+            Some(file) if header.has(LENT) => {
+                let (payload, ticket) = payload
+                    .split_last_chunk::<4>()
+                    .ok_or(Malformed { what: "loan" })?;
+                let ticket = u32::from_le_bytes(*ticket);
+                (payload, Some(BodyFile::lent(file, link, ticket)))
+            }
+            file => (payload, file.map(BodyFile::own)),
+        };
+        Ok(Self {
+            link: Arc::clone(link),
+            stream: header.stream,
+            payload: payload.to_vec(),
+            body,
+            whole: header.has(END) || header.has(BODY_FD),
+        })
+    }
+
     /// Its entry of the link page: the first field of the request.
     pub(crate) fn entry(&self) -> u16 {
         self.payload

@@ -1,7 +1,7 @@
 //! The engine: takes requests off the links, hands them to the host threads, sends the answers.
 //!
 //! * [`link`]: one socket to one proxy: its reading and its writing side.
-//! * [`job`]: a request as it came.
+//! * [`job`]: a request as it came; [`body_file`]: its body, when that came as a file.
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
 //! * [`links`]: all links, watched by one epoll descriptor.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
@@ -18,6 +18,7 @@
 //! alone. The GIL is never waited for while a lock is held, so a lock may be waited for with the GIL held; only a link's
 //! reader is held over system calls, and that one is taken without the GIL.
 
+pub(crate) mod body_file;
 pub(crate) mod evented;
 pub(crate) mod host;
 pub(crate) mod job;

@@ -17,7 +17,7 @@ use rustix::{
 };
 use wire::{
     Malformed,
-    frame::{AbortReason, BODY_FD, END, Header, Kind},
+    frame::{AbortReason, Header, Kind},
 };
 
 use super::{
@@ -291,13 +291,7 @@ impl Queue {
         let stream = header.stream;
         match header.kind {
             Kind::Request => {
-                let job = Job {
-                    link: Arc::clone(link),
-                    stream,
-                    payload: payload.to_vec(),
-                    body: descriptor,
-                    whole: header.has(END) || header.has(BODY_FD),
-                };
+                let job = Job::new(link, header, payload, descriptor)?;
                 let mut state = lock(&self.state);
                 if state.draining {
                     drop(state);
@@ -331,7 +325,8 @@ impl Queue {
             | Kind::Abort
             | Kind::Informational
             | Kind::Trailers
-            | Kind::Accept => {
+            | Kind::Accept
+            | Kind::Return => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

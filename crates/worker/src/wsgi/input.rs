@@ -1,13 +1,13 @@
 //! `wsgi.input`: the request's body, from the frame it came in or from a file.
 
-use std::os::fd::OwnedFd;
-
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError},
     prelude::*,
     types::{PyBytes, PyList},
 };
 use rustix::io::Errno;
+
+use crate::engine::body_file::BodyFile;
 
 /// Bytes read from the file at once for lines and small reads.
 const BLOCK: usize = 64 << 10;
@@ -25,7 +25,7 @@ enum Source {
     Memory { bytes: Vec<u8>, at: usize },
     /// In a file.
     File {
-        file: OwnedFd,
+        file: BodyFile,
         /// Where the block was read from.
         offset: u64,
         /// Length of the body.
@@ -50,7 +50,7 @@ impl Input {
     }
 
     /// The first `len` bytes of a file.
-    pub(crate) fn file(file: OwnedFd, len: u64) -> Self {
+    pub(crate) fn file(file: BodyFile, len: u64) -> Self {
         Self {
             source: Source::File {
                 file,
@@ -156,7 +156,7 @@ impl Input {
 /// Reads the block that begins at the current position. The file holds the whole body, so it is never empty when bytes are left.
 fn fill(
     py: Python<'_>,
-    file: &OwnedFd,
+    file: &BodyFile,
     offset: &mut u64,
     block: &mut Vec<u8>,
     at: &mut usize,
@@ -173,7 +173,7 @@ fn fill(
     }
 }
 
-fn read_some(file: &OwnedFd, out: &mut [u8], from: u64) -> Result<usize, Errno> {
+fn read_some(file: &BodyFile, out: &mut [u8], from: u64) -> Result<usize, Errno> {
     loop {
         match rustix::io::pread(file, &mut *out, from) {
             Err(Errno::INTR) => {}
@@ -182,7 +182,7 @@ fn read_some(file: &OwnedFd, out: &mut [u8], from: u64) -> Result<usize, Errno> 
     }
 }
 
-fn read_exactly(file: &OwnedFd, mut out: &mut [u8], mut from: u64) -> Result<(), Errno> {
+fn read_exactly(file: &BodyFile, mut out: &mut [u8], mut from: u64) -> Result<(), Errno> {
     while !out.is_empty() {
         match read_some(file, out, from)? {
             0 => return Err(Errno::IO),

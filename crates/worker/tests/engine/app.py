@@ -25,6 +25,26 @@ def at_length(environ, start_response):
     return text(start_response, str(len(environ["wsgi.input"].read())))
 
 
+KEPT = []
+
+
+def at_keep(environ, start_response):
+    KEPT.append(environ["wsgi.input"])
+    return text(start_response, "kept")
+
+
+def at_read_kept(environ, start_response):
+    return text(start_response, KEPT.pop().read())
+
+
+def at_fork(environ, start_response):
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return text(start_response, environ["wsgi.input"].read())
+
+
 def at_input(environ, start_response):
     body = environ["wsgi.input"]
     parts = [body.read(3), body.readline(), body.readline(2), body.readlines(1), list(body), body.read(), body.readline()]

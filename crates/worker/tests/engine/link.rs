@@ -10,7 +10,7 @@ use std::{
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use wire::{
-    frame::{self, AbortReason, FileRange, Header, Kind},
+    frame::{self, AbortReason, FileRange, Header, Kind, Return},
     page::{ENTRY_LEN, ENTRY_WORDS, Page},
     request::{Headers, HeadersWriter, LENGTH_UNKNOWN, Request},
     response::{Response, Trailers},
@@ -64,6 +64,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) body: &'a [u8],
     pub(crate) file: Option<(OwnedFd, u64)>,
+    /// The file is lent under this number.
+    pub(crate) lent: Option<u32>,
     pub(crate) mount: &'a str,
     pub(crate) websocket: bool,
     /// The body goes on in Body frames.
@@ -79,6 +81,7 @@ impl<'a> Ask<'a> {
             headers: &[("host", "example.org")],
             body: b"",
             file: None,
+            lent: None,
             mount: "",
             websocket: false,
             streamed: false,
@@ -99,6 +102,7 @@ impl Link {
     pub(crate) fn put(&self, out: &mut Vec<u8>, stream: u32, ask: &Ask<'_>) {
         self.enter(stream);
         let (body_len, flags) = match &ask.file {
+            Some((_, len)) if ask.lent.is_some() => (*len, frame::END | frame::BODY_FD | frame::LENT),
             Some((_, len)) => (*len, frame::END | frame::BODY_FD),
             None if ask.streamed => (LENGTH_UNKNOWN, 0),
             None => (ask.body.len() as u64, frame::END),
@@ -132,6 +136,9 @@ impl Link {
         }
         headers.finish(out);
         out.extend_from_slice(ask.body);
+        if let Some(ticket) = ask.lent {
+            out.extend_from_slice(&ticket.to_le_bytes());
+        }
         frame::finish(out, open);
     }
 
@@ -304,6 +311,21 @@ impl Link {
             }
         }
         answers
+    }
+
+    /// Asks and waits for the whole answer and for a file that comes back, in whatever order.
+    pub(crate) fn fetch_and_return(&mut self, stream: u32, ask: Ask<'_>) -> (String, Return) {
+        self.ask(stream, ask);
+        let (mut answer, mut back) = (Answer::default(), None);
+        while !answer.over || back.is_none() {
+            let (header, payload, descriptor) = self.frame().expect("the worker is alive");
+            if header.kind == Kind::Return {
+                back = Some(Return::decode(&payload).expect("a return"));
+            } else {
+                answer.take(header, &payload, descriptor);
+            }
+        }
+        (answer.text(), back.expect("one has come"))
     }
 
     /// Asks and waits for the whole answer.

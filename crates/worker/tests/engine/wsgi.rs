@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use wire::frame::{AbortReason, Kind};
+use wire::frame::{AbortReason, Kind, Return};
 
 use crate::{
     APP,
@@ -97,6 +97,33 @@ fn the_environ_says_what_the_client_asked() {
                 assert!(!text.contains(name), "{name} is in\n{text}");
             }
         }
+    });
+}
+
+#[test]
+fn a_lent_file_goes_back_when_nothing_can_read_it_any_more() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        let lent = |ticket, body: &[u8], path| Ask {
+            file: Some((file(body), body.len() as u64)),
+            lent: Some(ticket),
+            ..Ask::get(path)
+        };
+        let back = |text: &str, ticket, shared| (text.to_owned(), Return { ticket, shared });
+        let counted = link.fetch_and_return(1, lent(7, b"a body", "/length"));
+        assert_eq!(counted, back("6", 7, false));
+
+        // The application keeps the file for longer than its request.
+        assert_eq!(link.fetch(2, lent(8, b"another", "/keep")).text(), "kept");
+        let counted = link.fetch_and_return(3, lent(9, b"third", "/length"));
+        assert_eq!(counted, back("5", 9, false));
+        let read = link.fetch_and_return(4, Ask::get("/read_kept"));
+        assert_eq!(read, back("another", 8, false));
+
+        // A process that was forked meanwhile may have it as well.
+        let forked = link.fetch_and_return(5, lent(10, b"forked", "/fork"));
+        assert_eq!(forked, back("forked", 10, true));
     });
 }
 

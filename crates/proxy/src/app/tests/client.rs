@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     answer::Answer,
     connection::Connection,
-    downstream::{ClientError, Downstream},
+    downstream::{BodyPiece, ClientError, Downstream},
     duplex::Duplex,
     fields::Fields,
     head::{BodyLength, Head, Version},
@@ -119,6 +119,13 @@ impl Client {
         self
     }
 
+    /// The same, and says how long it is.
+    pub(super) fn with_sized_body(mut self, pieces: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self = self.with_body(pieces);
+        self.head.body = BodyLength::Known(self.body.iter().map(|piece| piece.len() as u64).sum());
+        self
+    }
+
     pub(super) fn with_field(mut self, name: &str, value: &str) -> Self {
         self.head.fields.push(name, value);
         self
@@ -171,6 +178,24 @@ impl Downstream for Client {
             }
             None => self.fails.map_or(Ok(None), Err),
         }
+    }
+
+    async fn read_body_into(&mut self, room: &mut [u8]) -> Result<BodyPiece, ClientError> {
+        Ok(match self.read_body().await? {
+            Some(mut piece) if self.head.body != BodyLength::Unknown => {
+                let len = piece.len().min(room.len());
+                room[..len].copy_from_slice(&piece.split_to(len));
+                let left = piece.len();
+                if left > 0 {
+                    self.body.push_front(piece);
+                    self.sends.add_permits(1);
+                    self.bytes_read.fetch_sub(left, Ordering::SeqCst);
+                }
+                BodyPiece::Read(len)
+            }
+            Some(piece) => BodyPiece::Bytes(piece),
+            None => BodyPiece::End,
+        })
     }
 
     async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {

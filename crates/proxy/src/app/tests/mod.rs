@@ -4,6 +4,7 @@ mod client;
 mod evented;
 mod protocols;
 mod rig;
+mod slabs;
 mod websocket;
 mod websocket_worker;
 pub(crate) mod worker;

@@ -15,7 +15,7 @@ use super::{
     worker::{self, Seen},
 };
 use crate::{
-    app::{App, dispatcher::Rules, lull::Lull, nanoseconds},
+    app::{App, dispatcher::Rules, lull::Lull, nanoseconds, spare::Spare},
     context::Context,
     downstream::ClientError,
     drain::Drain,
@@ -40,6 +40,7 @@ pub(super) struct Settings {
     pub(super) queue_timeout: Duration,
     pub(super) request_timeout: Duration,
     pub(super) memory_bytes: usize,
+    pub(super) shared_bytes: usize,
     pub(super) response_bytes_max: u64,
     pub(super) websocket: config::WebSocket,
     pub(super) evented: bool,
@@ -54,6 +55,7 @@ impl Default for Settings {
             queue_timeout: PATIENCE,
             request_timeout: PATIENCE,
             memory_bytes: 256 << 10,
+            shared_bytes: 32 << 20,
             response_bytes_max: 64 << 20,
             websocket: config::WebSocket {
                 message_bytes_max: 16 << 20,
@@ -92,6 +94,7 @@ impl Rig {
         };
         let buffers = Buffers {
             memory_bytes: settings.memory_bytes,
+            shared_bytes: settings.shared_bytes,
             response_bytes_max: settings.response_bytes_max,
             directory: std::env::temp_dir(),
         };
@@ -101,6 +104,7 @@ impl Rig {
             "web",
             rules,
             &buffers,
+            &Spare::new(buffers.shared_bytes),
             Some(settings.websocket.clone()),
             sender,
             runtimes,

@@ -9,7 +9,10 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{fs::FileExt, net::UnixStream},
+        unix::{
+            fs::{FileExt, MetadataExt},
+            net::UnixStream,
+        },
     },
     sync::{
         Arc, Mutex,
@@ -25,7 +28,7 @@ use rustix::{
     },
 };
 use wire::{
-    frame::{self, AbortReason, END, FileRange, INLINE_BODY_MAX, Kind, OVERDUE, WINDOW},
+    frame::{self, AbortReason, END, FileRange, INLINE_BODY_MAX, Kind, LENT, OVERDUE, Return, WINDOW},
     page::{ENTRY_LEN, Page},
     request::{HeadersWriter, Request},
     response::Response,
@@ -50,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) messages: Mutex<Vec<(bool, Vec<u8>)>>,
     /// How WebSockets were closed by the proxy.
     pub(crate) closes: Mutex<Vec<(u16, String)>>,
+    /// Files that were lent: their inode, and the file where the worker has kept it.
+    pub(super) lent: Mutex<Vec<(u64, Option<File>)>>,
     /// Bytes of messages that were never granted.
     pub(super) ungranted: AtomicUsize,
 }
@@ -160,8 +165,22 @@ impl Worker {
 
     fn request(&mut self, header: frame::Header, payload: &[u8], file: Option<File>) -> bool {
         let stream = header.stream;
+        let (payload, ticket) = match payload.split_last_chunk::<4>() {
+            Some((payload, ticket)) if header.has(LENT) => (payload, Some(u32::from_le_bytes(*ticket))),
+            _ => (payload, None),
+        };
         let (request, inline) = Request::decode(payload).expect("well-formed");
         let path = String::from_utf8_lossy(request.path).into_owned();
+        if let (Some(ticket), Some(file)) = (ticket, &file) {
+            let inode = file.metadata().expect("stat").ino();
+            let kept = (path == "/echo-kept").then(|| file.try_clone().expect("dup"));
+            if kept.is_none() && path != "/die" {
+                let shared = path == "/echo-forked";
+                let back = Return { ticket, shared };
+                frame::put(&mut self.out, 0, Kind::Return, 0, &back.encode());
+            }
+            self.seen.lent.lock().expect("lock").push((inode, kept));
+        }
         if path == "/unclaimed" {
             return true;
         }
@@ -214,7 +233,7 @@ impl Worker {
             "/die" => return false,
             "/hang" => {}
             "/exception" => self.abort(stream, AbortReason::Exception),
-            "/echo" => {
+            "/echo" | "/echo-kept" | "/echo-forked" => {
                 let mut body = inline.to_vec();
                 if let Some(file) = file {
                     body.resize(request.content_length as usize, 0);

@@ -183,6 +183,7 @@ impl<'a, D: Downstream> Conversation<'a, D> {
                 self.line.taken(bytes.len());
             }
             Event::Credit(bytes) => self.line.credited(bytes),
+            Event::Returned(_) => {}
             Event::Leaving => self.leave(now),
             Event::Close(payload) => {
                 self.line.ended();
