@@ -213,6 +213,28 @@ fn answers_pass_in_every_framing() {
 }
 
 #[test]
+fn answers_that_are_none_are_refused_and_nobody_gets_another_ones() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-bad", &[&server.url], "");
+    let mut client = site.connect();
+    assert_eq!(client.get("/raw?trailers", &[]).text(), "abc");
+    assert_eq!(client.get("/raw?twice", &[]).text(), "one");
+    for bad in ["garbage", "lengths"] {
+        assert_eq!(client.get(&format!("/raw?{bad}"), &[]).status, 502, "{bad}");
+    }
+    assert_eq!(client.get("/x", &[]).text(), "a", "not what was said unasked");
+    // The first two share a connection; each that has said too much or nonsense is given up.
+    assert_eq!(server.connections().0, 4);
+    let outcomes: Vec<_> = site
+        .records(5)
+        .into_iter()
+        .map(|record| record["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["ok", "ok", "upstream_failed", "upstream_failed", "ok"]);
+    assert!(site.stop().success());
+}
+
+#[test]
 fn limits_and_deadlines_of_bodies_hold_for_upstreams_too() {
     let server = Upstream::tcp("a");
     let mut site = Site::new("upstream-limits");

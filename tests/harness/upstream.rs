@@ -230,7 +230,7 @@ impl Shared {
 }
 
 /// Answers in all framings: name, bytes, and whether the connection ends after it.
-const RAW: [(&str, &str, bool); 7] = [
+const RAW: [(&str, &str, bool); 11] = [
     (
         "chunked",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
@@ -247,6 +247,22 @@ const RAW: [(&str, &str, bool); 7] = [
     (
         "hints",
         "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nafter",
+        false,
+    ),
+    (
+        "trailers",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
+        false,
+    ),
+    (
+        "twice",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo",
+        false,
+    ),
+    ("garbage", "220 mail.example ESMTP\r\n", false),
+    (
+        "lengths",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         false,
     ),
     (

@@ -144,7 +144,7 @@ impl Process {
         let upstreams = config
             .upstreams
             .iter()
-            .map(|upstream| Upstream::new(upstream).map(Arc::new));
+            .map(|upstream| Upstream::new(upstream, config.server.threads).map(Arc::new));
         let upstreams = upstreams.collect::<Result<_, _>>()?;
         let context = Context {
             router: Router::new(&config.sites),

@@ -16,6 +16,7 @@ use crate::{
     path, redirect,
     request::Request,
     respond,
+    upstream::{self, Question},
     websocket::handshake,
 };
 
@@ -23,12 +24,12 @@ use crate::{
 pub(crate) enum Next {
     /// The request was answered, or is past help.
     Answered,
-    /// It goes to an upstream; nothing was read or sent.
-    Upstream(Box<UpstreamCall>),
+    /// It asks a server behind us for another protocol on its connection; nothing was read or sent.
+    Upgrade(Box<UpgradeCall>),
 }
 
-/// A request on its way to an upstream.
-pub(crate) struct UpstreamCall {
+/// A request on its way to a server that may make a WebSocket of the connection.
+pub(crate) struct UpgradeCall {
     /// Position of the site in the configuration.
     pub(crate) site: usize,
     /// Position of the route in the site.
@@ -37,7 +38,7 @@ pub(crate) struct UpstreamCall {
     pub(crate) request: Request,
 }
 
-/// Answers a request, or says to which upstream it goes.
+/// Answers a request, or says who gets its connection.
 pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
     note_head(record, down);
     let noted = Noted {
@@ -121,8 +122,12 @@ async fn route<D: Downstream>(
         errors::refuse(context, &mut down, record, 501, Outcome::Refused, &[]).await;
         return Next::Answered;
     }
-    if let Action::Upstream(_) = settings.action {
-        return Next::Upstream(Box::new(UpstreamCall { site, route, request }));
+    if let Action::Upstream(_) = settings.action
+        && websocket
+        && down.head().body == BodyLength::Known(0)
+        && handshake::is_only_wish(down.head())
+    {
+        return Next::Upgrade(Box::new(UpgradeCall { site, route, request }));
     }
     let answered = answer(context, &mut down, record, &request, site, settings).await;
     if let Err(error) = answered {
@@ -208,8 +213,19 @@ async fn answer<D: Downstream>(
             redirect::answer(down, request, redirect, &host).await
         }
         Action::Respond(respond) => respond::answer(down, respond).await,
-        // Taken care of before.
-        Action::Upstream(_) => Ok(()),
+        Action::Upstream(route) => {
+            let host = match down.head().host.is_empty() {
+                true => host_or(request, &context.config.sites[site].hosts, down),
+                false => String::new(),
+            };
+            let question = Question {
+                upstream: &context.upstreams[route.upstream.0],
+                request,
+                strip: &route.strip,
+                host: &host,
+            };
+            upstream::answer(context, down, &question, record).await
+        }
     }
 }
 

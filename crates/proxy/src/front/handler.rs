@@ -14,7 +14,7 @@ use crate::{
     errors,
     listener::stream::ClientStream,
     phases::{self, Phases},
-    serve::{self, Next, UpstreamCall},
+    serve::{self, Next, UpgradeCall},
 };
 
 /// What the connection loop needs from the rest of the proxy; the loop's own tests bring another one.
@@ -28,21 +28,21 @@ pub(crate) trait Handler: Send + Sync {
     /// Content-Type and body of an error page.
     fn page(&self, status: u16) -> (&'static str, Bytes);
 
-    /// Answers a request, or says to which upstream it goes.
+    /// Answers a request, or says who gets its connection.
     fn answer(
         &self,
         session: &mut Http1Session<'_>,
         record: &mut Record,
     ) -> impl Future<Output = Next> + Send;
 
-    /// Takes a request to its upstream. `head` is the request's head; the stream comes back when the connection may
+    /// Takes a request that asks for a WebSocket to its upstream. `head` is the request's head; the stream comes back when the connection may
     /// serve on.
-    fn upstream(
+    fn upgrade(
         &self,
         stream: Box<ClientStream>,
         connection: &Arc<Connection>,
         head: BytesMut,
-        call: Box<UpstreamCall>,
+        call: Box<UpgradeCall>,
         record: OpenRecord,
     ) -> impl Future<Output = Option<Box<ClientStream>>> + Send;
 }
@@ -73,14 +73,14 @@ impl Handler for Front {
         serve::serve(&self.context, session, record).await
     }
 
-    async fn upstream(
+    async fn upgrade(
         &self,
         stream: Box<ClientStream>,
         connection: &Arc<Connection>,
         head: BytesMut,
-        call: Box<UpstreamCall>,
+        call: Box<UpgradeCall>,
         record: OpenRecord,
     ) -> Option<Box<ClientStream>> {
-        phases::to_upstream(&self.context, &self.proxy, stream, connection, head, call, record).await
+        phases::upgrade(&self.context, &self.proxy, stream, connection, head, call, record).await
     }
 }

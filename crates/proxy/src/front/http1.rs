@@ -89,9 +89,9 @@ pub(crate) async fn converse<H: Handler>(
                     After::Cut => return,
                 }
             }
-            Next::Upstream(call) => {
+            Next::Upgrade(call) => {
                 let head = write_request_head(&session.into_head(), keep_alive);
-                match handler.upstream(stream, connection, head, call, record).await {
+                match handler.upgrade(stream, connection, head, call, record).await {
                     Some(back) => stream = back,
                     None => return,
                 }

@@ -130,13 +130,7 @@ async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAd
             let http2 = session.alpn_protocol() == Some(b"h2");
             let (stream, connection) = (Box::new(ClientStream::tls(tls)), Arc::new(connection));
             if http2 {
-                phases::serve_http2(
-                    Arc::clone(&front.context),
-                    Arc::clone(&front.proxy),
-                    stream,
-                    connection,
-                )
-                .await;
+                phases::serve_http2(Arc::clone(&front.context), stream, connection).await;
             } else {
                 http1::converse(&front, stream, &connection, limits, None).await;
             }

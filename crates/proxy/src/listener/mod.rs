@@ -2,7 +2,7 @@
 
 pub(crate) mod accept;
 mod pingora;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
 

@@ -1,4 +1,4 @@
-//! One request on its way to an upstream and back: what pingora calls the context.
+//! One request on its way to a WebSocket behind us: what pingora calls the context.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,13 +8,13 @@ use std::{
 use config::{Action, Route, UpstreamRoute};
 use logs::{OpenRecord, Outcome};
 
-use super::{fence::Fault, upstream_call::Arrivals};
+use super::fence::Fault;
 use crate::{
     connection::Connection,
     context::Context,
     downstream::ClientError,
     request::Request,
-    serve::UpstreamCall,
+    serve::UpgradeCall,
     upstream::{Seat, Upstream},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Exchange {
     pub(super) context: Arc<Context>,
     pub(super) connection: Arc<Connection>,
-    pub(super) call: Box<UpstreamCall>,
+    pub(super) call: Box<UpgradeCall>,
     pub(super) upstream: Arc<Upstream>,
     /// The line is written when this is finished or dropped.
     record: Option<OpenRecord>,
@@ -33,7 +33,6 @@ pub(crate) struct Exchange {
     asked: Option<Instant>,
     /// Body bytes the client has sent.
     body_bytes: u64,
-    arrivals: Arc<Arrivals>,
 }
 
 /// Where an exchange waits for pingora to take it: pingora makes its context out of nothing.
@@ -49,7 +48,7 @@ impl Exchange {
     pub(crate) fn new(
         context: &Arc<Context>,
         connection: &Arc<Connection>,
-        call: Box<UpstreamCall>,
+        call: Box<UpgradeCall>,
         record: OpenRecord,
         fault: Fault,
     ) -> Option<Box<Self>> {
@@ -68,7 +67,6 @@ impl Exchange {
             tried: Vec::new(),
             asked: None,
             body_bytes: 0,
-            arrivals: Arc::new(Arrivals::new()),
         }))
     }
 
@@ -135,8 +133,7 @@ impl Exchange {
     }
 
     /// Counts a piece of the request body.
-    pub(super) fn body_arrived(&mut self, bytes: usize, ended: bool) -> Result<(), ClientError> {
-        self.arrivals.arrived(bytes, ended);
+    pub(super) fn body_arrived(&mut self, bytes: usize) -> Result<(), ClientError> {
         self.body_bytes += bytes as u64;
         let bytes_max = self.route().body_bytes_max;
         if self.body_bytes <= bytes_max {
@@ -146,11 +143,6 @@ impl Exchange {
         // The first fault is the one that counts.
         let _ = self.fault.set(fault);
         Err(fault)
-    }
-
-    /// How the body comes along, for whoever watches it from outside.
-    pub(super) fn arrivals(&self) -> Arc<Arrivals> {
-        Arc::clone(&self.arrivals)
     }
 
     /// Server as written, for events; "" before one is chosen.

@@ -6,15 +6,13 @@ use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::{SERVER, exchange::Exchange};
-use crate::{forwarded, path};
-
-/// Fields of an upstream's response that were meant for us (RFC 9110 §7.6.1, and what predates it).
-const FOR_THIS_HOP: [&str; 4] = [
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-];
+use crate::{
+    forwarded,
+    upstream::{
+        answer_head::{is_end_to_end, options, passes_to_client},
+        request_head::stripped,
+    },
+};
 
 /// Sets what the upstream is told of the client, and the target. The Host stays the client's, as its application
 /// expects to build links from it.
@@ -69,21 +67,6 @@ fn is_framing(name: &HeaderName) -> bool {
     *name == header::CONNECTION || *name == header::UPGRADE || *name == header::TRANSFER_ENCODING
 }
 
-/// The normalised path without the prefix, encoded anew, and the query as sent.
-fn stripped(path: &[u8], strip: &str, query: &[u8]) -> Vec<u8> {
-    let rest = path.strip_prefix(strip.as_bytes()).unwrap_or(path);
-    let mut target = Vec::with_capacity(rest.len() + query.len() + 2);
-    if !rest.starts_with(b"/") {
-        target.push(b'/');
-    }
-    target.extend_from_slice(path::encode(rest).as_bytes());
-    if !query.is_empty() {
-        target.push(b'?');
-        target.extend_from_slice(query);
-    }
-    target
-}
-
 /// Takes off what was meant for us and sets the route's own fields. Framing, Connection and Date are pingora's.
 pub(super) fn of_response(response: &mut ResponseHeader, route: &Route) -> Result<()> {
     let switches = response.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -91,14 +74,18 @@ pub(super) fn of_response(response: &mut ResponseHeader, route: &Route) -> Resul
         .headers
         .get_all(header::CONNECTION)
         .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !(is_end_to_end(name) || switches && *name == header::UPGRADE))
+        .flat_map(|value| options(value.as_bytes()))
+        .filter(|name| !is_end_to_end(name))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !(switches && *name == header::UPGRADE))
         .collect();
-    for name in &named {
-        response.remove_header(name);
-    }
-    for name in FOR_THIS_HOP {
+    let ours: Vec<HeaderName> = response
+        .headers
+        .keys()
+        .filter(|name| !is_framing(name) && !passes_to_client(name.as_str().as_bytes()))
+        .cloned()
+        .collect();
+    for name in named.iter().chain(&ours) {
         response.remove_header(name);
     }
     response.insert_header(header::SERVER, HeaderValue::from_static(SERVER))?;
@@ -118,21 +105,9 @@ pub(super) fn of_response(response: &mut ResponseHeader, route: &Route) -> Resul
     Ok(())
 }
 
-/// An upstream that names one of these in Connection is mistaken; taking it off would change the answer.
-fn is_end_to_end(name: &HeaderName) -> bool {
-    *name == header::CONTENT_LENGTH || *name == header::TRANSFER_ENCODING || *name == header::CONTENT_TYPE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_prefix_is_cut_and_the_rest_encoded_anew() {
-        assert_eq!(stripped(b"/api/a b", "/api", b"x=%20"), b"/a%20b?x=%20");
-        assert_eq!(stripped(b"/api", "/api", b""), b"/");
-        assert_eq!(stripped(b"/api/", "/api/", b"q"), b"/?q");
-    }
 
     fn route(headers: &[(&str, &str)]) -> Route {
         Route {

@@ -78,11 +78,6 @@ impl H2Session {
         }
     }
 
-    /// The stream, to be answered by another.
-    pub(crate) fn into_stream(self) -> (HttpSession, Head) {
-        (self.stream, self.head)
-    }
-
     /// The answer is over. One that is not complete is cut so that the client can tell.
     pub(crate) fn close(mut self) {
         if !self.ended {

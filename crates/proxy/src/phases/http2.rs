@@ -16,7 +16,6 @@ use pingora_core::protocols::{
     Digest, Stream,
     http::v2::server::{H2Accept, HttpSession, handshake},
 };
-use pingora_proxy::HttpProxy;
 use tokio::{
     select,
     task::JoinSet,
@@ -24,10 +23,9 @@ use tokio::{
 };
 
 use super::{
-    Phases, h2_head,
+    h2_head,
     h2_session::H2Session,
     refusals::{Books, Refused},
-    upstream_call::http2_to_upstream,
 };
 use crate::{
     connection::Connection,
@@ -60,7 +58,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Serves an HTTP/2 connection to its end.
 pub(crate) async fn serve_http2(
     context: Arc<Context>,
-    proxy: Arc<HttpProxy<Phases>>,
     stream: Box<ClientStream>,
     connection: Arc<Connection>,
 ) {
@@ -76,7 +73,6 @@ pub(crate) async fn serve_http2(
             books.flush_lazily();
             let mut conversation = Conversation {
                 context: &context,
-                proxy: &proxy,
                 connection: &connection,
                 limits,
                 streams: JoinSet::new(),
@@ -118,7 +114,6 @@ fn options(limits: &Limits) -> Builder {
 
 struct Conversation<'a> {
     context: &'a Arc<Context>,
-    proxy: &'a Arc<HttpProxy<Phases>>,
     connection: &'a Arc<Connection>,
     limits: &'a Limits,
     streams: JoinSet<()>,
@@ -208,9 +203,8 @@ impl Conversation<'_> {
     /// costs as much as the whole answer. Was it at once?
     async fn accept(&mut self, stream: HttpSession) -> bool {
         self.served = self.served.saturating_add(1);
-        let (context, proxy) = (Arc::clone(self.context), Arc::clone(self.proxy));
-        let connection = Arc::clone(self.connection);
-        let mut serving = Box::pin(serve_stream(context, proxy, connection, stream));
+        let (context, connection) = (Arc::clone(self.context), Arc::clone(self.connection));
+        let mut serving = Box::pin(serve_stream(context, connection, stream));
         // A panic is the end of its stream, as in a task, and not of its neighbours.
         let served = poll_fn(|cx| {
             let poll = || serving.as_mut().poll(cx).is_ready();
@@ -293,12 +287,7 @@ fn open(context: &Context, connection: &Connection) -> OpenRecord {
     record
 }
 
-async fn serve_stream(
-    context: Arc<Context>,
-    proxy: Arc<HttpProxy<Phases>>,
-    connection: Arc<Connection>,
-    stream: HttpSession,
-) {
+async fn serve_stream(context: Arc<Context>, connection: Arc<Connection>, stream: HttpSession) {
     let mut record = open(&context, &connection);
     let limits = &context.config.listeners[connection.listener].limits;
     let (head, verdict) = h2_head::read(stream.req_header(), stream.is_body_done(), limits);
@@ -320,9 +309,7 @@ async fn serve_stream(
             record.finish();
             session.close();
         }
-        Next::Upstream(call) => {
-            let (stream, head) = session.into_stream();
-            http2_to_upstream(&context, &proxy, stream, &connection, &head, call, record).await;
-        }
+        // HTTP/2 knows no such request.
+        Next::Upgrade(_) => session.close(),
     }
 }

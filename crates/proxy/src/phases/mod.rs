@@ -1,8 +1,8 @@
-//! pingora at work: HTTP/2 connections, and the way to upstreams.
+//! pingora at work: HTTP/2 connections, and WebSockets to upstreams.
 //!
-//! What we answer ourselves never enters pingora's proxy: [`http2`] serves each stream through the same `serve` as the
-//! front. Only a request for an upstream does, as one [`Exchange`](exchange::Exchange) which becomes the context of the
-//! [`Phases`].
+//! Hardly anything enters pingora's proxy: [`http2`] serves each stream through the same `serve` as the front, and servers
+//! behind us have a [way of their own](crate::upstream). Only a request that asks such a server for a WebSocket does, as one
+//! [`Exchange`](exchange::Exchange) which becomes the context of the [`Phases`].
 
 mod exchange;
 mod failure;
@@ -12,7 +12,7 @@ mod h2_head;
 mod h2_session;
 mod http2;
 mod refusals;
-mod upstream_call;
+mod upgrade_call;
 
 use std::sync::Arc;
 
@@ -30,26 +30,21 @@ use pingora_proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Sess
 use exchange::Exchange;
 
 pub(crate) use http2::serve_http2;
-pub(crate) use upstream_call::to_upstream;
+pub(crate) use upgrade_call::upgrade;
 
 /// What we call ourselves in answers.
 pub(crate) const SERVER: &str = "appliance";
 
-/// pingora's proxy for one front thread. Connections to upstreams are kept per thread, so each thread has its share of
-/// `keepalive`.
+/// pingora's proxy for one front thread.
 pub(crate) fn proxy(config: &config::Config) -> Arc<HttpProxy<Phases>> {
-    let keepalive: usize = config
-        .upstreams
-        .iter()
-        .map(|upstream| upstream.keepalive * upstream.peers.len())
-        .sum();
     let retries = config.upstreams.iter().map(|upstream| upstream.retries).max();
     let conf = ServerConf {
         threads: 1,
         // Upstreams are spoken to in the clear, so no authorities are needed. Loading those of the system would cost each
         // thread its time, and a broken one would be a panic in pingora.
         ca_file: Some("/dev/null".to_owned()),
-        upstream_keepalive_pool_size: keepalive.div_ceil(config.server.threads).max(1),
+        // What changes to another protocol is not kept.
+        upstream_keepalive_pool_size: 1,
         // One attempt, the retries, and one for a kept connection that the server closed at that moment.
         max_retries: retries.unwrap_or(0) + 2,
         ..ServerConf::default()
@@ -76,7 +71,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        upstream_call::prepare(session, exchange(ctx)?).await?;
+        upgrade_call::prepare(session, exchange(ctx)?).await?;
         Ok(false)
     }
 
@@ -145,11 +140,11 @@ impl ProxyHttp for Phases {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        ended: bool,
+        _ended: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         exchange(ctx)?
-            .body_arrived(body.as_ref().map_or(0, Bytes::len), ended)
+            .body_arrived(body.as_ref().map_or(0, Bytes::len))
             .map_err(|fault| Error::because(ErrorType::HTTPStatus(413), "request body", fault).into_down())
     }
 

@@ -4,6 +4,7 @@ mod backend;
 mod http1;
 mod http2;
 mod http2_batches;
+mod servers;
 mod upgrade;
 mod websocket;
 
@@ -83,7 +84,7 @@ impl House {
             upstreams: config
                 .upstreams
                 .iter()
-                .map(|upstream| Arc::new(Upstream::new(upstream).unwrap()))
+                .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads).unwrap()))
                 .collect(),
             tls: tls::listeners(&config, b"secret").unwrap(),
             log: AccessLog::new(config.access_log.as_ref().unwrap(), None).unwrap(),

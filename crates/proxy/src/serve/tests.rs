@@ -227,11 +227,12 @@ fn plain_http_is_redirected_where_the_site_wants_https() {
 }
 
 #[test]
-fn an_upstream_route_is_handed_on_untouched() {
-    let mut down = Recorder::new("POST", "/api/x/../y?z", &[]);
+fn a_wish_for_a_websocket_is_handed_on_untouched() {
+    let wish = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket")];
+    let mut down = Recorder::new("GET", "/api/x/../y?z", &wish);
     down.body_in = VecDeque::from([Bytes::from_static(b"body")]);
     let told = ask_with(SITES, down);
-    let Next::Upstream(call) = told.next else {
+    let Next::Upgrade(call) = told.next else {
         panic!("not handed on");
     };
     assert_eq!(call.request.path, b"/api/y");

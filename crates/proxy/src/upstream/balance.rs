@@ -13,28 +13,41 @@ pub(crate) struct PeerState {
     pub(crate) tried: bool,
 }
 
-/// Chooses among `peers`; `turn` counts the requests of this upstream. `None` when all have been tried.
+/// Chooses among so many `peers`; `turn` counts the requests of this upstream. `None` when all have been tried.
 ///
 /// Servers that rest are asked only when no other is left: a wrong guess costs one failed connect, an answer that was
 /// never tried for costs the request.
-pub(crate) fn choose(balance: Balance, peers: &[PeerState], turn: usize) -> Option<usize> {
-    let in_turn = || (0..peers.len()).map(|step| (turn.wrapping_add(step)) % peers.len());
-    let untried = || in_turn().filter(|&peer| !peers[peer].tried);
-    let least = |peer: &usize| match balance {
-        // The first one in turn is the one whose turn it is.
-        Balance::RoundRobin => 0,
-        // Equal ones take turns, so that an idle upstream is not served by its first server alone.
-        Balance::LeastConnections => peers[*peer].in_flight,
+pub(crate) fn choose(
+    balance: Balance,
+    peers: usize,
+    state: impl Fn(usize) -> PeerState,
+    turn: usize,
+) -> Option<usize> {
+    let in_turn = || (0..peers).map(|step| (turn.wrapping_add(step)) % peers);
+    let untried = || {
+        in_turn()
+            .map(|peer| (peer, state(peer)))
+            .filter(|(_, state)| !state.tried)
     };
-    untried()
-        .filter(|&peer| !peers[peer].resting)
-        .min_by_key(least)
-        .or_else(|| untried().min_by_key(least))
+    let awake = || untried().filter(|(_, state)| !state.resting);
+    let chosen = match balance {
+        Balance::RoundRobin => awake().next().or_else(|| untried().next()),
+        // Equal ones take turns, so that an idle upstream is not served by its first server alone.
+        Balance::LeastConnections => {
+            let least = |(_, state): &(usize, PeerState)| state.in_flight;
+            awake().min_by_key(least).or_else(|| untried().min_by_key(least))
+        }
+    };
+    chosen.map(|(peer, _)| peer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn choose(balance: Balance, peers: &[PeerState], turn: usize) -> Option<usize> {
+        super::choose(balance, peers.len(), |peer| peers[peer], turn)
+    }
 
     const IDLE: PeerState = PeerState {
         in_flight: 0,

@@ -11,18 +11,22 @@ use std::{
 use config::PeerAddress;
 use pingora_core::upstreams::peer::HttpPeer;
 
-use super::balance::{self, PeerState};
+use super::{
+    balance::{self, PeerState},
+    idle::Place,
+};
 
 /// A server whose connect failed is passed over for this long while others are left.
 const REST: Duration = Duration::from_secs(5);
-
-/// An idle connection to a server is kept this long; below the minute after which many servers close it on their side.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// `[upstream.NAME]` at work, shared by all front threads.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     config: config::Upstream,
+    /// Unique in this process.
+    number: usize,
+    /// Idle connections that one front thread keeps to each server.
+    kept_max: usize,
     peers: Vec<Peer>,
     turn: AtomicUsize,
     born: Instant,
@@ -32,6 +36,7 @@ pub(crate) struct Upstream {
 struct Peer {
     /// As written, for the log.
     url: Arc<str>,
+    address: PeerAddress,
     template: HttpPeer,
     in_flight: AtomicUsize,
     /// Milliseconds after `born` until which it rests.
@@ -55,8 +60,9 @@ pub(crate) struct PeerError {
 }
 
 impl Upstream {
-    /// Makes it ready; nothing is connected yet.
-    pub(crate) fn new(config: &config::Upstream) -> Result<Self, PeerError> {
+    /// Makes it ready for so many front threads; nothing is connected yet.
+    pub(crate) fn new(config: &config::Upstream, threads: usize) -> Result<Self, PeerError> {
+        static NUMBERS: AtomicUsize = AtomicUsize::new(0);
         let peers = config.peers.iter().map(|peer| {
             let template = template(config, &peer.address).map_err(|reason| PeerError {
                 upstream: config.name.clone(),
@@ -65,6 +71,7 @@ impl Upstream {
             })?;
             Ok(Peer {
                 url: peer.url.as_str().into(),
+                address: peer.address.clone(),
                 template,
                 in_flight: AtomicUsize::new(0),
                 rests_until_ms: AtomicU64::new(0),
@@ -73,6 +80,8 @@ impl Upstream {
         Ok(Self {
             peers: peers.collect::<Result<_, _>>()?,
             config: config.clone(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            kept_max: config.keepalive.div_ceil(threads.max(1)),
             turn: AtomicUsize::new(0),
             born: Instant::now(),
         })
@@ -81,18 +90,16 @@ impl Upstream {
     /// Takes a place at a server that is not in `tried` (positions given by [`Seat::peer`]).
     pub(crate) fn seat(self: &Arc<Self>, tried: &[usize]) -> Option<Seat> {
         let now_ms = self.now_ms();
-        let states: Vec<_> = self
-            .peers
-            .iter()
-            .enumerate()
-            .map(|(position, peer)| PeerState {
+        let state = |position: usize| {
+            let peer = &self.peers[position];
+            PeerState {
                 in_flight: peer.in_flight.load(Ordering::Relaxed),
                 resting: peer.rests_until_ms.load(Ordering::Relaxed) > now_ms,
                 tried: tried.contains(&position),
-            })
-            .collect();
+            }
+        };
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let peer = balance::choose(self.config.balance, &states, turn)?;
+        let peer = balance::choose(self.config.balance, self.peers.len(), state, turn)?;
         self.peers[peer].in_flight.fetch_add(1, Ordering::Relaxed);
         Some(Seat {
             upstream: Arc::clone(self),
@@ -108,6 +115,21 @@ impl Upstream {
     /// Attempts on other servers after a connect failure.
     pub(crate) fn retries(&self) -> usize {
         self.config.retries
+    }
+
+    /// How long a connect may take.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout
+    }
+
+    /// How long a server may be silent.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.config.read_timeout
+    }
+
+    /// Idle connections that one front thread keeps to each server.
+    pub(super) fn kept_max(&self) -> usize {
+        self.kept_max
     }
 
     /// How many servers there are.
@@ -129,6 +151,19 @@ impl Seat {
     /// The server as written in the configuration.
     pub(crate) fn url(&self) -> &Arc<str> {
         &self.server().url
+    }
+
+    /// Where idle connections to the server are found.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            upstream: self.upstream.number,
+            peer: self.peer,
+        }
+    }
+
+    /// Where the server listens.
+    pub(super) fn address(&self) -> &PeerAddress {
+        &self.server().address
     }
 
     /// The server as pingora takes it.
@@ -171,12 +206,8 @@ fn template(config: &config::Upstream, address: &PeerAddress) -> Result<HttpPeer
     peer.options.total_connection_timeout = Some(config.connect_timeout);
     peer.options.read_timeout = Some(config.read_timeout);
     peer.options.write_timeout = Some(config.read_timeout);
-    // pingora takes zero for "do not keep".
-    peer.options.idle_timeout = Some(if config.keepalive == 0 {
-        Duration::ZERO
-    } else {
-        IDLE_TIMEOUT
-    });
+    // What pingora gets leaves HTTP, so it keeps no connection; zero is how it is told.
+    peer.options.idle_timeout = Some(Duration::ZERO);
     Ok(peer)
 }
 
@@ -190,15 +221,18 @@ mod tests {
             address: PeerAddress::Tcp(([127, 0, 0, 1], server as u16).into()),
         });
         Arc::new(
-            Upstream::new(&config::Upstream {
-                name: "back".into(),
-                peers: peers.collect(),
-                balance,
-                retries: 1,
-                connect_timeout: Duration::from_secs(1),
-                read_timeout: Duration::from_secs(1),
-                keepalive: 4,
-            })
+            Upstream::new(
+                &config::Upstream {
+                    name: "back".into(),
+                    peers: peers.collect(),
+                    balance,
+                    retries: 1,
+                    connect_timeout: Duration::from_secs(1),
+                    read_timeout: Duration::from_secs(1),
+                    keepalive: 4,
+                },
+                1,
+            )
             .unwrap(),
         )
     }

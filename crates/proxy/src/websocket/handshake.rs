@@ -41,6 +41,16 @@ pub(crate) fn asked(head: &Head) -> bool {
     }
 }
 
+/// Is a WebSocket the one protocol that this HTTP/1 request would like to change to? Only then does a server behind us see the
+/// client's Upgrade field.
+pub(crate) fn is_only_wish(head: &Head) -> bool {
+    let mut protocols = head.fields.all("upgrade");
+    protocols
+        .next()
+        .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+}
+
 /// Checks a request that asks for a WebSocket. `compression`: we would compress.
 pub(crate) fn check(head: &Head, compression: bool) -> Result<Handshake, BadHandshake> {
     let bad = |why| BadHandshake { status: 400, why };

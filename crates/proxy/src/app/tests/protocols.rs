@@ -100,9 +100,8 @@ impl House {
     async fn http2(&self) -> SendRequest<Bytes> {
         let (client, server) = UnixStream::pair().expect("socketpair");
         let stream = Box::new(ClientStream::of_pair(server));
-        let proxy = phases::proxy(&self.context.config);
         let (context, connection) = (Arc::clone(&self.context), Arc::clone(&self.connection));
-        tokio::spawn(phases::serve_http2(context, proxy, stream, connection));
+        tokio::spawn(phases::serve_http2(context, stream, connection));
         let (send, connection) = h2::client::handshake(client).await.expect("handshake");
         tokio::spawn(connection);
         send.ready().await.expect("ready")

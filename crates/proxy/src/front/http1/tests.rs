@@ -30,7 +30,7 @@ use crate::{
     front::{handler::Handler, session::Http1Session},
     head::Head,
     listener::stream::ClientStream,
-    serve::{Next, UpstreamCall},
+    serve::{Next, UpgradeCall},
 };
 
 /// Remembers what it was asked, and answers by the target.
@@ -189,12 +189,12 @@ impl Handler for Stage {
         Next::Answered
     }
 
-    async fn upstream(
+    async fn upgrade(
         &self,
         _: Box<ClientStream>,
         _: &Arc<Connection>,
         _: BytesMut,
-        _: Box<UpstreamCall>,
+        _: Box<UpgradeCall>,
         _: OpenRecord,
     ) -> Option<Box<ClientStream>> {
         None

@@ -1,0 +1,231 @@
+//! A connection to a server.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    os::fd::AsFd,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use config::PeerAddress;
+use rustix::net::RecvFlags;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::{front::reply::write_chunk_size, listener::socket::Socket};
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(super) struct ServerConnection {
+    socket: Socket,
+    /// Read from the server, not yet used.
+    pub(super) input: BytesMut,
+    /// To be written: first this,
+    output: BytesMut,
+    /// then this,
+    piece: Bytes,
+    /// then this.
+    tail: &'static [u8],
+    /// For the next read; grows with an answer that fills it.
+    room: usize,
+    /// It has served a request before.
+    kept: bool,
+    /// The server has said something since the request was begun.
+    heard: bool,
+    /// It takes nothing more; its answer may be there all the same.
+    deaf: bool,
+}
+
+/// What has happened on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// So many bytes were read; 0: the server sends no more.
+    Read(usize),
+    /// All that was to be written is, or will never be.
+    Sent,
+}
+
+impl ServerConnection {
+    /// Connects.
+    pub(super) async fn open(address: &PeerAddress) -> io::Result<Self> {
+        let socket = match address {
+            PeerAddress::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                // Requests leave in whole writes; waiting for more would only delay them.
+                stream.set_nodelay(true)?;
+                Socket::Tcp(stream)
+            }
+            PeerAddress::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
+        };
+        Ok(Self {
+            socket,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            piece: Bytes::new(),
+            tail: b"",
+            room: ROOM_BYTES_MIN,
+            kept: false,
+            heard: false,
+            deaf: false,
+        })
+    }
+
+    /// Has it served a request before? Then the server may have closed it at this very moment.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Has the server said nothing yet since the request was begun?
+    pub(super) fn is_unheard(&self) -> bool {
+        !self.heard
+    }
+
+    /// Where the head of a request goes.
+    pub(super) fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Has a piece of the body be written behind `output`, as a chunk where it goes in `chunks`; only while nothing else of the
+    /// body [waits](Self::is_sending).
+    pub(super) fn push(&mut self, piece: Bytes, chunks: bool) {
+        if self.deaf {
+            return;
+        }
+        let tail: &[u8] = if chunks { b"\r\n" } else { b"" };
+        if chunks {
+            write_chunk_size(&mut self.output, piece.len() as u64);
+        }
+        if piece.len() <= COALESCE_BYTES_MAX {
+            self.output.extend_from_slice(&piece);
+            self.output.extend_from_slice(tail);
+        } else {
+            self.piece = piece;
+            self.tail = tail;
+        }
+    }
+
+    /// Has the end of the body be written, which goes in chunks.
+    pub(super) fn push_last_chunk(&mut self) {
+        const LAST: &[u8] = b"0\r\n\r\n";
+        match self.tail {
+            _ if self.deaf => {}
+            b"" => self.output.extend_from_slice(LAST),
+            _ => self.tail = b"\r\n0\r\n\r\n",
+        }
+    }
+
+    /// Does something wait to be written?
+    pub(super) fn is_sending(&self) -> bool {
+        !(self.output.is_empty() && self.piece.is_empty() && self.tail.is_empty())
+    }
+
+    /// Writes what waits, and then reads once; says what came first. Safe to drop.
+    pub(super) async fn turn(&mut self) -> io::Result<Turn> {
+        poll_fn(|cx| {
+            if self.is_sending() && self.poll_send(cx).is_ready() {
+                return Poll::Ready(Ok(Turn::Sent));
+            }
+            self.poll_fill(cx).map_ok(Turn::Read)
+        })
+        .await
+    }
+
+    /// Writes what waits. Safe to drop.
+    pub(super) async fn sent(&mut self) {
+        poll_fn(|cx| self.poll_send(cx)).await;
+    }
+
+    /// May another request follow? Not where the server has not taken all of the last one, or has said more than its answer.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.input.is_empty() && !self.is_sending() && !self.deaf
+    }
+
+    /// It waits for its next request: gives memory back.
+    pub(super) fn rest(&mut self) {
+        self.kept = true;
+        self.heard = false;
+        if self.input.capacity() > IDLE_BYTES_MAX {
+            self.input = BytesMut::new();
+        }
+        if self.output.capacity() > IDLE_BYTES_MAX {
+            self.output = BytesMut::new();
+        }
+        self.room = ROOM_BYTES_MIN;
+    }
+
+    /// Is it as it was left: still open, and not a byte there that nobody has asked for? The event loop tells without a system
+    /// call, but may not have looked for a moment; `surely` asks the kernel.
+    pub(super) fn is_quiet(&self, surely: bool) -> bool {
+        let mut byte = [0; 1];
+        let blocked =
+            |read: io::Result<usize>| matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if surely {
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            let peeked = rustix::net::recv(self.socket.as_fd(), &mut byte[..], flags);
+            return blocked(peeked.map(|(_, len)| len).map_err(io::Error::from));
+        }
+        blocked(match &self.socket {
+            Socket::Tcp(stream) => stream.try_read(&mut byte),
+            Socket::Unix(stream) => stream.try_read(&mut byte),
+        })
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.is_sending() {
+            let socket = Pin::new(&mut self.socket);
+            let written = if self.piece.is_empty() && self.tail.is_empty() {
+                socket.poll_write(cx, &self.output)
+            } else {
+                let slices = [
+                    IoSlice::new(&self.output),
+                    IoSlice::new(&self.piece),
+                    IoSlice::new(self.tail),
+                ];
+                socket.poll_write_vectored(cx, &slices)
+            };
+            let Ok(mut written @ 1..) = ready!(written) else {
+                // Why is told by reading.
+                self.deaf = true;
+                self.output.clear();
+                self.piece = Bytes::new();
+                self.tail = b"";
+                return Poll::Ready(());
+            };
+            for part in [&mut self.output as &mut dyn Buf, &mut self.piece, &mut self.tail] {
+                let of_part = written.min(part.remaining());
+                part.advance(of_part);
+                written -= of_part;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // Room that is left is used up first: pieces of a body that are still held somewhere then share their memory.
+        if self.input.capacity() - self.input.len() < ROOM_BYTES_LEFT {
+            self.input.reserve(self.room);
+        }
+        let room = self.input.capacity() - self.input.len();
+        // Safe to drop, so it may be begun anew each time.
+        let read = ready!(pin!(self.socket.read_buf(&mut self.input)).poll(cx))?;
+        self.heard |= read > 0;
+        if read == room {
+            self.room = ROOM_BYTES_MAX;
+        }
+        Poll::Ready(Ok(read))
+    }
+}
+
+/// Room for one read: many connections must not cost much memory, and a large answer not many reads.
+const ROOM_BYTES_MIN: usize = 8 << 10;
+const ROOM_BYTES_MAX: usize = 64 << 10;
+/// A read with less room than this is not worth its system call.
+const ROOM_BYTES_LEFT: usize = 2 << 10;
+/// What an idle connection keeps of each buffer.
+const IDLE_BYTES_MAX: usize = 8 << 10;
+/// Pieces of a body up to this size are copied behind the head, so that both are one write.
+const COALESCE_BYTES_MAX: usize = 16 << 10;

@@ -1,0 +1,447 @@
+//! One request on its way to a server, and the answer on its way back.
+//!
+//! Both directions run at once: a server may answer before it has read everything. Nothing is read from the server while the
+//! client has not taken what was read before, so an answer of any size goes through in the memory of one read.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+
+use bytes::Bytes;
+use config::PeerAddress;
+use logs::Record;
+use tokio::select;
+
+use super::{
+    Seat, Upstream,
+    answer_head::{AnswerHead, BadAnswer, FinalHead, INTERIM_MAX, Search},
+    connection::{ServerConnection, Turn},
+    failure::Failure,
+    idle, request_head,
+};
+use crate::{
+    context::Context,
+    downstream::{ClientError, Downstream},
+    errors,
+    front::patience::within,
+    head::BodyLength,
+    request::Request,
+};
+
+/// Methods that may be asked for twice when a connection broke over the first time (RFC 9110 §9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
+
+/// Of a request's body: kept until the server has said something, so that the request can be sent again.
+const REPLAY_BYTES_MAX: usize = 64 << 10;
+
+/// What a server is asked.
+pub(crate) struct Question<'a> {
+    /// Who is asked.
+    pub(crate) upstream: &'a Arc<Upstream>,
+    /// The request as understood.
+    pub(crate) request: &'a Request,
+    /// Prefix cut from the path; "" leaves the target as the client sent it.
+    pub(crate) strip: &'a str,
+    /// Host for a client that named none.
+    pub(crate) host: &'a str,
+}
+
+/// Answers a request with what a server says.
+pub(crate) async fn answer<D: Downstream>(
+    context: &Context,
+    down: &mut D,
+    question: &Question<'_>,
+    record: &mut Record,
+) -> Result<(), ClientError> {
+    let body = down.head().body;
+    let idempotent = IDEMPOTENT.contains(&down.head().method.as_str());
+    let exchange = Exchange {
+        question,
+        record,
+        asked: Instant::now(),
+        seat: None,
+        tried: Vec::new(),
+        idempotent,
+        upload: Upload {
+            reading: body != BodyLength::Known(0),
+            chunked: body == BodyLength::Unknown,
+            lost: !idempotent,
+            ..Upload::default()
+        },
+    };
+    exchange.run(context, down).await
+}
+
+struct Exchange<'a> {
+    question: &'a Question<'a>,
+    record: &'a mut Record,
+    asked: Instant,
+    seat: Option<Seat>,
+    /// Servers that could not be connected to.
+    tried: Vec<usize>,
+    idempotent: bool,
+    upload: Upload,
+}
+
+/// The request's body.
+#[derive(Default)]
+struct Upload {
+    /// More of it is to come.
+    reading: bool,
+    /// It goes up in chunks.
+    chunked: bool,
+    /// Some of it was read.
+    begun: bool,
+    /// It will never be read to its end.
+    abandoned: bool,
+    /// What was read of it while the request may have to be sent again.
+    replay: Vec<u8>,
+    /// `replay` is not all that was read.
+    lost: bool,
+}
+
+/// Why an exchange ends early.
+enum Ended {
+    Client(ClientError),
+    Server(Failure),
+}
+
+impl From<ClientError> for Ended {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Server(failure)
+    }
+}
+
+impl From<BadAnswer> for Ended {
+    fn from(bad: BadAnswer) -> Self {
+        Self::Server(bad.into())
+    }
+}
+
+/// Something has happened.
+enum Event {
+    Turn(Turn),
+    /// A piece of the request's body; `None`: that was all.
+    Piece(Option<Bytes>),
+}
+
+impl Exchange<'_> {
+    async fn run<D: Downstream>(mut self, context: &Context, down: &mut D) -> Result<(), ClientError> {
+        let mut fresh = false;
+        let failure = loop {
+            let mut server = match self.connect(down, fresh).await {
+                Ok(server) => server,
+                Err(Ended::Client(error)) => return Err(error),
+                Err(Ended::Server(failure)) => break failure,
+            };
+            let kept = server.is_kept();
+            match self.pass_on(down, &mut server).await {
+                Ok(head) => {
+                    self.upload.forget();
+                    // A proxy that is to leave has no use for it.
+                    let kept_max = match context.drain.is_draining() {
+                        true => 0,
+                        false => self.question.upstream.kept_max(),
+                    };
+                    return match self.pass_back(down, server, head, kept_max).await {
+                        Ok(()) => Ok(()),
+                        Err(Ended::Client(error)) => Err(error),
+                        Err(Ended::Server(failure)) => {
+                            // Bytes are out already: the client can only be told by cutting the answer.
+                            self.tell(&failure, down);
+                            self.record.outcome = Some(failure.verdict().1);
+                            Ok(())
+                        }
+                    };
+                }
+                // The server closed it at this very moment: once more, on a new one.
+                Err(Ended::Server(failure))
+                    if kept && failure.is_loss() && server.is_unheard() && self.may_repeat() =>
+                {
+                    fresh = true;
+                }
+                Err(Ended::Client(error)) => return Err(error),
+                Err(Ended::Server(failure)) => break failure,
+            }
+        };
+        let (status, outcome) = failure.verdict();
+        self.tell(&failure, down);
+        errors::refuse(context, down, self.record, status, outcome, &[]).await;
+        Ok(())
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.idempotent && (!self.upload.begun || !self.upload.lost)
+    }
+
+    /// Takes a connection that is there, or makes one; passes over servers that can not be connected to. `fresh`: makes one.
+    async fn connect<D: Downstream>(&mut self, down: &mut D, fresh: bool) -> Result<ServerConnection, Ended> {
+        let upstream = self.question.upstream;
+        loop {
+            self.seat = None;
+            let seat = upstream.seat(&self.tried).ok_or(Failure::NoServer)?;
+            self.record.upstream = Some(Arc::clone(seat.url()));
+            let seat = self.seat.insert(seat);
+            // What must not be sent twice is sent on a connection that is surely open.
+            if !fresh && let Some(kept) = idle::take(seat.place(), self.asked, !self.idempotent) {
+                return Ok(kept);
+            }
+            let failure = match open(upstream, seat.address(), down).await {
+                Ok(server) => {
+                    seat.awake();
+                    return Ok(server);
+                }
+                Err(Ended::Server(failure)) => failure,
+                Err(gone) => return Err(gone),
+            };
+            tracing::warn!(upstream = upstream.name(), server = %seat.url(), error = %failure, "upstream server can not be connected to");
+            seat.rest();
+            self.tried.push(seat.peer());
+            // Nothing of the request has been sent, so its method does not matter.
+            if self.tried.len() > upstream.retries() || self.tried.len() >= upstream.servers() {
+                return Err(failure.into());
+            }
+        }
+    }
+
+    /// Sends the request, as far as the server takes it, until the head of the answer is there.
+    async fn pass_on<D: Downstream>(
+        &mut self,
+        down: &mut D,
+        server: &mut ServerConnection,
+    ) -> Result<FinalHead, Ended> {
+        let Question {
+            upstream,
+            request,
+            strip,
+            host,
+        } = *self.question;
+        let last = upstream.kept_max() == 0;
+        request_head::write(server.output(), down.head(), request, strip, host, last);
+        self.upload.repeat(server);
+        // What is there of the body leaves together with the head. Whoever waits for `100 Continue` is told to send when a
+        // server has the request.
+        if self.upload.reading && (self.upload.begun || down.head().fields.get("expect").is_none()) {
+            self.read_ahead(down, server).await?;
+        }
+        let head_only = down.head().method == "HEAD";
+        let mut search = Search::default();
+        let mut interim = 0;
+        loop {
+            match self.next(down, server).await? {
+                Event::Turn(Turn::Read(0)) => return Err(Failure::Closed.into()),
+                Event::Turn(Turn::Read(_)) => {}
+                Event::Turn(Turn::Sent) => continue,
+                Event::Piece(piece) => {
+                    self.upload.pass(server, piece);
+                    continue;
+                }
+            }
+            loop {
+                match search.take(&mut server.input, head_only)? {
+                    None => break,
+                    Some(AnswerHead::Final(head)) => return Ok(head),
+                    Some(AnswerHead::Interim(answer)) => {
+                        interim += 1;
+                        if interim > INTERIM_MAX {
+                            return Err(BadAnswer::Interim.into());
+                        }
+                        // Of 100 the client has heard from us.
+                        if answer.status != 100 {
+                            down.send_informational(&answer).await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends the answer as it comes.
+    async fn pass_back<D: Downstream>(
+        &mut self,
+        down: &mut D,
+        mut server: ServerConnection,
+        head: FinalHead,
+        kept_max: usize,
+    ) -> Result<(), Ended> {
+        let FinalHead {
+            answer,
+            mut body,
+            keep,
+        } = head;
+        // A client that waits for `100 Continue` and gets the answer instead need not send anything any more.
+        if self.upload.reading && !self.upload.begun && down.head().fields.get("expect").is_some() {
+            self.upload.reading = false;
+            self.upload.abandoned = true;
+        }
+        alongside(&mut server, down.send_head(&answer)).await?;
+        loop {
+            let piece = body.take(&mut server.input)?;
+            if body.is_done() {
+                // Others can have it while the client takes the rest.
+                if let Some(patience) = keep
+                    && !self.upload.reading
+                    && !self.upload.abandoned
+                    && server.is_reusable()
+                    && let Some(seat) = self.seat.take()
+                {
+                    idle::keep(seat.place(), server, patience, kept_max, Instant::now());
+                }
+                if let Some(piece) = piece {
+                    down.send_body(piece).await?;
+                }
+                break;
+            }
+            if let Some(piece) = piece {
+                alongside(&mut server, down.send_body(piece)).await?;
+                continue;
+            }
+            self.read_ahead(down, &mut server).await?;
+            match self.next(down, &mut server).await? {
+                Event::Turn(Turn::Read(0)) if body.close() => break,
+                Event::Turn(Turn::Read(0)) => return Err(Failure::Closed.into()),
+                Event::Turn(_) => {}
+                Event::Piece(piece) => self.upload.pass(&mut server, piece),
+            }
+        }
+        Ok(down.end().await?)
+    }
+
+    /// Whatever comes next: from the server, or from the client.
+    async fn next<D: Downstream>(&self, down: &mut D, server: &mut ServerConnection) -> Result<Event, Ended> {
+        if self.upload.reading && !server.is_sending() {
+            // It is the client's turn, which has its own deadline.
+            return select! {
+                biased;
+                turn = server.turn() => Ok(Event::Turn(turn.map_err(Failure::Broken)?)),
+                piece = down.read_body() => Ok(Event::Piece(piece?)),
+            };
+        }
+        let next = async {
+            select! {
+                biased;
+                turn = server.turn() => Ok(Event::Turn(turn.map_err(Failure::Broken)?)),
+                () = down.gone() => Err(ClientError::Gone.into()),
+            }
+        };
+        within(self.question.upstream.read_timeout(), next)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Silent.into()))
+    }
+
+    /// Takes of the request's body what is there, and does not wait for more.
+    async fn read_ahead<D: Downstream>(
+        &mut self,
+        down: &mut D,
+        server: &mut ServerConnection,
+    ) -> Result<(), ClientError> {
+        if !self.upload.reading || server.is_sending() && self.upload.begun {
+            return Ok(());
+        }
+        let ready = poll_fn(|cx| {
+            Poll::Ready(match pin!(down.read_body()).poll(cx) {
+                Poll::Ready(piece) => Some(piece),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(piece) = ready.await {
+            self.upload.pass(server, piece?);
+        }
+        Ok(())
+    }
+
+    /// For the operator.
+    fn tell<D: Downstream>(&self, failure: &Failure, down: &D) {
+        let upstream = self.question.upstream.name();
+        let server = self.seat.as_ref().map_or("", |seat| seat.url());
+        let request_id = self.question.request.request_id.as_str();
+        let (status, answered) = (failure.verdict().0, down.answered());
+        tracing::warn!(upstream, server, request_id, status, answered, error = %failure, "upstream failed");
+    }
+}
+
+/// However it ends, also when it is dropped half-way by a drain whose grace is over.
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        let asked = self.asked.elapsed();
+        self.record.app_us = Some(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+impl Upload {
+    /// A piece of the body goes to the server; `None`: there is no more.
+    fn pass(&mut self, server: &mut ServerConnection, piece: Option<Bytes>) {
+        self.begun = true;
+        self.reading = piece.is_some();
+        if let Some(piece) = &piece
+            && !self.lost
+        {
+            self.lost = !server.is_kept() || self.replay.len() + piece.len() > REPLAY_BYTES_MAX;
+            if self.lost {
+                self.replay = Vec::new();
+            } else {
+                self.replay.extend_from_slice(piece);
+            }
+        }
+        self.frame(server, piece);
+    }
+
+    /// What another connection has been sent for nothing goes to this one.
+    fn repeat(&self, server: &mut ServerConnection) {
+        if !self.replay.is_empty() {
+            self.frame(server, Some(Bytes::copy_from_slice(&self.replay)));
+        }
+        if self.begun && !self.reading {
+            self.frame(server, None);
+        }
+    }
+
+    /// The request will not be sent again.
+    fn forget(&mut self) {
+        self.lost = true;
+        self.replay = Vec::new();
+    }
+
+    fn frame(&self, server: &mut ServerConnection, piece: Option<Bytes>) {
+        match piece {
+            Some(piece) => server.push(piece, self.chunked),
+            None if self.chunked => server.push_last_chunk(),
+            None => {}
+        }
+    }
+}
+
+/// Connects, while the client waits.
+async fn open<D: Downstream>(
+    upstream: &Upstream,
+    address: &PeerAddress,
+    down: &mut D,
+) -> Result<ServerConnection, Ended> {
+    let open = async {
+        select! {
+            biased;
+            opened = ServerConnection::open(address) => Ok(opened.map_err(Failure::Connect)?),
+            () = down.gone() => Err(ClientError::Gone.into()),
+        }
+    };
+    within(upstream.connect_timeout(), open)
+        .await
+        .unwrap_or_else(|_| Err(Failure::ConnectTimeout.into()))
+}
+
+/// Waits for the client to take something, while the server takes what waits for it.
+async fn alongside<T>(server: &mut ServerConnection, sending: impl Future<Output = T>) -> T {
+    let mut sending = pin!(sending);
+    while server.is_sending() {
+        select! {
+            biased;
+            sent = &mut sending => return sent,
+            () = server.sent() => {}
+        }
+    }
+    sending.await
+}

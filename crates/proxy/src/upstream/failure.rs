@@ -1,0 +1,51 @@
+//! Why a server could not answer.
+
+use std::io;
+
+use logs::Outcome;
+
+use super::answer_head::BadAnswer;
+
+/// Why a server could not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// All servers that may be tried have been.
+    #[error("no server left to try")]
+    NoServer,
+    /// The connect was refused, or failed otherwise.
+    #[error("connect: {0}")]
+    Connect(io::Error),
+    /// Not within `connect_timeout`.
+    #[error("connect not done within connect_timeout")]
+    ConnectTimeout,
+    /// Nothing was taken or sent for `read_timeout`.
+    #[error("server silent for read_timeout")]
+    Silent,
+    /// It closed the connection before its answer was whole.
+    #[error("server closed the connection before the end of its answer")]
+    Closed,
+    /// The connection broke.
+    #[error("connection to the server: {0}")]
+    Broken(io::Error),
+    /// What it says can not be passed on.
+    #[error(transparent)]
+    BadAnswer(#[from] BadAnswer),
+}
+
+impl Failure {
+    /// Status for the client, and what is to be thought of it.
+    pub(super) fn verdict(&self) -> (u16, Outcome) {
+        match self {
+            Self::Silent => (504, Outcome::Timeout),
+            Self::ConnectTimeout => (504, Outcome::UpstreamFailed),
+            Self::NoServer | Self::Connect(_) | Self::Closed | Self::Broken(_) | Self::BadAnswer(_) => {
+                (502, Outcome::UpstreamFailed)
+            }
+        }
+    }
+
+    /// The connection is gone, and with it whatever was on it.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Closed | Self::Broken(_))
+    }
+}

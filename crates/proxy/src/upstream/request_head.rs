@@ -1,0 +1,199 @@
+//! The head of a request as a server behind us gets it.
+
+use bytes::BytesMut;
+
+use crate::{
+    forwarded,
+    front::request_line::RequestLine,
+    head::{BodyLength, Head},
+    path,
+    request::Request,
+};
+
+/// Appends the head. Of the client's fields those go on that are for servers; framing and what concerns the connection are
+/// written anew. `strip` is cut from the path, `host` stands in where the client named none, `last` says that no other
+/// request follows on this connection.
+pub(super) fn write(out: &mut BytesMut, head: &Head, request: &Request, strip: &str, host: &str, last: bool) {
+    let sent = head.fields.as_http1();
+    // What we add ourselves is some 400 bytes.
+    out.reserve(sent.len() + head.target.len() + request.path.len() + 2 * request.authority.len() + 512);
+    out.extend_from_slice(head.method.as_bytes());
+    out.extend_from_slice(b" ");
+    if strip.is_empty() {
+        let target = RequestLine::origin_form(&head.target);
+        if target.first().is_none_or(|byte| *byte == b'?') {
+            out.extend_from_slice(b"/");
+        }
+        out.extend_from_slice(target);
+    } else {
+        out.extend_from_slice(&stripped(&request.path, strip, &request.query));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    // An absolute target overrides the field (RFC 9112 §3.2.2): there is one host, and it comes first.
+    if head.host.is_empty() {
+        out.extend_from_slice(host.as_bytes());
+    } else {
+        out.extend_from_slice(&head.host);
+    }
+    out.extend_from_slice(b"\r\n");
+    write_fields(out, head);
+    out.extend_from_slice(forwarded::request_fields(request).as_http1());
+    match head.body {
+        BodyLength::Known(length) => {
+            // Whoever says that there is no body is passed on, too: some servers want to hear it.
+            if length > 0 || head.fields.get("content-length").is_some() {
+                out.extend_from_slice(b"Content-Length: ");
+                out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        BodyLength::Unknown => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    if last {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The client's fields that go on.
+fn write_fields(out: &mut BytesMut, head: &Head) {
+    let mut options = head.fields.all("connection");
+    let first = options.next().unwrap_or_default();
+    let joined;
+    let options = match options.next() {
+        None => first,
+        Some(_) => {
+            joined = head.fields.all("connection").collect::<Vec<_>>().join(&b","[..]);
+            &joined
+        }
+    };
+    let mut cookies = 0;
+    for (name, value) in head.fields.iter() {
+        if name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length") {
+            continue;
+        }
+        if !forwarded::passes_to_servers(name, options) {
+            continue;
+        }
+        if name.eq_ignore_ascii_case(b"cookie") {
+            cookies += 1;
+            if cookies > 1 {
+                continue;
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            // Elsewhere than in HTTP/2 it is one field (RFC 9113 §8.2.3).
+            for (position, crumb) in head.fields.all("cookie").enumerate() {
+                if position > 0 {
+                    out.extend_from_slice(b"; ");
+                }
+                out.extend_from_slice(crumb);
+            }
+        } else {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The normalised path without the prefix, encoded anew, and the query as sent.
+pub(crate) fn stripped(path: &[u8], strip: &str, query: &[u8]) -> Vec<u8> {
+    let rest = path.strip_prefix(strip.as_bytes()).unwrap_or(path);
+    let mut target = Vec::with_capacity(rest.len() + query.len() + 2);
+    if !rest.starts_with(b"/") {
+        target.push(b'/');
+    }
+    target.extend_from_slice(path::encode(rest).as_bytes());
+    if !query.is_empty() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::recorder::Recorder;
+
+    fn request() -> Request {
+        Request {
+            client: "192.0.2.7".parse().ok(),
+            host: "example.org".into(),
+            authority: "example.org:81".into(),
+            port: 81,
+            path: b"/api/a b".to_vec(),
+            query: b"q".to_vec(),
+            request_id: "0af3".into(),
+            ..Request::default()
+        }
+    }
+
+    fn written(head: &Head, strip: &str, last: bool) -> String {
+        let mut out = BytesMut::new();
+        write(&mut out, head, &request(), strip, "named.example", last);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_client_is_told_and_what_is_for_one_hop_stays_here() {
+        let fields = [
+            ("Host", "example.org:81"),
+            ("X-Forwarded-For", "6.6.6.6"),
+            ("X_Real_IP", "6.6.6.6"),
+            ("Connection", "x-mine"),
+            ("connection", "keep-alive, X-Other"),
+            ("X-Mine", "1"),
+            ("X-Other", "1"),
+            ("TE", "trailers"),
+            ("Expect", "100-continue"),
+            ("Upgrade", "h2c"),
+            ("Proxy", "http://evil"),
+            ("Accept", "*/*"),
+            ("Cookie", "a=1"),
+            ("X-Between", "2"),
+            ("cookie", "b=2"),
+        ];
+        let head = Recorder::new("GET", "/api/a%20b?q", &fields).head;
+        assert_eq!(
+            written(&head, "", false),
+            "GET /api/a%20b?q HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\nCookie: a=1; b=2\r\nX-Between: 2\r\n\
+             x-real-ip: 192.0.2.7\r\nx-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: http\r\nx-forwarded-port: 81\r\n\
+             x-forwarded-host: example.org:81\r\nforwarded: for=192.0.2.7;proto=http;host=\"example.org:81\"\r\n\
+             x-request-id: 0af3\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_body_is_framed_anew() {
+        let mut head = Recorder::new("POST", "/", &[("Content-Length", "0")]).head;
+        assert!(written(&head, "", false).contains("\r\nContent-Length: 0\r\n"));
+        head = Recorder::new("POST", "/", &[("content-length", "5, 5")]).head;
+        head.body = BodyLength::Known(5);
+        assert!(written(&head, "", false).contains("\r\nContent-Length: 5\r\n\r\n"));
+        head = Recorder::new("POST", "/", &[("Transfer-Encoding", "chunked")]).head;
+        head.body = BodyLength::Unknown;
+        let written = written(&head, "", true);
+        assert_eq!(written.matches("chunked").count(), 1);
+        assert!(written.ends_with("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn targets_become_paths_and_there_is_always_a_host() {
+        let mut head = Recorder::new("GET", "http://example.org?x", &[]).head;
+        assert!(written(&head, "", false).starts_with("GET /?x HTTP/1.1\r\nHost: example.org\r\n"));
+        head.host = Vec::new();
+        assert!(
+            written(&head, "/api", false).starts_with("GET /a%20b?q HTTP/1.1\r\nHost: named.example\r\n")
+        );
+    }
+
+    #[test]
+    fn the_prefix_is_cut_and_the_rest_encoded_anew() {
+        assert_eq!(stripped(b"/api/a b", "/api", b"x=%20"), b"/a%20b?x=%20");
+        assert_eq!(stripped(b"/api", "/api", b""), b"/");
+        assert_eq!(stripped(b"/api/", "/api/", b"q"), b"/?q");
+    }
+}
