@@ -17,7 +17,7 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long a peer may be silent between two reads.
     pub read_timeout: Duration,
-    /// Idle connections kept to each peer.
+    /// Idle connections kept to each peer, by all front threads together.
     pub keepalive: usize,
 }
 
