@@ -16,21 +16,18 @@ use super::{
     connection::{ServerConnection, Turn},
     failure::Failure,
     idle, request_head,
+    upload::Upload,
 };
 use crate::{
     context::Context,
     downstream::{ClientError, Downstream},
     errors,
     front::patience::within,
-    head::BodyLength,
     request::Request,
 };
 
 /// Methods that may be asked for twice when a connection broke over the first time (RFC 9110 §9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
-
-/// Of a request's body: kept until the server has said something, so that the request can be sent again.
-const REPLAY_BYTES_MAX: usize = 64 << 10;
 
 /// What a server is asked.
 pub(crate) struct Question<'a> {
@@ -60,12 +57,7 @@ pub(crate) async fn answer<D: Downstream>(
         seat: None,
         tried: Vec::new(),
         idempotent,
-        upload: Upload {
-            reading: body != BodyLength::Known(0),
-            chunked: body == BodyLength::Unknown,
-            lost: !idempotent,
-            ..Upload::default()
-        },
+        upload: Upload::new(body, idempotent),
     };
     exchange.run(context, down).await
 }
@@ -79,23 +71,6 @@ struct Exchange<'a> {
     tried: Vec<usize>,
     idempotent: bool,
     upload: Upload,
-}
-
-/// The request's body.
-#[derive(Default)]
-struct Upload {
-    /// More of it is to come.
-    reading: bool,
-    /// It goes up in chunks.
-    chunked: bool,
-    /// Some of it was read.
-    begun: bool,
-    /// It will never be read to its end.
-    abandoned: bool,
-    /// What was read of it while the request may have to be sent again.
-    replay: Vec<u8>,
-    /// `replay` is not all that was read.
-    lost: bool,
 }
 
 /// Why an exchange ends early.
@@ -175,7 +150,7 @@ impl Exchange<'_> {
     }
 
     fn may_repeat(&self) -> bool {
-        self.idempotent && (!self.upload.begun || !self.upload.lost)
+        self.idempotent && self.upload.can_repeat()
     }
 
     /// Takes a connection that is there, or makes one; passes over servers that can not be connected to. `fresh`: makes one.
@@ -275,8 +250,7 @@ impl Exchange<'_> {
         } = head;
         // A client that waits for `100 Continue` and gets the answer instead need not send anything any more.
         if self.upload.reading && !self.upload.begun && down.head().fields.get("expect").is_some() {
-            self.upload.reading = false;
-            self.upload.abandoned = true;
+            self.upload.abandon();
         }
         alongside(&mut server, down.send_head(&answer)).await?;
         loop {
@@ -284,8 +258,7 @@ impl Exchange<'_> {
             if body.is_done() {
                 // Others can have it while the client takes the rest.
                 if let Some(patience) = keep
-                    && !self.upload.reading
-                    && !self.upload.abandoned
+                    && self.upload.is_whole()
                     && server.is_reusable()
                     && let Some(seat) = self.seat.take()
                 {
@@ -369,49 +342,6 @@ impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         let asked = self.asked.elapsed();
         self.record.app_us = Some(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX));
-    }
-}
-
-impl Upload {
-    /// A piece of the body goes to the server; `None`: there is no more.
-    fn pass(&mut self, server: &mut ServerConnection, piece: Option<Bytes>) {
-        self.begun = true;
-        self.reading = piece.is_some();
-        if let Some(piece) = &piece
-            && !self.lost
-        {
-            self.lost = !server.is_kept() || self.replay.len() + piece.len() > REPLAY_BYTES_MAX;
-            if self.lost {
-                self.replay = Vec::new();
-            } else {
-                self.replay.extend_from_slice(piece);
-            }
-        }
-        self.frame(server, piece);
-    }
-
-    /// What another connection has been sent for nothing goes to this one.
-    fn repeat(&self, server: &mut ServerConnection) {
-        if !self.replay.is_empty() {
-            self.frame(server, Some(Bytes::copy_from_slice(&self.replay)));
-        }
-        if self.begun && !self.reading {
-            self.frame(server, None);
-        }
-    }
-
-    /// The request will not be sent again.
-    fn forget(&mut self) {
-        self.lost = true;
-        self.replay = Vec::new();
-    }
-
-    fn frame(&self, server: &mut ServerConnection, piece: Option<Bytes>) {
-        match piece {
-            Some(piece) => server.push(piece, self.chunked),
-            None if self.chunked => server.push_last_chunk(),
-            None => {}
-        }
     }
 }
 

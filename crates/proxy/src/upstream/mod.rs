@@ -13,6 +13,7 @@ mod failure;
 mod idle;
 mod peers;
 pub(crate) mod request_head;
+mod upload;
 
 pub(crate) use exchange::{Question, answer};
 pub(crate) use peers::{PeerError, Seat, Upstream};

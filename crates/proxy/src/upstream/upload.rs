@@ -1,0 +1,95 @@
+//! The body of a request on its way to a server.
+
+use bytes::Bytes;
+
+use super::connection::ServerConnection;
+use crate::head::BodyLength;
+
+/// The request's body.
+#[derive(Default)]
+pub(super) struct Upload {
+    /// More of it is to come.
+    pub(super) reading: bool,
+    /// It goes up in chunks.
+    chunked: bool,
+    /// Some of it was read.
+    pub(super) begun: bool,
+    /// It will never be read to its end.
+    abandoned: bool,
+    /// What was read of it while the request may have to be sent again.
+    replay: Vec<u8>,
+    /// `replay` is not all that was read.
+    lost: bool,
+}
+
+impl Upload {
+    /// Nothing of it has been read. `idempotent`: the request may be sent again.
+    pub(super) fn new(body: BodyLength, idempotent: bool) -> Self {
+        Self {
+            reading: body != BodyLength::Known(0),
+            chunked: body == BodyLength::Unknown,
+            lost: !idempotent,
+            ..Self::default()
+        }
+    }
+
+    /// The server has been given all of it.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.reading && !self.abandoned
+    }
+
+    /// Can it be sent to another connection from its first byte on?
+    pub(super) fn can_repeat(&self) -> bool {
+        !self.begun || !self.lost
+    }
+
+    /// Nobody wants it any more.
+    pub(super) fn abandon(&mut self) {
+        self.reading = false;
+        self.abandoned = true;
+    }
+
+    /// A piece of the body goes to the server; `None`: there is no more.
+    pub(super) fn pass(&mut self, server: &mut ServerConnection, piece: Option<Bytes>) {
+        self.begun = true;
+        self.reading = piece.is_some();
+        if let Some(piece) = &piece
+            && !self.lost
+        {
+            self.lost = !server.is_kept() || self.replay.len() + piece.len() > REPLAY_BYTES_MAX;
+            if self.lost {
+                self.replay = Vec::new();
+            } else {
+                self.replay.extend_from_slice(piece);
+            }
+        }
+        self.frame(server, piece);
+    }
+
+    /// What another connection has been sent for nothing goes to this one.
+    pub(super) fn repeat(&self, server: &mut ServerConnection) {
+        if !self.replay.is_empty() {
+            self.frame(server, Some(Bytes::copy_from_slice(&self.replay)));
+        }
+        if self.begun && !self.reading {
+            self.frame(server, None);
+        }
+    }
+
+    /// The request will not be sent again.
+    pub(super) fn forget(&mut self) {
+        self.lost = true;
+        self.replay = Vec::new();
+    }
+
+    fn frame(&self, server: &mut ServerConnection, piece: Option<Bytes>) {
+        match piece {
+            Some(piece) => server.push(piece, self.chunked),
+            None if self.chunked => server.push_last_chunk(),
+            None => {}
+        }
+    }
+}
+
+/// Of a request's body: kept until the server has said something, so that the request can be sent again.
+const REPLAY_BYTES_MAX: usize = 64 << 10;
