@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Config, Identity, Interface};
-use tracing::error;
+use config::{Config, Identity, Interface, WsgiHost};
+use tracing::{error, info};
 
 use crate::{
     context::Context,
@@ -42,6 +42,8 @@ pub(crate) struct App {
     booting: bool,
     /// It will not serve again.
     retired: bool,
+    /// End of the drain timeout, once its generation drains.
+    drain_by: Option<Instant>,
     /// What the proxy was told.
     pub(crate) told_down: bool,
 }
@@ -64,6 +66,7 @@ impl App {
             failure: None,
             booting: true,
             retired: false,
+            drain_by: None,
             told_down: false,
         }
     }
@@ -162,10 +165,11 @@ impl App {
             zygote.deadline().or(late)
         });
         let pool = self.pool.deadline().filter(|_| !self.retired);
+        let drain = self.drain_by.filter(|_| !self.retired);
         self.workers
             .iter()
             .filter_map(Worker::deadline)
-            .chain([zygote, pool, self.zygote_at].into_iter().flatten())
+            .chain([zygote, pool, self.zygote_at, drain].into_iter().flatten())
             .min()
     }
 
@@ -200,22 +204,64 @@ impl App {
         }
     }
 
-    /// No proxy needs it any more: the workers finish within `within`, at most their own drain timeout, and exit.
+    /// Its generation takes no new connections and is cut at `until`: what runs has the drain timeout, if that ends earlier.
+    /// Called again, it only gets shorter.
+    pub(crate) fn drain(&mut self, until: Instant, now: Instant) {
+        let by = now + self.config().timeout.drain;
+        if self.drain_by.map_or(until, |at| at.min(until)) > by {
+            self.drain_by = Some(by);
+        }
+    }
+
+    /// Is its drain timeout over, and nothing done about that yet?
+    pub(crate) fn is_past_drain(&self, now: Instant) -> bool {
+        !self.retired && self.drain_by.is_some_and(|by| by <= now)
+    }
+
+    /// Its drain timeout is over while clients still wait: what runs is ended now, so that they hear of it. The links stay.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        info!(
+            app = %self.name, generation = self.generation,
+            "timeout.drain is over: what still runs is ended"
+        );
+        self.leave(|shutdown| Departure::expire(now, shutdown));
+        self.told_down = true;
+    }
+
+    /// Will it not serve again?
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// No proxy needs it any more: the workers finish within `within`, at most what is left of their drain timeout, and exit.
     pub(crate) fn retire(&mut self, within: Duration, now: Instant) {
+        let drain = self.drain_by.map_or(self.config().timeout.drain, |by| {
+            by.saturating_duration_since(now)
+        });
+        let drain = drain.min(within);
+        self.leave(|shutdown| Departure::retire(now, drain, shutdown));
+        for worker in &mut self.workers {
+            worker.link = None;
+        }
+    }
+
+    /// Every worker leaves in this way, if it does not leave already. The way is told what comes behind the requests of a loop.
+    fn leave(&mut self, departure: impl Fn(Option<Duration>) -> Departure) {
         self.retired = true;
         self.zygote_at = None;
         if let Some(zygote) = &mut self.zygote {
             zygote.kill();
         }
-        let timeout = &self.config().timeout;
-        let drain = timeout.drain.min(within);
-        let shutdown = matches!(self.config().interface, Interface::Asgi(_)).then_some(timeout.shutdown);
+        let shutdown = match self.config().interface {
+            Interface::Asgi(_) => Some(self.config().timeout.shutdown),
+            Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
+            Interface::Wsgi(WsgiHost::Threads(_)) => None,
+        };
         for worker in &mut self.workers {
             worker.counts = false;
-            worker.link = None;
             match &mut worker.departure {
                 Some(departure) => departure.idle(),
-                None => worker.departure = Some(Departure::retire(now, drain, shutdown)),
+                None => worker.departure = Some(departure(shutdown)),
             }
         }
     }

@@ -10,7 +10,7 @@ const INTERRUPT_AFTER: Duration = Duration::from_millis(200);
 /// What a worker with nothing left to do gets for its exit handlers. A thread that hangs in C code must die.
 const EXIT_WITHIN: Duration = Duration::from_secs(1);
 
-/// What cancelled requests of an event loop, and its exit handlers, get together.
+/// What cancelled requests of an event loop or a hub, and its exit handlers, get together.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is to be done to it.
@@ -34,10 +34,13 @@ pub(crate) struct Departure {
     idle_by: Instant,
     drained: bool,
     exit_within: Duration,
-    /// What the lifespan's shutdown gets behind that.
+    /// What a loop gets behind that, to cancel what is left and for the lifespan's shutdown.
     shutdown: Duration,
     kill_at: Option<Instant>,
 }
+
+/// Stands for every thread that runs a request.
+const EVERY_THREAD: u32 = 0;
 
 /// Threads of one worker that are interrupted at most; more can not matter, it is killed soon.
 const INTERRUPTS_MAX: usize = 64;
@@ -56,7 +59,8 @@ impl Departure {
         }
     }
 
-    /// No proxy sends it anything any more; what it still runs gets `drain`, the lifespan of an event loop `shutdown` behind that.
+    /// No proxy sends it anything any more; what it still runs gets `drain`. `shutdown`: it has an event loop or a hub, which ends
+    /// then what is left by itself, and gets so long behind that for its lifespan.
     pub(crate) fn retire(now: Instant, drain: Duration, shutdown: Option<Duration>) -> Self {
         Self {
             interrupts: Vec::new(),
@@ -66,6 +70,24 @@ impl Departure {
             exit_within: drain.max(EXIT_WITHIN),
             shutdown: shutdown.map_or(Duration::ZERO, |shutdown| shutdown + CANCELLED_WITHIN),
             kill_at: None,
+        }
+    }
+
+    /// The time of its requests is over while their clients still wait. A loop (`shutdown`, as for [`Departure::retire`]) cancels
+    /// them at once; in threads they are interrupted, and have a moment to end.
+    pub(crate) fn expire(now: Instant, shutdown: Option<Duration>) -> Self {
+        Self {
+            interrupts: if shutdown.is_none() {
+                vec![(now, EVERY_THREAD)]
+            } else {
+                Vec::new()
+            },
+            exit_within: if shutdown.is_none() {
+                EXIT_WITHIN
+            } else {
+                Duration::ZERO
+            },
+            ..Self::retire(now, Duration::ZERO, shutdown)
         }
     }
 
@@ -183,6 +205,28 @@ mod tests {
         let mut departure = Departure::retire(now, DRAIN, Some(shutdown));
         assert_eq!(departure.tick(now), [Step::Drain { within: DRAIN }]);
         let last = now + DRAIN + shutdown + CANCELLED_WITHIN;
+        assert_eq!(departure.deadline(), Some(last));
+        assert_eq!(departure.tick(last), [Step::Kill]);
+    }
+
+    #[test]
+    fn threads_past_the_drain_timeout_are_interrupted_and_killed() {
+        let now = Instant::now();
+        let mut departure = Departure::expire(now, None);
+        let interrupt = Step::Interrupt { thread: EVERY_THREAD };
+        assert_eq!(departure.tick(now), [interrupt, LAST_DRAIN]);
+        assert_eq!(departure.tick(now + EXIT_WITHIN), [Step::Kill]);
+    }
+
+    #[test]
+    fn a_loop_past_the_drain_timeout_cancels_at_once_and_has_its_shutdown() {
+        let now = Instant::now();
+        let mut departure = Departure::expire(now, Some(DRAIN));
+        let at_once = Step::Drain {
+            within: Duration::ZERO,
+        };
+        assert_eq!(departure.tick(now), [at_once]);
+        let last = now + DRAIN + CANCELLED_WITHIN;
         assert_eq!(departure.deadline(), Some(last));
         assert_eq!(departure.tick(last), [Step::Kill]);
     }

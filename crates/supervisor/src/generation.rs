@@ -142,10 +142,12 @@ impl Generation {
                 "proxy is not ready in time"
             );
         }
-        if let Phase::Draining { until } = self.phase
-            && self.proxy.is_none()
-        {
-            self.retire(until, cx.now);
+        if let Phase::Draining { until } = self.phase {
+            if self.proxy.is_none() {
+                self.retire(until, cx.now);
+            } else {
+                self.expire(cx.now);
+            }
         }
         if self.proxy_at.is_some_and(|at| at <= cx.now) && self.proxy.is_none() {
             self.start_proxy(proxies, cx);
@@ -221,8 +223,27 @@ impl Generation {
         if self.phase != Phase::Retiring {
             self.phase = Phase::Draining { until };
         }
+        for app in &mut self.apps {
+            app.drain(until, now);
+        }
+        // A request that comes late needs some of its app's time as well.
+        let shortest = self.config.apps.iter().map(|app| app.timeout.drain).min();
+        let idle = idle.min(shortest.map_or(idle, |drain| drain / 2));
         if let Some(proxy) = &mut self.proxy {
             proxy.drain(grace, idle, now);
+        }
+    }
+
+    /// Ends what runs in apps whose own drain timeout is over before the grace is; at the end of the grace the proxy does that.
+    fn expire(&mut self, now: Instant) {
+        let Some(proxy) = &mut self.proxy else { return };
+        for app in self.apps.iter_mut().filter(|app| app.is_past_drain(now)) {
+            // Before the links are left, so that what no worker has begun is refused at once.
+            proxy.app_down(&app.name, true);
+            for link in app.workers.iter().filter_map(|worker| worker.link) {
+                proxy.unlink(link);
+            }
+            app.expire(now);
         }
     }
 

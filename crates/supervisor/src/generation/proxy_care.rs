@@ -188,7 +188,7 @@ impl Generation {
         let Some(proxy) = self.proxy.as_mut().filter(|proxy| proxy.ready) else {
             return;
         };
-        for app in &mut self.apps {
+        for app in self.apps.iter_mut().filter(|app| !app.is_retired()) {
             let concurrency = app.config().concurrency();
             let name = Arc::clone(&app.name);
             for worker in &mut app.workers {

@@ -6,8 +6,12 @@ import traceback
 from greenlet import GreenletExit, getcurrent
 
 
+# What ended requests get for their end when the worker leaves, in seconds.
+ENDED_WITHIN = 0.5
+
+
 class Overdue(GreenletExit):
-    """Raised in a request that ran past its deadline."""
+    """Raised in a request that ran past its deadline, or past the end of a drain."""
 
 
 class FileWrapper:
@@ -65,6 +69,7 @@ class Gevent:
         self.spawn = gevent.spawn
         self.Event = gevent.event.Event
         self.watcher = None
+        self.timer = None
 
     def watch(self, descriptor, callback):
         self.watcher = self.hub.loop.io(descriptor, 1)
@@ -73,6 +78,10 @@ class Gevent:
     def forget(self):
         self.watcher.stop()
         self.watcher.close()
+
+    def later(self, seconds, callback):
+        self.timer = self.hub.loop.timer(seconds)
+        self.timer.start(callback)
 
     def wake(self, event):
         event.set()
@@ -105,6 +114,9 @@ class Eventlet:
     def soon(self, callback):
         self.hub.schedule_call_global(0, callback)
 
+    def later(self, seconds, callback):
+        self.hub.schedule_call_global(seconds, callback)
+
     def wake(self, event):
         event.send()
 
@@ -128,12 +140,15 @@ class Driver:
         self.flush_comes = False
         self.left = hub.Event()
         self.leaving = False
+        # The drain has begun, and has an end; what is left then is not waited for.
+        self.bounded = False
+        self.given_up = False
 
     def serve(self):
         self.host.begin()
         self.hub.watch(self.host.descriptor, self.turn)
         try:
-            while not self.host.done():
+            while not (self.given_up or self.host.done()):
                 try:
                     self.left.wait()
                 except BaseException:
@@ -157,6 +172,31 @@ class Driver:
             waiter = self.waiters.pop(stream, None)
             if waiter is not None:
                 self.hub.wake(waiter)
+        if not self.bounded:
+            seconds = self.host.bound()
+            if seconds is not None:
+                self.bounded = True
+                self.hub.later(seconds, self.cut)
+        self.leave_when_idle()
+
+    def cut(self):
+        for stream in self.host.cut():
+            found = self.running.get(stream)
+            if found is None:
+                # It has not begun, and will hear that nobody waits.
+                continue
+            greenlet, environ = found
+            stack = "".join(traceback.format_stack(greenlet.gr_frame)) if greenlet.gr_frame else ""
+            self.host.tell(
+                stream,
+                "%s: still runs at the end of the drain, and is ended; it stands at\n%s" % (request_line(environ), stack),
+            )
+            self.hub.kill(greenlet, Overdue("the drain is over"))
+        self.hub.later(ENDED_WITHIN, self.give_up)
+        self.leave_when_idle()
+
+    def give_up(self):
+        self.given_up = True
         self.leave_when_idle()
 
     def end(self, stream, gone):
@@ -179,7 +219,7 @@ class Driver:
         self.host.flush()
 
     def leave_when_idle(self):
-        if not self.leaving and self.host.done():
+        if not self.leaving and (self.given_up or self.host.done()):
             self.leaving = True
             self.hub.wake(self.left)
 

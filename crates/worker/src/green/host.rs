@@ -260,6 +260,33 @@ impl Host {
         self.evented.is_draining() && self.running.load(Ordering::Relaxed) == 0
     }
 
+    /// How many seconds from now on what runs has until it is ended, when the worker is to leave.
+    fn bound(&self) -> Option<f64> {
+        self.evented
+            .is_draining()
+            .then(|| self.evented.drains_within().as_secs_f64())
+    }
+
+    /// The drain is over: every answer that is not complete is cut, and what waits for its turn never begins. Gives the streams
+    /// whose greenlets are to end.
+    fn cut(&self, py: Python<'_>) -> Vec<Py<Stream>> {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        let mut streams = lock(&self.streams);
+        let mut running = Vec::with_capacity(streams.len());
+        for stream in streams.values() {
+            stream.get().cancel();
+            stream.get().abort(AbortReason::Cancelled);
+            running.push(stream.clone_ref(py));
+        }
+        for stream in &waiting {
+            streams.remove(&stream.get().key);
+        }
+        drop(streams);
+        running.retain(|stream| !waiting.iter().any(|other| other.is(stream)));
+        self.evented.flush();
+        running
+    }
+
     /// Writes to the error log, as this request.
     fn tell(&self, py: Python<'_>, stream: &Bound<'_, Stream>, text: &str) {
         output::tell_of(py, stream.get().id(), text);

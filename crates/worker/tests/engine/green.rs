@@ -330,6 +330,36 @@ fn an_interrupt_ends_a_greenlet_that_never_waits() {
 }
 
 #[test]
+fn greenlets_past_the_drain_are_ended_or_else_given_up() {
+    let app = format!(
+        "{APP}\ndef at_stubborn(environ, start_response):\n    while True:\n        try:\n            time.sleep(1000)\n        \
+         except GreenletExit:\n            print('stubborn')\n"
+    );
+    on_every_green(&app, |plan| {
+        let (_zygote, mut worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        ask_all(&link, "/stuck", "", &[1]);
+        ask_all(&link, "/stubborn", "", &[2]);
+        until("they run", || link.claimed(1) && link.claimed(2));
+        worker.tell(&ToWorker::Drain { within_ms: 100 });
+        for (stream, answer) in link.answers(&[1, 2]) {
+            assert_eq!(answer.aborted, Some(AbortReason::Cancelled), "{stream}");
+        }
+        assert_eq!(worker.wait(), Some(0));
+        for path in ["/stuck", "/stubborn"] {
+            told(
+                &worker,
+                &format!("GET {path}: still runs at the end of the drain, and is ended; it stands at"),
+            );
+        }
+        told(&worker, "time.sleep(1000)");
+        until("the stubborn one has heard it", || {
+            worker.stdout.lock().expect("no panic").contains("stubborn")
+        });
+    });
+}
+
+#[test]
 fn a_missing_library_is_named_with_the_way_to_install_it() {
     for python in pythons() {
         for library in ["gevent", "eventlet"] {
