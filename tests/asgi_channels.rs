@@ -102,24 +102,30 @@ fn views_of_both_kinds_are_served_beside_the_chat() {
 }
 
 #[test]
-fn django_alone_under_asgi_is_served_and_says_what_it_costs() {
-    let mut site = of_project(
-        "django-asgi",
-        r#"
-        [app.web]
-        asgi = "mysite.asgi:django_application"
-        directory = "{apps}/channels_site"
-        venv = "{venv}"
-        workers = 1
+fn django_alone_under_asgi_is_served_and_says_once_what_it_costs() {
+    for preload in [true, false] {
+        let mut site = of_project(
+            "django-asgi",
+            &r#"
+            [app.web]
+            asgi = "mysite.asgi:django_application"
+            directory = "{apps}/channels_site"
+            venv = "{venv}"
+            workers = 3
+            preload = {preload}
 
-        [[site]]
-        app = "web"
-        "#,
-    );
-    assert_eq!(site.get("/slow").text(), "slow\n");
-    let log = site.error_log();
-    assert_eq!(log.matches("is Django under ASGI").count(), 1, "{log}");
-    assert!(site.stop().success());
+            [[site]]
+            app = "web"
+            "#
+            .replace("{preload}", &preload.to_string()),
+        );
+        assert_eq!(site.get("/slow").text(), "slow\n");
+        site.wait_for_log_times("worker ready", 3);
+        // What a worker prints comes by another way than its word that it is ready.
+        assert!(site.stop().success());
+        let log = site.error_log();
+        assert_eq!(log.matches("is Django under ASGI").count(), 1, "{log}");
+    }
 }
 
 #[test]

@@ -185,12 +185,7 @@ fn check(
     let (is, other) = match (interface, found) {
         ("wsgi", Kind::Asgi) => ("an ASGI application", "asgi"),
         ("asgi", Kind::Wsgi) => ("a WSGI application", "wsgi"),
-        _ => {
-            if interface == "asgi" {
-                warn_of_django(py, application, target);
-            }
-            return Ok(());
-        }
+        _ => return Ok(()),
     };
     Err(Refusal::new(
         "callable",
@@ -235,8 +230,13 @@ fn kind(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<Kind> {
     })
 }
 
-/// Django calls a synchronous view of an ASGI application in one thread, so that they run one after the other.
-fn warn_of_django(py: Python<'_>, application: &Bound<'_, PyAny>, target: &str) {
+/// Tells what it costs to run this application as it is configured; once for all workers of a zygote. Django calls a synchronous
+/// view of an ASGI application in one thread, so that they run one after the other.
+pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &Boot) {
+    if boot.interface != "asgi" {
+        return;
+    }
+    let target = boot.target.as_str();
     let django = || -> PyResult<bool> {
         let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
         let Some(module) = modules.get_item("django.core.handlers.asgi")? else {

@@ -42,6 +42,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(crate) struct Birth {
     pub(crate) boot: Boot,
     pub(crate) slot: u32,
+    /// It tells what its application costs, for all workers that import it themselves.
+    pub(crate) tells_cost: bool,
     pub(crate) control: OwnedFd,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
@@ -81,7 +83,12 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     let application = match application {
         Some(application) => application,
         None => match green::patch(py, &boot).and_then(|()| application::import(py, &boot)) {
-            Ok(application) => application.unbind(),
+            Ok(application) => {
+                if birth.tells_cost {
+                    application::tell_cost(py, &application, &boot);
+                }
+                application.unbind()
+            }
             Err(refusal) => fail(py, &control, refusal),
         },
     };

@@ -194,7 +194,10 @@ impl Zygote {
         let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
             if self.boot.preload || self.boot.check {
                 green::patch(py, &self.boot)?;
-                application::import(py, &self.boot).map(|found| Some(found.unbind()))
+                application::import(py, &self.boot).map(|found| {
+                    application::tell_cost(py, &found, &self.boot);
+                    Some(found.unbind())
+                })
             } else {
                 Ok(None)
             }
@@ -223,7 +226,7 @@ impl Zygote {
         if !threads.is_empty() {
             return Err(self.restart(py));
         }
-        self.forks(py, application.as_ref())
+        self.forks(py, application.as_ref(), restarted)
     }
 
     fn fail(&self, py: Python<'_>, refusal: Refusal) -> ! {
@@ -268,9 +271,10 @@ impl Zygote {
         ))
     }
 
-    /// Forks for every message until the supervisor is gone.
-    fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>) -> PyResult<()> {
+    /// Forks for every message until the supervisor is gone. `restarted`: an earlier life has imported the application.
+    fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>, restarted: bool) -> PyResult<()> {
         let mut packet = Vec::new();
+        let mut tells_cost = !restarted;
         loop {
             let Some(descriptors) = py.detach(|| self.control.receive(&mut packet)) else {
                 exit_now(0);
@@ -283,11 +287,12 @@ impl Zygote {
             };
             freeze(py)?;
             match fork::twice(py) {
-                Ok(Side::Parent) => {}
+                Ok(Side::Parent) => tells_cost = false,
                 Ok(Side::Child) => {
                     let birth = worker::Birth {
                         boot: self.boot.clone(),
                         slot,
+                        tells_cost,
                         control,
                         stdout,
                         stderr,
