@@ -13,9 +13,10 @@
 //!
 //! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
 //! [`WINDOW`] payload bytes of one stream beyond what the receiver granted by [`Kind::Credit`] frames. A descriptor counts
-//! nothing: its bytes are not on the socket. What a [`Kind::Request`] frame carries inline counts nothing either. A receiver
-//! grants the bytes of a message that is not complete at once, or a message larger than the window could never end; up to a
-//! quarter of the window it may owe, so that small messages are granted together.
+//! nothing: its bytes are not on the socket. What a [`Kind::Request`] frame carries inline counts nothing either. Each
+//! [`Kind::Message`] frame counts [`MESSAGE_COST`] beside its payload. A receiver grants what a message that is not complete
+//! has taken at once, or a message larger than the window could never end; up to a quarter of the window it may owe, so that
+//! small messages are granted together.
 //! The body of an HTTP answer may begin with [`ANSWER_WINDOW`] bytes instead.
 //!
 //! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
@@ -34,7 +35,11 @@ pub const PAYLOAD_MAX: usize = 4 << 20;
 /// Bytes of one stream and one direction that may be on their way before the first credit.
 pub const WINDOW: u32 = 256 << 10;
 
-/// The same for the body of an HTTP answer: most answers leave the worker in one piece, and it is free for the next request.
+/// What a [`Kind::Message`] frame takes of the window beside its payload: about what a message that waits costs its receiver, a
+/// place in a queue and an allocation. Otherwise a window would hold 262,144 messages of one byte, and empty ones without end.
+pub const MESSAGE_COST: u32 = 64;
+
+/// As [`WINDOW`], for the body of an HTTP answer: most answers leave the worker in one piece, and it is free for the next request.
 pub const ANSWER_WINDOW: u32 = 1 << 20;
 
 /// Largest request body that travels inside the request's own frame; larger ones go by descriptor.
@@ -71,7 +76,8 @@ pub enum Kind {
     Request = 1,
     /// Proxy to worker: more of a streamed request body, the last with [`END`].
     Body = 2,
-    /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before.
+    /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before, the
+    /// [`MESSAGE_COST`] of messages among them.
     Credit = 3,
     /// Proxy to worker: nobody waits for this answer any more. The worker stops sending, closes the iterable, and sends
     /// nothing more but one [`Kind::Abort`] or [`END`] frame, so that the proxy knows that the stream is free.

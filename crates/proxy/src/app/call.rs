@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::frame::{AbortReason, FileRange, HEADER_LEN, PAYLOAD_MAX, Return, WINDOW};
+use wire::frame::{AbortReason, FileRange, HEADER_LEN, MESSAGE_COST, PAYLOAD_MAX, Return, WINDOW};
 
 use super::{
     dispatcher::{Failure, LinkIndex},
@@ -106,7 +106,7 @@ struct Inbox {
     events: VecDeque<Event>,
     waker: Option<Waker>,
     course: Course,
-    /// Body bytes that came, and that may come.
+    /// What body bytes and messages took that came, and what they may take.
     received: u64,
     granted: u64,
     files: usize,
@@ -211,7 +211,11 @@ impl Call {
             | Event::Trailers(bytes)
             | Event::Accept(bytes)
             | Event::Close(bytes) => {
-                inbox.received += bytes.len() as u64;
+                let cost = match &event {
+                    Event::Message { .. } => MESSAGE_COST,
+                    _ => 0,
+                };
+                inbox.received += bytes.len() as u64 + u64::from(cost);
                 // Each frame costs more than its bytes; empty ones must not be free either.
                 if inbox.received > inbox.granted || inbox.events.len() > EVENTS_MAX {
                     return Err(Flooded);
@@ -278,3 +282,23 @@ impl Call {
 
 /// Frames of one answer that may wait to be looked at.
 const EVENTS_MAX: usize = 1 << 19;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_charged_for_more_than_their_bytes() {
+        let call = Call::new(Vec::new(), None);
+        let tiny = || Event::Message {
+            bytes: Bytes::from_static(b"x"),
+            text: false,
+            more: false,
+        };
+        let most = (u64::from(WINDOW) + PAYLOAD_MAX as u64) / u64::from(1 + MESSAGE_COST);
+        for _ in 0..most {
+            call.push(tiny()).expect("within what was granted");
+        }
+        assert!(matches!(call.push(tiny()), Err(Flooded)));
+    }
+}

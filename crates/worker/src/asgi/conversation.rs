@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use pyo3::{prelude::*, types::PyBytes};
 use wire::{
-    frame::{self, END, Kind, MORE, TEXT, WINDOW},
+    frame::{self, END, Kind, MESSAGE_COST, MORE, TEXT, WINDOW},
     websocket::Close,
 };
 
@@ -22,8 +22,8 @@ const GRANT_BYTES_MIN: usize = WINDOW as usize / 4;
 pub(crate) struct Message {
     pub(crate) bytes: Vec<u8>,
     pub(crate) text: bool,
-    /// Bytes of its last part, which are owed to the client when the application takes it.
-    len: usize,
+    /// What its last part took of the window, which is owed to the client when the application takes it.
+    cost: usize,
 }
 
 /// What both sides have said and the other has not taken yet.
@@ -34,7 +34,7 @@ pub(crate) struct Conversation {
     arrived: VecDeque<Message>,
     /// Parts of a message that is not complete.
     partial: Vec<u8>,
-    /// Bytes that came and may come again.
+    /// What messages took that came, and may come again.
     owed: usize,
     /// Messages that wait for credit, the first from a position on.
     leaving: VecDeque<(Py<PyBytes>, bool)>,
@@ -63,10 +63,10 @@ impl Conversation {
 
     /// A message has come, or a part of one. A part is owed at once, or a message larger than the window could never end.
     pub(crate) fn arrive(&mut self, bytes: Vec<u8>, text: bool, more: bool) {
-        let len = bytes.len();
+        let cost = bytes.len() + MESSAGE_COST as usize;
         if more {
             self.partial.extend_from_slice(&bytes);
-            self.owe(len);
+            self.owe(cost);
             return;
         }
         let bytes = if self.partial.is_empty() {
@@ -76,19 +76,19 @@ impl Conversation {
             whole.extend_from_slice(&bytes);
             whole
         };
-        self.arrived.push_back(Message { bytes, text, len });
+        self.arrived.push_back(Message { bytes, text, cost });
     }
 
     /// The next message for the application.
     pub(crate) fn take(&mut self) -> Option<Message> {
         let message = self.arrived.pop_front()?;
-        self.owe(message.len);
+        self.owe(message.cost);
         Some(message)
     }
 
-    /// So many bytes may come again.
-    fn owe(&mut self, bytes: usize) {
-        self.owed += bytes;
+    /// So much may come again.
+    fn owe(&mut self, cost: usize) {
+        self.owed += cost;
         if self.owed < GRANT_BYTES_MIN || self.over {
             return;
         }
@@ -109,7 +109,7 @@ impl Conversation {
         self.pump(py);
     }
 
-    /// So many bytes more may be sent.
+    /// So much more may be sent.
     pub(crate) fn grant(&mut self, py: Python<'_>, bytes: u32) {
         self.credit = self.credit.saturating_add(u64::from(bytes));
         self.pump(py);
@@ -150,8 +150,9 @@ impl Conversation {
         }
         while let Some((bytes, text)) = self.leaving.front() {
             let rest = bytes.as_bytes(py).get(self.at..).unwrap_or_default();
-            let room = self.credit.min(FRAME).min(rest.len() as u64);
-            if room == 0 && !rest.is_empty() {
+            let cost = u64::from(MESSAGE_COST);
+            let room = self.credit.saturating_sub(cost).min(FRAME).min(rest.len() as u64);
+            if self.credit < cost || room == 0 && !rest.is_empty() {
                 return;
             }
             let part = &rest[..usize::try_from(room).unwrap_or(0)];
@@ -160,7 +161,7 @@ impl Conversation {
             self.link.put(None, |out| {
                 frame::put(out, self.stream, Kind::Message, flags, part)
             });
-            self.credit -= room;
+            self.credit -= room + cost;
             if whole {
                 self.at = 0;
                 self.leaving.pop_front();

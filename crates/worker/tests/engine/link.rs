@@ -227,7 +227,8 @@ impl Link {
             match header.kind {
                 Kind::Message => {
                     whole.extend_from_slice(&payload);
-                    self.credit(stream, u32::try_from(payload.len()).expect("small"));
+                    let len = u32::try_from(payload.len()).expect("small");
+                    self.credit(stream, len + frame::MESSAGE_COST);
                     if !header.has(frame::MORE) {
                         return Ok((whole, header.has(frame::TEXT)));
                     }

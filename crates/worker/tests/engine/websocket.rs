@@ -60,7 +60,7 @@ fn messages_larger_than_the_window_go_in_parts() {
             let flags = if part < 7 { frame::MORE } else { 0 };
             link.tell_flags(1, Kind::Message, flags, &vec![b'p'; 100_000]);
             // Every part of an incomplete message is granted before it is complete.
-            while granted < 100_000 * part {
+            while granted < (100_000 + frame::MESSAGE_COST) * part {
                 let (header, payload, _) = link.frame().expect("credit");
                 assert_eq!(header.kind, Kind::Credit);
                 granted += u32::from_le_bytes(payload.try_into().expect("4 bytes"));
@@ -77,8 +77,9 @@ fn small_messages_are_granted_together_before_the_window_is_used_up() {
     with_app(|_, link| {
         link.connect(1, "/ws_echo");
         let (mut sent, mut granted, mut grants) = (0, 0, 0);
+        let size = 1024 - frame::MESSAGE_COST;
         while sent < 3 * frame::WINDOW {
-            link.tell(1, Kind::Message, &[7; 1024]);
+            link.tell(1, Kind::Message, &vec![7; size as usize]);
             sent += 1024;
             loop {
                 let (header, payload, _) = link.frame().expect("a frame");
@@ -98,6 +99,32 @@ fn small_messages_are_granted_together_before_the_window_is_used_up() {
             );
         }
         assert_eq!(grants, 12);
+    });
+}
+
+#[test]
+fn tiny_messages_take_more_of_the_window_than_their_bytes() {
+    with_app(|_, link| {
+        link.connect(1, "/ws_echo");
+        let cost = 1 + frame::MESSAGE_COST;
+        let most = frame::WINDOW / cost;
+        for _ in 0..most + 1000 {
+            link.tell(1, Kind::Message, b"x");
+        }
+        let message = |link: &mut Link| loop {
+            let (header, _, _) = link.frame().expect("a frame");
+            if header.kind != Kind::Credit {
+                return (header.stream, header.kind);
+            }
+        };
+        for _ in 0..most {
+            assert_eq!(message(link), (1, Kind::Message));
+        }
+        // The application waits with the next one, and what is granted now is enough for that one alone.
+        link.credit(1, cost);
+        link.ask(2, Ask::get("/hello"));
+        assert_eq!(message(link), (1, Kind::Message));
+        assert_eq!(message(link), (2, Kind::Response));
     });
 }
 

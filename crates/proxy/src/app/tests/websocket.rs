@@ -278,6 +278,43 @@ async fn an_application_that_takes_nothing_stops_its_client_at_the_window() {
 }
 
 #[tokio::test]
+async fn tiny_messages_fill_the_window_before_their_bytes_do() {
+    let rig = Rig::new(&Settings::default());
+    rig.worker(1);
+    let mut peer = rig.open("/stuck", 16 << 10, &[]);
+    let writer = async {
+        loop {
+            peer.send(&masked(0x82, b"x").repeat(100)).await;
+        }
+    };
+    let (window, cost) = (
+        wire::frame::WINDOW as usize,
+        wire::frame::MESSAGE_COST as usize + 1,
+    );
+    let ungranted = || rig.seen.ungranted.load(std::sync::atomic::Ordering::SeqCst);
+    tokio::select! {
+        () = writer => {}
+        () = async {
+            until(|| ungranted() > window - cost).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        } => {}
+    }
+    assert_eq!(ungranted(), window / cost * cost);
+}
+
+#[tokio::test]
+async fn tiny_messages_of_a_worker_all_reach_their_client() {
+    let rig = Rig::new(&Settings::default());
+    rig.worker(1);
+    let mut peer = rig.open("/tiny", 1000, &[]);
+    for _ in 0..20_000 {
+        assert_eq!(peer.message().await, (false, b"x".to_vec()));
+    }
+    // It had to wait for what was granted.
+    assert!(rig.seen.stopped.load(std::sync::atomic::Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_stops_its_worker_and_gets_all_of_it_later() {
     let rig = Rig::new(&Settings::default());
     rig.worker(1);

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use wire::{
-    frame::{self, AbortReason, END, Header, Kind, MORE, TEXT, WINDOW},
+    frame::{self, AbortReason, END, Header, Kind, MESSAGE_COST, MORE, TEXT, WINDOW},
     request::HeadersWriter,
     response::Response,
     websocket::{Accept, Close},
@@ -21,7 +21,7 @@ pub(super) struct Socket {
     /// How much of the first of those was sent.
     sent: usize,
     credit: u64,
-    /// Bytes that were taken and not granted.
+    /// What messages took that was not granted.
     held: usize,
 }
 
@@ -63,6 +63,9 @@ impl Worker {
                 .waiting
                 .extend((0..64).map(|_| (false, vec![b'x'; 100_000])));
         }
+        if path == "/tiny" {
+            socket.waiting.extend((0..20_000).map(|_| (false, vec![b'x'])));
+        }
         self.sockets.insert(stream, socket);
         self.websocket_send(stream);
     }
@@ -81,15 +84,14 @@ impl Worker {
             return true;
         };
         let (text, whole) = (header.has(TEXT), !header.has(MORE));
+        let cost = payload.len() + MESSAGE_COST as usize;
         if socket.path == "/stuck" {
-            socket.held += payload.len();
+            socket.held += cost;
             self.seen.ungranted.store(socket.held, Ordering::SeqCst);
             return true;
         }
-        if !payload.is_empty() {
-            let granted = (payload.len() as u32).to_le_bytes();
-            frame::put(&mut self.out, stream, Kind::Credit, 0, &granted);
-        }
+        let granted = (cost as u32).to_le_bytes();
+        frame::put(&mut self.out, stream, Kind::Credit, 0, &granted);
         socket.message.extend_from_slice(payload);
         if !whole {
             return true;
@@ -163,15 +165,16 @@ impl Worker {
         };
         while let Some((text, message)) = socket.waiting.front() {
             let rest = &message[socket.sent..];
-            if socket.credit == 0 && !rest.is_empty() {
+            let room = socket.credit.saturating_sub(u64::from(MESSAGE_COST)) as usize;
+            if socket.credit < u64::from(MESSAGE_COST) || room == 0 && !rest.is_empty() {
                 self.seen.stopped.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            let part = &rest[..rest.len().min(socket.credit as usize)];
+            let part = &rest[..rest.len().min(room)];
             let last = part.len() == rest.len();
             let flags = if *text { TEXT } else { 0 } | if last { 0 } else { MORE };
             frame::put(&mut self.out, stream, Kind::Message, flags, part);
-            socket.credit -= part.len() as u64;
+            socket.credit -= part.len() as u64 + u64::from(MESSAGE_COST);
             socket.sent += part.len();
             if last {
                 socket.waiting.pop_front();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wire::{
-    frame::{self, Kind, MORE, TEXT, WINDOW},
+    frame::{self, Kind, MESSAGE_COST, MORE, TEXT, WINDOW},
     websocket::Close,
 };
 
@@ -24,9 +24,9 @@ pub(super) struct Line<'a> {
     call: Arc<Call>,
     /// Where it is for the rest of its life: an accepted request never moves.
     place: Option<(LinkIndex, u32)>,
-    /// Payload bytes of messages that may be sent.
+    /// What messages may take that are sent now.
     credit: u64,
-    /// Payload bytes that came and may come again.
+    /// What messages took that came, and that may come again.
     owed: u32,
     frames: Vec<u8>,
     over: bool,
@@ -53,9 +53,10 @@ impl<'a> Line<'a> {
         &self.call
     }
 
-    /// Bytes that may be sent now.
+    /// Bytes of one message that may be sent now.
     pub(super) fn room(&self) -> usize {
-        usize::try_from(self.credit).unwrap_or(usize::MAX)
+        let bytes = self.credit.saturating_sub(u64::from(MESSAGE_COST));
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub(super) fn credited(&mut self, bytes: u32) {
@@ -66,13 +67,15 @@ impl<'a> Line<'a> {
     pub(super) fn message(&mut self, text: bool, last: bool, bytes: &[u8]) {
         let stream = self.place.map_or(0, |(_, stream)| stream);
         let flags = if text { TEXT } else { 0 } | if last { 0 } else { MORE };
-        self.credit = self.credit.saturating_sub(bytes.len() as u64);
+        let cost = bytes.len() as u64 + u64::from(MESSAGE_COST);
+        self.credit = self.credit.saturating_sub(cost);
         frame::put(&mut self.frames, stream, Kind::Message, flags, bytes);
     }
 
-    /// So many bytes of the worker's are on their way to the client.
+    /// So many bytes of a message of the worker's are on their way to the client.
     pub(super) fn taken(&mut self, bytes: usize) {
-        self.owed = self.owed.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.owed = self.owed.saturating_add(bytes.saturating_add(MESSAGE_COST));
     }
 
     /// The worker has closed, or is gone.
