@@ -333,7 +333,7 @@ impl Answer {
         }
         if self.ends_here() {
             self.frame(&[], true);
-        } else if self.complete && self.trailed {
+        } else if self.complete && self.trailed && self.missing() == 0 {
             if !self.sent {
                 self.frame(&[], false);
             }

@@ -202,6 +202,17 @@ impl Call {
         }
     }
 
+    /// No task runs it. `false`: one has begun to.
+    pub(crate) fn give_up(&self) -> bool {
+        let mut state = lock(&self.state);
+        let new = matches!(*state, State::New(..));
+        // Dropped without the lock: it may hold the last of an object whose end runs Python code.
+        let unused = new.then(|| std::mem::replace(&mut *state, State::Over));
+        drop(state);
+        drop(unused);
+        new
+    }
+
     /// The task, while it runs.
     pub(crate) fn task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         lock(&self.task).as_ref().map(|task| task.bind(py).clone())

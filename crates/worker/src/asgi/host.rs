@@ -268,9 +268,20 @@ impl Host {
         };
         lock(&self.streams).insert(key, stream);
         self.running.fetch_add(1, Ordering::Relaxed);
-        let task = self.event_loop.task(py, call.clone().into_any())?;
-        call.get().keep(task);
-        Ok(())
+        // Counted and found before the task is made, which may run to its end in there.
+        match self.event_loop.task(py, call.clone().into_any()) {
+            Ok(task) => {
+                call.get().keep(task);
+                Ok(())
+            }
+            Err(error) => {
+                if call.get().give_up() {
+                    self.forget(key);
+                    self.returned(py);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The request ran past its deadline: where it stands goes to the log, and its task is cancelled. Or its client has left long

@@ -255,6 +255,12 @@ fn failures_end_the_stream_and_are_told_with_the_request() {
                 AbortReason::Protocol,
                 "3 bytes short of its Content-Length",
             ),
+            (
+                10,
+                "/short_trailers",
+                AbortReason::Protocol,
+                "3 bytes short of its Content-Length",
+            ),
         ] {
             let answer = link.get(stream, path);
             assert_eq!(answer.aborted, Some(reason), "{path}");

@@ -280,6 +280,13 @@ async def trailers(scope, receive, send):
     await send({"type": "http.response.trailers", "headers": [(b"x-more", b"8")]})
 
 
+async def short_trailers(scope, receive, send):
+    headers = [(b"content-length", b"7"), (b"trailer", b"x-sum")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+    await send({"type": "http.response.body", "body": b"body"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"7")]})
+
+
 async def nothing(scope, receive, send):
     await send({"type": "http.response.start", "status": int(scope["query_string"] or b"204"), "headers": []})
     await send({"type": "http.response.body", "body": b"not sent", "more_body": True})

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use wire::control::{FromWorker, ToWorker};
+use wire::{
+    control::{FromWorker, ToWorker},
+    frame::AbortReason,
+};
 
 use crate::{
     link::Ask,
@@ -56,6 +59,37 @@ fn startup_comes_before_ready_and_shutdown_before_the_end() {
             let printed = worker.stdout.lock().expect("no panic").clone();
             assert_eq!(printed, "started\nstopped\n");
         }
+    });
+}
+
+#[test]
+fn a_request_whose_task_can_not_be_made_does_not_keep_its_worker_from_leaving() {
+    on_every_python(|python| {
+        let app = "
+import asyncio
+made = asyncio.Task
+def task(*arguments, **options):
+    asyncio.Task = made
+    if not failed:
+        failed.append(True)
+        raise RuntimeError('no task today')
+    return made(*arguments, **options)
+failed = []
+asyncio.Task = task
+async def app(scope, receive, send):
+    await send({'type': 'http.response.start', 'status': 200})
+    await send({'type': 'http.response.body', 'body': b'fine'})
+";
+        let (_zygote, mut worker) = Worker::ready(&Plan::asgi(python, app).lifespan("off"));
+        let mut link = worker.link();
+        link.ask(1, Ask::get("/"));
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Exception));
+        assert_eq!(link.get(2, "/").text(), "fine");
+        // Nobody waits that long.
+        worker.tell(&ToWorker::Drain { within_ms: 3_600_000 });
+        assert_eq!(worker.wait(), Some(0));
+        let told = worker.stderr.lock().expect("no panic").clone();
+        assert!(told.contains("no task today"), "{told}");
     });
 }
 
