@@ -241,12 +241,21 @@ impl Link {
         }
     }
 
-    /// Takes a request back that the worker has not started.
-    pub(super) fn recall(&mut self, entry: u16, now_ns: u64) -> bool {
+    /// Takes a request back that the worker has not started, because it need not run there any more. Of the worker that says
+    /// nothing.
+    pub(super) fn recall(&mut self, entry: u16) -> bool {
         let Some(slot) = self.at(entry) else { return false };
         let recalled = matches!(slot.holder, Holder::Call(_)) && self.page.page().recall(entry, slot.stream);
         if recalled {
             self.release(entry);
+        }
+        recalled
+    }
+
+    /// Takes a request back because the worker has not started it for too long: it is silent.
+    pub(super) fn recall_silent(&mut self, entry: u16, now_ns: u64) -> bool {
+        let recalled = self.recall(entry);
+        if recalled {
             self.silent_ns = Some(now_ns);
             self.mute_ns.get_or_insert(now_ns);
             self.recalls = self.recalls.saturating_add(1);

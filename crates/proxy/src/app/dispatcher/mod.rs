@@ -91,7 +91,7 @@ impl<T: Clone> Dispatcher<T> {
             link.leaving = true;
             link.ready = false;
         }
-        self.recall_all(index, now_ns);
+        self.recall_all(index);
         self.pump(now_ns);
     }
 
@@ -106,7 +106,7 @@ impl<T: Clone> Dispatcher<T> {
             let Holder::Call(id) = slot.holder else { continue };
             // Thread 0 is no thread: claimed only to be given back.
             let refused = link.page.page().thread(entry, slot.stream) == Some(0);
-            let started = !link.recall(entry, now_ns) && !refused;
+            let started = !link.recall(entry) && !refused;
             let Some(call) = self.calls.find_mut(id) else {
                 continue;
             };
@@ -183,6 +183,7 @@ impl<T: Clone> Dispatcher<T> {
 
     /// The client has left. Does nothing when the request is over.
     pub(crate) fn leave(&mut self, id: CallId, now_ns: u64) {
+        let silence_ns = self.silence_ns();
         let Some(call) = self.calls.find_mut(id) else {
             return;
         };
@@ -204,7 +205,16 @@ impl<T: Clone> Dispatcher<T> {
                 let Some(Some(link)) = self.links.get_mut(index) else {
                     return;
                 };
-                if link.recall(entry, now_ns) {
+                // Only who has had it for long has shown that nothing is to be expected.
+                let late = link
+                    .at(entry)
+                    .is_some_and(|slot| now_ns.saturating_sub(slot.sent_ns) > silence_ns);
+                let recalled = if late {
+                    link.recall_silent(entry, now_ns)
+                } else {
+                    link.recall(entry)
+                };
+                if recalled {
                     self.calls.remove(id);
                     self.pump(now_ns);
                 } else if let Some(slot) = link.at(entry) {

@@ -29,7 +29,7 @@ impl<T: Clone> Dispatcher<T> {
     }
 
     /// Takes everything back that the worker has not started.
-    pub(super) fn recall_all(&mut self, index: LinkIndex, now_ns: u64) {
+    pub(super) fn recall_all(&mut self, index: LinkIndex) {
         let Some(Some(link)) = self.links.get_mut(index) else {
             return;
         };
@@ -37,7 +37,7 @@ impl<T: Clone> Dispatcher<T> {
         let mut back = Vec::new();
         for (entry, slot) in open {
             if let Holder::Call(id) = slot.holder
-                && link.recall(entry, now_ns)
+                && link.recall(entry)
             {
                 back.push(id);
             }
@@ -114,7 +114,7 @@ impl<T: Clone> Dispatcher<T> {
                 .find(id)
                 .is_none_or(|call| self.waited_out(call, now_ns))
                 && let Some(Some(link)) = self.links.get_mut(index)
-                && link.recall(entry, now_ns)
+                && link.recall_silent(entry, now_ns)
                 && let Some(call) = self.calls.remove(id)
                 && !call.abandoned
             {
@@ -138,7 +138,7 @@ impl<T: Clone> Dispatcher<T> {
         }
         if overrun {
             link.ready = false;
-            self.recall_all(index, now_ns);
+            self.recall_all(index);
         }
     }
 
@@ -172,7 +172,7 @@ impl<T: Clone> Dispatcher<T> {
         }
         for (index, entry, id) in back {
             if let Some(Some(link)) = self.links.get_mut(index)
-                && link.recall(entry, now_ns)
+                && link.recall_silent(entry, now_ns)
             {
                 if let Some(call) = self.calls.find_mut(id) {
                     call.recalls += 1;
@@ -183,7 +183,7 @@ impl<T: Clone> Dispatcher<T> {
     }
 
     /// For how long a worker may leave a request unclaimed before it counts as silent.
-    fn silence_ns(&self) -> u64 {
+    pub(super) fn silence_ns(&self) -> u64 {
         if self.rules.evented {
             EVENTED_SILENCE_NS
         } else {

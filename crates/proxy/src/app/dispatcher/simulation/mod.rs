@@ -144,6 +144,28 @@ fn tiny_requests_are_prefetched_and_a_slow_neighbour_does_not_hold_them() {
 }
 
 #[test]
+fn a_worker_is_not_called_silent_because_a_client_left_early() {
+    let mut world = World::new(11, rules(4), 1);
+    let asked = |world: &World| {
+        world
+            .workers
+            .iter()
+            .flatten()
+            .map(|worker| worker.inbox.len())
+            .sum::<usize>()
+    };
+    for _ in 0..4 {
+        let _ = world.arrive(MS, true);
+    }
+    world.leave(0);
+    let _ = world.arrive(MS, true);
+    // Those it has not begun, the one that was taken back among them.
+    assert_eq!(asked(&world), 5);
+    world.run(100 * MS);
+    world.check_all_over(11);
+}
+
+#[test]
 fn a_silent_worker_loses_its_unstarted_request_to_a_free_one() {
     let mut world = World::new(4, rules(1), 2);
     for worker in world.workers.iter_mut().flatten().take(1) {
