@@ -185,10 +185,11 @@ fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Engine, 
         .map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
     let (for_control, control) = (engine.clone(), Arc::clone(control));
     thread("control", move || listen(&control, &for_control))?;
-    if let Engine::Threads(queue) = &engine {
-        let for_ticker = Arc::clone(queue);
-        thread("ticker", move || ticker::run(&for_ticker))?;
-    }
+    let for_ticker = engine.clone();
+    thread("ticker", move || match for_ticker {
+        Engine::Threads(queue) => ticker::run(&queue),
+        Engine::Evented(evented) => ticker::run(&evented),
+    })?;
     Ok(engine)
 }
 

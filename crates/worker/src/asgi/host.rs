@@ -331,7 +331,12 @@ impl Host {
     /// Something may be on a link now: it leaves with everything else that this turn says.
     #[inline]
     pub(crate) fn wrote(&self, py: Python<'_>, link: &Link) {
-        if link.is_dirty() && !self.flush_comes.swap(true, Ordering::Relaxed) {
+        if !link.is_dirty() {
+            return;
+        }
+        // The application may go on for long before the loop turns again.
+        self.evented.watch();
+        if !self.flush_comes.swap(true, Ordering::Relaxed) {
             self.flush_soon(py);
         }
     }

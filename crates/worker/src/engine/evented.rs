@@ -2,8 +2,9 @@
 //!
 //! Such a host runs in one thread and watches one descriptor ([`Evented::descriptor`]). Whenever that is readable it calls
 //! [`Evented::read`], which takes all that is there and tells it as a list of [`Event`]s, in order; what they mean for a stream is
-//! the host's to know. What it puts on a link gathers there until it calls [`Evented::flush`], once per turn of its loop. A socket
-//! that is full makes the descriptor readable again when it has room; nothing here waits.
+//! the host's to know. What it puts on a link gathers there until it calls [`Evented::flush`], once per turn of its loop; where the
+//! application does not let the loop turn, the ticker sends it. A socket that is full makes the descriptor readable again when it
+//! has room; nothing here waits.
 //!
 //! Requests are claimed as they are read: the window of such an app is what it runs at the same time, so none waits here.
 
@@ -29,7 +30,11 @@ use super::{
     links::{BELL, ENDED, Links},
     now_ns,
     queue::HOLD_NS,
+    ticker::{Outgoing, Ticker},
 };
+
+/// What waits longer is sent by the ticker: a turn of the loop that ends by itself mostly takes less, and sends all of it at once.
+const TICKER_HOLD_NS: u64 = 2_000_000;
 
 /// Most events of one reading; a proxy that keeps to its windows is far below.
 const EVENTS_MAX: usize = 1 << 16;
@@ -85,6 +90,7 @@ pub(crate) struct Evented {
     turns: AtomicU64,
     /// This process is a copy of the worker, forked by its application.
     disowned: AtomicBool,
+    ticker: Ticker,
 }
 
 impl Evented {
@@ -96,6 +102,7 @@ impl Evented {
             thread: AtomicU32::new(0),
             turns: AtomicU64::new(0),
             disowned: AtomicBool::new(false),
+            ticker: Ticker::default(),
         })
     }
 
@@ -281,6 +288,12 @@ impl Evented {
         }))
     }
 
+    /// Something waits for [`Evented::flush`], and Python code runs before that comes.
+    #[inline]
+    pub(crate) fn watch(&self) {
+        self.ticker.watch();
+    }
+
     /// Does anything wait that should not wait longer?
     #[inline]
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
@@ -289,6 +302,10 @@ impl Evented {
 
     /// Sends what waits on any link, as much as the sockets take.
     pub(crate) fn flush(&self) {
+        if self.is_disowned() {
+            // The ticker may have held a lock when the application forked, and is not there to let it go.
+            return;
+        }
         let links = self.links.all();
         for link in links.iter() {
             if link.is_dirty() && !link.flush_now() {
@@ -316,5 +333,26 @@ impl Evented {
                 }
             }
         }
+    }
+}
+
+impl Outgoing for Evented {
+    fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.links.all().iter().any(|link| link.is_dirty())
+    }
+
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.links
+            .all()
+            .iter()
+            .any(|link| link.is_due(now_ns, TICKER_HOLD_NS))
+    }
+
+    fn flush(&self) {
+        self.flush();
     }
 }

@@ -7,7 +7,7 @@
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
 //! * [`host`]: the life of a host thread.
 //! * [`ticker`]: sends in time what a busy host thread holds.
-//! * [`evented`]: the same for hosts that never block: event loops and greenlets; it needs no queue, slot or ticker.
+//! * [`evented`]: the same for hosts that never block: event loops and greenlets; it needs no queue and no slots.
 //!
 //! There is no thread that only reads. Whoever has nothing to run waits in `epoll_wait`; one is woken for what arrives, reads
 //! all that is there, and runs the first request itself. With one thread that is a receive and a send per batch and no

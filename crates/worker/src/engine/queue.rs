@@ -26,7 +26,7 @@ use super::{
     links::{BELL, ENDED, Links},
     lock, now_ns,
     slot::Slot,
-    ticker::Ticker,
+    ticker::{Outgoing, Ticker},
 };
 /// Most requests that may wait here. A proxy keeps to its window, which is far below; one that does not is cut off.
 const WAITING_MAX: usize = 4096;
@@ -366,5 +366,23 @@ impl Queue {
         for slot in &self.slots {
             slot.cancel(link.serial, None);
         }
+    }
+}
+
+impl Outgoing for Queue {
+    fn ticker(&self) -> &Ticker {
+        &self.ticker
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.is_dirty()
+    }
+
+    fn is_due(&self, now_ns: u64) -> bool {
+        self.is_due(now_ns)
+    }
+
+    fn flush(&self) {
+        self.flush();
     }
 }

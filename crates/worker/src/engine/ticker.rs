@@ -1,8 +1,9 @@
 //! A thread that sends what a busy host thread has not come to send.
 //!
 //! Answers wait for the end of their batch, and nobody knows beforehand that the next request of the batch, or a `close()`, will
-//! take ten seconds. So while batches are about, somebody looks once a millisecond. The rest of the time this thread sleeps
-//! without a timer; it never takes the GIL.
+//! take ten seconds. With an event loop it is enough that an application works on behind its answer without waiting for anything: a
+//! background task that blocks, a model that says one word after the other. So while batches are about, somebody looks once a
+//! millisecond. The rest of the time this thread sleeps without a timer; it never takes the GIL.
 
 use std::{
     sync::{
@@ -13,12 +14,23 @@ use std::{
     time::Duration,
 };
 
-use super::{now_ns, queue::Queue};
+use super::now_ns;
 
 const TICK: Duration = Duration::from_millis(1);
 
 /// So many ticks without anything to send end the watch.
 const QUIET_MAX: u32 = 200;
+
+/// What hosts put on links and send later.
+pub(crate) trait Outgoing {
+    fn ticker(&self) -> &Ticker;
+    /// Does anything wait to be sent?
+    fn is_dirty(&self) -> bool;
+    /// Does anything wait that should not wait longer?
+    fn is_due(&self, now_ns: u64) -> bool;
+    /// Sends it; without the GIL.
+    fn flush(&self);
+}
 
 /// Wakes the thread.
 #[derive(Debug, Default)]
@@ -43,28 +55,28 @@ impl Ticker {
 }
 
 /// The thread's life.
-pub(crate) fn run(queue: &Arc<Queue>) {
-    let ticker = &queue.ticker;
+pub(crate) fn run(outgoing: &Arc<impl Outgoing>) {
+    let ticker = outgoing.ticker();
     let _ = ticker.thread.set(std::thread::current());
     let mut quiet = QUIET_MAX;
     loop {
         if quiet >= QUIET_MAX {
             ticker.asleep.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
-            while !queue.is_dirty() && ticker.asleep.load(Ordering::Relaxed) {
+            while !outgoing.is_dirty() && ticker.asleep.load(Ordering::Relaxed) {
                 std::thread::park();
             }
             ticker.asleep.store(false, Ordering::Relaxed);
             quiet = 0;
         }
         std::thread::sleep(TICK);
-        if !queue.is_dirty() {
+        if !outgoing.is_dirty() {
             quiet += 1;
             continue;
         }
         quiet = 0;
-        if queue.is_due(now_ns()) {
-            queue.flush();
+        if outgoing.is_due(now_ns()) {
+            outgoing.flush();
         }
     }
 }

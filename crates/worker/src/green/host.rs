@@ -243,6 +243,8 @@ impl Host {
     fn flush_due(&self) {
         if self.evented.is_due(now_ns()) {
             self.evented.flush();
+        } else {
+            self.evented.watch();
         }
     }
 

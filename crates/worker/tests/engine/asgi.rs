@@ -8,7 +8,7 @@ use wire::{
 use crate::{
     ASGI_APP,
     link::{Answer, Ask, Link},
-    rig::{Plan, Worker, Zygote, on_every_python, until},
+    rig::{self, Plan, Worker, Zygote, on_every_python, until},
 };
 
 /// With each interpreter: a worker of the application, and a link to it.
@@ -388,6 +388,27 @@ fn a_view_that_blocks_the_loop_can_be_interrupted() {
         // A loop that turns is left alone.
         worker.tell(&ToWorker::Interrupt { thread: 0 });
         assert_eq!(link.get(2, "/slow").text(), "Task");
+    });
+}
+
+#[test]
+fn what_was_said_before_a_view_blocks_the_loop_is_heard() {
+    with_app(|worker, link| {
+        // Of the view itself.
+        link.ask(1, Ask::get("/speaks_then_blocks"));
+        let (header, payload, _) = link.frame().expect("a frame");
+        assert_eq!((header.stream, header.kind), (1, Kind::Response));
+        assert!(payload.ends_with(b"first"));
+        worker.tell(&ToWorker::Interrupt { thread: 0 });
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Exception));
+        // Of another one in the same turn of the loop.
+        let mut out = Vec::new();
+        link.put(&mut out, 2, &Ask::get("/hello"));
+        link.put(&mut out, 3, &Ask::get("/blocks"));
+        rig::send(&link.socket, &out, &[]);
+        assert_eq!(link.answers(&[2])[&2].text(), "hello");
+        worker.tell(&ToWorker::Interrupt { thread: 0 });
+        assert_eq!(link.answers(&[3])[&3].aborted, Some(AbortReason::Exception));
     });
 }
 

@@ -252,6 +252,15 @@ async def blocks(scope, receive, send):
         time.sleep(0.01)
 
 
+async def speaks_then_blocks(scope, receive, send):
+    import time
+
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    while True:
+        time.sleep(0.01)
+
+
 async def path(scope, receive, send):
     with open("sent.txt", "wb") as file:
         file.write(b"sent by path")

@@ -330,6 +330,21 @@ fn an_interrupt_ends_a_greenlet_that_never_waits() {
 }
 
 #[test]
+fn an_answer_is_heard_though_another_greenlet_never_waits() {
+    on_every_green(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        let mut out = Vec::new();
+        link.put(&mut out, 1, &Ask::get("/hello"));
+        link.put(&mut out, 2, &Ask::get("/spin"));
+        rig::send(&link.socket, &out, &[]);
+        assert_eq!(link.answers(&[1])[&1].text(), "hello");
+        worker.tell(&ToWorker::Interrupt { thread: 0 });
+        assert_eq!(link.answers(&[2])[&2].aborted, Some(AbortReason::Exception));
+    });
+}
+
+#[test]
 fn greenlets_past_the_drain_are_ended_or_else_given_up() {
     let app = format!(
         "{APP}\ndef at_stubborn(environ, start_response):\n    while True:\n        try:\n            time.sleep(1000)\n        \
