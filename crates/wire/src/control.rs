@@ -62,9 +62,17 @@ impl Field for bool {
     }
 }
 
-/// Bytes that nobody prints.
+/// Bytes that nobody prints, and that are not left in memory. The packets they travel in are not looked after.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(pub Vec<u8>);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Somebody might look, so the compiler may not leave it out.
+        std::hint::black_box(&self.0);
+    }
+}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,8 +2,12 @@
 //!
 //! A ticket is a session, sealed with a key that only we have; TLS is resumed with it wherever the client's next connection lands.
 //! The keys are derived from a secret that the supervisor makes when it starts and hands to each of its proxies, so a reload
-//! costs no client a full handshake. A key seals for [`PERIOD_S`] and opens for one period more; who gets hold of one key
-//! gets no other, and the secret is written nowhere.
+//! costs no client a full handshake. A key seals for [`PERIOD_S`] and opens for one period more.
+//!
+//! What that protects: the keys are one-way functions of the secret and the period, so who gets hold of a single key reads the
+//! tickets of that period and no others. Who gets hold of the secret has every key, those of the past included, for as long as
+//! the supervisor lives; a restart makes a new one, a reload does not. It is never written to a file and is overwritten when it
+//! is dropped, but it is in the memory of the supervisor and of each proxy, and passes through their control sockets.
 
 use std::{
     fmt,
@@ -16,10 +20,11 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 use rustls::server::ProducesTickets;
+use wire::control::Secret;
 
 /// Seals and opens tickets.
 pub(super) struct Tickets {
-    secret: Vec<u8>,
+    secret: Secret,
     random: SystemRandom,
     now_s: fn() -> u64,
 }
@@ -28,14 +33,14 @@ impl Tickets {
     /// With keys made of this secret.
     pub(super) fn new(secret: &[u8]) -> Self {
         Self {
-            secret: secret.to_vec(),
+            secret: Secret(secret.to_vec()),
             random: SystemRandom::new(),
             now_s,
         }
     }
 
     fn key(&self, period: u64) -> Option<LessSafeKey> {
-        let secret = Salt::new(HKDF_SHA256, b"appliance session tickets").extract(&self.secret);
+        let secret = Salt::new(HKDF_SHA256, b"appliance session tickets").extract(&self.secret.0);
         let period = period.to_be_bytes();
         let info = [&period[..]];
         let key = UnboundKey::from(secret.expand(&info, &CHACHA20_POLY1305).ok()?);
