@@ -35,8 +35,7 @@ pub(crate) trait Handler: Send + Sync {
         record: &mut Record,
     ) -> impl Future<Output = Next> + Send;
 
-    /// Takes a request that asks for a WebSocket to its upstream. `head` is the request's head; the stream comes back when the connection may
-    /// serve on.
+    /// Takes a request that asks for a WebSocket to its upstream, and the connection with it. `head` is the request's head.
     fn upgrade(
         &self,
         stream: Box<ClientStream>,
@@ -44,7 +43,7 @@ pub(crate) trait Handler: Send + Sync {
         head: BytesMut,
         call: Box<UpgradeCall>,
         record: OpenRecord,
-    ) -> impl Future<Output = Option<Box<ClientStream>>> + Send;
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// The proxy of one front thread.
@@ -80,7 +79,7 @@ impl Handler for Front {
         head: BytesMut,
         call: Box<UpgradeCall>,
         record: OpenRecord,
-    ) -> Option<Box<ClientStream>> {
-        phases::upgrade(&self.context, &self.proxy, stream, connection, head, call, record).await
+    ) {
+        phases::upgrade(&self.context, &self.proxy, stream, connection, head, call, record).await;
     }
 }

@@ -74,7 +74,6 @@ pub(crate) async fn converse<H: Handler>(
 
         served = served.saturating_add(1);
         let last = served >= limits.requests_max || handler.drain().is_draining();
-        let keep_alive = parsed.keep_alive && !last;
         let mut session = Http1Session::new(&mut stream, connection, limits, parsed, last);
         match handler.answer(&mut session, &mut record).await {
             Next::Answered => {
@@ -90,11 +89,8 @@ pub(crate) async fn converse<H: Handler>(
                 }
             }
             Next::Upgrade(call) => {
-                let head = write_request_head(&session.into_head(), keep_alive);
-                match handler.upgrade(stream, connection, head, call, record).await {
-                    Some(back) => stream = back,
-                    None => return,
-                }
+                let head = write_upgrade_head(&session.into_head());
+                return handler.upgrade(stream, connection, head, call, record).await;
             }
         }
     }
@@ -253,10 +249,9 @@ async fn refuse_head<H: Handler>(
     });
 }
 
-/// The head as it is given to pingora, which parses it again. The target is in origin form and the Host field is the
-/// one that counts (RFC 9112 §3.2.2). `Connection: close` is how pingora hears that this is the connection's last
-/// request; an upgrade needs its own Connection field and ends the connection anyway.
-fn write_request_head(head: &Head, keep_alive: bool) -> BytesMut {
+/// The head of a request for a WebSocket as it is given to pingora, which parses it again. The target is in origin form and the
+/// Host field is the one that counts (RFC 9112 §3.2.2).
+fn write_upgrade_head(head: &Head) -> BytesMut {
     let target = RequestLine::origin_form(&head.target);
     let mut out = BytesMut::with_capacity(head.fields.as_http1().len() + target.len() + 96);
     out.extend_from_slice(head.method.as_bytes());
@@ -268,37 +263,15 @@ fn write_request_head(head: &Head, keep_alive: bool) -> BytesMut {
     out.extend_from_slice(b" ");
     out.extend_from_slice(head.version.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
-    let absolute = target.len() != head.target.len();
-    let upgrade = wants_websocket(head);
-    // What else a client would like to change to is not offered, and the connection stays what it is.
-    let other = !upgrade && head.fields.get("upgrade").is_some();
-    if !absolute && !other && (keep_alive || upgrade) {
+    if target.len() == head.target.len() {
         out.extend_from_slice(head.fields.as_http1());
     } else {
         let mut fields = head.fields.clone();
-        if absolute {
-            fields.set("Host", &head.host);
-        }
-        if other {
-            fields.remove("Upgrade");
-        }
-        if !keep_alive && !upgrade {
-            fields.set("Connection", "close");
-        }
+        fields.set("Host", &head.host);
         out.extend_from_slice(fields.as_http1());
     }
     out.extend_from_slice(b"\r\n");
     out
-}
-
-/// The one protocol that may follow on a connection: only here does the upstream see the client's Upgrade field.
-fn wants_websocket(head: &Head) -> bool {
-    let mut protocols = head.fields.all("upgrade");
-    head.version == Version::Http11
-        && protocols
-            .next()
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-        && protocols.next().is_none()
 }
 
 /// Ends a connection on which nothing more is expected.

@@ -31,7 +31,7 @@ pub(crate) struct Exchange {
     /// Servers that could not be connected to.
     tried: Vec<usize>,
     asked: Option<Instant>,
-    /// Body bytes the client has sent.
+    /// Bytes the client has sent behind the head.
     body_bytes: u64,
 }
 
@@ -132,17 +132,9 @@ impl Exchange {
         self.tried.len() <= self.upstream.retries() && self.tried.len() < self.upstream.servers()
     }
 
-    /// Counts a piece of the request body.
-    pub(super) fn body_arrived(&mut self, bytes: usize) -> Result<(), ClientError> {
+    /// Counts what the client has sent.
+    pub(super) fn body_arrived(&mut self, bytes: usize) {
         self.body_bytes += bytes as u64;
-        let bytes_max = self.route().body_bytes_max;
-        if self.body_bytes <= bytes_max {
-            return Ok(());
-        }
-        let fault = ClientError::BodyTooLarge(bytes_max);
-        // The first fault is the one that counts.
-        let _ = self.fault.set(fault);
-        Err(fault)
     }
 
     /// Server as written, for events; "" before one is chosen.

@@ -71,7 +71,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        upgrade_call::prepare(session, exchange(ctx)?).await?;
+        upgrade_call::prepare(session, exchange(ctx)?);
         Ok(false)
     }
 
@@ -143,9 +143,9 @@ impl ProxyHttp for Phases {
         _ended: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        exchange(ctx)?
-            .body_arrived(body.as_ref().map_or(0, Bytes::len))
-            .map_err(|fault| Error::because(ErrorType::HTTPStatus(413), "request body", fault).into_down())
+        // The request has no body: these are bytes of the WebSocket, which may go on for ever.
+        exchange(ctx)?.body_arrived(body.as_ref().map_or(0, Bytes::len));
+        Ok(())
     }
 
     async fn response_filter(

@@ -196,8 +196,7 @@ impl Handler for Stage {
         _: BytesMut,
         _: Box<UpgradeCall>,
         _: OpenRecord,
-    ) -> Option<Box<ClientStream>> {
-        None
+    ) {
     }
 }
 

@@ -7,7 +7,7 @@ async fn a_websocket_is_passed_through_both_ways_and_may_be_silent() {
     let (backend, address) = Backend::tcp().await;
     let house = House::open(&format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.limits]\nbody_timeout = \"100ms\"\n\
-         [upstream.back]\nservers = [\"http://{address}\"]\n[[site]]\nupstream = \"back\"\n"
+         [upstream.back]\nservers = [\"http://{address}\"]\n[[site]]\nupstream = \"back\"\nbody_max = \"1KiB\"\n"
     ));
     let mut client = house.connect().await;
     client
@@ -29,6 +29,11 @@ async fn a_websocket_is_passed_through_both_ways_and_may_be_silent() {
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     client.send("second").await;
     assert_eq!(client.take(6).await, "second");
+    // More than a body may have: a WebSocket is none.
+    for _ in 0..100 {
+        client.send(&"x".repeat(1000)).await;
+        assert_eq!(client.take(1000).await, "x".repeat(1000));
+    }
     drop(client);
     let line = &house.lines(1).await[0];
     assert!(line.contains("\"status\":101"), "{line}");

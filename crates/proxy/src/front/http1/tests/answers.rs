@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::{FILE_BYTES, LARGE_BYTES, OK, Stage, limits, rest};
 use crate::{
     fields::Fields,
-    front::http1::write_request_head,
+    front::http1::write_upgrade_head,
     head::{BodyLength, Head, Version},
 };
 
@@ -114,27 +114,15 @@ fn pingora_is_given_the_head_in_origin_form() {
         body: BodyLength::Known(0),
     };
     head.fields.push("Host", "a");
-    head.fields.push("X", "y");
+    head.fields.push("Connection", "Upgrade");
+    head.fields.push("Upgrade", "websocket");
     assert_eq!(
-        write_request_head(&head, true),
-        "GET /?q HTTP/1.1\r\nX: y\r\nHost: b:1\r\n\r\n"
+        write_upgrade_head(&head),
+        "GET /?q HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nHost: b:1\r\n\r\n"
     );
     head.target = b"/p".to_vec();
     assert_eq!(
-        write_request_head(&head, true),
-        "GET /p HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
+        write_upgrade_head(&head),
+        "GET /p HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
-    assert_eq!(
-        write_request_head(&head, false),
-        "GET /p HTTP/1.1\r\nHost: a\r\nX: y\r\nConnection: close\r\n\r\n"
-    );
-    head.fields.push("Connection", "Upgrade");
-    head.fields.push("Upgrade", "websocket");
-    assert!(write_request_head(&head, false).ends_with(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
-    head.fields.set("Upgrade", "h2c");
-    assert_eq!(
-        write_request_head(&head, true),
-        "GET /p HTTP/1.1\r\nHost: a\r\nX: y\r\nConnection: Upgrade\r\n\r\n"
-    );
-    assert!(write_request_head(&head, false).ends_with(b"X: y\r\nConnection: close\r\n\r\n"));
 }
