@@ -257,8 +257,8 @@ fn a_preloaded_application_runs_in_each_worker_with_a_hub_of_its_own() {
 
 #[test]
 fn an_application_that_starts_native_threads_is_imported_by_each_worker() {
-    // gevent's resolver asks in a thread of its pool.
-    let app = format!("{APP}\nimport socket\nsocket.getaddrinfo('localhost', 80)\n");
+    // gevent's resolver asks in a thread of its pool, also for what needs no name server.
+    let app = format!("{APP}\nimport socket\nsocket.getaddrinfo('127.0.0.1', 80)\n");
     for python in pythons() {
         let python = rig::greenhouse(&python);
         let zygote = Zygote::start(&Plan::new(&python, &app).green("gevent", 50).preload());
