@@ -1,11 +1,8 @@
 """Does the cost stay flat? Loads beside many open connections, and configurations with many of one thing."""
 
 import subprocess
-import sys
-import urllib.parse
 
-from loads import wrk
-from stack import HERE
+from loads import crowd, wrk
 
 #: Clients that work while the others only stay connected.
 ACTIVE = 16
@@ -18,22 +15,8 @@ def beside_open(kind, count):
         alone = wrk(connections=ACTIVE)(bench, stack, seconds)
         if seconds:
             return alone
-        where = urllib.parse.urlsplit(stack.url)
-        command = ["taskset", "-c", bench.load_core, sys.executable, HERE / "client.py", "hold", where.hostname, where.port]
-        command += [bench.seconds + 60, count, int(kind == "websocket")]
-        crowd = subprocess.Popen(
-            list(map(str, command)),
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            if crowd.stdout.readline() != "open\n":
-                raise subprocess.CalledProcessError(crowd.wait(), command)
+        with crowd(bench, stack, "hold", count, int(kind == "websocket"), says="open"):
             beside = wrk(connections=ACTIVE)(bench, stack)
-        finally:
-            crowd.terminate()
-            crowd.wait()
         return {
             "KiB/connection": (beside["PSS MiB"] - alone["PSS MiB"]) * 1024 / count,
             "CPU us/request": beside["CPU us/request"],

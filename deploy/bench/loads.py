@@ -1,5 +1,6 @@
 """What is done to a stack, and what is measured of it."""
 
+import contextlib
 import json
 import math
 import re
@@ -41,6 +42,22 @@ class Bench:
         """Runs one of the loads of client.py."""
         where = urllib.parse.urlsplit(stack.url)
         return json.loads(self.run(sys.executable, HERE / "client.py", kind, where.hostname, where.port, *options))
+
+
+@contextlib.contextmanager
+def crowd(bench, stack, kind, *options, says=None):
+    """A load of client.py that goes on meanwhile, on the core of the load; waits until it says so."""
+    where = urllib.parse.urlsplit(stack.url)
+    command = ["taskset", "-c", bench.load_core, sys.executable, HERE / "client.py", kind, where.hostname, where.port]
+    command = [str(word) for word in [*command, bench.seconds + 60, *options]]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        if says and running.stdout.readline() != f"{says}\n":
+            raise subprocess.CalledProcessError(running.wait(), command)
+        yield
+    finally:
+        running.terminate()
+        running.wait()
 
 
 def wrk(path="/", post_bytes=0, connections=None):
@@ -119,19 +136,9 @@ def beside_slow_clients(slow):
         alone = wrk(connections=16)(bench, stack, seconds)
         if seconds:
             return alone
-        command = [sys.executable, HERE / "client.py", "slow"]
-        where = urllib.parse.urlsplit(stack.url)
-        crowd = subprocess.Popen(
-            ["taskset", "-c", bench.load_core, *map(str, [*command, where.hostname, where.port, bench.seconds + 4, slow])],
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
+        with crowd(bench, stack, "slow", slow):
             time.sleep(3)
             beside = wrk(connections=16)(bench, stack)
-        finally:
-            crowd.terminate()
-            crowd.wait()
         return {
             "rate kept": beside["requests/s"] / alone["requests/s"],
             "requests/s": beside["requests/s"],
@@ -149,21 +156,8 @@ def beside_one_at_a_time(path, quick):
         alone = wrk(connections=quick)(bench, stack, seconds)
         if seconds:
             return alone
-        where = urllib.parse.urlsplit(stack.url)
-        command = [sys.executable, HERE / "client.py", "one_at_a_time", where.hostname, where.port, bench.seconds + 60, path]
-        slow = subprocess.Popen(
-            ["taskset", "-c", bench.load_core, *map(str, command)],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            if slow.stdout.readline() != "answered\n":
-                raise subprocess.CalledProcessError(slow.wait(), command)
+        with crowd(bench, stack, "one_at_a_time", path, says="answered"):
             beside = wrk(connections=quick)(bench, stack)
-        finally:
-            slow.terminate()
-            slow.wait()
         return {
             "p99 us": beside["p99 us"],
             "p99 us alone": alone["p99 us"],

@@ -6,7 +6,7 @@
 #[cfg(test)]
 pub(crate) mod recorder;
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 
@@ -30,7 +30,17 @@ pub(crate) trait Downstream: Duplex + Send {
     /// ready: nothing is lost.
     fn read_body(&mut self) -> impl Future<Output = Result<Option<Bytes>, ClientError>> + Send;
 
-    /// The same into memory of the caller's, which must not be empty, where that spares a copy: what has come already, or comes in another
+    /// The next piece if it is there, `Some(None)` at the end; does not wait for more.
+    fn read_ready(&mut self) -> impl Future<Output = Result<Option<Option<Bytes>>, ClientError>> + Send {
+        poll_fn(|cx| {
+            Poll::Ready(match pin!(self.read_body()).poll(cx) {
+                Poll::Ready(piece) => piece.map(Some),
+                Poll::Pending => Ok(None),
+            })
+        })
+    }
+
+    /// As [`Downstream::read_body`], into memory of the caller's, which must not be empty, where that spares a copy: what has come already, or comes in another
     /// form, is a piece as ever. Safe to drop.
     fn read_body_into(
         &mut self,

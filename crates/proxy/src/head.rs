@@ -19,6 +19,16 @@ pub(crate) struct Head {
     pub(crate) body: BodyLength,
 }
 
+impl Head {
+    /// May the request be run again when whoever ran it died over it (RFC 9110 §9.2.2)?
+    pub(crate) fn is_idempotent(&self) -> bool {
+        matches!(
+            self.method.as_str(),
+            "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+        )
+    }
+}
+
 /// Version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {

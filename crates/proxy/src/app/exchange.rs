@@ -27,9 +27,6 @@ use super::{
     request_frame::{self, Interface},
 };
 
-/// Methods that may be run twice when a worker died over the first time (RFC 9110 §9.2.2).
-const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
-
 /// A request that is with the dispatcher. When it is dropped before its answer is complete, it is taken back or
 /// cancelled, however the task ended.
 pub(super) struct Ticket<'a> {
@@ -94,7 +91,7 @@ impl App {
                 None => Interface::Wsgi,
             },
         );
-        let idempotent = IDEMPOTENT.contains(&head.method.as_str());
+        let idempotent = head.is_idempotent();
         let head_only = head.method == "HEAD";
         let mut call = Call::new(frame, body.stored);
         let reading = upload.is_some();
@@ -285,7 +282,7 @@ impl Ticket<'_> {
     /// Between two pieces of the answer: takes of the request's body what is there, and does not wait for more.
     async fn read_ahead<D: Downstream>(&mut self, down: &mut D) -> Result<(), ClientError> {
         while self.reading && !self.over && self.may_read() {
-            match request_body::ready(down).await? {
+            match down.read_ready().await? {
                 Some(piece) => self.pass_up(piece),
                 None => break,
             }

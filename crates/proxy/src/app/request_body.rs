@@ -1,17 +1,8 @@
 //! A request body, read whole before a worker hears of it: no worker ever waits for a client. Where a route wants it
 //! otherwise the body follows its request.
 
-use std::{
-    fs::File,
-    future::{Future, poll_fn},
-    io,
-    io::Write,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{fs::File, io, io::Write, sync::Arc};
 
-use bytes::Bytes;
 use config::Buffers;
 use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
@@ -125,7 +116,9 @@ pub(super) async fn read_ready<D: Downstream>(
     let patient = down.head().fields.get("expect").is_some();
     let mut upload = Upload::new(patient);
     while !patient && upload.is_empty() {
-        let Some(piece) = ready(down).await? else { break };
+        let Some(piece) = down.read_ready().await? else {
+            break;
+        };
         let Some(mut bytes) = piece else {
             body.len = body.inline.len() as u64;
             body.follows = false;
@@ -139,17 +132,6 @@ pub(super) async fn read_ready<D: Downstream>(
         }
     }
     Ok((body, Some(upload)))
-}
-
-/// The next piece of a body, `Some(None)` at its end, if it is there.
-pub(super) async fn ready<D: Downstream>(down: &mut D) -> Result<Option<Option<Bytes>>, ClientError> {
-    poll_fn(|context| {
-        Poll::Ready(match pin!(down.read_body()).poll(context) {
-            Poll::Ready(piece) => piece.map(Some),
-            Poll::Pending => Ok(None),
-        })
-    })
-    .await
 }
 
 /// A client that only says that it will send much gets no descriptor for it.

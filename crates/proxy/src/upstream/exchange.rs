@@ -3,7 +3,7 @@
 //! Both directions run at once: a server may answer before it has read everything. Nothing is read from the server while the
 //! client has not taken what was read before, so an answer of any size goes through in the memory of one read.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use config::PeerAddress;
@@ -26,9 +26,6 @@ use crate::{
     request::Request,
 };
 
-/// Methods that may be asked for twice when a connection broke over the first time (RFC 9110 §9.2.2).
-const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"];
-
 /// What a server is asked.
 pub(crate) struct Question<'a> {
     /// Who is asked.
@@ -49,7 +46,7 @@ pub(crate) async fn answer<D: Downstream>(
     record: &mut Record,
 ) -> Result<(), ClientError> {
     let body = down.head().body;
-    let idempotent = IDEMPOTENT.contains(&down.head().method.as_str());
+    let idempotent = down.head().is_idempotent();
     let exchange = Exchange {
         question,
         record,
@@ -315,14 +312,8 @@ impl Exchange<'_> {
         if !self.upload.reading || server.is_sending() && self.upload.begun {
             return Ok(());
         }
-        let ready = poll_fn(|cx| {
-            Poll::Ready(match pin!(down.read_body()).poll(cx) {
-                Poll::Ready(piece) => Some(piece),
-                Poll::Pending => None,
-            })
-        });
-        if let Some(piece) = ready.await {
-            self.upload.pass(server, piece?);
+        if let Some(piece) = down.read_ready().await? {
+            self.upload.pass(server, piece);
         }
         Ok(())
     }

@@ -48,6 +48,14 @@ impl Stage {
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
+/// One more request goes the same way.
+async fn in_step(client: &mut Client, server: &mut Client) {
+    client.send(GET).await;
+    server.until(b"\r\n\r\n").await;
+    server.send(OK).await;
+    assert_eq!(client.answer().await.1, "ok");
+}
+
 #[tokio::test]
 async fn a_server_may_answer_before_it_has_read_the_request() {
     let stage = Stage::open("").await;
@@ -94,11 +102,7 @@ async fn both_directions_run_at_once() {
         server.send(down).await;
         assert_eq!(client.take(down.len()).await, down);
     }
-    // Both are in step: the next request goes the same way.
-    client.send(GET).await;
-    server.until(b"\r\n\r\n").await;
-    server.send(OK).await;
-    assert_eq!(client.answer().await.1, "ok");
+    in_step(&mut client, &mut server).await;
 }
 
 #[tokio::test]
@@ -221,10 +225,7 @@ async fn answers_without_a_body_leave_the_connection_in_step() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
         assert!(field.is_none_or(|field| has(&head, field)), "{head}");
     }
-    client.send(GET).await;
-    server.until(b"\r\n\r\n").await;
-    server.send(OK).await;
-    assert_eq!(client.answer().await.1, "ok");
+    in_step(&mut client, &mut server).await;
 }
 
 #[tokio::test]
