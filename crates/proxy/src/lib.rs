@@ -32,6 +32,7 @@ mod respond;
 mod router;
 mod serve;
 mod tls;
+mod unix_socket;
 mod upstream;
 mod websocket;
 

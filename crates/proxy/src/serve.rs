@@ -6,6 +6,7 @@ use config::{Action, Address, Config, Host, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 
 use crate::{
+    app::lull,
     context::Context,
     downstream::{ClientError, Downstream},
     dressed::Dressed,
@@ -176,6 +177,9 @@ async fn answer<D: Downstream>(
     site: usize,
     route: &Route,
 ) -> Result<(), ClientError> {
+    if !matches!(route.action, Action::App { .. }) {
+        lull::other_work();
+    }
     match &route.action {
         Action::App {
             app,

@@ -10,18 +10,22 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{BufMut, Bytes};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
+use bytes::Bytes;
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
+    },
 };
-use tokio::{io::Interest, net::UnixStream, sync::Notify};
+use tokio::sync::Notify;
 use wire::{
     Malformed,
     frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, Return, TEXT},
 };
 
 use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
+use crate::{os, unix_socket::UnixSocket};
 
 /// One reading takes at most this much, unless a single frame is larger.
 const READ_BYTES: usize = 128 << 10;
@@ -84,7 +88,7 @@ pub(super) struct Arrival {
 
 /// Runs one link until it ends.
 pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: OwnedFd, wake: Arc<Notify>) {
-    let outcome = match open(socket) {
+    let outcome = match UnixSocket::new(socket) {
         Ok(socket) => {
             let socket = Arc::new(socket);
             lull::listen_to(&socket);
@@ -106,14 +110,8 @@ pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: Owne
     wake.notify_one();
 }
 
-fn open(socket: OwnedFd) -> io::Result<UnixStream> {
-    let socket = std::os::unix::net::UnixStream::from(socket);
-    socket.set_nonblocking(true)?;
-    UnixStream::from_std(socket)
-}
-
 /// Takes what comes, as much as there is at a time.
-async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixStream) -> Result<(), LinkError> {
+async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixSocket) -> Result<(), LinkError> {
     let mut inbound = Inbound::new();
     let mut arrivals = Vec::new();
     loop {
@@ -123,7 +121,7 @@ async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixStream) -> Result<(
             let mut received = Ok(());
             // A reading that found less than it had room for has emptied the socket: saying "would block" for it spares the
             // system call that would only confirm that.
-            let attempt = socket.try_io(Interest::READABLE, || match inbound.receive(socket) {
+            let attempt = socket.try_read(|| match inbound.receive(socket) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
                 Err(LinkError::Os(error)) => Err(error),
@@ -158,7 +156,7 @@ async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixStream) -> Result<(
 }
 
 /// Writes what is queued, all of it at a time.
-async fn write(app: Arc<App>, index: LinkIndex, link: u64, socket: Arc<UnixStream>, wake: Arc<Notify>) {
+async fn write(app: Arc<App>, index: LinkIndex, link: u64, socket: Arc<UnixSocket>, wake: Arc<Notify>) {
     let mut outbox = Outbox::default();
     loop {
         wake.notified().await;
@@ -192,13 +190,13 @@ pub(super) enum Taken {
     Close,
 }
 
-async fn flush(socket: &UnixStream, outbox: &Outbox) -> io::Result<()> {
+async fn flush(socket: &UnixSocket, outbox: &Outbox) -> io::Result<()> {
     let mut at = 0;
     while at < outbox.len() {
         let (bytes, file) = outbox.piece(at);
-        match socket.try_io(Interest::WRITABLE, || send(socket, bytes, file)) {
+        match send(socket, bytes, file) {
             Ok(sent) => at += sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.room().await?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -206,7 +204,7 @@ async fn flush(socket: &UnixStream, outbox: &Outbox) -> io::Result<()> {
     Ok(())
 }
 
-fn send(socket: &UnixStream, bytes: &[u8], file: Option<&Arc<File>>) -> io::Result<usize> {
+fn send(socket: &UnixSocket, bytes: &[u8], file: Option<&Arc<File>>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors;
@@ -248,7 +246,7 @@ impl Inbound {
     }
 
     /// One reading. `true`: there may be more.
-    fn receive(&mut self, socket: &UnixStream) -> Result<bool, LinkError> {
+    fn receive(&mut self, socket: &UnixSocket) -> Result<bool, LinkError> {
         if let Some(large) = &mut self.large {
             return large.receive(socket);
         }
@@ -379,13 +377,13 @@ impl Large {
     }
 
     /// One reading, to the end of the frame and no further. No descriptor comes in the midst of a frame. `true`: there may be more.
-    fn receive(&mut self, socket: &UnixStream) -> Result<bool, LinkError> {
+    fn receive(&mut self, socket: &UnixSocket) -> Result<bool, LinkError> {
         let left = self.left();
-        match socket.try_read_buf(&mut (&mut self.payload).limit(left)) {
+        match os::append(socket, &mut self.payload, left) {
             Ok(0) => Err(LinkError::Closed),
             Ok(received) => Ok(received == left),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(error) => Err(LinkError::Os(error)),
+            Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(LinkError::Os(error.into())),
         }
     }
 }

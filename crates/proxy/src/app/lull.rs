@@ -5,10 +5,10 @@
 //! worker has work ahead of it, a front thread that has nothing left to do waits for a worker to say something before it
 //! looks at its clients again, and finds several requests where there would have been one each time. A worker speaks at the
 //! latest when it has run out of work, so no request of a busy app is answered later for it; whatever else the thread serves
-//! may wait for [`LULL_MAX`].
+//! may wait for [`LULL_MAX`] once, and for [`LULL_SHORT`] while it goes on.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, OnceLock, Weak,
@@ -17,7 +17,8 @@ use std::{
 };
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use tokio::net::UnixStream;
+
+use crate::unix_socket::UnixSocket;
 
 /// How soon an app has to be looked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,12 @@ impl Lull {
         if let Some(sleeper) = self.sleepers.get(thread)
             && self.apps.get().is_some_and(|apps| is_called_for(apps))
         {
-            sleeper.sleep();
+            let longest = if OTHER_WORK.replace(false) {
+                &LULL_SHORT
+            } else {
+                &LULL_MAX
+            };
+            sleeper.sleep(longest);
         }
     }
 
@@ -110,7 +116,7 @@ impl Lull {
 }
 
 impl Sleeper {
-    fn sleep(&self) {
+    fn sleep(&self, longest: &Timespec) {
         let links = LINKS.with_borrow_mut(|links| {
             links.retain(|link| link.strong_count() > 0);
             links.iter().filter_map(Weak::upgrade).collect::<Vec<_>>()
@@ -122,7 +128,7 @@ impl Sleeper {
         ready.push(PollFd::new(&self.bell, PollFlags::IN));
         self.asleep.store(true, Ordering::Relaxed);
         // A signal or a failure only makes the lull shorter.
-        let _ = poll(&mut ready, Some(&LULL_MAX));
+        let _ = poll(&mut ready, Some(longest));
         self.asleep.store(false, Ordering::Relaxed);
         if ready.last().is_some_and(|bell| !bell.revents().is_empty()) {
             let _ = rustix::io::read(&self.bell, &mut [0; 8]);
@@ -131,12 +137,18 @@ impl Sleeper {
 }
 
 /// A link that this thread reads: what comes from it ends a lull.
-pub(super) fn listen_to(link: &Arc<UnixStream>) {
+pub(super) fn listen_to(link: &Arc<UnixSocket>) {
     LINKS.with_borrow_mut(|links| links.push(Arc::downgrade(link)));
 }
 
+/// This thread serves something that no worker has a part in: it is not to wait for long.
+pub(crate) fn other_work() {
+    OTHER_WORK.set(true);
+}
+
 thread_local! {
-    static LINKS: RefCell<Vec<Weak<UnixStream>>> = const { RefCell::new(Vec::new()) };
+    static OTHER_WORK: Cell<bool> = const { Cell::new(false) };
+    static LINKS: RefCell<Vec<Weak<UnixSocket>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Is at least one app busy, and every other one too?
@@ -151,8 +163,14 @@ fn is_called_for(apps: &[Arc<Needs>]) -> bool {
     busy
 }
 
-/// The longest lull.
+/// The longest lull of a thread that has served nothing but apps since its last one.
 const LULL_MAX: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 2_000_000,
+};
+
+/// The longest lull of any other.
+const LULL_SHORT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 500_000,
 };
@@ -179,8 +197,8 @@ mod tests {
         let needs = Needs::new();
         needs.set(Need::Patient);
         lull.watch(vec![Arc::clone(&needs)]);
-        let (near, far) = UnixStream::pair().unwrap();
-        let near = Arc::new(near);
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let near = Arc::new(UnixSocket::new(near.into()).unwrap());
         listen_to(&near);
         let pauses = |count: u32| {
             let start = std::time::Instant::now();
@@ -189,7 +207,7 @@ mod tests {
         };
         let longest = std::time::Duration::from_nanos(LULL_MAX.tv_nsec as u64);
         assert!(pauses(10) >= 10 * longest);
-        far.try_write(b"x").unwrap();
+        std::io::Write::write_all(&mut far, b"x").unwrap();
         assert!(pauses(1000) < 1000 * longest, "it waits although a worker spoke");
         drop(near);
         assert!(pauses(10) >= 10 * longest, "a link that is gone does not count");

@@ -29,6 +29,7 @@ use crate::{
         refusal::Refusal,
     },
     phases,
+    unix_socket::UnixSocket,
 };
 
 /// A listening socket of ours. One per listener of the configuration, shared by the front threads.
@@ -178,7 +179,11 @@ impl Acceptor {
                 stream.set_nodelay(true)?;
                 Ok((Socket::Tcp(stream), Some(plain_address(peer))))
             }
-            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let socket = UnixSocket::new(stream.into_std()?.into())?;
+                Ok((Socket::Unix(socket), None))
+            }
         }
     }
 }

@@ -11,10 +11,11 @@ use std::{
 use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
 use super::accept::plain_address;
+use crate::unix_socket::UnixSocket;
 
 /// An accepted socket.
 #[derive(Debug)]
@@ -22,10 +23,17 @@ pub(crate) enum Socket {
     /// TCP
     Tcp(TcpStream),
     /// Unix
-    Unix(UnixStream),
+    Unix(UnixSocket),
 }
 
 impl Socket {
+    /// One end of a pair, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_pair(stream: tokio::net::UnixStream) -> Self {
+        let stream = stream.into_std().expect("a socket of this runtime");
+        Self::Unix(UnixSocket::new(stream.into()).expect("a socket of this runtime"))
+    }
+
     /// Our own end; `None` for a Unix socket.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         match self {
@@ -53,7 +61,7 @@ impl Socket {
     ) -> io::Result<R> {
         match self {
             Self::Tcp(stream) => stream.async_io(interest, call).await,
-            Self::Unix(stream) => stream.async_io(interest, call).await,
+            Self::Unix(stream) => stream.when(interest, call).await,
         }
     }
 

@@ -54,7 +54,7 @@ impl ClientStream {
     /// One end of a pair, for tests.
     #[cfg(test)]
     pub(crate) fn of_pair(stream: tokio::net::UnixStream) -> Self {
-        Self::plain(Socket::Unix(stream))
+        Self::plain(Socket::of_pair(stream))
     }
 
     fn over(transport: Transport) -> Self {
@@ -92,6 +92,11 @@ impl ClientStream {
     /// Reads once, to the end of `input`, which is given `room` more when little is left. 0: the client sends no more.
     /// Safe to drop.
     pub(crate) async fn fill(&mut self, room: usize) -> io::Result<usize> {
+        if self.input.is_empty() {
+            // From the front again, where that can be had for nothing: with many connections the caches then have to know the
+            // beginning of each one's memory only.
+            let _ = self.input.try_reclaim(room);
+        }
         // Room that is left is used up first: pieces of a body that are still held somewhere then share their memory.
         if self.input.capacity() - self.input.len() < room.min(ROOM_BYTES_MIN) {
             self.input.reserve(room);
@@ -125,7 +130,12 @@ impl ClientStream {
             return Err(io::ErrorKind::WriteZero.into());
         }
         let of_output = written.min(output.len());
-        output.advance(of_output);
+        if of_output == output.len() {
+            // Unlike advancing this leaves it at the front of its memory.
+            output.clear();
+        } else {
+            output.advance(of_output);
+        }
         Ok(written - of_output)
     }
 

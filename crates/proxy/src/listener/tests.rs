@@ -49,7 +49,7 @@ async fn connected() -> (TlsStream<UnixStream>, ClientStream) {
     let name = ServerName::try_from("example.org").unwrap();
     let (client, greeting) = tokio::join!(
         TlsConnector::from(client).connect(name, near),
-        greet(Socket::Unix(far), server)
+        greet(Socket::of_pair(far), server)
     );
     let Greeting::Tls(tls) = greeting.unwrap() else {
         panic!("no TLS");
@@ -119,7 +119,7 @@ async fn plain_http_on_a_tls_listener_is_told_apart_and_nothing_of_it_is_lost() 
     let (server, _) = configs();
     let (mut near, far) = UnixStream::pair().unwrap();
     near.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-    let Greeting::Plain(socket) = greet(Socket::Unix(far), Arc::clone(&server)).await.unwrap() else {
+    let Greeting::Plain(socket) = greet(Socket::of_pair(far), Arc::clone(&server)).await.unwrap() else {
         panic!("not taken for plain HTTP");
     };
     let mut stream = ClientStream::plain(socket);
@@ -129,13 +129,13 @@ async fn plain_http_on_a_tls_listener_is_told_apart_and_nothing_of_it_is_lost() 
     let (near, far) = UnixStream::pair().unwrap();
     drop(near);
     assert!(matches!(
-        greet(Socket::Unix(far), Arc::clone(&server)).await.unwrap(),
+        greet(Socket::of_pair(far), Arc::clone(&server)).await.unwrap(),
         Greeting::Nothing
     ));
 
     let (mut near, far) = UnixStream::pair().unwrap();
     near.write_all(&[0xff; 64]).await.unwrap();
-    assert!(greet(Socket::Unix(far), server).await.is_err());
+    assert!(greet(Socket::of_pair(far), server).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,11 @@
 #![allow(unsafe_code)]
 
 mod mapping;
+mod read;
 mod slab;
+mod watch;
 
 pub(crate) use mapping::{Mapping, MappingError};
+pub(crate) use read::{append, read};
 pub(crate) use slab::Slab;
+pub(crate) use watch::watch;

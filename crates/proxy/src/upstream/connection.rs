@@ -13,10 +13,10 @@ use config::PeerAddress;
 use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
-use crate::{front::reply::write_chunk_size, listener::socket::Socket};
+use crate::{front::reply::write_chunk_size, listener::socket::Socket, unix_socket::UnixSocket};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl ServerConnection {
                 stream.set_nodelay(true)?;
                 Socket::Tcp(stream)
             }
-            PeerAddress::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
+            PeerAddress::Unix(path) => Socket::Unix(UnixSocket::connect(path).await?),
         };
         Ok(Self {
             socket,
@@ -170,7 +170,7 @@ impl ServerConnection {
         }
         blocked(match &self.socket {
             Socket::Tcp(stream) => stream.try_read(&mut byte),
-            Socket::Unix(stream) => stream.try_read(&mut byte),
+            Socket::Unix(stream) => stream.try_read(|| Ok(rustix::io::read(stream, &mut byte)?)),
         })
     }
 
