@@ -36,6 +36,9 @@ use super::{
 /// What waits longer is sent by the ticker: a turn of the loop that ends by itself mostly takes less, and sends all of it at once.
 const TICKER_HOLD_NS: u64 = 2_000_000;
 
+/// How often the ticker looks.
+const TICK: Duration = Duration::from_millis(2);
+
 /// Most events of one reading; a proxy that keeps to its windows is far below.
 const EVENTS_MAX: usize = 1 << 16;
 
@@ -350,6 +353,10 @@ impl Outgoing for Evented {
             .all()
             .iter()
             .any(|link| link.is_due(now_ns, TICKER_HOLD_NS))
+    }
+
+    fn tick(&self, _: u64) -> Duration {
+        TICK
     }
 
     fn flush(&self) {

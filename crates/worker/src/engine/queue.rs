@@ -4,11 +4,13 @@ mod disown;
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rustix::{
@@ -34,10 +36,18 @@ const WAITING_MAX: usize = 4096;
 /// No finished answer is held longer than this while other requests run...
 pub(super) const HOLD_NS: u64 = 250_000;
 
-/// ...or than this while so many wait that an answer has been long on its way already, and no slow request is about: each
-/// sending wakes the proxy, which may need the very core that the application runs on.
-const HOLD_CROWD_NS: u64 = 600_000;
+/// ...or than this while so many wait that an answer has been long on its way already, and no slow request is about: half of
+/// the time that those who wait here will take, within these bounds. Each sending wakes the proxy, which may need the very core that
+/// the application runs on, and finds the processor's caches full of the application's things.
+const HOLD_CROWD_NS: RangeInclusive<u64> = 600_000..=3_000_000;
 const CROWD: usize = 4;
+
+/// Weight of the newest request in the mean time of one, one part in this many.
+const MEAN_SPAN: u64 = 32;
+
+/// How often the ticker looks: usually, when it is for the first of slow requests only, and while slow ones are about.
+const TICK: Duration = Duration::from_millis(4);
+const TICK_SLOW: Duration = Duration::from_millis(1);
 
 /// A request took longer than this: while such are about, the next one may be slow as well, and finished answers are held for
 /// the short time only. (To send each at once costs 1.4 times the processor time beside one client that always has a request of
@@ -62,8 +72,10 @@ struct State {
 pub(crate) struct Queue {
     links: Links,
     state: Mutex<State>,
-    /// Until then finished answers are sent before the next request is run.
+    /// Until then slow requests are about.
     slow_until_ns: AtomicU64,
+    /// Mean time of a request that is not slow.
+    mean_ns: AtomicU64,
     pub(crate) ticker: Ticker,
     pub(crate) slots: Vec<Slot>,
     /// This process is a copy of the worker, forked by its application.
@@ -88,6 +100,7 @@ impl Queue {
             links: Links::new()?,
             state: Mutex::default(),
             slow_until_ns: AtomicU64::new(0),
+            mean_ns: AtomicU64::new(0),
             ticker: Ticker::default(),
             slots: (0..threads).map(|_| Slot::new()).collect::<Result<_, _>>()?,
             disowned: AtomicBool::new(false),
@@ -167,19 +180,44 @@ impl Queue {
     /// Does anything wait that should not wait longer?
     #[inline]
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
-        let slow = now_ns < self.slow_until_ns.load(Ordering::Relaxed);
-        let crowd = !slow && lock(&self.state).waiting.len() >= CROWD;
-        let hold_ns = if crowd { HOLD_CROWD_NS } else { HOLD_NS };
+        let hold_ns = self.hold_ns(now_ns);
         self.links.all().iter().any(|link| link.is_due(now_ns, hold_ns))
+    }
+
+    /// Are slow requests about?
+    fn is_slow(&self, now_ns: u64) -> bool {
+        now_ns < self.slow_until_ns.load(Ordering::Relaxed)
+    }
+
+    /// How long a finished answer may wait for others.
+    fn hold_ns(&self, now_ns: u64) -> u64 {
+        if self.is_slow(now_ns) {
+            return HOLD_NS;
+        }
+        let waiting = lock(&self.state).waiting.len();
+        if waiting < CROWD {
+            return HOLD_NS;
+        }
+        let ahead_ns = self
+            .mean_ns
+            .load(Ordering::Relaxed)
+            .saturating_mul(waiting as u64);
+        (ahead_ns / 2).clamp(*HOLD_CROWD_NS.start(), *HOLD_CROWD_NS.end())
     }
 
     /// A request has ended that began at `started_ns`.
     #[inline]
     pub(crate) fn ended(&self, started_ns: u64) {
         let now = now_ns();
-        if now.saturating_sub(started_ns) > SLOW_NS {
+        let took_ns = now.saturating_sub(started_ns);
+        if took_ns > SLOW_NS {
             self.slow_until_ns.store(now + SLOW_MEMORY_NS, Ordering::Relaxed);
+            return;
         }
+        // Another thread's may be lost; it is a mean.
+        let mean_ns = self.mean_ns.load(Ordering::Relaxed);
+        let mean_ns = (mean_ns * (MEAN_SPAN - 1) + took_ns) / MEAN_SPAN;
+        self.mean_ns.store(mean_ns, Ordering::Relaxed);
     }
 
     /// Waits until the slot has credit, at most `wanted`; 0: the stream was cancelled. Reads meanwhile, because every other
@@ -380,6 +418,10 @@ impl Outgoing for Queue {
 
     fn is_due(&self, now_ns: u64) -> bool {
         self.is_due(now_ns)
+    }
+
+    fn tick(&self, now_ns: u64) -> Duration {
+        if self.is_slow(now_ns) { TICK_SLOW } else { TICK }
     }
 
     fn flush(&self) {

@@ -2,8 +2,11 @@
 //!
 //! Answers wait for the end of their batch, and nobody knows beforehand that the next request of the batch, or a `close()`, will
 //! take ten seconds. With an event loop it is enough that an application works on behind its answer without waiting for anything: a
-//! background task that blocks, a model that says one word after the other. So while batches are about, somebody looks once a
-//! millisecond. The rest of the time this thread sleeps without a timer; it never takes the GIL.
+//! background task that blocks, a model that says one word after the other. So while batches are about, somebody looks every few
+//! milliseconds. The rest of the time this thread sleeps without a timer; it never takes the GIL.
+//!
+//! A look costs up to 20 us of the processor where timers and switches of context are dear, so it is no more frequent than the work
+//! at hand wants it: [`Outgoing::tick`].
 
 use std::{
     sync::{
@@ -16,10 +19,8 @@ use std::{
 
 use super::now_ns;
 
-const TICK: Duration = Duration::from_millis(1);
-
-/// So many ticks without anything to send end the watch.
-const QUIET_MAX: u32 = 200;
+/// So long without anything to send ends the watch.
+const QUIET_MAX: Duration = Duration::from_millis(200);
 
 /// What hosts put on links and send later.
 pub(crate) trait Outgoing {
@@ -28,6 +29,8 @@ pub(crate) trait Outgoing {
     fn is_dirty(&self) -> bool;
     /// Does anything wait that should not wait longer?
     fn is_due(&self, now_ns: u64) -> bool;
+    /// How long it is until the next look.
+    fn tick(&self, now_ns: u64) -> Duration;
     /// Sends it; without the GIL.
     fn flush(&self);
 }
@@ -67,14 +70,15 @@ pub(crate) fn run(outgoing: &Arc<impl Outgoing>) {
                 std::thread::park();
             }
             ticker.asleep.store(false, Ordering::Relaxed);
-            quiet = 0;
+            quiet = Duration::ZERO;
         }
-        std::thread::sleep(TICK);
+        let tick = outgoing.tick(now_ns());
+        std::thread::sleep(tick);
         if !outgoing.is_dirty() {
-            quiet += 1;
+            quiet += tick;
             continue;
         }
-        quiet = 0;
+        quiet = Duration::ZERO;
         if outgoing.is_due(now_ns()) {
             outgoing.flush();
         }

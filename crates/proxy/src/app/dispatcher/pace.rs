@@ -9,7 +9,7 @@
 const SAMPLES_MIN: u32 = 32;
 
 /// Prefetch only while the mean is below this...
-const MEAN_MAX_NS: u64 = 500_000;
+const MEAN_MAX_NS: u64 = 1_000_000;
 
 /// ...and what takes longer than this...
 const SLOW_NS: u64 = 2_000_000;
@@ -23,7 +23,10 @@ const SPAN: u64 = 64;
 /// What counts as one in the fixed-point share of slow requests.
 const ONE: u64 = 1 << 20;
 
-/// Fewest and most requests that wait inside a worker.
+/// What waits inside a worker is work for so long...
+const AHEAD_NS: u64 = 6_000_000;
+
+/// ...but at least and at most so many requests.
 const DEPTH: std::ops::RangeInclusive<u64> = 8..=64;
 
 /// Recent service times of one app.
@@ -58,7 +61,7 @@ impl Pace {
         if self.samples < SAMPLES_MIN || self.capped_ns > MEAN_MAX_NS || self.slow > ONE / SLOW_RARITY {
             return 0;
         }
-        let depth = SLOW_NS / self.capped_ns.max(1);
+        let depth = AHEAD_NS / self.capped_ns.max(1);
         depth.clamp(*DEPTH.start(), *DEPTH.end()) as usize
     }
 
@@ -106,6 +109,6 @@ mod tests {
     #[test]
     fn a_slow_app_gets_no_prefetch() {
         assert_eq!(after([u64::MAX, 1_500_000].repeat(500)).depth(), 0);
-        assert_eq!(after([600_000; 1000]).depth(), 0);
+        assert_eq!(after([1_100_000; 1000]).depth(), 0);
     }
 }
