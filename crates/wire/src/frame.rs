@@ -49,11 +49,12 @@ pub const INLINE_BODY_MAX: usize = 64 << 10;
 pub const END: u8 = 1;
 
 /// Flag of [`Kind::Request`] beside [`BODY_FD`]: the file is lent. The last 4 bytes of the payload, in place of an inline body, are
-/// the number that [`Kind::Return`] gives back once nothing in the worker can read the file any more.
+/// the number that [`Kind::Return`] gives back once nothing in the worker can read the file any more. A file that is sealed against
+/// becoming shorter may also be mapped, and the mapping kept for the next body that is lent in it; until then nobody looks at it.
 pub const LENT: u8 = 32;
 
 /// Flag of [`Kind::Request`]: the body is a file, its descriptor comes with this frame; its length is the request's
-/// `content_length`, it is read from offset 0 with `pread`.
+/// `content_length`, it is read from offset 0 with `pread`, or as [`LENT`] says.
 pub const BODY_FD: u8 = 2;
 
 /// Flag of [`Kind::Cancel`]: not the client's doing, the request ran past its deadline. What runs it should be ended.

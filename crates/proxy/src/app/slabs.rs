@@ -7,8 +7,9 @@
 //! That is so because a slab is used again, and three things keep one request's body from another's reader. A worker says when nothing in
 //! it can read the slab any more ([`wire::frame::Return`]), and a slab is used again only when everyone who was given it has
 //! said so; who dies without a word, or was forked meanwhile, costs us the slab. A worker reads no further than the length
-//! that its request has. And slabs are an app's own: an application that looks behind our back at a descriptor it was given
-//! sees bodies that were sent to this same application, and it can not write any, which the slab's seals forbid.
+//! that its request has. And slabs are an app's own: an application that looks behind our back at a descriptor it was given,
+//! or at what its worker has mapped, sees bodies that were sent to this same application, and it can not write any, which the
+//! slab's seals forbid.
 //!
 //! Slabs share the memory of [`Spare`](super::spare::Spare) with everything else that waits; what nobody has used for [`REST`] is
 //! given back.

@@ -1,4 +1,4 @@
-//! A memory file that is filled through a mapping and read by others through its descriptor.
+//! A memory file that is filled through a mapping and read by others who are given its descriptor.
 
 use std::{fs::File, io, ptr::NonNull, sync::Arc};
 
@@ -44,7 +44,7 @@ impl Slab {
         Ok(slab)
     }
 
-    /// The file, to be read by `pread`.
+    /// The file, to be read by `pread` or through a mapping of the reader's own.
     pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
 use rustix::io::Errno;
 
-use crate::engine::body_file::BodyFile;
+use crate::{engine::body_file::BodyFile, ffi::bytes::copied};
 
 /// Bytes of a file that are handed out at once.
 const PIECE: u64 = 64 << 10;
@@ -64,8 +64,12 @@ impl Body {
             }
             Self::File { file, at, len } => {
                 let size = usize::try_from((*len - *at).min(PIECE)).unwrap_or(0);
-                let bytes =
-                    PyBytes::new_with(py, size, |out| read_exactly(file, out, *at).map_err(os_error))?;
+                let bytes = match file.rest(*at, *len).and_then(|rest| rest.get(..size)) {
+                    Some(piece) => copied(py, piece)?,
+                    None => {
+                        PyBytes::new_with(py, size, |out| read_exactly(file, out, *at).map_err(os_error))?
+                    }
+                };
                 *at += size as u64;
                 let more = *at < *len;
                 if !more {

@@ -11,6 +11,7 @@ use std::{
 use wire::frame::{self, Kind, Return};
 
 use super::link::Link;
+use crate::ffi::slab_map::SlabMap;
 
 /// How often this process has been forked by its application.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -25,6 +26,8 @@ pub(crate) fn about_to_fork() {
 #[derive(Debug)]
 pub(crate) struct BodyFile {
     file: OwnedFd,
+    /// Where its bytes are in memory, if they are.
+    map: Option<Arc<SlabMap>>,
     loan: Option<Loan>,
 }
 
@@ -38,11 +41,16 @@ struct Loan {
 impl BodyFile {
     /// For this process to keep.
     pub(crate) fn own(file: OwnedFd) -> Self {
-        Self { file, loan: None }
+        Self {
+            file,
+            map: None,
+            loan: None,
+        }
     }
 
     /// To be given back over this link.
     pub(crate) fn lent(file: OwnedFd, link: &Arc<Link>, ticket: u32) -> Self {
+        let map = link.slabs.find(&file);
         let loan = Loan {
             link: Arc::clone(link),
             ticket,
@@ -50,8 +58,22 @@ impl BodyFile {
         };
         Self {
             file,
+            map,
             loan: Some(loan),
         }
+    }
+
+    /// Is it in a file that stays mapped for the next body?
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.map.is_some()
+    }
+
+    /// What is behind `from` of a body of this length, where it is in memory. Else the file is to be read; also where it is too
+    /// short, which reading finds out.
+    #[inline]
+    pub(crate) fn rest(&self, from: u64, len: u64) -> Option<&[u8]> {
+        let bytes = self.map.as_ref()?.bytes(usize::try_from(len).ok()?)?;
+        bytes.get(usize::try_from(from).ok()?..)
     }
 }
 

@@ -236,6 +236,9 @@ impl Evented {
         Ok(Some(match header.kind {
             Kind::Request => {
                 let job = Job::new(link, header, payload, descriptor)?;
+                if job.is_mapped() {
+                    self.ticker.keep();
+                }
                 // The proxy may have given it to another worker.
                 if !job.claim(now_ns, self.thread()) {
                     return Ok(None);
@@ -361,5 +364,9 @@ impl Outgoing for Evented {
 
     fn flush(&self) {
         self.flush();
+    }
+
+    fn rest(&self) {
+        self.links.rest();
     }
 }

@@ -49,6 +49,11 @@ impl Job {
         })
     }
 
+    /// Is its body in a slab that stays mapped for the next one?
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.body.as_ref().is_some_and(BodyFile::is_mapped)
+    }
+
     /// Its entry of the link page: the first field of the request.
     pub(crate) fn entry(&self) -> u16 {
         self.payload

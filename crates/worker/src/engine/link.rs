@@ -24,7 +24,7 @@ use wire::{
     frame::{self, AbortReason, Header, Kind},
 };
 
-use super::{lock, now_ns};
+use super::{lock, now_ns, slabs::Slabs};
 use crate::ffi::{descriptors, page_map::PageMap};
 
 /// Bytes of the receive buffer between batches; a larger frame makes it grow for as long as it is there.
@@ -43,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) serial: u32,
     pub(crate) socket: OwnedFd,
     pub(crate) page: PageMap,
+    /// What this proxy lends bodies in.
+    pub(crate) slabs: Slabs,
     reader: Mutex<Reader>,
     out: Mutex<Out>,
     /// Something waits in `out`; so that a thread does not lock it to find nothing.
@@ -87,6 +89,7 @@ impl Link {
             serial,
             socket,
             page,
+            slabs: Slabs::default(),
             reader: Mutex::default(),
             out: Mutex::default(),
             dirty: AtomicBool::new(false),
@@ -111,6 +114,7 @@ impl Link {
     pub(crate) fn disown(&self, null: &OwnedFd) {
         self.gone.store(true, Ordering::Relaxed);
         self.dirty.store(false, Ordering::Relaxed);
+        self.slabs.disown();
         let _ = descriptors::replace(null, &self.socket);
     }
 

@@ -101,6 +101,14 @@ impl Links {
         self.all().retain(|other| other.serial != link.serial);
     }
 
+    /// What is kept for the next body can go.
+    pub(super) fn rest(&self) {
+        let all = Vec::clone(&self.all());
+        for link in all {
+            link.slabs.clear();
+        }
+    }
+
     pub(super) fn ring(&self, times: u64) {
         let _ = rustix::io::write(&self.bell, &times.to_ne_bytes());
     }

@@ -1,12 +1,13 @@
 //! The engine: takes requests off the links, hands them to the host threads, sends the answers.
 //!
 //! * [`link`]: one socket to one proxy: its reading and its writing side.
-//! * [`job`]: a request as it came; [`body_file`]: its body, when that came as a file.
+//! * [`job`]: a request as it came; [`body_file`]: its body, when that came as a file; [`slabs`]: the files that come again and
+//!   again, mapped.
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
 //! * [`links`]: all links, watched by one epoll descriptor.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
 //! * [`host`]: the life of a host thread.
-//! * [`ticker`]: sends in time what a busy host thread holds.
+//! * [`ticker`]: sends in time what a busy host thread holds, and lets go of slabs.
 //! * [`evented`]: the same for hosts that never block: event loops and greenlets; it needs no queue and no slots.
 //!
 //! There is no thread that only reads. Whoever has nothing to run waits in `epoll_wait`; one is woken for what arrives, reads
@@ -15,8 +16,9 @@
 //! to become free.
 //!
 //! Order of locks: a link's reader, then the queue's state, then a slot; a link's writing side and the list of links are taken
-//! alone. The GIL is never waited for while a lock is held, so a lock may be waited for with the GIL held; only a link's
-//! reader is held over system calls, and that one is taken without the GIL.
+//! alone, a link's slabs last of all. The GIL is never waited for while a lock is held, so a lock may be waited for with the
+//! GIL held; only a link's reader is held over system calls that wait, and that one is taken without the GIL where there are
+//! other threads.
 
 pub(crate) mod body_file;
 pub(crate) mod evented;
@@ -25,6 +27,7 @@ pub(crate) mod job;
 pub(crate) mod link;
 pub(crate) mod links;
 pub(crate) mod queue;
+pub(crate) mod slabs;
 pub(crate) mod slot;
 pub(crate) mod ticker;
 

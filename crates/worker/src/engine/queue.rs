@@ -330,6 +330,9 @@ impl Queue {
         match header.kind {
             Kind::Request => {
                 let job = Job::new(link, header, payload, descriptor)?;
+                if job.is_mapped() {
+                    self.ticker.keep();
+                }
                 let mut state = lock(&self.state);
                 if state.draining {
                     drop(state);
@@ -426,5 +429,9 @@ impl Outgoing for Queue {
 
     fn flush(&self) {
         self.flush();
+    }
+
+    fn rest(&self) {
+        self.links.rest();
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! A look costs up to 20 us of the processor where timers and switches of context are dear, so it is no more frequent than the work
 //! at hand wants it: [`Outgoing::tick`].
+//!
+//! The same thread lets go, about once a second, of what is kept for the next time. For that it sleeps with a timer, once.
 
 use std::{
     sync::{
@@ -22,6 +24,9 @@ use super::now_ns;
 /// So long without anything to send ends the watch.
 const QUIET_MAX: Duration = Duration::from_millis(200);
 
+/// After so long what is kept for the next time goes.
+const REST: Duration = Duration::from_secs(1);
+
 /// What hosts put on links and send later.
 pub(crate) trait Outgoing {
     fn ticker(&self) -> &Ticker;
@@ -33,6 +38,8 @@ pub(crate) trait Outgoing {
     fn tick(&self, now_ns: u64) -> Duration;
     /// Sends it; without the GIL.
     fn flush(&self);
+    /// What is kept for the next time can go.
+    fn rest(&self);
 }
 
 /// Wakes the thread.
@@ -40,6 +47,8 @@ pub(crate) trait Outgoing {
 pub(crate) struct Ticker {
     thread: OnceLock<Thread>,
     asleep: AtomicBool,
+    /// Something is kept for the next time.
+    keeps: AtomicBool,
 }
 
 impl Ticker {
@@ -55,25 +64,55 @@ impl Ticker {
             thread.unpark();
         }
     }
+
+    /// Something is kept from now on, and is to go in about a second. A thread that sleeps is not kept awake for it.
+    #[inline]
+    pub(crate) fn keep(&self) {
+        if !self.keeps.load(Ordering::Relaxed) && !self.keeps.swap(true, Ordering::Relaxed) {
+            // Either there is a thread to wake, or it sees this when it begins. One that is awake looks before it sleeps.
+            fence(Ordering::SeqCst);
+            if let Some(thread) = self.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+
+    /// Lets go of what is kept.
+    fn rest(&self, outgoing: &impl Outgoing) {
+        // Before it goes: what is kept meanwhile says so again.
+        if self.keeps.swap(false, Ordering::Relaxed) {
+            outgoing.rest();
+        }
+    }
 }
 
 /// The thread's life.
 pub(crate) fn run(outgoing: &Arc<impl Outgoing>) {
     let ticker = outgoing.ticker();
     let _ = ticker.thread.set(std::thread::current());
-    let mut quiet = QUIET_MAX;
+    let (mut quiet, mut awake) = (QUIET_MAX, Duration::ZERO);
     loop {
         if quiet >= QUIET_MAX {
             ticker.asleep.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
             while !outgoing.is_dirty() && ticker.asleep.load(Ordering::Relaxed) {
-                std::thread::park();
+                if ticker.keeps.load(Ordering::Relaxed) {
+                    std::thread::park_timeout(REST);
+                    ticker.rest(&**outgoing);
+                } else {
+                    std::thread::park();
+                }
             }
             ticker.asleep.store(false, Ordering::Relaxed);
-            quiet = Duration::ZERO;
+            (quiet, awake) = (Duration::ZERO, Duration::ZERO);
         }
         let tick = outgoing.tick(now_ns());
         std::thread::sleep(tick);
+        awake += tick;
+        if awake >= REST {
+            awake = Duration::ZERO;
+            ticker.rest(&**outgoing);
+        }
         if !outgoing.is_dirty() {
             quiet += tick;
             continue;

@@ -1,11 +1,13 @@
 //! The only unsafe code of the worker: one small module per demand, each with a safe signature.
 #![allow(unsafe_code)]
 
+pub(crate) mod bytes;
 pub(crate) mod coroutine;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod page_map;
 pub(crate) mod signals;
+pub(crate) mod slab_map;
 pub(crate) mod text;
 pub(crate) mod threads;
 pub(crate) mod title;

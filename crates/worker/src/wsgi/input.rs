@@ -1,4 +1,4 @@
-//! `wsgi.input`: the request's body, from the frame it came in or from a file.
+//! `wsgi.input`: the request's body, from the frame it came in, from a file, or from a file that is mapped.
 
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError},
@@ -7,7 +7,7 @@ use pyo3::{
 };
 use rustix::io::Errno;
 
-use crate::engine::body_file::BodyFile;
+use crate::{engine::body_file::BodyFile, ffi::bytes::copied};
 
 /// Bytes read from the file at once for lines and small reads.
 const BLOCK: usize = 64 << 10;
@@ -26,7 +26,7 @@ enum Source {
     /// In a file.
     File {
         file: BodyFile,
-        /// Where the block was read from.
+        /// Where the block was read from; the position, where the file is mapped and no block is needed.
         offset: u64,
         /// Length of the body.
         len: u64,
@@ -70,54 +70,75 @@ impl Input {
         }
     }
 
+    /// All that has not been read yet, where it is in memory.
+    fn rest(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Memory { bytes, at } => bytes.get(*at..),
+            Source::File {
+                file, offset, len, ..
+            } => file.rest(*offset, *len),
+        }
+    }
+
+    /// Once all has been read, memory is given back, and a file that was lent: an application may keep the environ for long.
+    fn settle(&mut self) {
+        if self.left() == 0 {
+            self.source = Source::Memory {
+                bytes: Vec::new(),
+                at: 0,
+            };
+        }
+    }
+
     /// At most `size` bytes.
     fn take<'py>(&mut self, py: Python<'py>, size: u64) -> PyResult<Bound<'py, PyBytes>> {
         let size = usize::try_from(size.min(self.left()))?;
-        match &mut self.source {
-            Source::Memory { bytes, at } => {
-                let taken = PyBytes::new(py, &bytes[*at..*at + size]);
-                *at += size;
-                if *at == bytes.len() {
-                    // An application may keep the environ for long.
-                    (*bytes, *at) = (Vec::new(), 0);
-                }
-                Ok(taken)
+        if let Some(rest) = self.rest() {
+            let taken = copied(py, &rest[..size])?;
+            match &mut self.source {
+                Source::Memory { at, .. } => *at += size,
+                Source::File { offset, .. } => *offset += size as u64,
             }
-            Source::File {
-                file,
-                offset,
-                block,
-                at,
-                ..
-            } => {
-                if size > block.len() - *at && size < BLOCK {
-                    fill(py, file, offset, block, at)?;
-                }
-                let ready = size.min(block.len() - *at);
-                PyBytes::new_with(py, size, |out| {
-                    let (head, rest) = out.split_at_mut(ready);
-                    head.copy_from_slice(&block[*at..*at + ready]);
-                    *at += ready;
-                    if !rest.is_empty() {
-                        // The block is used up; what follows is read straight into the result.
-                        *offset += *at as u64;
-                        block.clear();
-                        *at = 0;
-                        let file = &*file;
-                        let from = *offset;
-                        py.detach(|| read_exactly(file, rest, from)).map_err(os_error)?;
-                        *offset += rest.len() as u64;
-                    }
-                    Ok(())
-                })
-            }
+            self.settle();
+            return Ok(taken);
         }
+        let Source::File {
+            file,
+            offset,
+            block,
+            at,
+            ..
+        } = &mut self.source
+        else {
+            return Err(changed());
+        };
+        if size > block.len() - *at && size < BLOCK {
+            fill(py, file, offset, block, at)?;
+        }
+        let ready = size.min(block.len() - *at);
+        let taken = PyBytes::new_with(py, size, |out| {
+            let (head, rest) = out.split_at_mut(ready);
+            head.copy_from_slice(&block[*at..*at + ready]);
+            *at += ready;
+            if !rest.is_empty() {
+                // The block is used up; what follows is read straight into the result.
+                *offset += *at as u64;
+                block.clear();
+                *at = 0;
+                let file = &*file;
+                let from = *offset;
+                py.detach(|| read_exactly(file, rest, from)).map_err(os_error)?;
+                *offset += rest.len() as u64;
+            }
+            Ok(())
+        });
+        self.settle();
+        taken
     }
 
     /// The next line with its end, at most `size` bytes of it.
     fn line<'py>(&mut self, py: Python<'py>, size: u64) -> PyResult<Bound<'py, PyBytes>> {
-        if let Source::Memory { bytes, at } = &self.source {
-            let rest = &bytes[*at..];
+        if let Some(rest) = self.rest() {
             let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             return self.take(py, size.min(len as u64));
         }
@@ -125,7 +146,7 @@ impl Input {
         loop {
             let wanted = size - line.len() as u64;
             if wanted == 0 || self.left() == 0 {
-                return Ok(PyBytes::new(py, &line));
+                break;
             }
             let Source::File {
                 file,
@@ -135,7 +156,7 @@ impl Input {
                 ..
             } = &mut self.source
             else {
-                return Err(PyRuntimeError::new_err("wsgi.input has changed its source"));
+                return Err(changed());
             };
             if *at == block.len() {
                 fill(py, file, offset, block, at)?;
@@ -147,9 +168,11 @@ impl Input {
             line.extend_from_slice(&rest[..len]);
             *at += len;
             if end.is_some() {
-                return Ok(PyBytes::new(py, &line));
+                break;
             }
         }
+        self.settle();
+        copied(py, &line)
     }
 }
 
@@ -200,6 +223,10 @@ fn os_error(error: Errno) -> PyErr {
         error.raw_os_error(),
         format!("reading the request's body: {error}"),
     ))
+}
+
+fn changed() -> PyErr {
+    PyRuntimeError::new_err("wsgi.input has changed its source")
 }
 
 fn short() -> PyErr {

@@ -45,6 +45,29 @@ def at_fork(environ, start_response):
     return text(start_response, environ["wsgi.input"].read())
 
 
+def at_fork_counts_maps(environ, start_response):
+    child = os.fork()
+    if not child:
+        with open("/proc/self/maps") as maps:
+            os._exit(sum("memfd:body" in line for line in maps))
+    counted = os.waitpid(child, 0)[1] >> 8
+    return text(start_response, "%d %d" % (counted, len(environ["wsgi.input"].read())))
+
+
+def at_read_and_keep(environ, start_response):
+    KEPT.append(environ["wsgi.input"])
+    return text(start_response, KEPT[-1].readline() + b"|" + KEPT[-1].read())
+
+
+def at_odd(environ, start_response):
+    """The lengths of what was read, and all of it."""
+    body = environ["wsgi.input"]
+    parts = [body.read(3), body.readline(), body.read(70001), body.readline(5), body.read(0), body.readline(200000)]
+    parts += [*body.readlines(1000), next(body), body.read(65536), body.read(10)]
+    parts += [*body, body.read(), body.readline()]
+    return text(start_response, repr([len(part) for part in parts]).encode() + b"\n" + b"".join(parts))
+
+
 def at_input(environ, start_response):
     body = environ["wsgi.input"]
     parts = [body.read(3), body.readline(), body.readline(2), body.readlines(1), list(body), body.read(), body.readline()]

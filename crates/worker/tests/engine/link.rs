@@ -314,8 +314,14 @@ impl Link {
         answers
     }
 
-    /// Asks and waits for the whole answer and for a file that comes back, in whatever order.
+    /// [`Link::answer_and_return`], when all that matters of the answer is its text.
     pub(crate) fn fetch_and_return(&mut self, stream: u32, ask: Ask<'_>) -> (String, Return) {
+        let (answer, back) = self.answer_and_return(stream, ask);
+        (answer.text(), back)
+    }
+
+    /// Asks and waits for the whole answer and for a file that comes back, in whatever order; gives credit for what comes.
+    pub(crate) fn answer_and_return(&mut self, stream: u32, ask: Ask<'_>) -> (Answer, Return) {
         self.ask(stream, ask);
         let (mut answer, mut back) = (Answer::default(), None);
         while !answer.over || back.is_none() {
@@ -323,10 +329,15 @@ impl Link {
             if header.kind == Kind::Return {
                 back = Some(Return::decode(&payload).expect("a return"));
             } else {
+                let before = answer.body.len();
                 answer.take(header, &payload, descriptor);
+                let came = u32::try_from(answer.body.len() - before).expect("small");
+                if came > 0 && !answer.over {
+                    self.credit(stream, came);
+                }
             }
         }
-        (answer.text(), back.expect("one has come"))
+        (answer, back.expect("one has come"))
     }
 
     /// Asks and waits for the whole answer.

@@ -2,6 +2,7 @@
 
 mod asgi;
 mod green;
+mod lent;
 mod life;
 mod lifespan;
 mod link;
