@@ -1,46 +1,26 @@
 //! The two tasks of one link: one writes what is queued, one takes what comes. Neither waits for the other, so full
 //! buffers in both directions can not lock the link up.
 
+mod inbound;
+
 use std::{
-    collections::VecDeque,
     fs::File,
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
-use bytes::Bytes;
-use rustix::{
-    io::Errno,
-    net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
-    },
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown};
 use tokio::sync::Notify;
-use wire::{
-    Malformed,
-    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, Return, TEXT},
-};
+use wire::{Malformed, frame::Kind};
 
+use self::inbound::Inbound;
 use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
-use crate::{os, unix_socket::UnixSocket};
-
-/// One reading takes at most this much, unless a single frame is larger.
-const READ_BYTES: usize = 128 << 10;
-
-/// A frame with a longer payload is read into memory of its own, which then is the piece that goes on to the client.
-const LARGE: usize = 64 << 10;
+use crate::unix_socket::UnixSocket;
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
-
-/// The kernel passes at most this many descriptors at once.
-const DESCRIPTORS_MAX: usize = 253;
-
-/// Descriptors that may wait for their frames.
-const PENDING_MAX: usize = 1024;
 
 /// A worker as the supervisor hands it over.
 #[derive(Debug)]
@@ -218,197 +198,6 @@ fn send(socket: &UnixSocket, bytes: &[u8], file: Option<&Arc<File>>) -> io::Resu
         &mut control,
         SendFlags::NOSIGNAL,
     )?)
-}
-
-/// Bytes and descriptors that have come and are not understood yet.
-struct Inbound {
-    bytes: Vec<u8>,
-    filled: usize,
-    files: VecDeque<OwnedFd>,
-    /// The frame that is coming, when it is large; everything before it has been taken.
-    large: Option<Large>,
-}
-
-/// A large frame, of which a part has come.
-struct Large {
-    header: frame::Header,
-    payload: Vec<u8>,
-}
-
-impl Inbound {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; READ_BYTES],
-            filled: 0,
-            files: VecDeque::new(),
-            large: None,
-        }
-    }
-
-    /// One reading. `true`: there may be more.
-    fn receive(&mut self, socket: &UnixSocket) -> Result<bool, LinkError> {
-        if let Some(large) = &mut self.large {
-            return large.receive(socket);
-        }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
-        let wanted = room.len();
-        let received = loop {
-            match recvmsg(
-                socket,
-                &mut [IoSliceMut::new(room)],
-                &mut control,
-                RecvFlags::CMSG_CLOEXEC,
-            ) {
-                Ok(received) => break received,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(LinkError::Os(error.into())),
-            }
-        };
-        let mut with_files = false;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(files) = message {
-                with_files = true;
-                self.files.extend(files);
-            }
-        }
-        if received.bytes == 0 {
-            return Err(LinkError::Closed);
-        }
-        if self.files.len() > PENDING_MAX {
-            return Err(LinkError::Unexpected(Kind::File));
-        }
-        self.filled += received.bytes;
-        // The kernel ends a reading behind the bytes that a descriptor came with, even if there is more.
-        Ok(received.bytes == wanted || with_files)
-    }
-
-    /// Takes every whole frame that has come.
-    fn split(&mut self, arrivals: &mut Vec<Arrival>) -> Result<(), LinkError> {
-        if let Some(large) = self.large.take_if(|large| large.left() == 0) {
-            let arrival = self.arrival(large.header, Payload::Own(large.payload.into()))?;
-            arrivals.push(arrival);
-        }
-        if self.large.is_some() {
-            return Ok(());
-        }
-        let bytes = std::mem::take(&mut self.bytes);
-        let used = self.split_from(bytes.get(..self.filled).unwrap_or_default(), arrivals);
-        self.bytes = bytes;
-        let used = used?;
-        self.bytes.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        Ok(())
-    }
-
-    /// The same; says how many bytes are taken.
-    fn split_from(&mut self, bytes: &[u8], arrivals: &mut Vec<Arrival>) -> Result<usize, LinkError> {
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..) {
-            if let Some((frame, used)) = frame::split(rest)? {
-                at += used;
-                arrivals.push(self.arrival(frame.header, Payload::Read(frame.payload))?);
-                continue;
-            }
-            if let Some((head, rest)) = rest.split_first_chunk::<HEADER_LEN>() {
-                let header = frame::Header::decode(head)?;
-                if header.len as usize > LARGE {
-                    let mut payload = Vec::with_capacity(header.len as usize);
-                    payload.extend_from_slice(rest);
-                    self.large = Some(Large { header, payload });
-                    at = bytes.len();
-                }
-            }
-            break;
-        }
-        Ok(at)
-    }
-
-    /// What a frame says.
-    fn arrival(&mut self, header: frame::Header, payload: Payload<'_>) -> Result<Arrival, LinkError> {
-        let end = header.has(END);
-        let (event, end) = match header.kind {
-            Kind::Response => {
-                let payload = payload.keep();
-                (Event::Response { payload, end }, end)
-            }
-            Kind::Data => {
-                let bytes = payload.keep();
-                (Event::Data { bytes, end }, end)
-            }
-            Kind::File => {
-                let file = self.files.pop_front().ok_or(LinkError::Unexpected(Kind::File))?;
-                let range = FileRange::decode(payload.bytes())?;
-                let file = Arc::new(File::from(file));
-                (Event::File { file, range, end }, end)
-            }
-            Kind::Abort => (Event::Abort(AbortReason::decode(payload.bytes())?), true),
-            Kind::Informational => (Event::Informational(payload.keep()), false),
-            Kind::Trailers => (Event::Trailers(payload.keep()), true),
-            Kind::Accept => (Event::Accept(payload.keep()), false),
-            Kind::Return => (Event::Returned(Return::decode(payload.bytes())?), false),
-            Kind::Message => {
-                let (text, more) = (header.has(TEXT), header.has(MORE));
-                let bytes = payload.keep();
-                (Event::Message { bytes, text, more }, false)
-            }
-            Kind::Close => (Event::Close(payload.keep()), end),
-            Kind::Credit => {
-                let granted = payload.bytes().try_into().map(u32::from_le_bytes);
-                let granted = granted.map_err(|_| Malformed { what: "credit" })?;
-                (Event::Credit(granted), false)
-            }
-            kind @ (Kind::Request | Kind::Body | Kind::Cancel) => {
-                return Err(LinkError::Unexpected(kind));
-            }
-        };
-        Ok(Arrival {
-            stream: header.stream,
-            event,
-            end,
-        })
-    }
-}
-
-impl Large {
-    fn left(&self) -> usize {
-        (self.header.len as usize).saturating_sub(self.payload.len())
-    }
-
-    /// One reading, to the end of the frame and no further. No descriptor comes in the midst of a frame. `true`: there may be more.
-    fn receive(&mut self, socket: &UnixSocket) -> Result<bool, LinkError> {
-        let left = self.left();
-        match os::append(socket, &mut self.payload, left) {
-            Ok(0) => Err(LinkError::Closed),
-            Ok(received) => Ok(received == left),
-            Err(Errno::INTR) => Ok(true),
-            Err(error) => Err(LinkError::Os(error.into())),
-        }
-    }
-}
-
-/// A frame's payload: inside the read buffer, or in memory of its own.
-enum Payload<'a> {
-    Read(&'a [u8]),
-    Own(Bytes),
-}
-
-impl Payload<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Read(bytes) => bytes,
-            Self::Own(bytes) => bytes,
-        }
-    }
-
-    /// To be kept.
-    fn keep(self) -> Bytes {
-        match self {
-            Self::Read(bytes) => Bytes::copy_from_slice(bytes),
-            Self::Own(bytes) => bytes,
-        }
-    }
 }
 
 #[cfg(test)]

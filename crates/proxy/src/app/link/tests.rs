@@ -1,8 +1,11 @@
 //! Frames of all sizes through a socket.
 
-use wire::frame::PAYLOAD_MAX;
+use wire::frame::{self, END, FileRange, PAYLOAD_MAX};
 
-use super::*;
+use super::{
+    inbound::{LARGE, READ_BYTES},
+    *,
+};
 
 #[tokio::test]
 async fn frames_of_all_sizes_arrive_whole_and_in_order() {
