@@ -19,6 +19,12 @@
 //! small messages are granted together.
 //! The body of an HTTP answer may begin with [`ANSWER_WINDOW`] bytes instead.
 //!
+//! Large pieces of an answer can travel on a tray: a memory file of [`TRAY_BYTES`] that the worker makes for one link and both ends
+//! keep mapped, so that the bytes are copied once on this side of the proxy and no piece is too large for the socket. The worker
+//! writes the bytes and says so in a [`Kind::Tray`] frame; from then on the tray is the proxy's to read, and the worker does not
+//! touch it before a [`Kind::Return`] of its number. The bytes count as those of [`Kind::Data`]. Nobody has to wait for a tray: what
+//! finds none goes as [`Kind::Data`].
+//!
 //! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
 //! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary
 //! response. Handshake, masking, fragments, pings and compression are the proxy's.
@@ -42,6 +48,13 @@ pub const MESSAGE_COST: u32 = 64;
 /// As [`WINDOW`], for the body of an HTTP answer: most answers leave the worker in one piece, and it is free for the next request.
 pub const ANSWER_WINDOW: u32 = 1 << 20;
 
+/// Length of a tray's file: what may be sent of an answer at once fits.
+pub const TRAY_BYTES: u32 = ANSWER_WINDOW;
+
+/// Most trays of one link: enough for the answers that clients are just taking, while a worker makes the next ones. More would not
+/// help against clients that keep all there are, and each may take its length in memory.
+pub const TRAYS_MAX: u32 = 8;
+
 /// Largest request body that travels inside the request's own frame; larger ones go by descriptor.
 pub const INLINE_BODY_MAX: usize = 64 << 10;
 
@@ -54,7 +67,8 @@ pub const END: u8 = 1;
 pub const LENT: u8 = 32;
 
 /// Flag of [`Kind::Request`]: the body is a file, its descriptor comes with this frame; its length is the request's
-/// `content_length`, it is read from offset 0 with `pread`, or as [`LENT`] says.
+/// `content_length`, it is read from offset 0 with `pread`, or as [`LENT`] says. Of [`Kind::Tray`]: the tray is new, and this frame
+/// brings its descriptor.
 pub const BODY_FD: u8 = 2;
 
 /// Flag of [`Kind::Cancel`]: not the client's doing, the request ran past its deadline. What runs it should be ended.
@@ -97,9 +111,11 @@ pub enum Kind {
     Trailers = 21,
     /// Worker to proxy: the WebSocket is accepted; payload is [`crate::websocket::Accept`].
     Accept = 22,
-    /// Worker to proxy: a file that came with a request ([`LENT`]) is not read any more; payload is [`Return`]. The stream is 0: the
-    /// request's own may have ended before.
+    /// Either: what was lent is not read any more; payload is [`Return`]. From the worker a file that came with a request ([`LENT`]),
+    /// from the proxy a tray. The stream is 0: the one that it was used for may have ended before.
     Return = 23,
+    /// Worker to proxy: body bytes on a tray; payload is [`Tray`]. With [`BODY_FD`] it is the first time that this tray is used.
+    Tray = 24,
     /// Either: a WebSocket message or a part of one, flags [`TEXT`] and [`MORE`].
     Message = 32,
     /// Either: nothing of this direction follows; payload is [`crate::websocket::Close`]. From the worker with [`END`], when the
@@ -123,6 +139,7 @@ impl Kind {
             21 => Self::Trailers,
             22 => Self::Accept,
             23 => Self::Return,
+            24 => Self::Tray,
             32 => Self::Message,
             33 => Self::Close,
             _ => return Err(Malformed { what: "frame kind" }),
@@ -192,9 +209,10 @@ impl FileRange {
 /// Payload of [`Kind::Return`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Return {
-    /// The number that came with the file.
+    /// The number that came with the file, or the tray's.
     pub ticket: u32,
-    /// A process that the worker's application has forked may still read the file: nothing else may be written to it.
+    /// A process that the worker's application has forked may still read the file: nothing else may be written to it. Never set by
+    /// the proxy.
     pub shared: bool,
 }
 
@@ -214,6 +232,38 @@ impl Return {
             }),
             _ => Err(Malformed { what: "return" }),
         }
+    }
+}
+
+/// Payload of [`Kind::Tray`]: the bytes lie at the tray's beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tray {
+    /// Which of the link's trays, below [`TRAYS_MAX`].
+    pub number: u32,
+    /// Number of bytes, at most [`TRAY_BYTES`].
+    pub len: u32,
+}
+
+impl Tray {
+    /// Writes the payload.
+    pub fn encode(self) -> [u8; 8] {
+        let mut out = [0; 8];
+        out[..4].copy_from_slice(&self.number.to_le_bytes());
+        out[4..].copy_from_slice(&self.len.to_le_bytes());
+        out
+    }
+
+    /// Reads the payload. Both numbers are within their limits.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload, "tray");
+        let tray = Self {
+            number: cursor.u32()?,
+            len: cursor.u32()?,
+        };
+        if !cursor.rest.is_empty() || tray.number >= TRAYS_MAX || tray.len > TRAY_BYTES {
+            return Err(cursor.malformed());
+        }
+        Ok(tray)
     }
 }
 
@@ -267,7 +317,11 @@ impl Header {
     /// Does a descriptor come with this frame?
     #[inline]
     pub fn carries_descriptor(self) -> bool {
-        self.kind == Kind::File || (self.kind == Kind::Request && self.has(BODY_FD))
+        match self.kind {
+            Kind::File => true,
+            Kind::Request | Kind::Tray => self.has(BODY_FD),
+            _ => false,
+        }
     }
 }
 

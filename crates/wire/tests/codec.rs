@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wire::{
     Malformed,
     control::{FromProxy, FromWorker, FromZygote, ToProxy, ToWorker, ToZygote},
-    frame::{self, AbortReason, FileRange, Header, Kind, Return},
+    frame::{self, AbortReason, FileRange, Header, Kind, Return, TRAY_BYTES, TRAYS_MAX, Tray},
     request::{HeadersWriter, Request},
     response::{Response, Trailers},
     websocket::{Accept, Close},
@@ -102,6 +102,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         Kind::Trailers,
         Kind::Accept,
         Kind::Return,
+        Kind::Tray,
         Kind::Message,
         Kind::Close,
     ])
@@ -222,6 +223,19 @@ proptest! {
     }
 
     #[test]
+    fn a_tray_is_read_back_within_its_limits(number in 0..2 * TRAYS_MAX, len in 0..2 * TRAY_BYTES) {
+        let tray = Tray { number, len };
+        let read = Tray::decode(&tray.encode());
+        if number < TRAYS_MAX && len <= TRAY_BYTES {
+            prop_assert_eq!(read, Ok(tray));
+        } else {
+            prop_assert!(read.is_err());
+        }
+        prop_assert!(Tray::decode(&tray.encode()[..7]).is_err());
+        prop_assert!(Tray::decode(&[&tray.encode()[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         read_everything(&bytes);
     }
@@ -253,6 +267,7 @@ fn read_everything(bytes: &[u8]) {
     let _ = AbortReason::decode(bytes);
     let _ = FileRange::decode(bytes);
     let _ = Return::decode(bytes);
+    let _ = Tray::decode(bytes);
     if let Ok((request, _)) = Request::decode(bytes) {
         assert_eq!(request.headers.iter().count(), request.headers.len());
     }
@@ -283,9 +298,25 @@ fn a_payload_over_the_limit_is_refused_before_it_is_read() {
 fn unknown_kinds_and_flags_are_refused() {
     let mut wire = Vec::new();
     frame::put(&mut wire, 1, Kind::Data, 0, b"");
-    for (at, value) in [(8, 0), (8, 24), (9, 64), (10, 1)] {
+    for (at, value) in [(8, 0), (8, 25), (9, 64), (10, 1)] {
         let mut damaged = wire.clone();
         damaged[at] = value;
         assert!(frame::split(&damaged).is_err(), "byte {at} = {value}");
     }
+}
+
+#[test]
+fn a_descriptor_comes_with_a_tray_that_is_new() {
+    let carries = |kind, flags| {
+        let (len, stream) = (0, 1);
+        let header = Header {
+            len,
+            stream,
+            kind,
+            flags,
+        };
+        header.carries_descriptor()
+    };
+    assert!(carries(Kind::Tray, frame::BODY_FD) && carries(Kind::Tray, frame::BODY_FD | frame::END));
+    assert!(!carries(Kind::Tray, frame::END) && !carries(Kind::Data, frame::BODY_FD));
 }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wire::{
-    frame::{self, AbortReason, FileRange, Kind, Return},
+    frame::{self, AbortReason, FileRange, Kind, Return, Tray},
     request::Request,
     response::{Response, Trailers},
     websocket::{Accept, Close},
@@ -53,6 +53,11 @@ fuzz_target!(|bytes: &[u8]| {
             Kind::Return => {
                 if let Ok(back) = Return::decode(frame.payload) {
                     assert_eq!(back.encode(), frame.payload);
+                }
+            }
+            Kind::Tray => {
+                if let Ok(tray) = Tray::decode(frame.payload) {
+                    assert_eq!(tray.encode(), frame.payload);
                 }
             }
             Kind::Close => {

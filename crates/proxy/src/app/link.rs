@@ -2,6 +2,7 @@
 //! buffers in both directions can not lock the link up.
 
 mod inbound;
+mod trays;
 
 use std::{
     fs::File,
@@ -15,9 +16,12 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown
 use tokio::sync::Notify;
 use wire::{Malformed, frame::Kind};
 
-use self::inbound::Inbound;
+use self::{
+    inbound::Inbound,
+    trays::{LINGER, Returns, Trays},
+};
 use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
-use crate::unix_socket::UnixSocket;
+use crate::{os::TrayError, unix_socket::UnixSocket};
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
@@ -49,7 +53,10 @@ pub(super) enum LinkError {
     /// The worker does not speak our language.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// A frame that only we send, or a file frame without a file.
+    /// A file that can not be what it should be.
+    #[error(transparent)]
+    Tray(#[from] TrayError),
+    /// A frame that only we send, or one without the file that it should bring.
     #[error("unexpected {0:?} frame")]
     Unexpected(Kind),
     /// It ignores flow control.
@@ -72,14 +79,16 @@ pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: Owne
         Ok(socket) => {
             let socket = Arc::new(socket);
             lull::listen_to(&socket);
+            let returns = Returns::new(&wake);
             tokio::spawn(write(
                 Arc::clone(&app),
                 index,
                 link,
                 Arc::clone(&socket),
                 Arc::clone(&wake),
+                Arc::clone(&returns),
             ));
-            let outcome = read(&app, index, &socket).await;
+            let outcome = read(&app, index, &socket, returns).await;
             // The worker learns that nobody listens, and a blocked writer comes free.
             let _ = shutdown(&socket, Shutdown::Both);
             outcome
@@ -91,8 +100,13 @@ pub(super) async fn run(app: Arc<App>, index: LinkIndex, link: u64, socket: Owne
 }
 
 /// Takes what comes, as much as there is at a time.
-async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixSocket) -> Result<(), LinkError> {
-    let mut inbound = Inbound::new();
+async fn read(
+    app: &Arc<App>,
+    index: LinkIndex,
+    socket: &UnixSocket,
+    returns: Arc<Returns>,
+) -> Result<(), LinkError> {
+    let mut inbound = Inbound::new(Trays::new(returns));
     let mut arrivals = Vec::new();
     loop {
         socket.readable().await?;
@@ -135,20 +149,35 @@ async fn read(app: &Arc<App>, index: LinkIndex, socket: &UnixSocket) -> Result<(
     }
 }
 
-/// Writes what is queued, all of it at a time.
-async fn write(app: Arc<App>, index: LinkIndex, link: u64, socket: Arc<UnixSocket>, wake: Arc<Notify>) {
+/// Writes what is queued, all of it at a time, and with it what goes back.
+async fn write(
+    app: Arc<App>,
+    index: LinkIndex,
+    link: u64,
+    socket: Arc<UnixSocket>,
+    wake: Arc<Notify>,
+    returns: Arc<Returns>,
+) {
     let mut outbox = Outbox::default();
     loop {
-        wake.notified().await;
+        let mut late = false;
+        if returns.is_empty() {
+            wake.notified().await;
+        } else {
+            late = tokio::time::timeout(LINGER, wake.notified()).await.is_err();
+        }
         loop {
             outbox.clear();
-            match app.take_outbox(index, link, &mut outbox) {
-                Taken::Some => {}
-                Taken::Nothing => break,
-                Taken::Close => {
-                    let _ = shutdown(&socket, Shutdown::Both);
-                    return;
-                }
+            let taken = app.take_outbox(index, link, &mut outbox);
+            if taken == Taken::Close {
+                let _ = shutdown(&socket, Shutdown::Both);
+                return;
+            }
+            if taken == Taken::Some || late || returns.are_many() {
+                outbox.returns(returns.take());
+            }
+            if outbox.is_empty() {
+                break;
             }
             if flush(&socket, &outbox).await.is_err() {
                 // The reader finds the same and settles what was in flight.

@@ -2,7 +2,7 @@
 
 use std::{fs::File, ops::Range, sync::Arc};
 
-use wire::frame::{self, END, HEADER_LEN, Kind, OVERDUE};
+use wire::frame::{self, END, HEADER_LEN, Kind, OVERDUE, Return};
 
 use super::{call::Call, dispatcher::LinkIndex};
 
@@ -53,6 +53,17 @@ impl Outbox {
     /// Appends a credit.
     pub(super) fn credit(&mut self, stream: u32, bytes: u32) {
         frame::put(&mut self.bytes, stream, Kind::Credit, 0, &bytes.to_le_bytes());
+    }
+
+    /// Appends that these trays can be used again.
+    pub(super) fn returns(&mut self, trays: impl Iterator<Item = u32>) {
+        for ticket in trays {
+            let back = Return {
+                ticket,
+                shared: false,
+            };
+            frame::put(&mut self.bytes, 0, Kind::Return, 0, &back.encode());
+        }
     }
 
     /// Appends frames of an open stream, already written: a WebSocket's messages and its close.

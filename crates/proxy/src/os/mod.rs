@@ -5,9 +5,11 @@
 mod mapping;
 mod read;
 mod slab;
+mod tray;
 mod watch;
 
 pub(crate) use mapping::{Mapping, MappingError};
 pub(crate) use read::{append, read};
 pub(crate) use slab::Slab;
+pub(crate) use tray::{TrayError, TrayMap};
 pub(crate) use watch::watch;

@@ -286,7 +286,8 @@ impl Evented {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Return => {
+            | Kind::Return
+            | Kind::Tray => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

@@ -367,7 +367,8 @@ impl Queue {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Return => {
+            | Kind::Return
+            | Kind::Tray => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

@@ -1,13 +1,6 @@
 //! What comes from a worker: bytes, and descriptors beside them, made into frames.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    io::{self, IoSliceMut},
-    mem::MaybeUninit,
-    os::fd::OwnedFd,
-    sync::Arc,
-};
+use std::{collections::VecDeque, fs::File, io::IoSliceMut, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
 
 use bytes::Bytes;
 use rustix::{
@@ -16,10 +9,10 @@ use rustix::{
 };
 use wire::{
     Malformed,
-    frame::{self, AbortReason, END, FileRange, HEADER_LEN, Kind, MORE, Return, TEXT},
+    frame::{self, AbortReason, BODY_FD, END, FileRange, HEADER_LEN, Kind, MORE, Return, TEXT, Tray},
 };
 
-use super::{Arrival, LinkError};
+use super::{Arrival, LinkError, trays::Trays};
 use crate::{app::call::Event, os, unix_socket::UnixSocket};
 
 /// One reading takes at most this much, unless a single frame is larger.
@@ -39,6 +32,7 @@ pub(super) struct Inbound {
     bytes: Vec<u8>,
     filled: usize,
     files: VecDeque<OwnedFd>,
+    trays: Trays,
     /// The frame that is coming, when it is large; everything before it has been taken.
     large: Option<Large>,
 }
@@ -50,11 +44,12 @@ struct Large {
 }
 
 impl Inbound {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(trays: Trays) -> Self {
         Self {
             bytes: vec![0; READ_BYTES],
             filled: 0,
             files: VecDeque::new(),
+            trays,
             large: None,
         }
     }
@@ -152,10 +147,18 @@ impl Inbound {
                 (Event::Data { bytes, end }, end)
             }
             Kind::File => {
-                let file = self.files.pop_front().ok_or(LinkError::Unexpected(Kind::File))?;
+                let file = self.file(header.kind)?;
                 let range = FileRange::decode(payload.bytes())?;
                 let file = Arc::new(File::from(file));
                 (Event::File { file, range, end }, end)
+            }
+            Kind::Tray => {
+                let file = match header.has(BODY_FD) {
+                    true => Some(self.file(header.kind)?),
+                    false => None,
+                };
+                let bytes = self.trays.take(Tray::decode(payload.bytes())?, file)?;
+                (Event::Data { bytes, end }, end)
             }
             Kind::Abort => (Event::Abort(AbortReason::decode(payload.bytes())?), true),
             Kind::Informational => (Event::Informational(payload.keep()), false),
@@ -182,6 +185,11 @@ impl Inbound {
             event,
             end,
         })
+    }
+
+    /// The file of the frame that is looked at.
+    fn file(&mut self, kind: Kind) -> Result<OwnedFd, LinkError> {
+        self.files.pop_front().ok_or(LinkError::Unexpected(kind))
     }
 }
 

@@ -45,7 +45,10 @@ async fn frames_of_all_sizes_arrive_whole_and_in_order() {
         assert_eq!(send(&theirs, &last, Some(&file)).expect("send"), last.len());
         theirs
     });
-    let (mut inbound, mut arrivals) = (Inbound::new(), Vec::new());
+    let (mut inbound, mut arrivals) = (
+        Inbound::new(Trays::new(Returns::new(&Arc::default()))),
+        Vec::new(),
+    );
     while arrivals.len() < sizes.len() + 1 {
         ours.readable().await.expect("readable");
         match inbound.receive(&ours) {

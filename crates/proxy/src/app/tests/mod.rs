@@ -5,6 +5,7 @@ mod evented;
 mod protocols;
 mod rig;
 mod slabs;
+mod trays;
 mod websocket;
 mod websocket_worker;
 pub(crate) mod worker;

@@ -1,5 +1,6 @@
 //! A worker in a thread: it speaks frames, claims in the page, and does what the path of a request says.
 
+mod trays;
 mod uploads;
 
 use std::{
@@ -55,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) closes: Mutex<Vec<(u16, String)>>,
     /// Files that were lent: their inode, and the file where the worker has kept it.
     pub(super) lent: Mutex<Vec<(u64, Option<File>)>>,
+    /// Trays that were given back.
+    pub(super) returned: Mutex<Vec<u32>>,
     /// Bytes of messages that were never granted.
     pub(super) ungranted: AtomicUsize,
 }
@@ -68,6 +71,7 @@ pub(super) struct Worker {
     pub(super) sockets: HashMap<u32, Socket>,
     pub(super) out: Vec<u8>,
     uploads: HashMap<u32, uploads::Upload>,
+    trays: Vec<trays::Own>,
 }
 
 /// Starts a worker; it ends with its link.
@@ -83,6 +87,7 @@ pub(crate) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
         streaming: HashMap::new(),
         sockets: HashMap::new(),
         uploads: HashMap::new(),
+        trays: Vec::new(),
         out: Vec::new(),
     };
     std::thread::spawn(move || worker.run());
@@ -147,6 +152,7 @@ impl Worker {
                 self.websocket_credit(header.stream, u64::from(credit));
                 self.write_on(header.stream, u64::from(credit));
             }
+            Kind::Return => self.returned(payload),
             Kind::Message => return self.websocket_message(header, payload),
             Kind::Close => self.websocket_close(header.stream, payload),
             Kind::Cancel => {
@@ -289,6 +295,7 @@ impl Worker {
             "/drip" => {
                 self.answer(stream, &[], b"first", false);
             }
+            path if path.starts_with("/tray") => return self.lay(stream, path),
             path => {
                 if let Some(len) = path.strip_prefix("/stream/") {
                     self.answer(stream, &[], b"", false);
