@@ -279,6 +279,12 @@ impl Evented {
                     reason: close.reason.to_owned(),
                 }
             }
+            Kind::Return => {
+                link.trays.returned(payload)?;
+                // Its memory is not kept for ever.
+                self.ticker.keep();
+                return Ok(None);
+            }
             Kind::Response
             | Kind::Data
             | Kind::File
@@ -286,7 +292,6 @@ impl Evented {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Return
             | Kind::Tray => {
                 return Err(Malformed {
                     what: "kind of frame",

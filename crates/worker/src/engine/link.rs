@@ -24,7 +24,7 @@ use wire::{
     frame::{self, AbortReason, Header, Kind},
 };
 
-use super::{lock, now_ns, slabs::Slabs};
+use super::{lock, now_ns, slabs::Slabs, trays::Trays};
 use crate::ffi::{descriptors, page_map::PageMap};
 
 /// Bytes of the receive buffer between batches; a larger frame makes it grow for as long as it is there.
@@ -45,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) page: PageMap,
     /// What this proxy lends bodies in.
     pub(crate) slabs: Slabs,
+    /// For large pieces of answers.
+    pub(crate) trays: Trays,
     reader: Mutex<Reader>,
     out: Mutex<Out>,
     /// Something waits in `out`; so that a thread does not lock it to find nothing.
@@ -90,6 +92,7 @@ impl Link {
             socket,
             page,
             slabs: Slabs::default(),
+            trays: Trays::default(),
             reader: Mutex::default(),
             out: Mutex::default(),
             dirty: AtomicBool::new(false),
@@ -107,6 +110,7 @@ impl Link {
     pub(crate) fn give_up(&self) {
         self.gone.store(true, Ordering::Relaxed);
         self.dirty.store(false, Ordering::Relaxed);
+        self.trays.close();
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 

@@ -101,11 +101,12 @@ impl Links {
         self.all().retain(|other| other.serial != link.serial);
     }
 
-    /// What is kept for the next body can go.
+    /// What is kept for the next time can go.
     pub(super) fn rest(&self) {
         let all = Vec::clone(&self.all());
         for link in all {
             link.slabs.clear();
+            link.trays.rest();
         }
     }
 

@@ -3,6 +3,7 @@
 //! * [`link`]: one socket to one proxy: its reading and its writing side.
 //! * [`job`]: a request as it came; [`body_file`]: its body, when that came as a file; [`slabs`]: the files that come again and
 //!   again, mapped.
+//! * [`trays`]: memory of a link that large pieces of answers travel in.
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
 //! * [`links`]: all links, watched by one epoll descriptor.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
@@ -16,7 +17,7 @@
 //! to become free.
 //!
 //! Order of locks: a link's reader, then the queue's state, then a slot; a link's writing side and the list of links are taken
-//! alone, a link's slabs last of all. The GIL is never waited for while a lock is held, so a lock may be waited for with the
+//! alone, a link's slabs and its trays last of all. The GIL is never waited for while a lock is held, so a lock may be waited for with the
 //! GIL held; only a link's reader is held over system calls that wait, and that one is taken without the GIL where there are
 //! other threads.
 
@@ -30,6 +31,7 @@ pub(crate) mod queue;
 pub(crate) mod slabs;
 pub(crate) mod slot;
 pub(crate) mod ticker;
+pub(crate) mod trays;
 
 use std::{
     os::fd::OwnedFd,

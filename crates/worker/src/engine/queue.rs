@@ -358,6 +358,11 @@ impl Queue {
                     .any(|slot| slot.grant(link.serial, stream, credit));
             }
             Kind::Cancel => self.cancel(link, stream),
+            Kind::Return => {
+                link.trays.returned(payload)?;
+                // Its memory is not kept for ever.
+                self.ticker.keep();
+            }
             // More of a body whose request was refused.
             Kind::Body | Kind::Message | Kind::Close => {}
             Kind::Response
@@ -367,7 +372,6 @@ impl Queue {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Return
             | Kind::Tray => {
                 return Err(Malformed {
                     what: "kind of frame",

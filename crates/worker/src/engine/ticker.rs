@@ -52,10 +52,11 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// Something waits to be sent, and Python code runs next.
+    /// Something waits to be sent, and Python code runs next; or something is kept that [`Outgoing::rest`] should find.
     #[inline]
     pub(crate) fn watch(&self) {
-        // Either this load sees `asleep`, or the thread's last look before it sleeps sees what waits.
+        // Either this load sees `asleep`, or the thread's last look before it sleeps sees what waits
+        // and then finds what is kept.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed)
             && self.asleep.swap(false, Ordering::Relaxed)

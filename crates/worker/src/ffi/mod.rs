@@ -11,6 +11,7 @@ pub(crate) mod slab_map;
 pub(crate) mod text;
 pub(crate) mod threads;
 pub(crate) mod title;
+pub(crate) mod tray_map;
 
 /// Ends the process at once: no destructors, no Python finalisation, which may hang on somebody's thread.
 pub(crate) fn exit_now(code: i32) -> ! {

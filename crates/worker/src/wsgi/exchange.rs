@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use wire::{
-    frame::{self, ANSWER_WINDOW, AbortReason, END, FileRange, Header, Kind, WINDOW},
-    response::Response,
-};
+use wire::frame::{self, ANSWER_WINDOW, AbortReason, BODY_FD, END, FileRange, Header, Kind, WINDOW};
 
 use super::{file_wrapper::OpenFile, head::Head};
 use crate::engine::{link::Link, queue::Queue};
@@ -14,7 +11,7 @@ use crate::engine::{link::Link, queue::Queue};
 /// Most body bytes in one frame.
 const FRAME: u64 = ANSWER_WINDOW as u64;
 
-/// A frame with so many body bytes is sent at once and from where they are: copying them costs more than sending.
+/// A frame with so many body bytes is sent at once, and not copied into the buffer of answers: that costs more than sending.
 const DIRECT: usize = 64 << 10;
 
 /// The answer to one request.
@@ -266,29 +263,52 @@ impl Exchange {
         self.over = last;
     }
 
-    /// The same, sent before it returns.
+    /// The same, sent before it returns: on a tray, or from where the bytes are.
     fn direct(&mut self, py: Python<'_>, bytes: &[u8], last: bool) {
-        let (stream, head) = (self.stream, if self.sent { None } else { self.head.as_ref() });
-        let head = head.map(|head| head.payload.as_slice());
-        let header = Header {
-            len: u32::try_from(head.map_or(0, <[u8]>::len) + bytes.len()).unwrap_or(u32::MAX),
-            stream,
-            kind: if head.is_some() {
-                Kind::Response
-            } else {
-                Kind::Data
-            },
-            flags: if last { END } else { 0 },
-        };
-        let link = &*self.link;
-        py.detach(|| {
-            link.send_now(
-                |out| {
-                    out.extend_from_slice(&header.encode());
-                    out.extend_from_slice(head.unwrap_or_default());
-                },
-                bytes,
-            );
+        let (link, stream) = (&*self.link, self.stream);
+        let head = if self.sent { None } else { self.head.as_mut() };
+        let flags = if last { END } else { 0 };
+        py.detach(|| match link.trays.lay(bytes) {
+            Some(laid) => {
+                if let Some(head) = head {
+                    if last && head.content_length.is_none() {
+                        // The frame with the head is not the last one, so it has to say itself how long the answer is.
+                        head.append_length(bytes.len() as u64);
+                    }
+                    link.put(None, |out| {
+                        frame::put(out, stream, Kind::Response, 0, &head.payload);
+                    });
+                }
+                let flags = if laid.file.is_some() {
+                    flags | BODY_FD
+                } else {
+                    flags
+                };
+                link.put(laid.file, |out| {
+                    frame::put(out, stream, Kind::Tray, flags, &laid.tray.encode());
+                });
+                link.flush();
+            }
+            None => {
+                let (kind, head) = match &head {
+                    Some(head) => (Kind::Response, head.payload.as_slice()),
+                    None => (Kind::Data, &[][..]),
+                };
+                let len = u32::try_from(head.len() + bytes.len()).unwrap_or(u32::MAX);
+                let header = Header {
+                    len,
+                    stream,
+                    kind,
+                    flags,
+                };
+                link.send_now(
+                    |out| {
+                        out.extend_from_slice(&header.encode());
+                        out.extend_from_slice(head);
+                    },
+                    bytes,
+                );
+            }
         });
         self.sent = true;
         self.over = last;
@@ -309,7 +329,7 @@ impl Exchange {
                 len = len.min(left);
             }
             // How long it is, is known, so the client may know it too.
-            None if !self.sent => append_length(head, len),
+            None if !self.sent => head.append_length(len),
             None => {}
         }
         if self.silent() {
@@ -381,20 +401,4 @@ impl Exchange {
             py.detach(|| link.flush());
         }
     }
-}
-
-/// Adds a Content-Length to a finished head.
-fn append_length(head: &mut Head, len: u64) {
-    let Ok((response, _)) = Response::decode(&head.payload) else {
-        return;
-    };
-    let mut payload = Vec::with_capacity(head.payload.len() + 32);
-    let mut fields = Response::encode(response.status, response.reason, &mut payload);
-    for (name, value) in response.headers.iter() {
-        fields.put(&mut payload, name, value);
-    }
-    fields.put(&mut payload, b"Content-Length", len.to_string().as_bytes());
-    fields.finish(&mut payload);
-    head.payload = payload;
-    head.content_length = Some(len);
 }

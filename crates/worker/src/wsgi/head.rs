@@ -123,6 +123,22 @@ impl Head {
             content_length,
         })
     }
+
+    /// Adds a Content-Length, where the application gave none.
+    pub(super) fn append_length(&mut self, len: u64) {
+        let Ok((response, _)) = Response::decode(&self.payload) else {
+            return;
+        };
+        let mut payload = Vec::with_capacity(self.payload.len() + 32);
+        let mut fields = Response::encode(response.status, response.reason, &mut payload);
+        for (name, value) in response.headers.iter() {
+            fields.put(&mut payload, name, value);
+        }
+        fields.put(&mut payload, b"Content-Length", len.to_string().as_bytes());
+        fields.finish(&mut payload);
+        self.payload = payload;
+        self.content_length = Some(len);
+    }
 }
 
 fn string<'a, 'py>(value: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyString>> {

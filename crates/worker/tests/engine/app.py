@@ -124,6 +124,32 @@ def at_big(environ, start_response):
     return text(start_response, b"y" * 5_000_000)
 
 
+def pattern(query):
+    length, first = map(int, query.split(","))
+    return (bytes((first + i) % 256 for i in range(251)) * (length // 251 + 1))[:length]
+
+
+def at_pattern(environ, start_response):
+    start_response("200 OK", [])
+    return [pattern(environ["QUERY_STRING"])]
+
+
+def at_pieces(environ, start_response):
+    start_response("200 OK", [])
+    for query in environ["QUERY_STRING"].split(";"):
+        yield pattern(query)
+
+
+def at_fork_large(environ, start_response):
+    child = os.fork()
+    if not child:
+        # It comes back out of the application.
+        start_response("200 OK", [])
+        return [b"c" * (1 << 20)]
+    os.waitpid(child, 0)
+    return text(start_response, "parent")
+
+
 def at_list(environ, start_response):
     start_response("200 OK", [])
     return [b"a", b"", b"b" * 100_000, b"c"] + [b"d"] * 1000

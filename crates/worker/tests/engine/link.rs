@@ -10,7 +10,7 @@ use std::{
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use wire::{
-    frame::{self, AbortReason, FileRange, Header, Kind, Return},
+    frame::{self, AbortReason, FileRange, Header, Kind, Return, TRAYS_MAX, Tray},
     page::{ENTRY_LEN, ENTRY_WORDS, Page},
     request::{Headers, HeadersWriter, LENGTH_UNKNOWN, Request},
     response::{Response, Trailers},
@@ -54,6 +54,20 @@ pub(crate) struct Link {
     pub(crate) page: OwnedFd,
     pub(crate) buffer: Vec<u8>,
     pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) trays: Trays,
+}
+
+/// The trays of a link.
+#[derive(Default)]
+pub(crate) struct Trays {
+    /// By number.
+    pub(crate) files: [Option<OwnedFd>; TRAYS_MAX as usize],
+    /// What was laid, in order.
+    pub(crate) laid: Vec<Tray>,
+    /// Numbers of those that were not given back.
+    pub(crate) lent: Vec<u32>,
+    /// They are not given back at once.
+    pub(crate) kept: bool,
 }
 
 /// A request in words.
@@ -254,13 +268,51 @@ impl Link {
         self.tell(stream, Kind::Credit, &bytes.to_le_bytes());
     }
 
-    /// The next frame, when it has been received already.
+    /// The next frame, when it has been received already. What lies on a tray is as if it had come in the frame.
     pub(crate) fn buffered(&mut self) -> Option<(Header, Vec<u8>, Option<OwnedFd>)> {
         let (frame, used) = frame::split(&self.buffer).expect("frames")?;
-        let (header, payload) = (frame.header, frame.payload.to_vec());
+        let (mut header, mut payload) = (frame.header, frame.payload.to_vec());
         self.buffer.drain(..used);
-        let descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
+        let mut descriptor = header.carries_descriptor().then(|| self.descriptors.remove(0));
+        if header.kind == Kind::Tray {
+            header.kind = Kind::Data;
+            payload = self.pick_up(Tray::decode(&payload).expect("a tray"), descriptor.take());
+        }
         Some((header, payload, descriptor))
+    }
+
+    fn pick_up(&mut self, tray: Tray, new: Option<OwnedFd>) -> Vec<u8> {
+        let number = tray.number;
+        assert!(!self.trays.lent.contains(&number), "{number} is lent");
+        let known = &mut self.trays.files[number as usize];
+        assert_ne!(
+            known.is_some(),
+            new.is_some(),
+            "{number} comes with its descriptor once"
+        );
+        *known = new.or(known.take());
+        self.trays.lent.push(number);
+        self.trays.laid.push(tray);
+        let bytes = self.on_tray(tray);
+        if !self.trays.kept {
+            self.give_back(number);
+        }
+        bytes
+    }
+
+    /// What lies there now.
+    pub(crate) fn on_tray(&self, tray: Tray) -> Vec<u8> {
+        let mut bytes = vec![0; tray.len as usize];
+        let file = self.trays.files[tray.number as usize].as_ref().expect("a tray");
+        let read = rustix::io::pread(file, &mut bytes[..], 0).expect("the tray");
+        assert_eq!(read, bytes.len());
+        bytes
+    }
+
+    pub(crate) fn give_back(&mut self, number: u32) {
+        self.trays.lent.retain(|other| *other != number);
+        let (ticket, shared) = (number, false);
+        self.tell(0, Kind::Return, &Return { ticket, shared }.encode());
     }
 
     /// The next frame, or `None` at the end of the link.

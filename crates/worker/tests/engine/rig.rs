@@ -385,6 +385,7 @@ impl Worker {
             page,
             buffer: Vec::new(),
             descriptors: Vec::new(),
+            trays: Default::default(),
         }
     }
 }
