@@ -46,9 +46,11 @@ class Bench:
 
 @contextlib.contextmanager
 def crowd(bench, stack, kind, *options, says=None):
-    """A load of client.py that goes on meanwhile, on the core of the load; waits until it says so."""
+    """A load of client.py that goes on meanwhile, on the core of the load; waits until it says so. It gives way to the load that is
+    measured: that one's core is not what a crowd is to take from it."""
     where = urllib.parse.urlsplit(stack.url)
-    command = ["taskset", "-c", bench.load_core, sys.executable, HERE / "client.py", kind, where.hostname, where.port]
+    command = ["nice", "-n", "19", "taskset", "-c", bench.load_core, sys.executable, HERE / "client.py"]
+    command += [kind, where.hostname, where.port]
     command = [str(word) for word in [*command, bench.seconds + 60, *options]]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
