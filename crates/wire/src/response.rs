@@ -39,6 +39,20 @@ impl<'a> Response<'a> {
         Ok((response, rest))
     }
 
+    /// Adds a field behind the others of a finished head that no body bytes follow.
+    pub fn append_field(payload: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let (response, _) = Response::decode(payload)?;
+        let mut longer = Vec::with_capacity(payload.len() + name.len() + value.len() + 16);
+        let mut fields = Response::encode(response.status, response.reason, &mut longer);
+        for (name, value) in response.headers.iter() {
+            fields.put(&mut longer, name, value);
+        }
+        fields.put(&mut longer, name, value);
+        fields.finish(&mut longer);
+        *payload = longer;
+        Ok(())
+    }
+
     /// Reads the payload of an informational response frame. 101 is not one: it is the proxy's to send.
     pub fn decode_informational(payload: &'a [u8]) -> Result<Self, Malformed> {
         let (response, rest) = Self::read(payload)?;

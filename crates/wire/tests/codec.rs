@@ -149,6 +149,12 @@ proptest! {
             writer.put(&mut payload, name, value);
         }
         writer.finish(&mut payload);
+        let mut longer = payload.clone();
+        Response::append_field(&mut longer, b"Content-Length", b"12").unwrap();
+        let (read, rest) = Response::decode(&longer).unwrap();
+        prop_assert_eq!((read.status, read.reason, rest), (status, &reason[..], &b""[..]));
+        let one_more = [(&b"Content-Length"[..], &b"12"[..])];
+        prop_assert!(read.headers.iter().eq(headers.iter().map(|(name, value)| (&name[..], &value[..])).chain(one_more)));
         payload.extend_from_slice(&body);
         let (read, rest) = Response::decode(&payload).unwrap();
         prop_assert_eq!((read.status, read.reason, rest), (status, &reason[..], &body[..]));

@@ -126,18 +126,11 @@ impl Head {
 
     /// Adds a Content-Length, where the application gave none.
     pub(super) fn append_length(&mut self, len: u64) {
-        let Ok((response, _)) = Response::decode(&self.payload) else {
-            return;
-        };
-        let mut payload = Vec::with_capacity(self.payload.len() + 32);
-        let mut fields = Response::encode(response.status, response.reason, &mut payload);
-        for (name, value) in response.headers.iter() {
-            fields.put(&mut payload, name, value);
+        let value = len.to_string();
+        // A head of ours can be read, and one that could not would go without.
+        if Response::append_field(&mut self.payload, b"Content-Length", value.as_bytes()).is_ok() {
+            self.content_length = Some(len);
         }
-        fields.put(&mut payload, b"Content-Length", len.to_string().as_bytes());
-        fields.finish(&mut payload);
-        self.payload = payload;
-        self.content_length = Some(len);
     }
 }
 

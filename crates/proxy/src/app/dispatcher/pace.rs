@@ -24,7 +24,7 @@ const SPAN: u64 = 64;
 const ONE: u64 = 1 << 20;
 
 /// What waits inside a worker is work for so long...
-const AHEAD_NS: u64 = 6_000_000;
+const WORK_AHEAD_NS: u64 = 6_000_000;
 
 /// ...but at least and at most so many requests.
 const DEPTH: std::ops::RangeInclusive<u64> = 8..=64;
@@ -61,7 +61,7 @@ impl Pace {
         if self.samples < SAMPLES_MIN || self.capped_ns > MEAN_MAX_NS || self.slow > ONE / SLOW_RARITY {
             return 0;
         }
-        let depth = AHEAD_NS / self.capped_ns.max(1);
+        let depth = WORK_AHEAD_NS / self.capped_ns.max(1);
         depth.clamp(*DEPTH.start(), *DEPTH.end()) as usize
     }
 

@@ -20,7 +20,7 @@ use wire::control::FromProxy;
 
 use self::{
     client::Client,
-    rig::{Rig, Settings, until},
+    rig::{Rig, Settings, all_at_once, until},
 };
 use crate::{answer::AnswerLength, downstream::ClientError};
 
@@ -92,16 +92,7 @@ async fn many_requests_at_once_each_get_their_own_answer() {
             assert_eq!(client.text(), format!("{} {}", n * 300, n * 300));
         }
     });
-    let mut all: Vec<_> = requests.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        all.retain_mut(|request| request.as_mut().poll(context).is_pending());
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    all_at_once(requests).await;
     assert_eq!(rig.ran().len(), 500);
 }
 

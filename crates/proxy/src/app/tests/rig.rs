@@ -174,3 +174,17 @@ pub(super) async fn until(condition: impl Fn() -> bool) {
         .await
         .expect("patience is over");
 }
+
+/// Waits for all of them, on this one task.
+pub(super) async fn all_at_once(requests: impl Iterator<Item: Future>) {
+    let mut all: Vec<_> = requests.map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        all.retain_mut(|request| request.as_mut().poll(context).is_pending());
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}

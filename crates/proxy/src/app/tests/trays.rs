@@ -8,7 +8,7 @@ use wire::{control::FromProxy, frame::TRAYS_MAX};
 
 use super::{
     client::Client,
-    rig::{Rig, Settings, until},
+    rig::{Rig, Settings, all_at_once, until},
 };
 use crate::downstream::ClientError;
 
@@ -125,16 +125,7 @@ async fn each_of_many_answers_at_once_has_a_tray_of_its_own() {
             assert!(is_all(&client, 1_000_000, byte));
         }
     });
-    let mut all: Vec<_> = requests.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        all.retain_mut(|request| request.as_mut().poll(context).is_pending());
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    all_at_once(requests).await;
     until(|| returned(&rig).len() == TRAYS_MAX as usize).await;
 }
 
