@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, OnceLock},
+    sync::OnceLock,
 };
 
 use super::scratch;
@@ -78,13 +78,18 @@ pub(crate) fn python() -> &'static Python {
 
 /// A virtualenv of `python` with these packages, made once and kept for later runs.
 pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let build = python.path.display().to_string().replace('/', "_");
-    let directory = scratch()
-        .join("virtualenvs")
-        .join(format!("{build}-{}", packages.join("-")));
+    let all = scratch().join("virtualenvs");
+    let name = format!("{build}-{}", packages.join("-"));
+    let directory = all.join(&name);
     let complete = directory.join("complete");
+    if complete.exists() {
+        return directory;
+    }
+    fs::create_dir_all(&all).unwrap();
+    // A lock on a file, because several test processes may share the directory.
+    let lock = fs::File::create(all.join(format!("{name}.lock"))).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     if complete.exists() {
         return directory;
     }
