@@ -1,5 +1,7 @@
 //! SIGHUP: new configuration and new code take over without a failed request, or not at all.
 
+mod without_app;
+
 use std::{fs, net::TcpStream};
 
 use crate::harness::{Connection, Site, app::of_app, certificate::Certificate, free_port, wait_for};

@@ -153,20 +153,8 @@ impl Supervisor {
     /// Moves generations on. Answers why the first one failed, if it did.
     fn settle(&mut self) -> Result<Option<Error>, Error> {
         let now = Instant::now();
-        if let Some(at) = self.booting() {
-            let first = self.serving().is_none();
-            let generation = &mut self.generations[at];
-            if let Some(failure) = generation.failure(now) {
-                if first {
-                    return Ok(Some(failure));
-                }
-                self.abandon(at, &failure);
-            } else if generation.apps_ready(!first) {
-                generation.want_proxy(now);
-                if generation.proxy_ready() {
-                    self.take_over(at, now);
-                }
-            }
+        if let Some(failed) = self.boot_on(now) {
+            return Ok(Some(failed));
         }
         self.generations
             .retain(|generation| generation.phase != Phase::Retiring || !generation.is_gone());
@@ -180,6 +168,8 @@ impl Supervisor {
             && let Some(Action::Boot) = self.reload.tick(draining)
         {
             self.boot_next(now);
+            // One without apps waits for nothing before its proxy is started, so nothing would wake the loop for it.
+            self.boot_on(now);
         }
         if self.stop_by.is_some_and(|by| by <= now) {
             for generation in &mut self.generations {
@@ -189,6 +179,25 @@ impl Supervisor {
             self.generations.clear();
         }
         Ok(None)
+    }
+
+    /// Moves the generation that boots on. Answers why it failed, if it did and nothing else serves.
+    fn boot_on(&mut self, now: Instant) -> Option<Error> {
+        let at = self.booting()?;
+        let first = self.serving().is_none();
+        let generation = &mut self.generations[at];
+        if let Some(failure) = generation.failure(now) {
+            if first {
+                return Some(failure);
+            }
+            self.abandon(at, &failure);
+        } else if generation.apps_ready(!first) {
+            generation.want_proxy(now);
+            if generation.proxy_ready() {
+                self.take_over(at, now);
+            }
+        }
+        None
     }
 
     fn booting(&self) -> Option<usize> {
