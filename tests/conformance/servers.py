@@ -171,6 +171,7 @@ asgi = "{target}"
 directory = "{directory}"
 python = "{python}"
 loop = "{loop}"
+pathsend = true
 workers = 1
 env = {{ LEFT = "{left}", PYTHONDONTWRITEBYTECODE = "1" }}
 [app.web.timeout]

@@ -80,6 +80,8 @@ pub struct Asgi {
     pub connections: usize,
     /// Request bodies are read whole before a worker hears of the request; a route can say otherwise.
     pub request_buffering: bool,
+    /// Offer the extensions by which a file is the body of an answer, and no middleware sees its bytes.
+    pub pathsend: bool,
     /// `[app.NAME.websocket]`
     pub websocket: WebSocket,
 }

@@ -149,7 +149,7 @@ fn boot(app: &App, check: bool) -> ToZygote {
         Interface::Wsgi(WsgiHost::Green(Green::Eventlet, _)) => ("wsgi", 1, "eventlet"),
         Interface::Asgi(_) => ("asgi", 1, ""),
     };
-    let (event_loop, lifespan) = match &app.interface {
+    let (event_loop, lifespan, pathsend) = match &app.interface {
         Interface::Asgi(asgi) => (
             match asgi.event_loop {
                 EventLoop::Auto => "auto",
@@ -161,8 +161,9 @@ fn boot(app: &App, check: bool) -> ToZygote {
                 Lifespan::On => "on",
                 Lifespan::Off => "off",
             },
+            asgi.pathsend,
         ),
-        Interface::Wsgi(_) => ("", ""),
+        Interface::Wsgi(_) => ("", "", false),
     };
     ToZygote::Boot {
         app: app.name.clone(),
@@ -174,6 +175,7 @@ fn boot(app: &App, check: bool) -> ToZygote {
         concurrency: number(app.concurrency()),
         event_loop: event_loop.to_owned(),
         lifespan: lifespan.to_owned(),
+        pathsend,
         green: green.to_owned(),
         shutdown_ms: u64::try_from(app.timeout.shutdown.as_millis()).unwrap_or(u64::MAX),
         check,

@@ -262,6 +262,8 @@ messages! {
             event_loop: String,
             /// `auto`, `on` or `off`; only for ASGI.
             lifespan: String,
+            /// Offer the extensions by which a file is the body of an answer; only for ASGI.
+            pathsend: bool,
             /// `gevent`, `eventlet` or empty; only for WSGI.
             green: String,
             /// Milliseconds that the lifespan's shutdown may take; only for ASGI.

@@ -36,7 +36,7 @@ pub(crate) fn environ(py: Python<'_>, times: u32) -> PyResult<f64> {
 
 /// Nanoseconds to decode a request and to build its scope, mean of `times`.
 pub(crate) fn scope(py: Python<'_>, times: u32) -> PyResult<f64> {
-    let mut builder = Scopes::new(py, None)?;
+    let mut builder = Scopes::new(py, None, false)?;
     mean(times, |request| builder.build(py, request).map(drop))
 }
 

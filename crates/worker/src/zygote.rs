@@ -52,6 +52,8 @@ pub(crate) struct Boot {
     pub(crate) event_loop: String,
     /// `auto`, `on` or `off`
     pub(crate) lifespan: String,
+    /// Offer the extensions by which a file is the body of an answer.
+    pub(crate) pathsend: bool,
     /// `gevent`, `eventlet` or empty
     pub(crate) green: String,
     pub(crate) shutdown: Duration,
@@ -71,6 +73,7 @@ impl Boot {
             concurrency,
             event_loop,
             lifespan,
+            pathsend,
             green,
             shutdown_ms,
             check,
@@ -88,6 +91,7 @@ impl Boot {
             concurrency: number(concurrency).max(1),
             event_loop,
             lifespan,
+            pathsend,
             green,
             shutdown: Duration::from_millis(shutdown_ms),
             preload,
@@ -108,6 +112,7 @@ impl Boot {
             concurrency: number(self.concurrency),
             event_loop: self.event_loop.clone(),
             lifespan: self.lifespan.clone(),
+            pathsend: self.pathsend,
             green: self.green.clone(),
             shutdown_ms: u64::try_from(self.shutdown.as_millis()).unwrap_or(u64::MAX),
             check: false,

@@ -36,10 +36,12 @@ pub(super) fn interface(name: &str, section: &Section<'_>) -> (Interface, String
             // uvicorn has no limit; a worker with more than this has no memory left for its work.
             connections: connections(section).unwrap_or(10_000),
             request_buffering: section.boolean("request_buffering").unwrap_or(REQUEST_BUFFERING),
+            // Middleware that looks at bodies finds none in the event that such an answer is made of.
+            pathsend: section.boolean("pathsend").unwrap_or(false),
             websocket: websocket(section.section("websocket", "[app.websocket]")),
         })
     } else {
-        const ASGI_ONLY: &[&str] = &["loop", "lifespan", "request_buffering", "websocket"];
+        const ASGI_ONLY: &[&str] = &["loop", "lifespan", "request_buffering", "pathsend", "websocket"];
         refuse(section, ASGI_ONLY, "is for `asgi`");
         Interface::Wsgi(wsgi_host(section))
     };

@@ -103,9 +103,15 @@ impl Host {
         Ok(host)
     }
 
-    /// From here on requests are taken; each scope gets a copy of this state.
-    pub(crate) fn open(self: &Arc<Self>, py: Python<'_>, state: Option<Py<PyDict>>) -> PyResult<()> {
-        let _ = self.scopes.set(Mutex::new(Scopes::new(py, state)?));
+    /// From here on requests are taken; each scope gets a copy of this state, and offers the extensions by which a file is the
+    /// body of an answer or does not.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        state: Option<Py<PyDict>>,
+        pathsend: bool,
+    ) -> PyResult<()> {
+        let _ = self.scopes.set(Mutex::new(Scopes::new(py, state, pathsend)?));
         let host = Arc::clone(self);
         let turn = PyCFunction::new_closure(
             py,

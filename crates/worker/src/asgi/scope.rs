@@ -27,6 +27,13 @@ const HTTP_SPEC: &str = "2.3";
 /// Version of the WebSocket specification; there a `send` after the client has left raises an OSError.
 const WEBSOCKET_SPEC: &str = "2.4";
 
+/// Extensions that every HTTP scope offers.
+const HTTP_EXTENSIONS: &[&str] = &["http.response.trailers", "http.response.early_hint"];
+
+/// Extensions that put a file in the place of a body. Frameworks use them wherever they are offered, and middleware that looks at
+/// bodies (to compress them, to measure them) breaks on them: they are offered to applications that ask for them.
+const FILE_EXTENSIONS: &[&str] = &["http.response.pathsend", "http.response.zerocopysend"];
+
 /// Builds scopes.
 #[derive(Debug)]
 pub(crate) struct Scopes {
@@ -78,7 +85,7 @@ impl Address {
 }
 
 impl Scopes {
-    pub(crate) fn new(py: Python<'_>, state: Option<Py<PyDict>>) -> PyResult<Self> {
+    pub(crate) fn new(py: Python<'_>, state: Option<Py<PyDict>>, pathsend: bool) -> PyResult<Self> {
         let template = |kind: &str, scheme: &str, spec: &str| -> PyResult<Py<PyDict>> {
             let template = PyDict::new(py);
             let asgi = PyDict::new(py);
@@ -100,15 +107,14 @@ impl Scopes {
             }
             Ok(extensions.unbind())
         };
+        let mut offered = HTTP_EXTENSIONS.to_vec();
+        if pathsend {
+            offered.extend(FILE_EXTENSIONS);
+        }
         Ok(Self {
             http: template("http", "http", HTTP_SPEC)?,
             websocket: template("websocket", "ws", WEBSOCKET_SPEC)?,
-            http_extensions: extensions(&[
-                "http.response.trailers",
-                "http.response.pathsend",
-                "http.response.zerocopysend",
-                "http.response.early_hint",
-            ])?,
+            http_extensions: extensions(&offered)?,
             websocket_extensions: extensions(&["websocket.http.response"])?,
             state,
             fields: HashMap::default(),

@@ -15,6 +15,7 @@ const WIND_UP: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     host: Arc<Host>,
     lifespan: Option<Arc<Lifespan>>,
+    pathsend: bool,
     shutdown: Duration,
 }
 
@@ -33,6 +34,7 @@ impl Server {
         Ok(Self {
             host,
             lifespan,
+            pathsend: boot.pathsend,
             shutdown: boot.shutdown,
         })
     }
@@ -40,7 +42,7 @@ impl Server {
     /// Runs requests until the worker is to leave and none is left, then lets the application stop.
     pub(crate) fn serve(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.lifespan.as_ref().map(|lifespan| lifespan.shared(py));
-        self.host.open(py, state)?;
+        self.host.open(py, state, self.pathsend)?;
         while !self.host.has_left() {
             // A task that the application has started may raise through the loop (SystemExit does); the others go on.
             if let Err(error) = self.host.event_loop.run(py) {

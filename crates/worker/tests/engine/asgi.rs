@@ -78,11 +78,25 @@ fn the_scope_says_what_the_client_asked() {
                 r#""cipher_suite": 4865"#,
                 r#""server_cert": null"#,
                 r#""http.response.trailers": {}"#,
-                r#""http.response.pathsend": {}"#,
+                r#""http.response.early_hint": {}"#,
             ] {
                 assert!(text.contains(part), "{part} is not in\n{text}");
             }
             assert!(!text.contains("\"state\""), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_file_in_the_place_of_a_body_is_offered_to_applications_that_ask_for_it() {
+    on_every_python(|python| {
+        let plan = Plan::asgi(python, ASGI_APP);
+        for (plan, offered) in [(plan, false), (plan.pathsend(), true)] {
+            let (_zygote, worker) = Worker::ready(&plan);
+            let text = worker.link().get(1, "/scope").text();
+            for extension in ["http.response.pathsend", "http.response.zerocopysend"] {
+                assert_eq!(text.contains(extension), offered, "{extension} in\n{text}");
+            }
         }
     });
 }

@@ -148,6 +148,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) interface: &'a str,
     pub(crate) event_loop: &'a str,
     pub(crate) lifespan: &'a str,
+    pub(crate) pathsend: bool,
     /// `gevent`, `eventlet` or empty
     pub(crate) green: &'a str,
     pub(crate) preload: bool,
@@ -164,6 +165,7 @@ impl<'a> Plan<'a> {
             interface: "wsgi",
             event_loop: "",
             lifespan: "",
+            pathsend: false,
             green: "",
             preload: false,
             check: false,
@@ -182,6 +184,13 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn lifespan(self, lifespan: &'a str) -> Self {
         Self { lifespan, ..self }
+    }
+
+    pub(crate) fn pathsend(self) -> Self {
+        Self {
+            pathsend: true,
+            ..self
+        }
     }
 
     pub(crate) fn event_loop(self, event_loop: &'a str) -> Self {
@@ -255,6 +264,7 @@ impl Zygote {
             concurrency: plan.threads,
             event_loop: plan.event_loop.to_owned(),
             lifespan: plan.lifespan.to_owned(),
+            pathsend: plan.pathsend,
             green: plan.green.to_owned(),
             shutdown_ms: 1000,
             check: plan.check,
