@@ -232,7 +232,8 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
     crate::harness::site::copy_tree(&workspace().join("tests/apps/input"), &site.directory.join("app"));
     site.config(
         &(of_app("input", "workers = 2\nenv = { A = \"b\" }", "").replace("{apps}/input", "app")
-            + "[log.access]\nto = \"stdout\"\n[log.error]\nto = \"stderr\"\n"),
+            + "[log.access]\nto = \"stdout\"\n[log.error]\nto = \"stderr\"\n\
+               [server.buffers]\nshared = \"10MiB\"\n"),
     );
     // /tmp and /var/tmp may be file systems of their own.
     let read_only = "mount --make-rprivate /; \
@@ -260,7 +261,31 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
     let body = vec![b'x'; 300_000];
     let answer = site.connect().request("POST", "/all", &[], &body);
     assert!(answer.text().starts_with("300000 [300000, "), "{}", answer.text());
+    // Bodies without a temporary file share a bounded memory: an unfinished one cannot take the machine's.
+    let begun = |promised: usize, sent: usize| {
+        let mut client = site.connect();
+        let head = format!("POST /all HTTP/1.1\r\nhost: a\r\ncontent-length: {promised}\r\n\r\n");
+        client.send(head).unwrap();
+        let _ = client.send(vec![b'x'; sent]);
+        client
+    };
+    let unfinished = begun(59 << 20, 7 << 20);
+    wait_for("the word of it", || {
+        site.output()
+            .contains("no temporary files can be made")
+            .then_some(())
+    });
+    let refused = wait_for("a body that finds no memory", || {
+        let answer = begun(6 << 20, 6 << 20).read_response("POST").unwrap();
+        (answer.status == 503).then_some(answer)
+    });
+    assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(site.get("/iterate").text(), "None []");
+    drop(unfinished);
+    wait_for("the memory of a client that left", || {
+        let answer = begun(6 << 20, 6 << 20).read_response("POST").ok()?;
+        (answer.status == 200).then_some(())
+    });
     site.signal("HUP");
     wait_for("the reload", || {
         site.output().contains(" serving generation=2 ").then_some(())

@@ -28,10 +28,11 @@ pub struct Server {
 pub struct Buffers {
     /// Bytes of one body kept in memory before it moves to a temporary file.
     pub memory_bytes: usize,
-    /// Bytes that all bodies beyond their `memory_bytes` share before they move to a file.
+    /// Bytes that all bodies beyond their `memory_bytes` share before they move to a file; the most that request bodies may
+    /// have together where no file can be made.
     pub shared_bytes: usize,
     /// Bytes of one response that may wait for a slow client (memory and file together); past it the worker waits.
     pub response_bytes_max: u64,
-    /// Directory of the temporary files. They are unlinked at once; memory is used where no file can be made.
+    /// Directory of the temporary files, which are unlinked at once.
     pub directory: PathBuf,
 }

@@ -76,6 +76,12 @@ impl App {
                     errors::refuse(context, down, record, 507, Outcome::Internal, &[]).await;
                     return Ok(());
                 }
+                Err(BodyError::Memory) => {
+                    debug!(app = %self.name, "no memory for the request body");
+                    let after = [("retry-after", "1")];
+                    errors::refuse(context, down, record, 503, Outcome::Overload, &after).await;
+                    return Ok(());
+                }
             }
         };
         let head = down.head();

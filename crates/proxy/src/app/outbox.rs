@@ -112,7 +112,10 @@ mod tests {
     fn call(flags: u8, body: bool) -> Call {
         let mut frame = Vec::new();
         frame::put(&mut frame, 0, Kind::Request, flags, &[0; 4]);
-        let body = body.then(|| Stored::File(Arc::new(File::open("/dev/null").expect("open"))));
+        let body = body.then(|| Stored::File {
+            file: Arc::new(File::open("/dev/null").expect("open")),
+            _share: None,
+        });
         Call::new(frame, body)
     }
 

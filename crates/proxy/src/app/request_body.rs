@@ -14,7 +14,8 @@ use crate::{
 use super::{
     dispatcher::LinkIndex,
     slabs::{Filling, Loan, SLAB_BYTES, Slabs},
-    spill::{memory_file, temporary_file},
+    spare::Share,
+    spill::{Unavailable, memory_file, temporary_file},
     upload::Upload,
 };
 
@@ -35,16 +36,26 @@ pub(super) struct RequestBody {
 #[derive(Debug)]
 pub(super) enum Stored {
     /// In a file of its own.
-    File(Arc<File>),
+    File {
+        file: Arc<File>,
+        /// The memory that it takes, where that is shared with others: given back when it is dropped.
+        _share: Option<Share>,
+    },
     /// In a slab.
     Lent(Loan),
+}
+
+impl From<io::Error> for BodyError {
+    fn from(error: io::Error) -> Self {
+        Self::Storage(error)
+    }
 }
 
 impl Stored {
     /// The file, which a worker is given over this link.
     pub(super) fn hand_over(&self, link: LinkIndex) -> &Arc<File> {
         match self {
-            Self::File(file) => file,
+            Self::File { file, .. } => file,
             Self::Lent(loan) => {
                 loan.hand_over(link);
                 &loan.file
@@ -60,10 +71,12 @@ pub(super) enum BodyError {
     Client(ClientError),
     /// It could not be kept.
     Storage(io::Error),
+    /// It can only be kept in memory, and other bodies have that.
+    Memory,
 }
 
 /// Reads the body of `down`'s request: small ones into memory, larger ones into a slab, and what finds no room there into a file: in
-/// memory, or on disk when it is over `memory_bytes`.
+/// memory, or on disk when it is over `memory_bytes`. Where the disk takes no files it stays in memory that all bodies share.
 pub(super) async fn read<D: Downstream>(
     down: &mut D,
     buffers: &Buffers,
@@ -92,7 +105,7 @@ pub(super) async fn read<D: Downstream>(
         };
         match piece.map_err(BodyError::Client)? {
             BodyPiece::Read(bytes) => body.filled(bytes),
-            BodyPiece::Bytes(bytes) => body.append(&bytes).map_err(BodyError::Storage)?,
+            BodyPiece::Bytes(bytes) => body.append(&bytes)?,
             BodyPiece::End => break,
         }
     }
@@ -149,7 +162,17 @@ struct Gathered<'a> {
 enum Place {
     Inline(Vec<u8>),
     Slab(Filling),
-    File { file: File, in_memory: bool },
+    File { file: File, kept: Kept },
+}
+
+/// Where a file is.
+enum Kept {
+    /// In memory that each body may have.
+    Memory,
+    /// In memory that bodies share, because there is no disk.
+    Shared(Share),
+    /// On disk.
+    Disk,
 }
 
 impl Gathered<'_> {
@@ -176,7 +199,7 @@ impl Gathered<'_> {
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
         self.len += bytes.len() as u64;
         let mut bytes = bytes;
         let inline_max = self.inline_max();
@@ -207,13 +230,16 @@ impl Gathered<'_> {
             };
             self.move_to_file(filling.bytes())?;
         }
-        let small = self.is_small();
-        if let Place::File { file, in_memory } = &mut self.place {
-            if *in_memory && !small {
-                let mut disk = temporary_file(self.buffers)?;
+        let (len, small) = (self.len, self.is_small());
+        if let Place::File { file, kept } = &mut self.place {
+            if matches!(kept, Kept::Memory) && !small {
+                let (mut larger, place) = larger_file(self.buffers, self.slabs, len)?;
                 io::Seek::rewind(file)?;
-                io::copy(file, &mut disk)?;
-                (*file, *in_memory) = (disk, false);
+                io::copy(file, &mut larger)?;
+                (*file, *kept) = (larger, place);
+            }
+            if let Kept::Shared(share) = kept {
+                grow(self.slabs, share, len)?;
             }
             file.write_all(bytes)?;
         }
@@ -221,15 +247,14 @@ impl Gathered<'_> {
     }
 
     /// Begins a file with these bytes.
-    fn move_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let in_memory = self.is_small();
-        let mut file = if in_memory {
-            memory_file()?
+    fn move_to_file(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        let (mut file, kept) = if self.is_small() {
+            (memory_file()?, Kept::Memory)
         } else {
-            temporary_file(self.buffers)?
+            larger_file(self.buffers, self.slabs, self.len)?
         };
         file.write_all(bytes)?;
-        self.place = Place::File { file, in_memory };
+        self.place = Place::File { file, kept };
         Ok(())
     }
 
@@ -246,10 +271,37 @@ impl Gathered<'_> {
         match self.place {
             Place::Inline(inline) => body.inline = inline,
             Place::Slab(filling) => body.stored = filling.lend().map(Stored::Lent),
-            Place::File { file, .. } => body.stored = Some(Stored::File(Arc::new(file))),
+            Place::File { file, kept } => {
+                let share = match kept {
+                    Kept::Shared(share) => Some(share),
+                    Kept::Memory | Kept::Disk => None,
+                };
+                body.stored = Some(Stored::File {
+                    file: Arc::new(file),
+                    _share: share,
+                });
+            }
         }
         body
     }
+}
+
+/// A file for a body of `len` bytes so far, which is too large for memory of its own.
+fn larger_file(buffers: &Buffers, slabs: &Slabs, len: u64) -> Result<(File, Kept), BodyError> {
+    match temporary_file(buffers) {
+        Ok(disk) => Ok((disk, Kept::Disk)),
+        Err(Unavailable::Now(error)) => Err(BodyError::Storage(error)),
+        Err(Unavailable::Ever(_)) => {
+            let mut share = slabs.share();
+            grow(slabs, &mut share, len)?;
+            Ok((memory_file()?, Kept::Shared(share)))
+        }
+    }
+}
+
+fn grow(slabs: &Slabs, share: &mut Share, len: u64) -> Result<(), BodyError> {
+    let bytes = usize::try_from(len).unwrap_or(usize::MAX);
+    slabs.resize(share, bytes).then_some(()).ok_or(BodyError::Memory)
 }
 
 #[cfg(test)]
@@ -282,5 +334,39 @@ mod tests {
             };
             assert_eq!(filling.bytes().len() as u64, kept + 1);
         }
+    }
+
+    #[test]
+    fn bodies_that_find_no_disk_share_a_bounded_memory() {
+        let buffers = Buffers {
+            memory_bytes: 64 << 10,
+            shared_bytes: 12 << 20,
+            response_bytes_max: 1 << 20,
+            directory: "/nonexistent/directory".into(),
+        };
+        let slabs = Slabs::new(&Spare::new(buffers.shared_bytes), buffers.memory_bytes);
+        let receive = |len: usize, piece_bytes: usize| {
+            let mut body = Gathered {
+                buffers: &buffers,
+                slabs: &slabs,
+                bytes_max: u64::MAX,
+                len: 0,
+                place: Place::Inline(Vec::new()),
+            };
+            for piece in vec![1; len].chunks(piece_bytes) {
+                body.append(piece)?;
+            }
+            Ok::<_, BodyError>(body.whole())
+        };
+        let held = receive(11 << 20, 1 << 20).expect("it has nearly all");
+        assert!(matches!(&held.stored, Some(Stored::File { _share: Some(_), .. })));
+        for piece_bytes in [1 << 10, 100 << 10, 2 << 20] {
+            let small = receive(60 << 10, piece_bytes).expect("each may have so much");
+            assert_eq!(small.len, 60 << 10);
+            assert!(matches!(receive(2 << 20, piece_bytes), Err(BodyError::Memory)));
+        }
+        assert!(matches!(receive(13 << 20, 1 << 20), Err(BodyError::Memory)));
+        drop(held);
+        receive(11 << 20, 64 << 10).expect("the memory came back");
     }
 }

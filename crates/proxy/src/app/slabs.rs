@@ -120,6 +120,20 @@ impl Slabs {
         })
     }
 
+    /// A share of the memory that slabs share, for a body that finds no place in one.
+    pub(super) fn share(&self) -> Share {
+        self.spare.share()
+    }
+
+    /// Makes such a share so many bytes; `false`, and unchanged, when there is not as much.
+    pub(super) fn resize(&self, share: &mut Share, bytes: usize) -> bool {
+        share.resize_beyond(bytes) || {
+            // What waits for a body is of no use to this one, but for its memory.
+            self.clear();
+            share.resize_beyond(bytes)
+        }
+    }
+
     /// A worker has given one back.
     pub(super) fn returned(self: &Arc<Self>, holder: LinkIndex, back: Return) {
         self.settle(back.ticket, |lent| {

@@ -41,14 +41,18 @@ pub(super) struct Share {
 impl Share {
     /// Makes it so many bytes; `false`, and unchanged, when there is not as much.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
+        (bytes <= SHARE_MAX || bytes <= self.bytes) && self.resize_beyond(bytes)
+    }
+
+    /// The same for a body that has nowhere else to wait: it may have all there is.
+    pub(super) fn resize_beyond(&mut self, bytes: usize) -> bool {
         let left = &self.spare.0;
         if bytes > self.bytes {
             let more = bytes - self.bytes;
             let take = |left: usize| left.checked_sub(more);
-            if bytes > SHARE_MAX
-                || left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                    .is_err()
+            if left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_err()
             {
                 return false;
             }
@@ -87,7 +91,8 @@ mod tests {
             let mut share = spare.share();
             assert!(share.resize(1 << 10) && share.resize(10) && share.resize(20));
         }
-        assert!(last.resize(SHARE_MAX) && last.resize(0));
+        assert!(last.resize(SHARE_MAX) && last.resize_beyond(SHARE_MAX + 50));
+        assert!(!last.resize(SHARE_MAX + 60) && last.resize(SHARE_MAX + 10) && last.resize(0));
         assert_eq!(spare.0.load(Ordering::Relaxed), 2 * SHARE_MAX + 100);
     }
 }

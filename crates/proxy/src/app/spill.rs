@@ -14,9 +14,9 @@ use rustix::{
 };
 use tracing::warn;
 
-/// A file nobody else can open and that is gone with its last descriptor. Where the file system can not do that in one
-/// step, the file is unlinked at once; where no file can be made at all (missing or read-only directory), it is memory.
-pub(super) fn temporary_file(buffers: &Buffers) -> io::Result<File> {
+/// A file nobody else can open and that is gone with its last descriptor. Where the file system cannot do that in one
+/// step, the file is unlinked at once.
+pub(super) fn temporary_file(buffers: &Buffers) -> Result<File, Unavailable> {
     let error = match unnamed(&buffers.directory) {
         Ok(file) => return Ok(file),
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => match unlinked(&buffers.directory) {
@@ -30,14 +30,35 @@ pub(super) fn temporary_file(buffers: &Buffers) -> io::Result<File> {
         error,
         Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE | Errno::NOMEM
     ) {
-        return Err(error.into());
+        return Err(Unavailable::Now(error.into()));
     }
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
         let directory = buffers.directory.display();
-        warn!(%directory, %error, "no temporary files can be made here, large bodies are kept in memory");
+        let shared_bytes = buffers.shared_bytes;
+        warn!(
+            %directory, %error, shared_bytes,
+            "no temporary files can be made: large bodies share the memory of server.buffers.shared"
+        );
     });
-    memory_file()
+    Err(Unavailable::Ever(error.into()))
+}
+
+/// Why there is no temporary file.
+#[derive(Debug)]
+pub(super) enum Unavailable {
+    /// The disk is full, or the process has no descriptor left: this passes.
+    Now(io::Error),
+    /// The directory is missing or read-only.
+    Ever(io::Error),
+}
+
+impl From<Unavailable> for io::Error {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Now(error) | Unavailable::Ever(error) => error,
+        }
+    }
 }
 
 /// A file that is memory.
@@ -133,9 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn memory_serves_where_no_file_can_be_made() {
-        let file = temporary_file(&buffers(Path::new("/nonexistent/directory"))).expect("memory");
-        file.write_all_at(b"abc", 0).expect("write");
-        assert_eq!(file.metadata().expect("stat").len(), 3);
+    fn a_directory_that_takes_no_files_is_told_from_a_full_one() {
+        let missing = temporary_file(&buffers(Path::new("/nonexistent/directory")));
+        assert!(matches!(missing, Err(Unavailable::Ever(_))), "{missing:?}");
     }
 }
