@@ -9,7 +9,7 @@ use wire::frame::{FileRange, WINDOW};
 
 use super::{
     spare::{Share, Spare},
-    spill::Spill,
+    spill::{Spill, Unavailable},
 };
 
 /// What a piece costs in memory besides its bytes.
@@ -98,13 +98,20 @@ impl<'a> Backlog<'a> {
         if self.no_spill {
             return false;
         }
-        let appended = match &mut self.spill {
-            Some(spill) => spill.append(bytes),
-            None => Spill::new(self.buffers).and_then(|spill| self.spill.insert(spill).append(bytes)),
+        let spill = match self.spill.take() {
+            Some(spill) => Ok(spill),
+            None => Spill::new(self.buffers),
         };
-        if let Err(error) = appended {
-            let directory = self.buffers.directory.display();
-            warn!(%directory, %error, "a response waits in memory, no temporary file");
+        let appended = spill.and_then(|spill| {
+            let appended = self.spill.insert(spill).append(bytes);
+            appended.map_err(Unavailable::Now)
+        });
+        if let Err(unavailable) = appended {
+            // That there are never any files was said once.
+            if let Unavailable::Now(error) = unavailable {
+                let directory = self.buffers.directory.display();
+                warn!(%directory, %error, "a response waits in memory, no temporary file");
+            }
             self.no_spill = true;
             return false;
         }

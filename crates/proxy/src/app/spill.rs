@@ -88,7 +88,7 @@ pub(super) struct Spill {
 }
 
 impl Spill {
-    pub(super) fn new(buffers: &Buffers) -> io::Result<Self> {
+    pub(super) fn new(buffers: &Buffers) -> Result<Self, Unavailable> {
         Ok(Self {
             file: Arc::new(temporary_file(buffers)?),
             written: 0,
