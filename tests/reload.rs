@@ -1,5 +1,6 @@
 //! SIGHUP: new configuration and new code take over without a failed request, or not at all.
 
+mod release;
 mod without_app;
 
 use std::{fs, net::TcpStream};

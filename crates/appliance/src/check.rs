@@ -8,7 +8,7 @@ use supervisor::Engine;
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
 pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
-    let conf = std::path::absolute(conf).unwrap_or_else(|_| conf.to_owned());
+    let conf = config::absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let config = match Config::load(&conf) {
         Ok(config) => config,
         Err(problems) => {

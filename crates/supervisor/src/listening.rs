@@ -57,7 +57,7 @@ impl Listenings {
             .known
             .iter()
             .filter_map(Weak::upgrade)
-            .find(|known| known.address == listener.address);
+            .find(|known| known.address == listener.address && known.is_found());
         let failed = |source: io::Error| Error::Listen {
             address: listener.address.to_string(),
             source,
@@ -116,6 +116,13 @@ impl Listening {
         Ok(listening)
     }
 
+    /// Does its address still lead to it? Not where its socket file was removed, or a link on the way to it leads elsewhere now.
+    fn is_found(&self) -> bool {
+        self.made.as_ref().is_none_or(|(path, dev, ino)| {
+            fs::symlink_metadata(path).is_ok_and(|file| file.dev() == *dev && file.ino() == *ino)
+        })
+    }
+
     /// The address as it is: with the port the kernel chose when 0 was asked for.
     pub(crate) fn told(&self) -> String {
         match getsockname(&self.socket)
@@ -154,8 +161,8 @@ impl AsFd for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let Some((path, dev, ino)) = &self.made
-            && fs::symlink_metadata(path).is_ok_and(|file| file.dev() == *dev && file.ino() == *ino)
+        if let Some((path, ..)) = &self.made
+            && self.is_found()
         {
             let _ = fs::remove_file(path);
         }

@@ -46,7 +46,7 @@ pub struct Options {
 /// and before there is one, or where it is not the terminal, on standard error.
 #[must_use]
 pub fn run(options: Options) -> u8 {
-    let read = std::path::absolute(&options.conf)
+    let read = config::absolute(&options.conf)
         .map_err(|source| Error::Read {
             path: options.conf.clone(),
             source,

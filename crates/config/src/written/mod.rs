@@ -113,7 +113,7 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
         let problems = errors.iter().take(PROBLEMS_MAX).map(problem).collect();
         return Err(Problems::render(path, text, problems));
     }
-    let absolute = std::path::absolute(path)
+    let absolute = crate::absolute(path)
         .map_err(|error| Problems::unreadable(path, &format!("has no absolute path: {error}")))?;
     let nothing = DeTable::new();
     let reading = Reading {

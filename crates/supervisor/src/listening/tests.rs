@@ -74,3 +74,18 @@ fn a_file_that_is_no_socket_is_not_removed() {
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
     fs::remove_file(&path).expect("ours to remove");
 }
+
+#[test]
+fn a_socket_file_that_is_not_found_at_its_address_any_more_is_made_again() {
+    let path = scratch("removed");
+    let unix = listener(Address::Unix(path.clone()));
+    let mut sockets = Listenings::default();
+    let first = sockets.open(std::slice::from_ref(&unix)).expect("a socket");
+    fs::remove_file(&path).expect("the file of the socket");
+    let second = sockets.open(&[unix]).expect("another socket");
+    UnixStream::connect(&path).expect("listening");
+    drop(first);
+    UnixStream::connect(&path).expect("not removed with the one it has replaced");
+    drop(second);
+    assert!(!path.exists());
+}

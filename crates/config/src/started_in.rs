@@ -1,0 +1,25 @@
+//! The directory we were started in, as whoever started us calls it.
+
+use std::{
+    env, fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// The path from the directory we were started in.
+///
+/// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is to find what it
+/// leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which counts where both are the same
+/// directory.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let named = env::var_os("PWD").map(PathBuf::from);
+    match named.filter(|named| path.is_relative() && is_here(named)) {
+        Some(named) => std::path::absolute(named.join(path)),
+        None => std::path::absolute(path),
+    }
+}
+
+fn is_here(named: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    named.is_absolute() && identity(named).is_some_and(|named| identity(Path::new(".")) == Some(named))
+}

@@ -1,0 +1,192 @@
+//! Releases side by side, and a link `current` that leads to one of them: a reload serves what it leads to then.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::harness::{Site, processes, python, wait_for};
+
+const CONFIG: &str = r#"
+    [server]
+    pid_file = "{dir}/pid"
+    [app.web]
+    wsgi = "wsgi"
+    workers = 1
+    env_file = "env"
+    [[listener]]
+    address = "127.0.0.1:{port}"
+    [log.error]
+    to = "{dir}/error.log"
+    level = "info"
+    [log.access]
+    to = "off"
+    [[site]]
+    app = "web"
+    headers = { X-Release = "NAME" }
+    files = { "/static/" = "static/" }
+"#;
+
+/// Says everything that comes from its release: its code, the variable of its file, its interpreter, where it works.
+const APP: &str = r#"
+import os, sys
+def application(environ, start_response):
+    start_response('200 OK', [])
+    return [' '.join(['NAME', os.environ['RELEASE'], os.path.realpath(sys.prefix), os.getcwd()]).encode()]
+"#;
+
+/// Directories of releases, `current` leads to the first.
+fn released(test: &str, names: &[&str]) -> Site {
+    let site = Site::new(test);
+    for name in names {
+        let file = |path: &str, text: &str| {
+            site.write(&format!("releases/{name}/{path}"), text.replace("NAME", name))
+        };
+        let config = CONFIG
+            .replace("{dir}", &site.directory.display().to_string())
+            .replace("{port}", &site.port.to_string());
+        file("site.toml", &config);
+        file("wsgi.py", APP);
+        file("env", "RELEASE=NAME\n");
+        file("static/word", "NAME");
+        let venv = site.directory.join("releases").join(name).join(".venv");
+        let made = Command::new(&python::python().path)
+            .args(["-m", "venv", "--without-pip"])
+            .arg(venv)
+            .status();
+        assert!(made.unwrap().success());
+    }
+    lead(&site, names[0]);
+    site
+}
+
+/// `current` leads there now.
+fn lead(site: &Site, name: &str) {
+    let next = site.directory.join("next");
+    symlink(Path::new("releases").join(name), &next).unwrap();
+    fs::rename(next, site.directory.join("current")).unwrap();
+}
+
+/// The program, in the directory of this name, which the shell calls so.
+fn command(site: &Site, directory: &Path, pwd: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_appliance"));
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env("PWD", pwd)
+        .env(processes::MARK, site.mark())
+        .stdin(Stdio::null());
+    command
+}
+
+/// All that is served comes from this release.
+#[track_caller]
+fn serves(site: &Site, name: &str) {
+    let release = fs::canonicalize(site.directory.join("releases").join(name)).unwrap();
+    let (venv, here) = (release.join(".venv"), release);
+    let answer = site.get("/");
+    assert_eq!(answer.header("x-release"), Some(name), "{answer:?}");
+    assert_eq!(
+        answer.text(),
+        format!("{name} {name} {} {}", venv.display(), here.display())
+    );
+    assert_eq!(site.get("/static/word").text(), name);
+}
+
+/// Moves the link and reloads, by way of three releases; what is old is deleted, as deployment tools do.
+fn deploys(site: &mut Site, command: Command) {
+    site.start_by(command);
+    serves(site, "one");
+    lead(site, "two");
+    site.signal("HUP");
+    site.wait_for_log(" serving generation=2 ");
+    serves(site, "two");
+    fs::remove_dir_all(site.directory.join("releases/one")).unwrap();
+    lead(site, "three");
+    site.signal("HUP");
+    site.wait_for_log(" serving generation=3 ");
+    serves(site, "three");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_reload_in_a_link_that_has_moved_serves_the_new_release() {
+    for (test, arguments) in [
+        ("current-default", &[][..]),
+        ("current-relative", &["--conf", "site.toml"]),
+        ("current-dotted", &["--conf", "./site.toml"]),
+    ] {
+        let mut site = released(test, &["one", "two", "three"]);
+        let current = site.directory.join("current");
+        let command = command(&site, &current, &current, arguments);
+        deploys(&mut site, command);
+    }
+}
+
+#[test]
+fn a_reload_serves_the_new_release_wherever_it_was_started() {
+    for (test, conf) in [("beside-relative", "current/site.toml"), ("beside-absolute", "")] {
+        let mut site = released(test, &["one", "two", "three"]);
+        let conf = match conf {
+            "" => site.directory.join("current/site.toml").display().to_string(),
+            relative => relative.to_owned(),
+        };
+        let here = site.directory.clone();
+        let command = command(&site, &here, &here, &["--conf", &conf]);
+        deploys(&mut site, command);
+    }
+}
+
+#[test]
+fn a_variable_that_names_another_directory_counts_for_nothing() {
+    for (test, pwd) in [
+        ("pwd-other", "/"),
+        ("pwd-gone", "/no/such/place"),
+        ("pwd-relative", "."),
+    ] {
+        let mut site = released(test, &["one"]);
+        let current = site.directory.join("current");
+        let command = command(&site, &current, Path::new(pwd), &[]);
+        site.start_by(command);
+        serves(&site, "one");
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn check_looks_where_the_link_leads() {
+    let site = released("current-check", &["one"]);
+    let current = site.directory.join("current");
+    let output = command(&site, &current, &current, &["check"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    let conf = current.join("site.toml");
+    assert!(
+        told.starts_with(&format!("{}: understood", conf.display())),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_daemon_started_in_a_link_follows_it() {
+    let site = released("current-daemon", &["one", "two"]);
+    let current = site.directory.join("current");
+    let front = command(&site, &current, &current, &["--daemon"])
+        .output()
+        .unwrap();
+    assert!(front.status.success(), "{front:?}");
+    serves(&site, "one");
+    lead(&site, "two");
+    let pid: i32 = fs::read_to_string(site.directory.join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    processes::signal_pid(pid, "HUP");
+    site.wait_for_log(" serving generation=2 ");
+    serves(&site, "two");
+    processes::signal_pid(pid, "TERM");
+    wait_for("the daemon ends", || site.processes().is_empty().then_some(()));
+}
