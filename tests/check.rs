@@ -298,3 +298,43 @@ fn the_examples_are_in_order_where_their_files_are() {
         assert_eq!(code, Some(0), "{}: {told}{complaints}", example.display());
     }
 }
+
+#[test]
+fn links_that_an_application_may_make_are_told_where_they_are_followed() {
+    if !app::root() {
+        return;
+    }
+    let site = Site::in_the_open("check-links");
+    for directory in ["media", "inside", "static"] {
+        site.write(&format!("{directory}/x"), "x");
+        let mode = fs::Permissions::from_mode(if directory == "static" { 0o755 } else { 0o777 });
+        fs::set_permissions(site.directory.join(directory), mode).unwrap();
+    }
+    copy_tree(
+        &workspace().join("tests/apps/hello"),
+        &site.directory.join("hello"),
+    );
+    site.config(
+        r#"
+        [app.web]
+        wsgi = "wsgi"
+        directory = "hello"
+        python = "{python}"
+        user = "nobody"
+        [[site]]
+        app = "web"
+        [site.files]
+        "/media/" = "media"
+        "/inside/" = { root = "inside", symlinks = "inside" }
+        "/static/" = "static"
+        "#,
+    );
+    let (code, told, complaints) = check(&site);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+    let warning = format!(
+        "warning: {}: user nobody of app web may make",
+        site.directory.join("media").display()
+    );
+    assert!(told.contains(&warning), "{told}");
+    assert_eq!(told.matches("symbolic links here").count(), 1, "{told}");
+}

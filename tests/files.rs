@@ -28,8 +28,23 @@ fn site(test: &str) -> Site {
 }
 
 #[test]
-fn links_are_followed_inside_the_root_and_not_out_of_it() {
+fn links_out_of_the_root_are_followed() {
+    let mut site = site("files-links-follow");
+    site.write("collected/app.css", "css");
+    site.write("data/media/photo.txt", "photo");
+    let tree = site.directory.join("tree");
+    symlink(site.directory.join("collected/app.css"), tree.join("app.css")).unwrap();
+    symlink("../data/media", tree.join("media")).unwrap();
+    site.start();
+    assert_eq!(site.get("/app.css").text(), "css");
+    assert_eq!(site.get("/media/photo.txt").text(), "photo");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn links_are_followed_inside_the_root_and_not_out_of_it_where_the_site_says_so() {
     let mut site = site("files-links");
+    site.config("[[site]]\nfiles = { root = \"tree/\", symlinks = \"inside\" }\n");
     site.write("tree/dir/index.html", "index");
     site.write("secret/key.txt", "secret");
     let tree = site.directory.join("tree");
@@ -61,6 +76,13 @@ fn links_are_followed_inside_the_root_and_not_out_of_it() {
             "{outside}"
         );
     }
+    assert_eq!(site.get("/out.txt").status, 404);
+    let log = site.error_log();
+    for link in ["out.txt", "outside", "absolute.txt"] {
+        let named = format!("link={}", tree.join(link).display());
+        assert_eq!(log.matches(&format!("{named} ")).count(), 1, "{link}: {log}");
+    }
+    assert!(log.contains("target=../secret/key.txt"), "{log}");
     assert!(site.stop().success());
 }
 

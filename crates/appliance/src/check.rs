@@ -20,7 +20,11 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
     for warning in &config.warnings {
         tell(&warning.trim_end());
     }
-    let mut problems = config.check_paths();
+    let paths = config.check_paths();
+    let mut problems = paths.problems;
+    for warning in &paths.warnings {
+        tell(&format!("warning: {warning}"));
+    }
     match proxy::check_certificates(&config) {
         Ok(told) => told.iter().for_each(|line| tell(line)),
         Err(found) => problems.extend(found),

@@ -14,7 +14,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::{Config, Identity};
+use crate::Identity;
 
 /// What somebody wants of the last component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Need {
     Execute,
     /// Write a file, which is made when it is not there.
     Write,
+    /// Make files in a directory.
+    Make,
 }
 
 /// Why `identity` cannot use `path`, or `None` when it can: `/srv/site/static: user www-data may not enter /srv/site
@@ -107,45 +109,6 @@ pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<Stri
     }
 }
 
-impl Config {
-    /// Everything the configuration names that cannot be used by who will use it: certificates by us, before we become
-    /// the run user, and so are logs and the pid file; files, directories and interpreters by the run user.
-    pub fn check_paths(&self) -> Vec<String> {
-        let us = Identity::current();
-        let user = self.server.user.as_ref().unwrap_or(&us);
-        let mut problems = Vec::new();
-        for certificate in &self.tls.certificates {
-            problems.extend(path_problem(&certificate.certificate, &us, Need::Read));
-            problems.extend(path_problem(&certificate.key, &us, Need::Read));
-        }
-        let access_log = self.access_log.as_ref().map(|log| &log.to);
-        for to in access_log.into_iter().chain([&self.error_log.to]) {
-            if let crate::To::File(path) = to {
-                problems.extend(path_problem(path, &us, Need::Write));
-            }
-        }
-        if let Some(path) = &self.server.pid_file {
-            problems.extend(path_problem(path, &us, Need::Write));
-        }
-        for route in self.sites.iter().flat_map(|site| &site.routes) {
-            if let crate::Action::Files(files) = &route.action {
-                let exact = matches!(route.path, crate::PathMatch::Exact(_));
-                let need = if exact { Need::Read } else { Need::Enter };
-                problems.extend(path_problem(&files.root, user, need));
-            }
-        }
-        for app in &self.apps {
-            let user = app.user.as_ref().unwrap_or(user);
-            // Importing lists the directory, the interpreter is only executed.
-            problems.extend(path_problem(&app.directory, user, Need::List));
-            problems.extend(path_problem(&app.python, user, Need::Execute));
-        }
-        let mut seen = std::collections::HashSet::new();
-        problems.retain(|problem| seen.insert(problem.clone()));
-        problems
-    }
-}
-
 enum Refusal {
     Kind(&'static str),
     Mode(&'static str),
@@ -155,19 +118,20 @@ fn last(metadata: &Metadata, identity: &Identity, need: Need) -> Result<(), Refu
     let directory = metadata.is_dir();
     match need {
         Need::Read | Need::Execute | Need::Write if directory => Err(Refusal::Kind("a file")),
-        Need::Enter | Need::List if !directory => Err(Refusal::Kind("a directory")),
+        Need::Enter | Need::List | Need::Make if !directory => Err(Refusal::Kind("a directory")),
         Need::Execute if metadata.mode() & 0o111 == 0 => Err(Refusal::Mode("execute")),
         Need::Write if !may(metadata, identity, WRITE) => Err(Refusal::Mode("write")),
         Need::Read if !may(metadata, identity, READ) => Err(Refusal::Mode("read")),
         Need::Execute if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("execute")),
         Need::Enter | Need::List if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("enter")),
+        Need::Make if !may(metadata, identity, WRITE | EXECUTE) => Err(Refusal::Mode("make a file in")),
         Need::List if !may(metadata, identity, READ) => Err(Refusal::Mode("list")),
         _ => Ok(()),
     }
 }
 
 /// The first class that fits decides alone, as in the kernel: an owner is not helped by what others may do.
-fn may(metadata: &Metadata, identity: &Identity, bit: u32) -> bool {
+fn may(metadata: &Metadata, identity: &Identity, bits: u32) -> bool {
     let shift = if metadata.uid() == identity.uid {
         6
     } else if metadata.gid() == identity.gid || identity.groups.contains(&metadata.gid()) {
@@ -175,7 +139,7 @@ fn may(metadata: &Metadata, identity: &Identity, bit: u32) -> bool {
     } else {
         0
     };
-    identity.uid == 0 || metadata.mode() >> shift & bit != 0
+    identity.uid == 0 || metadata.mode() >> shift & bits == bits
 }
 
 fn components(path: &Path) -> VecDeque<OsString> {

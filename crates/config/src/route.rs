@@ -67,6 +67,17 @@ pub struct Files {
     pub precompressed: bool,
     /// Cache-Control of the answers; empty: none is sent.
     pub cache_control: String,
+    /// How far symbolic links below the root are followed.
+    pub symlinks: Symlinks,
+}
+
+/// How far symbolic links below the root of `files` are followed. Those on the way to the root always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Wherever they lead, as nginx does.
+    Follow,
+    /// As long as they stay below the root.
+    Inside,
 }
 
 /// A route to an upstream.

@@ -2,7 +2,8 @@
 
 use super::{Names, Other, Value, path_match::bare_prefix};
 use crate::{
-    Action, AppIndex, Files, PathMatch, Redirect, Respond, UpstreamIndex, UpstreamRoute, problem::nearest,
+    Action, AppIndex, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
+    problem::nearest,
 };
 
 /// The keys of which a route has one.
@@ -59,6 +60,9 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         // Costs one look per encoding, and saves the bytes wherever a build step made the siblings.
         precompressed: true,
         cache_control: String::new(),
+        // As nginx: `collectstatic --link` and a `media` that lies on another disk work. Who must not trust those that
+        // may write there says "inside", and `check` tells where that is so.
+        symlinks: Symlinks::Follow,
     };
     if value.as_text().is_some() {
         return value.path().map(with);
@@ -83,12 +87,19 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         .unwrap_or_default()
         .trim()
         .to_owned();
+    let symlinks = section.value("symlinks").and_then(|value| {
+        let words = [("follow", Symlinks::Follow), ("inside", Symlinks::Inside)];
+        let off = "\"inside\" refuses links that lead out of the root";
+        value.choice(&words, &[("off", off), ("on", off)])
+    });
+    files.symlinks = symlinks.unwrap_or(files.symlinks);
     section.finish(&[
         Other::Later("compress", "make `.gz` or `.br` siblings when you deploy"),
         Other::Later("listing", "directories are not listed"),
         Other::Meant("alias", "`root`"),
         Other::Meant("directory", "`root`"),
         Other::Meant("expires", "cache_control = \"max-age=3600\""),
+        Other::Meant("disable_symlinks", "symlinks = \"inside\""),
     ]);
     root.map(|_| files)
 }

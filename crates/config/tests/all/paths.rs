@@ -151,7 +151,7 @@ files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
 "#;
     let config =
         Config::parse(text, &tree.path().join("site.toml")).unwrap_or_else(|problems| panic!("{problems}"));
-    let problems = config.check_paths();
+    let problems = config.check_paths().problems;
     let names: Vec<_> = problems
         .iter()
         .map(|problem| {
@@ -170,4 +170,53 @@ files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
         [&["a.pem", "a.key"][..], &logs, &["media"]].concat(),
         "{problems:?}"
     );
+}
+
+#[test]
+fn links_are_guarded_where_an_app_may_make_them() {
+    let tree = tree();
+    for directory in ["media", "public/uploads", "inside", "release"] {
+        fs::create_dir_all(tree.path().join(directory)).expect("a directory");
+    }
+    for (directory, bits) in [
+        ("media", 0o777),
+        ("public/uploads", 0o777),
+        ("inside", 0o777),
+        ("release", 0o755),
+    ] {
+        mode(&tree.path().join(directory), bits);
+    }
+    let text = r#"
+[app.web]
+wsgi = "web"
+python = "/bin/sh"
+[[site]]
+app = "web"
+[site.files]
+"/media/" = "media"
+"/public/" = "public"
+"/inside/" = { root = "inside", symlinks = "inside" }
+"/release/" = "release"
+"/later/" = "not-there"
+"#;
+    let warnings = |uid: u32| {
+        let config = Config::parse(text, &tree.path().join("site.toml"));
+        let mut config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        config.apps[0].user = Some(Identity { uid, ..stranger() });
+        config.check_paths().warnings
+    };
+    let told = warnings(54_321);
+    let named: Vec<_> = told
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(path, _)| path)
+        .collect();
+    let writable =
+        ["media", "public/uploads"].map(|directory| tree.path().join(directory).display().to_string());
+    assert_eq!(named, writable, "{told:?}");
+    assert!(
+        told[1].contains("user www-data of app web") && told[1].contains("symlinks = \"inside\""),
+        "{told:?}"
+    );
+    assert_eq!(warnings(0), [""; 0], "root reads every file anyway");
 }

@@ -13,6 +13,7 @@ use super::{
     encoding::Encoding,
     kept::{self, Kept, Use},
     root::{self, Root},
+    walk::{Link, NotOpened},
 };
 
 /// What a path leads to.
@@ -41,7 +42,7 @@ pub(super) enum Fault {
     /// A segment starts with a dot.
     Hidden,
     /// A symbolic link leads out of the root.
-    Outside,
+    Outside(Link),
     /// A device, pipe or socket.
     Special,
     /// A directory without an index.
@@ -53,12 +54,22 @@ pub(super) enum Fault {
 impl From<Errno> for Fault {
     fn from(error: Errno) -> Self {
         match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::INVAL => Self::Absent,
-            Errno::XDEV => Self::Outside,
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::INVAL | Errno::XDEV => {
+                Self::Absent
+            }
             // A socket, or a device without driver.
             Errno::NXIO | Errno::NODEV => Self::Special,
             Errno::ACCESS | Errno::PERM => Self::Forbidden,
             other => Self::Failed(other),
+        }
+    }
+}
+
+impl From<NotOpened> for Fault {
+    fn from(failure: NotOpened) -> Self {
+        match failure {
+            NotOpened::Outside(link) => Self::Outside(link),
+            NotOpened::Failed(error) => error.into(),
         }
     }
 }
@@ -72,14 +83,14 @@ pub(super) fn find<'a>(files: &'a Files, path: &[u8]) -> Result<Found<'a>, Fault
         return Err(Fault::Hidden);
     }
     let now = Instant::now();
-    let mut root = Root::new(&files.root);
+    let mut root = Root::new(files);
     if relative.is_empty() {
         // A route that is one file is kept by the name it has, an index by its own.
         let first = match (wants_directory, files.index.first()) {
             (true, Some(index)) => index.as_bytes(),
             _ => b"",
         };
-        if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(&files.root, first, "", now)) {
+        if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(&root, first, "", now)) {
             let place = (!first.is_empty()).then(|| (root, first.to_vec()));
             return Ok(Found::File(FoundFile { content, place, now }));
         }
@@ -114,13 +125,13 @@ pub(super) fn sibling(
     now: Instant,
 ) -> Option<Arc<Content>> {
     let coding = encoding.token;
-    match kept::with(|memory| memory.recall(root.path, path, coding, now)) {
+    match kept::with(|memory| memory.recall(root, path, coding, now)) {
         Some(Kept::File(content)) => return Some(content),
         Some(Kept::Absent) => return None,
         None => {}
     }
-    let used = kept::with(|memory| memory.ask(root.path, path, coding, now));
-    let opened = root.open_beneath(path, READ).ok().and_then(|fd| {
+    let used = kept::with(|memory| memory.ask(root, path, coding, now));
+    let opened = root.open_below(path, READ).ok().and_then(|fd| {
         let stat = rustix::fs::fstat(&fd).ok()?;
         (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
             .then(|| Content::new(fd, &stat, path, coding))
@@ -129,7 +140,7 @@ pub(super) fn sibling(
         Some(content) => Some(share(root, path, coding, content, used, now)),
         None => {
             if used == Use::Keep {
-                kept::with(|memory| memory.keep(root.path, path, coding, Kept::Absent, now));
+                kept::with(|memory| memory.keep(root, path, coding, Kept::Absent, now));
             }
             None
         }
@@ -143,16 +154,16 @@ enum LookedUp {
 }
 
 /// What lies at a path: as it was a moment ago when it is asked for often, else as it is.
-fn look_up(root: &mut Root<'_>, path: &[u8], now: Instant) -> Result<LookedUp, Errno> {
-    if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(root.path, path, "", now)) {
+fn look_up(root: &mut Root<'_>, path: &[u8], now: Instant) -> Result<LookedUp, NotOpened> {
+    if let Some(Kept::File(content)) = kept::with(|memory| memory.recall(root, path, "", now)) {
         return Ok(LookedUp::File(content));
     }
-    let fd = root.open_beneath(path, READ)?;
+    let fd = root.open_below(path, READ)?;
     let stat = rustix::fs::fstat(&fd)?;
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
             // Only what exists is remembered: whoever makes names up does not fill the memory.
-            let used = kept::with(|memory| memory.ask(root.path, path, "", now));
+            let used = kept::with(|memory| memory.ask(root, path, "", now));
             LookedUp::File(share(
                 root,
                 path,
@@ -180,7 +191,7 @@ fn share(
     let content = Arc::new(content);
     if small {
         let kept = Kept::File(Arc::clone(&content));
-        kept::with(|memory| memory.keep(root.path, path, coding, kept, now));
+        kept::with(|memory| memory.keep(root, path, coding, kept, now));
     }
     content
 }
@@ -192,10 +203,11 @@ fn sole_file(files: &Files, now: Instant) -> Result<Found<'_>, Fault> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Fault::Special);
     }
-    let used = kept::with(|memory| memory.ask(&files.root, b"", "", now));
+    let root = Root::new(files);
+    let used = kept::with(|memory| memory.ask(&root, b"", "", now));
     let content = Content::new(fd, &stat, root::bytes(&files.root), "");
     Ok(Found::File(FoundFile {
-        content: share(&Root::new(&files.root), b"", "", content, used, now),
+        content: share(&root, b"", "", content, used, now),
         place: None,
         now,
     }))
@@ -218,12 +230,12 @@ fn index<'a>(
                 let place = Some((root, path));
                 return Ok(Found::File(FoundFile { content, place, now }));
             }
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Ok(_) | Err(NotOpened::Failed(Errno::NOENT | Errno::NOTDIR)) => {}
             Err(error) => return Err(error.into()),
         }
     }
     if !directory.is_empty() {
-        root.open_beneath(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
+        root.open_below(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
     }
     Err(Fault::NoIndex)
 }

@@ -11,12 +11,16 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{content::Content, root};
+use config::Symlinks;
+
+use super::{
+    content::Content,
+    root::{self, Root},
+};
 
 /// What a lookup found, as far as it is remembered.
 #[derive(Debug, Clone)]
@@ -68,7 +72,7 @@ impl Memory {
     /// What the last lookup of this place found, when that was a moment ago.
     pub(super) fn recall(
         &mut self,
-        root: &Path,
+        root: &Root<'_>,
         relative: &[u8],
         coding: &str,
         now: Instant,
@@ -81,7 +85,7 @@ impl Memory {
     }
 
     /// The place is being looked up now. What was known of it is forgotten.
-    pub(super) fn ask(&mut self, root: &Path, relative: &[u8], coding: &str, now: Instant) -> Use {
+    pub(super) fn ask(&mut self, root: &Root<'_>, relative: &[u8], coding: &str, now: Instant) -> Use {
         self.set_key(root, relative, coding);
         if let Some(entry) = self.entries.get_mut(self.key.as_slice()) {
             if now.saturating_duration_since(entry.looked_up) >= PAUSE {
@@ -113,7 +117,7 @@ impl Memory {
     }
 
     /// Keeps what [`Memory::ask`] has told to keep.
-    pub(super) fn keep(&mut self, root: &Path, relative: &[u8], coding: &str, kept: Kept, now: Instant) {
+    pub(super) fn keep(&mut self, root: &Root<'_>, relative: &[u8], coding: &str, kept: Kept, now: Instant) {
         self.set_key(root, relative, coding);
         if kept.bytes() > BYTES_MAX - self.bytes {
             // What was asked for often some time ago must not fill the memory for ever.
@@ -148,10 +152,14 @@ impl Memory {
         });
     }
 
-    fn set_key(&mut self, root: &Path, relative: &[u8], coding: &str) {
+    fn set_key(&mut self, root: &Root<'_>, relative: &[u8], coding: &str) {
         self.key.clear();
         // No path holds a NUL.
-        for part in [coding.as_bytes(), b"\0", root::bytes(root), b"\0", relative] {
+        let links: &[u8] = match root.symlinks {
+            Symlinks::Follow => b"\0",
+            Symlinks::Inside => b"\0inside\0",
+        };
+        for part in [coding.as_bytes(), links, root::bytes(root.path), b"\0", relative] {
             self.key.extend_from_slice(part);
         }
     }
@@ -178,28 +186,28 @@ const KEY_BYTES_MAX: usize = 1 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn at(root: &str) -> Root<'_> {
+        Root::at(Path::new(root), Symlinks::Follow)
+    }
 
     fn often(memory: &mut Memory, name: &str, now: Instant) {
         for _ in 1..OFTEN {
-            assert_eq!(memory.ask(Path::new("/r"), name.as_bytes(), "", now), Use::Pass);
+            assert_eq!(memory.ask(&at("/r"), name.as_bytes(), "", now), Use::Pass);
         }
-        assert_eq!(memory.ask(Path::new("/r"), name.as_bytes(), "", now), Use::Keep);
+        assert_eq!(memory.ask(&at("/r"), name.as_bytes(), "", now), Use::Keep);
     }
 
     fn keep(memory: &mut Memory, name: &str, len: usize, now: Instant) {
         let content = Content::in_memory(name.as_bytes(), &vec![b'x'; len]);
-        memory.keep(
-            Path::new("/r"),
-            name.as_bytes(),
-            "",
-            Kept::File(Arc::new(content)),
-            now,
-        );
+        memory.keep(&at("/r"), name.as_bytes(), "", Kept::File(Arc::new(content)), now);
     }
 
     fn knows(memory: &mut Memory, root: &str, name: &str, now: Instant) -> bool {
-        memory.recall(Path::new(root), name.as_bytes(), "", now).is_some()
+        memory.recall(&at(root), name.as_bytes(), "", now).is_some()
     }
 
     #[test]
@@ -215,10 +223,20 @@ mod tests {
         assert!(!knows(&mut memory, "/r", "a", start + FRESH));
         // It stays popular as long as somebody comes back in time, and what is looked up again replaces what was known.
         let later = start + FRESH;
-        assert_eq!(memory.ask(Path::new("/r"), b"a", "", later), Use::Keep);
+        assert_eq!(memory.ask(&at("/r"), b"a", "", later), Use::Keep);
         assert!(!knows(&mut memory, "/r", "a", later));
-        assert_eq!(memory.ask(Path::new("/r"), b"a", "", later + PAUSE), Use::Pass);
+        assert_eq!(memory.ask(&at("/r"), b"a", "", later + PAUSE), Use::Pass);
         assert_eq!(memory.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_kept_of_one_way_to_follow_links_is_not_told_to_the_other() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        often(&mut memory, "a", now);
+        keep(&mut memory, "a", 10, now);
+        let inside = Root::at(Path::new("/r"), Symlinks::Inside);
+        assert!(knows(&mut memory, "/r", "a", now));
+        assert!(memory.recall(&inside, b"a", "", now).is_none());
     }
 
     #[test]
@@ -230,14 +248,14 @@ mod tests {
         }
         assert!(knows(&mut memory, "/r", "a", start) && !knows(&mut memory, "/r", "b", start));
         for number in 0..2 * ENTRIES_MAX {
-            memory.ask(Path::new("/r"), number.to_string().as_bytes(), "", start);
+            memory.ask(&at("/r"), number.to_string().as_bytes(), "", start);
         }
         assert_eq!(memory.entries.len(), ENTRIES_MAX);
         assert!(
             knows(&mut memory, "/r", "a", start),
             "the crowd does not push it out"
         );
-        memory.ask(Path::new("/r"), b"new", "", start + PAUSE);
+        memory.ask(&at("/r"), b"new", "", start + PAUSE);
         assert_eq!((memory.entries.len(), memory.bytes), (1, 0));
     }
 

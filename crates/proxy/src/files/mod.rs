@@ -13,6 +13,7 @@ mod find;
 mod kept;
 mod plan;
 mod range;
+mod refused_links;
 mod root;
 mod validators;
 mod walk;
@@ -143,8 +144,8 @@ fn fault_of(fault: &Fault, path: &[u8]) -> Served {
             tracing::debug!(%path, "dot-file refused");
             404
         }
-        Fault::Outside => {
-            tracing::debug!(%path, "symbolic link out of the directory refused");
+        Fault::Outside(link) => {
+            refused_links::tell(link);
             404
         }
         Fault::Special => {

@@ -1,4 +1,4 @@
-//! A directory that nothing opened below it can leave.
+//! A directory, and how far what is opened below it may leave it.
 
 use std::{
     os::{
@@ -8,24 +8,34 @@ use std::{
     path::Path,
 };
 
+use config::{Files, Symlinks};
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
-use super::walk;
+use super::walk::{self, NotOpened};
 
 /// The directory of a route. It is opened for each request that looks into it, so that a deployment may replace it.
 #[derive(Debug)]
 pub(super) struct Root<'a> {
     pub(super) path: &'a Path,
+    pub(super) symlinks: Symlinks,
     fd: Option<OwnedFd>,
 }
 
 impl<'a> Root<'a> {
     /// Not opened yet.
-    pub(super) fn new(path: &'a Path) -> Self {
-        Self { path, fd: None }
+    pub(super) fn new(files: &'a Files) -> Self {
+        Self::at(&files.root, files.symlinks)
+    }
+
+    pub(super) fn at(path: &'a Path, symlinks: Symlinks) -> Self {
+        Self {
+            path,
+            symlinks,
+            fd: None,
+        }
     }
 
     /// Opens the directory; symbolic links on the way to it are the administrator's and are followed.
@@ -41,24 +51,30 @@ impl<'a> Root<'a> {
         Ok(fd.as_fd())
     }
 
-    /// Opens what lies at a relative path. Symbolic links are followed as long as they stay inside; `XDEV` when one leads
-    /// out.
+    /// Opens what lies at a relative path without `..`.
     ///
-    /// The kernel does this safely and in one call, but it takes every absolute link for one that leads out, and old
-    /// kernels and some sandboxes do not know the call: there the path is [walked](walk).
-    pub(super) fn open_beneath(&mut self, relative: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = self.path;
+    /// Where links must stay inside, the kernel sees to it in one call, but it takes every absolute link for one that leads
+    /// out, and old kernels and some sandboxes do not know the call: there the path is [walked](walk). The links of /proc
+    /// that are somebody's open files are nobody's to follow.
+    pub(super) fn open_below(&mut self, relative: &[u8], flags: OFlags) -> Result<OwnedFd, NotOpened> {
+        let (path, symlinks) = (self.path, self.symlinks);
         let fd = self.open()?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let resolve = match symlinks {
+            Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
+            Symlinks::Inside => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        };
         for _ in 0..ATTEMPTS {
             match rustix::fs::openat2(fd, relative, flags, Mode::empty(), resolve) {
                 // A rename got in between while `..` was resolved.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::XDEV | Errno::NOSYS | Errno::PERM) => break,
-                opened => return opened,
+                opened => return Ok(opened?),
             }
         }
-        walk::open(fd, path, relative, flags)
+        match symlinks {
+            Symlinks::Follow => Ok(rustix::fs::openat(fd, relative, flags, Mode::empty())?),
+            Symlinks::Inside => walk::open(fd, path, relative, flags),
+        }
     }
 }
 

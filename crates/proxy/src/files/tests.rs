@@ -3,6 +3,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use config::Symlinks;
 use tempfile::TempDir;
 
 use super::*;
@@ -35,6 +36,7 @@ impl Site {
                 index: vec!["index.html".into()],
                 precompressed: true,
                 cache_control: String::new(),
+                symlinks: Symlinks::Inside,
             },
             base,
         };

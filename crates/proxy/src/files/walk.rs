@@ -9,7 +9,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -19,50 +19,88 @@ use rustix::{
 
 use super::root;
 
-/// Opens `relative` below `root`, whose path is `root_path`. `XDEV` when a link leads out.
+/// Why nothing was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// A symbolic link leads out of the root.
+    Outside(Link),
+    Failed(Errno),
+}
+
+/// A symbolic link.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// What it points to, as written.
+    pub(super) target: PathBuf,
+}
+
+impl From<Errno> for NotOpened {
+    fn from(error: Errno) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Opens `relative` below `root`, whose path is `root_path`.
 pub(super) fn open(
     root: BorrowedFd<'_>,
     root_path: &Path,
     relative: &[u8],
     flags: OFlags,
-) -> Result<OwnedFd, Errno> {
+) -> Result<OwnedFd, NotOpened> {
     // The components still to go, the next one last; and the directories entered below the root.
     let mut left = components(relative);
-    let mut entered: Vec<OwnedFd> = Vec::new();
+    let mut entered: Vec<(Vec<u8>, OwnedFd)> = Vec::new();
     let mut links = 0;
+    let mut last = None;
     while let Some(name) = left.pop() {
         if name == b".." {
-            entered.pop().ok_or(Errno::XDEV)?;
+            if entered.pop().is_none() {
+                return Err(last.map_or(NotOpened::Failed(Errno::XDEV), NotOpened::Outside));
+            }
             continue;
         }
-        let here = entered.last().map_or(root, AsFd::as_fd);
+        let here = entered.last().map_or(root, |(_, fd)| fd.as_fd());
         let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(here, name.as_slice(), look, Mode::empty())?;
         match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
             FileType::Symlink => {
                 links += 1;
                 if links > LINKS_MAX {
-                    return Err(Errno::LOOP);
+                    return Err(Errno::LOOP.into());
                 }
                 let target = rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes();
+                let directories = entered.iter().map(|(name, _)| name).chain([&name]);
+                let link = Link {
+                    path: directories.fold(root_path.to_owned(), |path, name| {
+                        path.join(OsStr::from_bytes(name))
+                    }),
+                    target: OsStr::from_bytes(&target).into(),
+                };
                 let target = if target.starts_with(b"/") {
                     entered.clear();
-                    inside(root_path, &target).ok_or(Errno::XDEV)?
+                    match inside(root_path, &target) {
+                        Some(target) => target,
+                        None => return Err(NotOpened::Outside(link)),
+                    }
                 } else {
                     target
                 };
+                last = Some(link);
                 left.extend(components(&target));
             }
-            FileType::Directory if entered.len() < DEPTH_MAX => entered.push(fd),
-            FileType::Directory => return Err(Errno::NAMETOOLONG),
+            FileType::Directory if entered.len() < DEPTH_MAX => entered.push((name, fd)),
+            FileType::Directory => return Err(Errno::NAMETOOLONG.into()),
             _ if left.is_empty() => {
-                return rustix::fs::openat(here, name.as_slice(), flags | OFlags::NOFOLLOW, Mode::empty());
+                let flags = flags | OFlags::NOFOLLOW;
+                return Ok(rustix::fs::openat(here, name.as_slice(), flags, Mode::empty())?);
             }
-            _ => return Err(Errno::NOTDIR),
+            _ => return Err(Errno::NOTDIR.into()),
         }
     }
-    let here = entered.last().map_or(root, AsFd::as_fd);
-    rustix::fs::openat(here, ".", flags, Mode::empty())
+    let here = entered.last().map_or(root, |(_, fd)| fd.as_fd());
+    Ok(rustix::fs::openat(here, ".", flags, Mode::empty())?)
 }
 
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
@@ -96,7 +134,7 @@ mod tests {
     use super::*;
 
     /// What the walk and `openat2` agree upon is tested through [`super::super::find`]; here are the walk's own cases.
-    fn read(root: &Path, relative: &str) -> Result<String, Errno> {
+    fn read(root: &Path, relative: &str) -> Result<String, NotOpened> {
         let directory = fs::File::open(root).expect("the root is there");
         let fd = open(
             directory.as_fd(),
@@ -107,7 +145,7 @@ mod tests {
         let mut text = String::new();
         fs::File::from(fd)
             .read_to_string(&mut text)
-            .map_err(|_| Errno::ISDIR)?;
+            .map_err(|_| NotOpened::Failed(Errno::ISDIR))?;
         Ok(text)
     }
 
@@ -125,6 +163,8 @@ mod tests {
         symlink("../../secret", root.join("a/out")).unwrap();
         symlink(base.path().join("secret"), root.join("far")).unwrap();
         symlink(format!("{}/../secret", root.display()), root.join("sly")).unwrap();
+        symlink("../..", root.join("a/up")).unwrap();
+        symlink("../out", root.join("a/way")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         for inside in [
             "a/b/file",
@@ -136,12 +176,26 @@ mod tests {
         ] {
             assert_eq!(read(&root, inside).as_deref(), Ok("inside"), "{inside}");
         }
-        for outside in ["out", "a/out", "far", "sly", "../secret", "a/../../secret"] {
-            assert_eq!(read(&root, outside), Err(Errno::XDEV), "{outside}");
+        for (outside, link) in [
+            ("out", "out"),
+            ("a/out", "a/out"),
+            ("a/../a/./out", "a/out"),
+            ("far", "far"),
+            ("sly", "sly"),
+            ("a/up/secret", "a/up"),
+            ("a/way", "out"),
+        ] {
+            let Err(NotOpened::Outside(refused)) = read(&root, outside) else {
+                panic!("{outside} is served");
+            };
+            assert_eq!(refused.path, root.join(link), "{outside}");
         }
-        assert_eq!(read(&root, "loop"), Err(Errno::LOOP));
-        assert_eq!(read(&root, "a/b/file/x"), Err(Errno::NOTDIR));
-        assert_eq!(read(&root, "a/nothing"), Err(Errno::NOENT));
-        assert_eq!(read(&root, "a"), Err(Errno::ISDIR));
+        for outside in ["../secret", "a/../../secret"] {
+            assert_eq!(read(&root, outside), Err(Errno::XDEV.into()), "{outside}");
+        }
+        assert_eq!(read(&root, "loop"), Err(Errno::LOOP.into()));
+        assert_eq!(read(&root, "a/b/file/x"), Err(Errno::NOTDIR.into()));
+        assert_eq!(read(&root, "a/nothing"), Err(Errno::NOENT.into()));
+        assert_eq!(read(&root, "a"), Err(Errno::ISDIR.into()));
     }
 }

@@ -37,7 +37,7 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
-fn nothing_outside_the_directory_is_reached() {
+fn nothing_outside_the_directory_is_reached_where_links_stay_inside() {
     let site = Site::new();
     symlink("../secret", site.path("out.txt")).unwrap();
     symlink(site.base.path().join("secret"), site.path("far.txt")).unwrap();
@@ -55,6 +55,39 @@ fn nothing_outside_the_directory_is_reached() {
     // The path is resolved before a route is looked for, so this is never below /static/.
     assert_eq!(path::normalise(b"/static/../secret").unwrap(), b"/secret");
     assert_eq!(path::normalise(b"/static/..%2fsecret").unwrap(), b"/secret");
+}
+
+#[test]
+fn links_lead_wherever_they_point_unless_told_otherwise() {
+    let mut site = Site::new();
+    site.files.symlinks = Symlinks::Follow;
+    let media = site.base.path().join("media");
+    fs::create_dir(&media).unwrap();
+    fs::write(media.join("photo.txt"), "photo").unwrap();
+    fs::write(media.join("photo.txt.gz"), "packed").unwrap();
+    fs::write(media.join("index.html"), "photos").unwrap();
+    symlink(media.join("photo.txt"), site.path("linked.txt")).unwrap();
+    symlink("../secret", site.path("relative.txt")).unwrap();
+    symlink(&media, site.path("media")).unwrap();
+    symlink("linked.txt", site.path("twice.txt")).unwrap();
+    symlink("/proc/self/fd/0", site.path("stdin.txt")).unwrap();
+    for (target, text) in [
+        ("/static/linked.txt", "photo"),
+        ("/static/relative.txt", "secret"),
+        ("/static/media/photo.txt", "photo"),
+        ("/static/media/", "photos"),
+        ("/static/twice.txt", "photo"),
+    ] {
+        assert_eq!(site.get(target, &[]).text(), text, "{target}");
+    }
+    let packed = site.get("/static/media/photo.txt", &[("Accept-Encoding", "gzip")]);
+    assert_eq!(packed.text(), "packed");
+    assert_eq!(site.get("/static/media", &[]).status(), 301);
+    assert_eq!(
+        site.refused("/static/stdin.txt"),
+        404,
+        "an open file of ours is no file of the site"
+    );
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! The paths of a configuration, looked at as whoever will use them.
+
+use std::{collections::HashSet, path::Path};
+
+use crate::{Action, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem};
+
+/// What using the paths of a configuration would show.
+#[derive(Debug, Default)]
+pub struct Paths {
+    /// What keeps the server from starting, or a request from being answered.
+    pub problems: Vec<String>,
+    /// What can be lived with, and somebody should know.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Everything the configuration names that cannot be used by who will use it: certificates by us, before we become
+    /// the run user, and so are logs and the pid file; files, directories and interpreters by the run user.
+    pub fn check_paths(&self) -> Paths {
+        let us = Identity::current();
+        let user = self.server.user.as_ref().unwrap_or(&us);
+        let mut paths = Paths::default();
+        for certificate in &self.tls.certificates {
+            paths.need(&certificate.certificate, &us, Need::Read);
+            paths.need(&certificate.key, &us, Need::Read);
+        }
+        let access_log = self.access_log.as_ref().map(|log| &log.to);
+        for to in access_log.into_iter().chain([&self.error_log.to]) {
+            if let To::File(path) = to {
+                paths.need(path, &us, Need::Write);
+            }
+        }
+        if let Some(path) = &self.server.pid_file {
+            paths.need(path, &us, Need::Write);
+        }
+        for route in self.sites.iter().flat_map(|site| &site.routes) {
+            if let Action::Files(files) = &route.action {
+                let exact = matches!(route.path, PathMatch::Exact(_));
+                paths.need(&files.root, user, if exact { Need::Read } else { Need::Enter });
+                for app in &self.apps {
+                    paths.guard_links(files, &app.name, app.user.as_ref().unwrap_or(user));
+                }
+            }
+        }
+        for app in &self.apps {
+            let user = app.user.as_ref().unwrap_or(user);
+            // Importing lists the directory, the interpreter is only executed.
+            paths.need(&app.directory, user, Need::List);
+            paths.need(&app.python, user, Need::Execute);
+        }
+        for told in [&mut paths.problems, &mut paths.warnings] {
+            let mut seen = HashSet::new();
+            told.retain(|line| seen.insert(line.clone()));
+        }
+        paths
+    }
+}
+
+impl Paths {
+    fn need(&mut self, path: &Path, who: &Identity, need: Need) {
+        self.problems.extend(path_problem(path, who, need));
+    }
+
+    /// Where links are followed, whoever can make one has any file served that the proxy may read: an application that
+    /// unpacks an archive it was sent, for example. Root reads what it likes anyway.
+    fn guard_links(&mut self, files: &Files, app: &str, user: &Identity) {
+        if files.symlinks == Symlinks::Inside || user.uid == 0 {
+            return;
+        }
+        let writable = |directory: &Path| path_problem(directory, user, Need::Make).is_none();
+        // A directory for uploads is the root itself, or stands in it beside what belongs to the release.
+        let below = std::fs::read_dir(&files.root).into_iter().flatten().flatten();
+        let mut below = below.take(ENTRIES_MAX).map(|entry| entry.path());
+        let found = if writable(&files.root) {
+            Some(files.root.clone())
+        } else {
+            below.find(|path| path.is_dir() && writable(path))
+        };
+        self.warnings.extend(found.map(|directory| {
+            format!(
+                "{}: user {} of app {app} may make symbolic links here, and they are followed wherever they lead; write \
+                 files = {{ root = \"...\", symlinks = \"inside\" }} where the app keeps what it is sent",
+                directory.display(),
+                user.name,
+            )
+        }));
+    }
+}
+
+/// More entries of a directory are not looked at.
+const ENTRIES_MAX: usize = 1000;
