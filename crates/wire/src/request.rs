@@ -47,7 +47,8 @@ pub struct Request<'a> {
     pub server_port: u16,
     /// Id of the request, as in the access log.
     pub request_id: &'a [u8],
-    /// Header fields in order; names in lower case. Framing and hop-by-hop fields are already gone.
+    /// Header fields in order; names in lower case. Those for one connection are gone, but for what asks for a WebSocket;
+    /// Content-Length is the length of the body wherever that is known.
     pub headers: Headers<'a>,
 }
 

@@ -127,6 +127,21 @@ def scope_headers_twice(at):
     assert [value for name, value in headers if name == b"accept"] == [b"x/y", b"z/*"], headers
 
 
+@rule("`content-length` is told as it was sent, also when it is 0", show_scope)
+def scope_headers_length(at):
+    for body, headers in ((b"four", []), (b"x" * 100_000, []), (b"", [(b"content-length", b"0")])):
+        told = at.request("POST", "", headers, body).value()["headers"]
+        lengths = [value for name, value in told if name == b"content-length"]
+        assert lengths == [str(len(body)).encode()], told
+
+
+@rule("of a chunked body the length or the `transfer-encoding` is told", show_scope)
+def scope_headers_chunked(at):
+    told = at.request("POST", "", [(b"transfer-encoding", b"chunked")], b"4\r\nfour\r\n0\r\n\r\n").value()["headers"]
+    framing = [tuple(pair) for pair in told if pair[0] in (b"content-length", b"transfer-encoding")]
+    assert framing in ([(b"content-length", b"4")], [(b"transfer-encoding", b"chunked")]), told
+
+
 @rule("values of fields are the bytes that were sent, ASCII or not", show_scope)
 def scope_headers_bytes(at):
     headers = at.get("", [(b"x-latin", b"caf\xe9"), (b"x-utf", "café".encode()), (b"x-empty", b"")]).value()["headers"]

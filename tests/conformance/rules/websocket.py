@@ -52,6 +52,13 @@ def ws_headers(at):
     assert (b"origin", b"http://o") in headers and (b"sec-websocket-version", b"13") in headers, headers
 
 
+@rule("`headers` has `upgrade` and `connection` as they were sent", show_scope)
+def ws_headers_upgrade(at):
+    headers = [tuple(pair) for pair in scope_of(at, "", [(b"connection", b"keep-alive, Upgrade")])["headers"]]
+    told = [pair for pair in headers if pair[0] in (b"upgrade", b"connection")]
+    assert sorted(told) == [(b"connection", b"keep-alive, Upgrade"), (b"upgrade", b"websocket")], headers
+
+
 @rule("`client` and `server` are told as for HTTP", show_scope)
 def ws_addresses(at):
     websocket = at.open("", [(b"host", b"elsewhere.example:81")])

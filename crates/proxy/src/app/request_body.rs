@@ -30,6 +30,8 @@ pub(super) struct RequestBody {
     pub(super) len: u64,
     /// There is more of it than `inline`: it follows the request while it arrives.
     pub(super) follows: bool,
+    /// Its route does not wait for the whole of it: the application is told of its length what the client said.
+    pub(super) unbuffered: bool,
 }
 
 /// A body that is not in its request's frame.
@@ -123,6 +125,7 @@ pub(super) async fn read_ready<D: Downstream>(
             BodyLength::Unknown => LENGTH_UNKNOWN,
         },
         follows: true,
+        unbuffered: true,
         ..RequestBody::default()
     };
     // Whoever waits for `100 Continue` is told to send when a worker has the request.

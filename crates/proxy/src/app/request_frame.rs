@@ -10,7 +10,7 @@ use wire::{
 use crate::{
     connection::Connection,
     forwarded,
-    head::{Head, Version},
+    head::{BodyLength, Head, Version},
     request::Request,
 };
 
@@ -101,6 +101,14 @@ pub(super) fn write(
     if !head.host.is_empty() {
         headers.put(&mut out, b"host", &head.host);
     }
+    let websocket = interface == Interface::WebSocket;
+    if websocket && head.version == Version::Http2 {
+        // The extended CONNECT has neither; libraries look for what HTTP/1.1 says.
+        headers.put(&mut out, b"upgrade", b"websocket");
+        headers.put(&mut out, b"connection", b"Upgrade");
+    }
+    let mut digits = itoa::Buffer::new();
+    let mut length = told_length(head, body).map(|length| digits.format(length).as_bytes());
     let connection_options = head.fields.all("connection").collect::<Vec<_>>().join(&b","[..]);
     let mut lower = [0; NAME_BYTES];
     for (name, value) in head.fields.iter() {
@@ -116,11 +124,26 @@ pub(super) fn write(
                 &long
             }
         };
-        if !matches!(name, b"host" | b"content-length")
-            && forwarded::passes_to_servers(name, &connection_options)
-        {
-            headers.put(&mut out, name, value);
+        match name {
+            b"host" => {}
+            // Once, where the client said first how long its body is, and whichever way it said so.
+            b"content-length" | b"transfer-encoding" => match length.take() {
+                Some(length) => headers.put(&mut out, b"content-length", length),
+                None if body.unbuffered && name == b"transfer-encoding" => {
+                    headers.put(&mut out, name, value);
+                }
+                None => {}
+            },
+            b"upgrade" | b"connection" if websocket => headers.put(&mut out, name, value),
+            _ if forwarded::passes_to_servers(name, &connection_options) => {
+                headers.put(&mut out, name, value);
+            }
+            _ => {}
         }
+    }
+    // HTTP/2 does not have to say it.
+    if let Some(length) = length {
+        headers.put(&mut out, b"content-length", length);
     }
     for (name, value) in forwarded::request_fields(request).iter() {
         headers.put(&mut out, name, value);
@@ -134,9 +157,211 @@ pub(super) fn write(
     out
 }
 
+/// The Content-Length that the application is told: `None` where there is no body, or where only its end will tell.
+fn told_length(head: &Head, body: &RequestBody) -> Option<u64> {
+    match head.body {
+        BodyLength::Unknown => (!body.unbuffered).then_some(body.len),
+        BodyLength::Known(0) => head.fields.get("content-length").map(|_| 0),
+        BodyLength::Known(length) => Some(length),
+    }
+}
+
 /// The path below the mount; all of it when it does not lie there.
 fn below<'a>(path: &'a [u8], mount: &str) -> &'a [u8] {
     path.strip_prefix(mount.as_bytes())
         .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
         .unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::recorder::Recorder;
+
+    /// What the application is told of a request with these fields and a body of so many bytes.
+    fn told(
+        version: Version,
+        lines: &[(&str, &str)],
+        body: BodyLength,
+        kept: &RequestBody,
+        interface: Interface,
+    ) -> Vec<(String, String)> {
+        let mut down = Recorder::new("POST", "/", lines);
+        (down.head.version, down.head.body) = (version, body);
+        let request = Request::default();
+        let frame = write(
+            &down.head,
+            &down.connection,
+            &request,
+            "",
+            kept,
+            Duration::ZERO,
+            interface,
+        );
+        let (request, _) = wire::request::Request::decode(&frame[frame::HEADER_LEN..]).expect("a request");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let fields = request
+            .headers
+            .iter()
+            .map(|(name, value)| (text(name), text(value)));
+        // What we say ourselves is not the question here.
+        fields
+            .filter(|(name, _)| !name.starts_with("x-") && name != "forwarded")
+            .collect()
+    }
+
+    fn bytes(len: u64) -> RequestBody {
+        RequestBody {
+            len,
+            ..RequestBody::default()
+        }
+    }
+
+    fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        [("host".to_owned(), "example.org".to_owned())]
+            .into_iter()
+            .chain(fields)
+            .collect()
+    }
+
+    #[test]
+    fn the_length_of_a_body_that_is_whole_is_told_once_whichever_way_the_client_framed_it() {
+        use BodyLength::{Known, Unknown};
+        use Version::{Http2, Http10, Http11};
+        for (version, sent, body, len, expected) in [
+            (
+                Http11,
+                &[("Content-Length", "5"), ("A", "b")][..],
+                Known(5),
+                5,
+                &[("content-length", "5"), ("a", "b")][..],
+            ),
+            (
+                Http10,
+                &[("A", "b"), ("content-length", "5")],
+                Known(5),
+                5,
+                &[("a", "b"), ("content-length", "5")],
+            ),
+            (
+                Http11,
+                &[("Content-Length", "5"), ("Content-Length", "5")],
+                Known(5),
+                5,
+                &[("content-length", "5")],
+            ),
+            (
+                Http11,
+                &[("Content-Length", "0")],
+                Known(0),
+                0,
+                &[("content-length", "0")],
+            ),
+            (Http11, &[("A", "b")], Known(0), 0, &[("a", "b")]),
+            (
+                Http11,
+                &[("Transfer-Encoding", "chunked"), ("A", "b")],
+                Unknown,
+                7,
+                &[("content-length", "7"), ("a", "b")],
+            ),
+            (
+                Http11,
+                &[("Transfer-Encoding", "chunked")],
+                Unknown,
+                0,
+                &[("content-length", "0")],
+            ),
+            (
+                Http2,
+                &[("content-length", "5"), ("a", "b")],
+                Known(5),
+                5,
+                &[("content-length", "5"), ("a", "b")],
+            ),
+            (
+                Http2,
+                &[("a", "b")],
+                Unknown,
+                7,
+                &[("a", "b"), ("content-length", "7")],
+            ),
+            (Http2, &[("a", "b")], Known(0), 0, &[("a", "b")]),
+        ] {
+            for interface in [Interface::Wsgi, Interface::Asgi] {
+                assert_eq!(
+                    told(version, sent, body, &bytes(len), interface),
+                    pairs(expected),
+                    "{version:?} {sent:?} {interface:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_body_that_is_not_waited_for_the_client_is_believed() {
+        use BodyLength::{Known, Unknown};
+        let (chunked, unknown) = ([("Transfer-Encoding", "chunked")], wire::request::LENGTH_UNKNOWN);
+        for (version, sent, body, len, expected) in [
+            (
+                Version::Http11,
+                &[("Content-Length", "5")][..],
+                Known(5),
+                5,
+                &[("content-length", "5")][..],
+            ),
+            (
+                Version::Http11,
+                &chunked,
+                Unknown,
+                unknown,
+                &[("transfer-encoding", "chunked")],
+            ),
+            // It came with its head, and nothing depends on that.
+            (
+                Version::Http11,
+                &chunked,
+                Unknown,
+                3,
+                &[("transfer-encoding", "chunked")],
+            ),
+            (Version::Http2, &[], Unknown, unknown, &[]),
+            (
+                Version::Http2,
+                &[("content-length", "5")],
+                Known(5),
+                5,
+                &[("content-length", "5")],
+            ),
+        ] {
+            let kept = RequestBody {
+                unbuffered: true,
+                ..bytes(len)
+            };
+            let found = told(version, sent, body, &kept, Interface::Asgi);
+            assert_eq!(found, pairs(expected), "{version:?} {sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_application_sees_that_a_websocket_is_asked_for_and_no_other_upgrade() {
+        let sent = [
+            ("Upgrade", "WebSocket"),
+            ("Connection", "keep-alive, Upgrade"),
+            ("Keep-Alive", "5"),
+        ];
+        let ask = |version, sent, interface| told(version, sent, BodyLength::Known(0), &bytes(0), interface);
+        assert_eq!(
+            ask(Version::Http11, &sent, Interface::WebSocket),
+            pairs(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")])
+        );
+        assert_eq!(
+            ask(Version::Http2, &[("a", "b")], Interface::WebSocket),
+            pairs(&[("upgrade", "websocket"), ("connection", "Upgrade"), ("a", "b")])
+        );
+        assert_eq!(ask(Version::Http11, &sent, Interface::Asgi), pairs(&[]));
+    }
 }

@@ -123,9 +123,6 @@ impl Environ {
             environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
             environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
         }
-        if request.content_length > 0 {
-            environ.set_item(intern!(py, "CONTENT_LENGTH"), number(py, request.content_length)?)?;
-        }
         if let Some(input) = input {
             environ.set_item(intern!(py, "wsgi.input"), Bound::new(py, input)?)?;
         }
@@ -211,12 +208,12 @@ impl Environ {
 }
 
 /// The variable for a field of this name in lower case. None for names with an underscore, which would be mistaken for the one
-/// with a hyphen; for `proxy`, which programs take for their own configuration (httpoxy); and for the length, which the
-/// proxy knows better.
+/// with a hyphen, and for `proxy`, which programs take for their own configuration (httpoxy).
 fn variable_name(name: &[u8]) -> Option<String> {
     match name {
         b"content-type" => Some("CONTENT_TYPE".to_owned()),
-        b"content-length" | b"transfer-encoding" | b"proxy" | b"" => None,
+        b"content-length" => Some("CONTENT_LENGTH".to_owned()),
+        b"proxy" | b"" => None,
         _ => {
             let mut key = String::with_capacity(5 + name.len());
             key.push_str("HTTP_");

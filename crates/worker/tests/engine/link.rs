@@ -148,6 +148,9 @@ impl Link {
         for (name, value) in ask.headers {
             headers.put(out, name.as_bytes(), value.as_bytes());
         }
+        if body_len > 0 && body_len != LENGTH_UNKNOWN {
+            headers.put(out, b"content-length", body_len.to_string().as_bytes());
+        }
         headers.finish(out);
         out.extend_from_slice(ask.body);
         if let Some(ticket) = ask.lent {
