@@ -212,7 +212,7 @@ app = "web"
         .map(|(path, _)| path)
         .collect();
     let writable =
-        ["media", "public/uploads"].map(|directory| tree.path().join(directory).display().to_string());
+        ["public/uploads", "media"].map(|directory| tree.path().join(directory).display().to_string());
     assert_eq!(named, writable, "{told:?}");
     assert!(
         told[1].contains("user www-data of app web") && told[1].contains("symlinks = \"inside\""),
