@@ -21,6 +21,7 @@ mod files;
 mod forwarded;
 mod front;
 mod head;
+mod idle_memory;
 mod listener;
 mod os;
 mod path;

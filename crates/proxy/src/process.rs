@@ -33,6 +33,7 @@ use crate::{
     control::{AsyncControl, Control, ControlError},
     drain::Drain,
     front::handler::Front,
+    idle_memory,
     listener::accept::Listening,
     phases,
     router::Router,
@@ -201,6 +202,7 @@ impl Process {
             }
         };
         let own_front = front(&first);
+        first.spawn(idle_memory::look_after(Arc::downgrade(&context)));
         // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
         // instead of waiting in vain to be accepted.
         drop(listening);
