@@ -1,6 +1,6 @@
 //! Starlette: streaming, background work, uploads, WebSockets.
 
-use crate::harness::{Connection, Message, Site, WebSocket, client::request_bytes};
+use crate::harness::{Connection, Message, Site, WebSocket, client::request_bytes, wait_for};
 
 fn starlette(test: &str, more: &str) -> Site {
     let mut site = Site::of_asgi(test, "starlette_site", "main:app", "workers = 1", more);
@@ -40,6 +40,58 @@ fn parts_of_a_stream_arrive_as_they_are_made() {
     site.write("seen", "");
     assert_eq!(client.read_chunk().unwrap().as_deref(), Some(&b"second\n"[..]));
     assert_eq!(client.read_chunk().unwrap(), None);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_stream_that_never_waits_ends_with_its_client_and_keeps_nobody_from_the_worker() {
+    let mut site = starlette("starlette-endless", "");
+    let mut other = site.connect();
+    let before = other.get("/tasks", &[]).text();
+    for method in ["GET", "HEAD"] {
+        let mut client = site.connect();
+        client.send(request_bytes(method, "/endless", &[], b"")).unwrap();
+        assert_eq!(client.read_head().unwrap().status, 200);
+        if method == "GET" {
+            assert_eq!(
+                client.read_chunk().unwrap().map(|chunk| chunk.is_empty()),
+                Some(false)
+            );
+        }
+        drop(client);
+        assert_eq!(other.get("/", &[]).text(), "home\n");
+        wait_for("its task has ended", || {
+            (other.get("/tasks", &[]).text() == before).then_some(())
+        });
+    }
+    assert!(!site.error_log().contains("Traceback"), "{}", site.error_log());
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_client_is_told_to_go_on_when_the_endpoint_asks_for_its_body() {
+    let mut site = Site::of_asgi(
+        "starlette-continue",
+        "starlette_site",
+        "main:app",
+        "workers = 1\nrequest_buffering = false",
+        "",
+    );
+    site.start();
+    let ask = |target: &str| {
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+        )
+    };
+    let mut client = site.connect();
+    client.send(ask("/count")).unwrap();
+    assert_eq!(client.read_head().unwrap().status, 100);
+    client.send("helloworld").unwrap();
+    assert_eq!(client.read_response("POST").unwrap().text(), "{\"size\":10}");
+    let mut refused = site.connect();
+    refused.send(ask("/early")).unwrap();
+    let answer = refused.read_response("POST").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (409, "not wanted\n"));
     assert!(site.stop().success());
 }
 

@@ -92,7 +92,8 @@ pub enum Kind {
     /// Proxy to worker: more of a streamed request body, the last with [`END`].
     Body = 2,
     /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before, the
-    /// [`MESSAGE_COST`] of messages among them.
+    /// [`MESSAGE_COST`] of messages among them. From the worker it also says that the application has asked for the request's
+    /// body, for which it may be 0.
     Credit = 3,
     /// Proxy to worker: nobody waits for this answer any more. The worker stops sending, closes the iterable, and sends
     /// nothing more but one [`Kind::Abort`] or [`END`] frame, so that the proxy knows that the stream is free.

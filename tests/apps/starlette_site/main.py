@@ -36,6 +36,18 @@ async def stream(request):
     return StreamingResponse(parts(), media_type="text/plain")
 
 
+async def endless(request):
+    async def parts():
+        while True:
+            yield b"x" * 1000
+
+    return StreamingResponse(parts(), media_type="text/plain")
+
+
+async def tasks(request):
+    return PlainTextResponse(str(len(asyncio.all_tasks())))
+
+
 async def background(request):
     async def work():
         await file_named("answered")
@@ -52,6 +64,10 @@ async def upload(request):
             digest.update(part)
             size += len(part)
         return JSONResponse({"name": file.filename, "size": size, "sha256": digest.hexdigest(), "note": form["note"]})
+
+
+async def early(request):
+    return PlainTextResponse("not wanted\n", 409)
 
 
 async def count(request):
@@ -98,9 +114,12 @@ app = Starlette(
         Route("/", home),
         Route("/who", who),
         Route("/stream", stream),
+        Route("/endless", endless),
+        Route("/tasks", tasks),
         Route("/background", background),
         Route("/upload", upload, methods=["POST"]),
         Route("/count", count, methods=["POST"]),
+        Route("/early", early, methods=["POST"]),
         Route("/file", own_file),
         Route("/broken", broken),
         Mount("/static", StaticFiles(directory=os.path.dirname(__file__))),

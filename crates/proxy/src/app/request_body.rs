@@ -128,7 +128,7 @@ pub(super) async fn read_ready<D: Downstream>(
         unbuffered: true,
         ..RequestBody::default()
     };
-    // Whoever waits for `100 Continue` is told to send when a worker has the request.
+    // Whoever waits for `100 Continue` is told to send when the application asks for the body.
     let patient = down.head().fields.get("expect").is_some();
     let mut upload = Upload::new(patient);
     while !patient && upload.is_empty() {

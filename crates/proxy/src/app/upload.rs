@@ -25,9 +25,8 @@ pub(super) struct Upload {
     waiting: usize,
     /// Bytes the worker takes now.
     window: usize,
-    /// Nothing is wanted of the client before the request is with a worker: it would be asked to send in vain.
+    /// Nothing is read of the client: reading would tell it to send, and the application may not want the body.
     patient: bool,
-    placed: bool,
     /// The client has sent all of it.
     whole: bool,
     end_given: bool,
@@ -35,7 +34,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Nothing has arrived. `patient`: nothing is to be read before a worker has the request.
+    /// Nothing has arrived. `patient`: nothing is to be read before the application asks for it.
     pub(super) fn new(patient: bool) -> Self {
         Self {
             kept: Vec::new(),
@@ -44,7 +43,6 @@ impl Upload {
             waiting: 0,
             window: 0,
             patient,
-            placed: false,
             whole: false,
             end_given: false,
             waker: None,
@@ -69,7 +67,7 @@ impl Upload {
 
     /// May more be read from the client?
     pub(super) fn has_room(&self) -> bool {
-        self.waiting < WINDOW as usize && self.pieces.len() < PIECES_MAX && (self.placed || !self.patient)
+        self.waiting < WINDOW as usize && self.pieces.len() < PIECES_MAX && !self.patient
     }
 
     /// Wakes whoever waits for room, once there is some.
@@ -87,7 +85,6 @@ impl Upload {
 
     /// The request goes to a worker, which has got nothing of the body yet.
     pub(super) fn place(&mut self) {
-        self.placed = true;
         self.window = WINDOW as usize;
         self.end_given = false;
         if !self.kept.is_empty() {
@@ -96,8 +93,10 @@ impl Upload {
         }
     }
 
-    /// The worker takes so many bytes more; it runs the request for certain.
+    /// The worker takes so many bytes more, or none, which only says that its application asks for the body. It runs the
+    /// request for certain.
     pub(super) fn credit(&mut self, bytes: u32) {
+        self.patient = false;
         self.window = self.window.saturating_add(bytes as usize);
         self.spent |= !self.kept.is_empty();
         self.kept = Vec::new();
@@ -195,14 +194,25 @@ mod tests {
             tiny.push(Some(vec![1].into()));
         }
         assert_eq!(tiny.pieces.len(), PIECES_MAX);
-        assert!(!Upload::new(true).has_room());
+    }
+
+    #[test]
+    fn a_client_that_waits_to_be_asked_is_not_read_before_the_application_asks() {
+        let mut upload = Upload::new(true);
+        assert!(!upload.has_room());
+        upload.place();
+        assert!(!upload.has_room());
+        upload.credit(0);
+        assert!(upload.has_room());
+        // It was asked already when another worker gets the request.
+        upload.place();
+        assert!(upload.has_room());
     }
 
     #[test]
     fn the_next_worker_gets_all_of_it_while_the_first_may_not_have_started() {
-        let mut upload = Upload::new(true);
+        let mut upload = Upload::new(false);
         upload.place();
-        assert!(upload.has_room());
         upload.push(Some(vec![1, 2].into()));
         upload.push(Some(vec![3].into()));
         upload.push(None);

@@ -22,6 +22,8 @@ pub(crate) enum Body {
         /// What has come, and whether it counts against the window.
         parts: VecDeque<(Vec<u8>, bool)>,
         ended: bool,
+        /// The proxy knows that the application wants it.
+        asked: bool,
     },
     /// All has been handed out.
     Read,
@@ -40,7 +42,7 @@ pub(crate) struct Piece<'py> {
 impl Body {
     /// More has come. `false`: nothing was expected.
     pub(crate) fn arrive(&mut self, bytes: Vec<u8>, last: bool) -> bool {
-        let Self::Streamed { parts, ended } = self else {
+        let Self::Streamed { parts, ended, .. } = self else {
             return false;
         };
         if !bytes.is_empty() {
@@ -48,6 +50,14 @@ impl Body {
         }
         *ended |= last;
         true
+    }
+
+    /// The application waits for more of it. `true`: the proxy has to hear that, since the client may wait to be asked to send.
+    pub(crate) fn ask(&mut self) -> bool {
+        match self {
+            Self::Streamed { asked, .. } => !std::mem::replace(asked, true),
+            _ => false,
+        }
     }
 
     /// The next piece. `None`: it has not come yet, or there is none.
@@ -81,7 +91,7 @@ impl Body {
                     credit: 0,
                 }))
             }
-            Self::Streamed { parts, ended } => {
+            Self::Streamed { parts, ended, .. } => {
                 let (bytes, counts) = match parts.pop_front() {
                     Some(part) => part,
                     None if *ended => (Vec::new(), false),

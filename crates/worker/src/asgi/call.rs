@@ -10,11 +10,11 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyDict, PyString, PyType},
+    types::{PyDict, PyString, PyTuple, PyType},
 };
 
 use super::{
-    channel::{broken, thrown},
+    channel::{ClientLeft, broken, thrown},
     exchange::{Ending, Exchange, request_line},
     host::Host,
     lifespan::Lifespan,
@@ -32,6 +32,9 @@ use crate::{
 
 /// Most coroutines of a stack that are told.
 const DEPTH_MAX: usize = 100;
+
+/// Exceptions that are looked at behind the one that an application raised.
+const CHAIN_MAX: usize = 8;
 
 /// An application, and how it is called.
 #[derive(Debug)]
@@ -139,17 +142,41 @@ impl Unit {
             Self::Http(exchange) => exchange.finish(py, raised.is_some()),
             Self::WebSocket(socket) => socket.finish(py, raised.is_some()),
         };
-        if let Some(error) = raised {
-            // What an application raises because its client left, or because we cancelled it, is no error of it.
-            if gone && (error.is_instance_of::<PyOSError>(py) || is_cancelled(py, &error)) {
-                return;
-            }
-            let text = format!("the application raised\n{}", report::traceback(py, &error));
-            self.tell(py, &text);
-        } else if let Ending::Broken(what) = ending {
+        if let Ending::Broken(what) = ending {
             self.tell(py, &what);
         }
+        // What an application raises because its client left, or because we cancelled it, is no error of it.
+        if let Some(error) = raised
+            && !(gone && (error.is_instance_of::<PyOSError>(py) || is_cancelled(py, &error)))
+            && !is_of_leaving(error.value(py), CHAIN_MAX)
+        {
+            let text = format!("the application raised\n{}", report::traceback(py, &error));
+            self.tell(py, &text);
+        }
     }
+}
+
+/// Was it raised because a `send` told that its client has left? Frameworks make exceptions of their own of that, and task groups
+/// make groups.
+fn is_of_leaving<'py>(error: &Bound<'py, PyAny>, depth: usize) -> bool {
+    let py = error.py();
+    if error.is_instance_of::<ClientLeft>() {
+        return true;
+    }
+    if depth == 0 {
+        return false;
+    }
+    let attribute = |name: &Bound<'py, PyString>| error.getattr_opt(name).ok().flatten();
+    if let Some(members) = attribute(intern!(py, "exceptions")) {
+        let Ok(members) = members.cast_into::<PyTuple>() else {
+            return false;
+        };
+        return !members.is_empty() && members.iter().all(|member| is_of_leaving(&member, depth - 1));
+    }
+    [intern!(py, "__cause__"), intern!(py, "__context__")]
+        .into_iter()
+        .filter_map(attribute)
+        .any(|before| is_of_leaving(&before, depth - 1))
 }
 
 pub(crate) fn is_cancelled(py: Python<'_>, error: &PyErr) -> bool {

@@ -3,10 +3,13 @@
 //! Both return something that can be awaited and, because applications make tasks of it, something that asyncio takes for a
 //! coroutine. When the result is at hand, awaiting it makes no future and the loop does not turn.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use pyo3::{
-    exceptions::{PyRuntimeError, PyStopIteration},
+    exceptions::{PyBrokenPipeError, PyRuntimeError, PyStopIteration},
     intern,
     prelude::*,
 };
@@ -14,10 +17,17 @@ use pyo3::{
 use super::host::Host;
 use crate::engine::lock;
 
+pyo3::create_exception!(
+    appliance_worker,
+    ClientLeft,
+    PyBrokenPipeError,
+    "Nobody takes what is sent."
+);
+
 /// The other end of `receive` and `send`: an exchange, a WebSocket, a lifespan.
 pub(crate) trait Peer: Send + Sync + std::fmt::Debug {
     /// The next event for the application, when there is one.
-    fn receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>>;
+    fn receive(&self, py: Python<'_>) -> PyResult<Received>;
     /// Takes an event of the application.
     fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent>;
     /// May an application go on that had to wait after a `send`?
@@ -27,11 +37,22 @@ pub(crate) trait Peer: Send + Sync + std::fmt::Debug {
     fn host(&self) -> &Host;
 }
 
+/// What there is to receive.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Event(Py<PyAny>),
+    /// An event that the application has been given before: who asks again and again lets the loop turn in between.
+    Again(Py<PyAny>),
+    Nothing,
+}
+
 /// May the application go on at once?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     All,
     Wait,
+    /// After a turn of the loop: it has sent to nobody, and might never stop.
+    Turn,
 }
 
 /// What is waited for.
@@ -51,10 +72,7 @@ pub(crate) struct Receive {
 #[pymethods]
 impl Receive {
     fn __call__(&self) -> Waiting {
-        Waiting {
-            peer: Arc::clone(&self.peer),
-            wanted: Wanted::Received,
-        }
+        Waiting::new(&self.peer, Some(Wanted::Received))
     }
 }
 
@@ -70,17 +88,12 @@ impl Send_ {
     #[pyo3(signature = (event, /))]
     fn __call__<'py>(&self, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = event.py();
-        match self.peer.send(py, event)? {
-            Sent::All => Ok(self.peer.host().done.bind(py).clone().into_any()),
-            Sent::Wait => Ok(Bound::new(
-                py,
-                Waiting {
-                    peer: Arc::clone(&self.peer),
-                    wanted: Wanted::Sent,
-                },
-            )?
-            .into_any()),
-        }
+        let wanted = match self.peer.send(py, event)? {
+            Sent::All => return Ok(self.peer.host().done.bind(py).clone().into_any()),
+            Sent::Wait => Some(Wanted::Sent),
+            Sent::Turn => None,
+        };
+        Ok(Bound::new(py, Waiting::new(&self.peer, wanted))?.into_any())
     }
 }
 
@@ -125,7 +138,25 @@ impl Done {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     peer: Arc<dyn Peer>,
-    wanted: Wanted,
+    /// `None`: nothing but that the loop turns.
+    wanted: Option<Wanted>,
+    /// The loop has turned since.
+    turned: AtomicBool,
+}
+
+impl Waiting {
+    fn new(peer: &Arc<dyn Peer>, wanted: Option<Wanted>) -> Self {
+        Self {
+            peer: Arc::clone(peer),
+            wanted,
+            turned: AtomicBool::new(false),
+        }
+    }
+
+    /// Has the loop turned since this was asked the first time?
+    fn has_turned(&self) -> bool {
+        self.turned.swap(true, Ordering::Relaxed)
+    }
 }
 
 #[pymethods]
@@ -139,12 +170,18 @@ impl Waiting {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.wanted {
-            Wanted::Received => {
-                if let Some(event) = self.peer.receive(py)? {
+        // A task that is given nothing to wait for is called again in the next turn.
+        let Some(wanted) = self.wanted else {
+            return Ok((!self.has_turned()).then(|| py.None()));
+        };
+        match wanted {
+            Wanted::Received => match self.peer.receive(py)? {
+                Received::Again(_) if !self.has_turned() => return Ok(Some(py.None())),
+                Received::Event(event) | Received::Again(event) => {
                     return Err(PyStopIteration::new_err((event,)));
                 }
-            }
+                Received::Nothing => {}
+            },
             Wanted::Sent => {
                 if self.peer.is_sent() {
                     return Ok(None);
@@ -154,7 +191,7 @@ impl Waiting {
         let future = self.peer.host().event_loop.future(py)?;
         // What the future's own `__await__` does before it gives itself to the task.
         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
-        wait(py, &mut self.peer.waiters(self.wanted), &future)?;
+        wait(py, &mut self.peer.waiters(wanted), &future)?;
         Ok(Some(future.unbind()))
     }
 

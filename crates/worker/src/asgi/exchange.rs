@@ -21,7 +21,7 @@ use wire::{
 use super::{
     answer::{Answer, Part},
     body::Body,
-    channel::{Peer, Sent, Wanted, broken, wake},
+    channel::{ClientLeft, Peer, Received, Sent, Wanted, broken, wake},
     event::Event,
     head::{Head, put_fields},
     host::Host,
@@ -33,6 +33,13 @@ use crate::{
 
 /// Most links of one `http.response.early_hint`.
 const LINKS_MAX: usize = 64;
+
+/// So many events may be sent that nobody takes: enough for the application to hear that its client has left and to end, and for
+/// an answer of ordinary length to come to its end without an error.
+const UNHEARD_MAX: u32 = 1000;
+
+/// What is told of an answer that is too long.
+const CUT: &str = "the application sent more than its Content-Length; the rest was cut";
 
 /// A request in the hands of the application.
 #[derive(Debug)]
@@ -53,6 +60,10 @@ struct State {
     answer: Answer,
     /// Nobody waits for the answer.
     gone: bool,
+    /// `http.disconnect` was received.
+    told_end: bool,
+    /// Events that were sent since nobody takes any.
+    unheard: u32,
     /// The application has returned.
     returned: bool,
 }
@@ -88,6 +99,7 @@ impl Exchange {
                 Body::Streamed {
                     parts: first.into_iter().collect(),
                     ended: false,
+                    asked: false,
                 }
             }
         };
@@ -97,6 +109,8 @@ impl Exchange {
                 body,
                 answer: Answer::new(&job.link, job.stream, head_only),
                 gone: false,
+                told_end: false,
+                unheard: 0,
                 returned: false,
             }),
             link: job.link,
@@ -154,12 +168,14 @@ impl Exchange {
             if !answer.is_complete() || answer.missing() > 0 {
                 answer.abort(reason);
             }
-            Ending::Fine
+            if answer.was_cut() {
+                Ending::Broken(CUT.to_owned())
+            } else {
+                Ending::Fine
+            }
         } else if answer.is_over() || answer.is_complete() && answer.missing() == 0 {
             if answer.was_cut() {
-                Ending::Broken(
-                    "the application sent more than its Content-Length; the rest was cut".to_owned(),
-                )
+                Ending::Broken(CUT.to_owned())
             } else {
                 Ending::Fine
             }
@@ -220,7 +236,7 @@ impl Exchange {
         let head = Head::new(py, event)?;
         let mut state = lock(&self.state);
         if state.answer.is_complete() {
-            return Ok(Sent::All);
+            return self.unheard(py, state);
         }
         if state.answer.has_head() {
             return Err(broken("http.response.start was sent a second time".to_owned()));
@@ -236,14 +252,19 @@ impl Exchange {
         }
         // The specification: any further messages on the channel will be ignored.
         if state.answer.is_complete() {
-            return Ok(Sent::All);
+            return self.unheard(py, state);
         }
         if state.answer.body_complete() {
             return Err(broken(
                 "a body was sent after its end, where only http.response.trailers may follow".to_owned(),
             ));
         }
+        let over = state.answer.is_over();
         state.answer.body(py, part, last);
+        if over && !last {
+            // The head was the answer to a HEAD, or the Content-Length is full.
+            return self.unheard(py, state);
+        }
         let waits = state.answer.is_waiting();
         let complete = state.answer.is_complete();
         self.settle(py, state);
@@ -260,7 +281,7 @@ impl Exchange {
         let more = event.flag(intern!(py, "more_trailers"))?;
         let mut state = lock(&self.state);
         if state.answer.is_complete() {
-            return Ok(Sent::All);
+            return self.unheard(py, state);
         }
         if !state.answer.lacks_trailers() {
             return Err(broken(
@@ -347,47 +368,81 @@ impl Exchange {
         }
         let state = lock(&self.state);
         // Behind the head there is nothing to be early for. Until the first body it waits here.
-        if !state.answer.head_has_left() {
-            state.answer.inform(&payload);
+        if state.answer.head_has_left() {
+            return self.unheard(py, state);
         }
+        state.answer.inform(&payload);
         self.settle(py, state);
         Ok(Sent::All)
+    }
+
+    /// The proxy may send so much more of the request's body.
+    fn credit(&self, py: Python<'_>, bytes: u32) {
+        self.link.put(None, |out| {
+            frame::put(out, self.key.stream, Kind::Credit, 0, &bytes.to_le_bytes())
+        });
+        self.host.wrote(py, &self.link);
+    }
+
+    /// An event was sent that nobody takes. It has no effect, as the specification wants it: the application may learn it from
+    /// `receive`, or never. But a view that only sends would keep the loop from all other requests of the worker, and from
+    /// hearing anything, so the others have their turn now, and what does not come to an end is ended.
+    fn unheard(&self, py: Python<'_>, mut state: MutexGuard<'_, State>) -> PyResult<Sent> {
+        state.unheard = state.unheard.saturating_add(1);
+        let too_many = state.unheard > UNHEARD_MAX;
+        drop(state);
+        if !too_many {
+            return Ok(Sent::Turn);
+        }
+        wake(py, &self.receivers);
+        Err(ClientLeft::new_err(format!(
+            "more than {UNHEARD_MAX} events were sent since nobody takes any"
+        )))
     }
 }
 
 impl Peer for Exchange {
-    fn receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    fn receive(&self, py: Python<'_>) -> PyResult<Received> {
         let mut state = lock(&self.state);
-        if state.gone || state.answer.is_complete() || state.returned {
+        if state.gone || state.answer.is_complete() || state.returned || state.unheard > UNHEARD_MAX {
+            let again = std::mem::replace(&mut state.told_end, true);
             drop(state);
             let event = PyDict::new(py);
             event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
-            return Ok(Some(event.into_any().unbind()));
+            let event = event.into_any().unbind();
+            return Ok(if again {
+                Received::Again(event)
+            } else {
+                Received::Event(event)
+            });
         }
         let Some(piece) = state.body.next(py, &self.payload)? else {
-            return Ok(None);
+            let asks = state.body.ask();
+            drop(state);
+            if asks {
+                self.credit(py, 0);
+            }
+            return Ok(Received::Nothing);
         };
         drop(state);
         if piece.credit > 0 {
-            self.link.put(None, |out| {
-                frame::put(out, self.key.stream, Kind::Credit, 0, &piece.credit.to_le_bytes())
-            });
-            self.host.wrote(py, &self.link);
+            self.credit(py, piece.credit);
         }
         let event = PyDict::new(py);
         event.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
         event.set_item(intern!(py, "body"), piece.bytes)?;
         event.set_item(intern!(py, "more_body"), piece.more)?;
-        Ok(Some(event.into_any().unbind()))
+        Ok(Received::Event(event.into_any().unbind()))
     }
 
     #[inline]
     fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent> {
         let event = Event::new(event)?;
-        if self.is_gone() {
-            // As the specification wants it: the application may learn it from `receive`, or never.
-            return Ok(Sent::All);
+        let state = lock(&self.state);
+        if state.gone {
+            return self.unheard(py, state);
         }
+        drop(state);
         match event.kind()? {
             "http.response.start" => self.start(py, &event),
             "http.response.body" => {

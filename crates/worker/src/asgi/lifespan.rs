@@ -13,7 +13,7 @@ use pyo3::{
 
 use super::{
     call::{Call, Unit},
-    channel::{Peer, Receive, Send_, Sent, Wanted, broken, wake},
+    channel::{Peer, Receive, Received, Send_, Sent, Wanted, broken, wake},
     event::Event,
     host::Host,
 };
@@ -226,7 +226,7 @@ impl Lifespan {
 }
 
 impl Peer for Lifespan {
-    fn receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    fn receive(&self, py: Python<'_>) -> PyResult<Received> {
         let kind = {
             let mut state = lock(&self.state);
             if std::mem::take(&mut state.startup) {
@@ -234,12 +234,12 @@ impl Peer for Lifespan {
             } else if state.shutdown && matches!(state.phase, Phase::Started) {
                 "lifespan.shutdown"
             } else {
-                return Ok(None);
+                return Ok(Received::Nothing);
             }
         };
         let event = PyDict::new(py);
         event.set_item(intern!(py, "type"), PyString::intern(py, kind))?;
-        Ok(Some(event.into_any().unbind()))
+        Ok(Received::Event(event.into_any().unbind()))
     }
 
     fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent> {

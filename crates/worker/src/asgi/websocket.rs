@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::{
-    exceptions::PyBrokenPipeError,
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyString},
@@ -16,7 +15,7 @@ use wire::{
 
 use super::{
     answer::{Answer, Part},
-    channel::{Peer, Sent, Wanted, broken, wake},
+    channel::{ClientLeft, Peer, Received, Sent, Wanted, broken, wake},
     conversation::Conversation,
     event::Event,
     exchange::Ending,
@@ -57,6 +56,8 @@ struct State {
     denial: Answer,
     /// How it ended for the application: the code, and why.
     ended: Option<(u16, String)>,
+    /// `websocket.disconnect` was received.
+    told_end: bool,
     /// Nobody waits for it any more; what the application sends is an error of its client's, not of its own.
     gone: bool,
     returned: bool,
@@ -88,6 +89,7 @@ impl WebSocket {
                 conversation: Conversation::new(&job.link, job.stream),
                 denial: Answer::new(&job.link, job.stream, false),
                 ended: None,
+                told_end: false,
                 gone: false,
                 returned: false,
             }),
@@ -374,7 +376,7 @@ impl WebSocket {
 }
 
 impl Peer for WebSocket {
-    fn receive(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    fn receive(&self, py: Python<'_>) -> PyResult<Received> {
         let mut state = lock(&self.state);
         let event = PyDict::new(py);
         let kind = intern!(py, "type");
@@ -399,16 +401,19 @@ impl Peer for WebSocket {
             event.set_item(kind, intern!(py, "websocket.disconnect"))?;
             event.set_item(intern!(py, "code"), *code)?;
             event.set_item(intern!(py, "reason"), reason)?;
+            if std::mem::replace(&mut state.told_end, true) {
+                return Ok(Received::Again(event.into_any().unbind()));
+            }
         } else {
-            return Ok(None);
+            return Ok(Received::Nothing);
         }
-        Ok(Some(event.into_any().unbind()))
+        Ok(Received::Event(event.into_any().unbind()))
     }
 
     fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent> {
         let event = Event::new(event)?;
         if self.is_gone() {
-            return Err(PyBrokenPipeError::new_err("the client of the WebSocket has left"));
+            return Err(ClientLeft::new_err("the client of the WebSocket has left"));
         }
         match event.kind()? {
             "websocket.accept" => self.accept(py, &event),

@@ -156,6 +156,36 @@ fn a_body_comes_inline_from_a_file_or_as_it_arrives() {
 }
 
 #[test]
+fn the_proxy_hears_when_an_application_asks_for_a_body_that_has_not_come() {
+    with_app(|_, link| {
+        let streamed = |path| Ask {
+            method: "POST",
+            streamed: true,
+            ..Ask::get(path)
+        };
+        link.ask(1, streamed("/gated_echo"));
+        // What it says first is the answer to another one.
+        assert_eq!(link.get(2, "/open_gate").text(), "opened");
+        let (header, payload, _) = link.frame().expect("a frame");
+        assert_eq!(
+            (header.stream, header.kind, &payload[..]),
+            (1, Kind::Credit, &[0; 4][..])
+        );
+        link.tell_flags(1, Kind::Body, frame::END, b"body");
+        let (header, payload, _) = link.frame().expect("a frame");
+        assert_eq!((header.stream, header.kind), (1, Kind::Response));
+        assert!(payload.ends_with(b"body"));
+        link.ask(3, streamed("/hello"));
+        let (header, ..) = link.frame().expect("a frame");
+        assert_eq!(
+            (header.stream, header.kind),
+            (3, Kind::Response),
+            "it did not ask"
+        );
+    });
+}
+
+#[test]
 fn requests_that_wait_share_the_thread_and_run_in_tasks() {
     with_app(|_, link| {
         link.ask(1, Ask::get("/gate"));
@@ -328,6 +358,58 @@ fn an_application_hears_that_its_client_has_left() {
         link.tell(4, Kind::Cancel, b"");
         assert_eq!(link.answers(&[4])[&4].aborted, Some(AbortReason::Cancelled));
         assert_eq!(worker.stderr.lock().expect("no panic").as_str(), "");
+    });
+}
+
+#[test]
+fn who_sends_without_end_to_nobody_lets_others_run_and_is_ended() {
+    with_app(|worker, link| {
+        for (stream, path) in [(1, "/endless"), (3, "/endless_of_another_kind")] {
+            link.ask(stream, Ask::get(path));
+            until("it has filled its window", || link.claimed(stream));
+            link.tell(stream, Kind::Cancel, b"");
+            // Answered by the same loop, before the first one comes to its end.
+            assert_eq!(link.get(stream + 1, "/hello").text(), "hello");
+            let answer = &link.answers(&[stream])[&stream];
+            assert_eq!(answer.aborted, Some(AbortReason::Cancelled));
+            printed(worker, &format!("\u{1e}id{stream}\u{1f}endless: ClientLeft"));
+        }
+        assert_eq!(worker.stderr.lock().expect("no panic").as_str(), "");
+    });
+}
+
+#[test]
+fn who_sends_without_end_behind_the_end_of_an_answer_lets_others_run_and_is_ended() {
+    with_app(|worker, link| {
+        let head = Ask {
+            method: "HEAD",
+            ..Ask::get("/endless")
+        };
+        assert_eq!(link.fetch(1, head).status, 200);
+        assert_eq!(link.get(2, "/hello").text(), "hello");
+        printed(worker, "\u{1e}id1\u{1f}endless: ClientLeft");
+        assert_eq!(link.get(3, "/endless_behind_its_end").text(), "done");
+        assert_eq!(link.get(4, "/hello").text(), "hello");
+        assert_eq!(worker.stderr.lock().expect("no panic").as_str(), "");
+        assert_eq!(link.get(5, "/endless_beyond_its_length").text(), "123");
+        assert_eq!(link.get(6, "/hello").text(), "hello");
+        told(
+            worker,
+            "\u{1e}id5\u{1f}GET /endless_beyond_its_length: the application sent more than",
+        );
+        assert!(!worker.stderr.lock().expect("no panic").contains("Traceback"));
+    });
+}
+
+#[test]
+fn who_receives_without_end_lets_others_run_and_can_be_cancelled() {
+    with_app(|_, link| {
+        link.ask(1, Ask::get("/deaf"));
+        assert_eq!(link.get(2, "/hello").text(), "hello");
+        link.tell(1, Kind::Cancel, b"");
+        assert_eq!(link.get(3, "/hello").text(), "hello");
+        link.tell_flags(1, Kind::Cancel, frame::OVERDUE, b"");
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Cancelled));
     });
 }
 

@@ -47,6 +47,12 @@ async def echo(scope, receive, send):
     await answer(send, body, headers=[(b"x-pieces", str(pieces).encode())])
 
 
+async def gated_echo(scope, receive, send):
+    """Echoes, but looks at the body only once somebody has asked for /open."""
+    await gate(scope, receive, send=lambda event: asyncio.sleep(0))
+    await echo(scope, receive, send)
+
+
 async def slow(scope, receive, send):
     await asyncio.sleep(0.05)
     task = asyncio.current_task()
@@ -83,6 +89,44 @@ async def big(scope, receive, send):
 
 async def state_of_big(scope, receive, send):
     await answer(send, seen.pop("big", "waits").encode())
+
+
+async def endless(scope, receive, send):
+    """Sends without end and never waits."""
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        while True:
+            seen["endless"] = seen.get("endless", 0) + 1
+            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+    except OSError as error:
+        print("endless:", type(error).__name__, flush=True)
+        raise
+
+
+async def endless_of_another_kind(scope, receive, send):
+    """The same, and what ends it becomes an exception of a framework's."""
+    try:
+        await endless(scope, receive, send)
+    except OSError:
+        raise ValueError("the client is gone")
+
+
+async def endless_beyond_its_length(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+    while True:
+        await send({"type": "http.response.body", "body": b"123", "more_body": True})
+
+
+async def endless_behind_its_end(scope, receive, send):
+    await answer(send, b"done")
+    while True:
+        await send({"type": "http.response.body", "body": b"more"})
+
+
+async def deaf(scope, receive, send):
+    """Receives without end, whatever comes."""
+    while True:
+        await receive()
 
 
 async def raises(scope, receive, send):
@@ -385,7 +429,7 @@ async def ws_push(scope, receive, send):
             await send({"type": "websocket.send", "text": "tick"})
             await asyncio.sleep(0.005)
     except OSError as error:
-        print("push ended:", type(error).__name__)
+        print("push ended:", type(error).__base__.__name__)
         raise
 
 

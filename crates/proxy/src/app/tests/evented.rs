@@ -94,7 +94,7 @@ async fn an_answer_that_does_not_wait_for_the_body_ends_the_request() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_not_read_before_a_worker_has_its_request() {
+async fn a_client_that_waits_for_100_is_not_read_before_the_application_asks_for_its_body() {
     let rig = Rig::new(&evented());
     let mut client = Client::new("POST", "/upload")
         .with_body([vec![1; 10]])

@@ -1,6 +1,9 @@
 //! The same apps behind the real HTTP/1.1 and HTTP/2 of the front.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use config::{Action, AppIndex, Config};
@@ -265,7 +268,7 @@ async fn an_upload_and_its_answer_pass_each_other() {
 }
 
 #[tokio::test]
-async fn the_client_is_told_to_send_once_the_worker_has_its_request() {
+async fn the_client_is_told_to_send_once_the_application_asks_for_its_body() {
     let house = House::evented();
     let (mut client, _task) = house.http1();
     let head = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
@@ -277,6 +280,13 @@ async fn the_client_is_told_to_send_once_the_worker_has_its_request() {
         answer.starts_with("HTTP/1.1 200 OK\r\n") && !answer.contains("close"),
         "{answer}"
     );
+    let (mut unasked, _task) = house.http1();
+    let head = head.replace("/upload", "/unread");
+    unasked.write_all(head.as_bytes()).await.expect("write");
+    until(|| house.rig.seen.fed.load(Ordering::SeqCst) == 3).await;
+    let mut byte = [0];
+    let read = tokio::time::timeout(Duration::from_millis(50), unasked.read(&mut byte)).await;
+    assert!(read.is_err(), "{read:?}");
 }
 
 #[tokio::test]

@@ -50,6 +50,10 @@ impl Worker {
             }
         }
         self.uploads.insert(stream, upload);
+        if !whole && path != "/unread" {
+            // The application asks for what has not come.
+            frame::put(&mut self.out, stream, Kind::Credit, 0, &[0; 4]);
+        }
         self.write_on(stream, 0);
         if path == "/die-fed" && inline.len() < INLINE_BODY_MAX {
             self.seen.fed.fetch_add(inline.len(), Ordering::SeqCst);
