@@ -1,4 +1,4 @@
-//! A real browser holds a WebSocket and an EventSource through a reload.
+//! A real browser: its WebSockets and its EventSource through a reload, and to a server behind the proxy over HTTP/2.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Site, processes::MARK, wait_for};
+use crate::harness::{Site, certificate::Certificate, processes::MARK, wait_for};
 
 /// Chromium under any of its names.
 fn find() -> Option<PathBuf> {
@@ -23,7 +23,7 @@ fn find() -> Option<PathBuf> {
 struct Browser(Child);
 
 impl Browser {
-    fn open(binary: &PathBuf, site: &Site, target: &str) -> Self {
+    fn open(binary: &PathBuf, site: &Site, url: &str) -> Self {
         let output = fs::File::create(site.directory.join("browser.log")).unwrap();
         let child = Command::new(binary)
             .args([
@@ -39,11 +39,13 @@ impl Browser {
                 // Without it some versions end as soon as the page is there.
                 "--remote-debugging-port=0",
             ])
+            // The certificates of tests are their own.
+            .arg("--ignore-certificate-errors")
             .arg(format!(
                 "--user-data-dir={}",
                 site.directory.join("browser").display()
             ))
-            .arg(format!("http://127.0.0.1:{}{target}", site.port))
+            .arg(url)
             .env(MARK, site.mark())
             .env("HOME", &site.directory)
             .stdin(Stdio::null())
@@ -80,7 +82,7 @@ fn a_browser_is_through_a_reload_with_its_websocket_and_its_events() {
     let keys = "asgi = \"main:app\"\nworkers = 1";
     let mut site = Site::of_app("browser", "browser_page", keys, "[server]\ngrace = \"1s\"");
     site.start();
-    let _browser = Browser::open(&chromium, &site, "/");
+    let _browser = Browser::open(&chromium, &site, &format!("http://127.0.0.1:{}/", site.port));
     let before = told(&site, "open");
     assert_eq!(
         (
@@ -113,4 +115,43 @@ fn a_browser_is_through_a_reload_with_its_websocket_and_its_events() {
         "no event is lost and none comes twice: {ids:?}"
     );
     assert!(site.stop().success());
+}
+
+#[test]
+fn a_browser_reaches_the_websockets_of_an_upstream_over_http2() {
+    let Some(chromium) = find() else {
+        println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
+        return;
+    };
+    let keys = "asgi = \"main:app\"\nworkers = 1";
+    // The server behind the proxy is the same one's plain listener.
+    let more = "https = \"off\"\n[[site.route]]\npath = \"/behind/\"\nupstream = \"self\"\nstrip = true\n\
+        [tls]\ncertificates = [{ certificate = \"localhost.crt\", key = \"localhost.key\" }]\n\
+        [[listener]]\naddress = \"127.0.0.1:{port}\"\n\
+        [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = true\n\
+        [upstream.self]\nservers = [\"http://127.0.0.1:{port}\"]\n";
+    let mut site = Site::of_app("browser-behind", "browser_behind", keys, more);
+    Certificate::new(&["localhost"]).write(&site.directory, "localhost");
+    site.start();
+    let _browser = Browser::open(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
+    let seen = told(&site, "through");
+    assert_eq!(seen["protocol"], "h2", "{seen}");
+    assert_eq!(seen["messages"], serde_json::json!([5, 300_000, 0]), "{seen}");
+    assert_eq!(
+        seen["closes"],
+        serde_json::json!([[1000, "chat"], [1006, ""]]),
+        "{seen}"
+    );
+    assert!(site.stop().success());
+    let log = site.access_log();
+    let records = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let passed_on = records.filter(|record| record["upstream"].is_string());
+    let facts = ["protocol", "method", "status"];
+    let lines: Vec<_> = passed_on
+        .map(|record| facts.map(|fact| record[fact].to_string()).join(" "))
+        .collect();
+    let line = |status| format!("\"HTTP/2.0\" \"CONNECT\" {status}");
+    assert_eq!(lines, [line(200), line(403)], "{log}");
 }

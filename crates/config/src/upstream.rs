@@ -17,6 +17,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long a peer may be silent between two reads.
     pub read_timeout: Duration,
+    /// How long a WebSocket may be silent in both directions.
+    pub tunnel_timeout: Duration,
     /// Idle connections kept to each peer, by all front threads together.
     pub keepalive: usize,
 }

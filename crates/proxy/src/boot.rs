@@ -81,9 +81,6 @@ pub(crate) enum BootError {
     /// Threads and loops.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
-    /// A server of an upstream.
-    #[error(transparent)]
-    Upstream(#[from] crate::upstream::PeerError),
 }
 
 impl Boot {

@@ -106,11 +106,6 @@ impl Drain {
             empty.await;
         }
     }
-
-    /// The beginning of the drain in the form that pingora's calls take.
-    pub(crate) fn watch(&self) -> watch::Receiver<bool> {
-        self.inner.draining.subscribe()
-    }
 }
 
 impl Drop for Guard {

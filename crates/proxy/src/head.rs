@@ -40,8 +40,9 @@ pub(crate) enum Version {
     Http2,
 }
 
+#[cfg(test)]
 impl Version {
-    /// As in SERVER_PROTOCOL and the access log.
+    /// As a request line has it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",

@@ -2,7 +2,7 @@
 //!
 //! The way of a request: [`listener`] accepts and speaks TLS; [`front`] reads an HTTP/1 head (or gives an HTTP/2
 //! connection to [`phases`]); [`serve`] understands the request and finds its route; one of [`files`], [`respond`],
-//! [`app`] answers through the [`downstream::Downstream`] trait, or pingora takes it to an [`upstream`].
+//! [`app`], [`upstream`] answers through the [`downstream::Downstream`] trait.
 
 mod accept;
 mod answer;

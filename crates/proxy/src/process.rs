@@ -35,7 +35,6 @@ use crate::{
     front::handler::Front,
     idle_memory,
     listener::accept::Listening,
-    phases,
     router::Router,
     upstream::Upstream,
 };
@@ -145,8 +144,8 @@ impl Process {
         let upstreams = config
             .upstreams
             .iter()
-            .map(|upstream| Upstream::new(upstream, config.server.threads).map(Arc::new));
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+            .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)));
+        let upstreams = upstreams.collect();
         let context = Context {
             router: Router::new(&config.sites),
             apps,
@@ -266,10 +265,7 @@ async fn serve_front(
     let _ = stage.wait_for(|stage| *stage != Stage::Waiting).await;
     // A connection accepted at the very start of a drain is still served: the drain waits for the accept loops, too.
     let accepting = context.drain.connection();
-    let front = Front {
-        proxy: phases::proxy(&context.config),
-        context,
-    };
+    let front = Front { context };
     let mut loops: JoinSet<_> = listening
         .into_iter()
         .map(|listening| listening.accept(front.clone()))

@@ -17,37 +17,19 @@ use crate::{
     path, redirect,
     request::Request,
     respond,
-    upstream::{self, Question},
+    upstream::{self, Question, Upgrade},
     websocket::handshake,
 };
 
-/// What the connection has to do next.
-pub(crate) enum Next {
-    /// The request was answered, or is past help.
-    Answered,
-    /// It asks a server behind us for another protocol on its connection; nothing was read or sent.
-    Upgrade(Box<UpgradeCall>),
-}
-
-/// A request on its way to a server that may make a WebSocket of the connection.
-pub(crate) struct UpgradeCall {
-    /// Position of the site in the configuration.
-    pub(crate) site: usize,
-    /// Position of the route in the site.
-    pub(crate) route: usize,
-    /// The request.
-    pub(crate) request: Request,
-}
-
-/// Answers a request, or says who gets its connection.
-pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) -> Next {
+/// Answers a request.
+pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) {
     note_head(record, down);
     let noted = Noted {
         down,
         record,
         status: AtomicU16::new(0),
     };
-    route(context, noted.down, noted.record, &noted.status).await
+    route(context, noted.down, noted.record, &noted.status).await;
 }
 
 /// Tells the record at the end what was sent: also when the answer is dropped half-way, because the stream was reset or
@@ -69,24 +51,19 @@ impl<D: Downstream> Drop for Noted<'_, D> {
     }
 }
 
-async fn route<D: Downstream>(
-    context: &Context,
-    down: &mut D,
-    record: &mut Record,
-    status: &AtomicU16,
-) -> Next {
+async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, status: &AtomicU16) {
     let request = match understand(context, down, record) {
         Ok(request) => request,
         Err(fault) => {
             tracing::debug!(fault, "request refused");
             errors::refuse(context, down, record, 400, Outcome::Refused, &[]).await;
-            return Next::Answered;
+            return;
         }
     };
     let Some(site) = context.router.site(&request.host) else {
         tracing::debug!(host = request.host, "no site for this host");
         errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
-        return Next::Answered;
+        return;
     };
     record.site = context.router.site_name(site);
     let settings = &context.config.sites[site];
@@ -101,11 +78,11 @@ async fn route<D: Downstream>(
         if let Err(error) = redirect::to_https(down, &request, &host, port).await {
             errors::client_failed(context, down, record, error).await;
         }
-        return Next::Answered;
+        return;
     }
     let Some(route) = context.router.route(site, &request.path) else {
         errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
-        return Next::Answered;
+        return;
     };
     record.route = context.router.route_name(site, route);
     let settings = &settings.routes[route];
@@ -115,31 +92,40 @@ async fn route<D: Downstream>(
         status,
     };
     if refused(context, &mut down, record, settings).await {
-        return Next::Answered;
+        return;
     }
     let websocket = handshake::asked(down.head());
     if websocket && down.head().version == Version::Http2 && !takes_websockets(context, &settings.action) {
         // The client believes that whatever says 200 is a WebSocket.
         errors::refuse(context, &mut down, record, 501, Outcome::Refused, &[]).await;
-        return Next::Answered;
+        return;
     }
-    if let Action::Upstream(_) = settings.action
-        && websocket
-        && down.head().body == BodyLength::Known(0)
-        && handshake::is_only_wish(down.head())
-    {
-        return Next::Upgrade(Box::new(UpgradeCall { site, route, request }));
-    }
-    let answered = answer(context, &mut down, record, &request, site, settings).await;
-    if let Err(error) = answered {
+    let asked = Asked {
+        request: &request,
+        site,
+        websocket,
+    };
+    if let Err(error) = answer(context, &mut down, record, &asked, settings).await {
         errors::client_failed(context, &mut down, record, error).await;
     }
-    Next::Answered
 }
 
-/// Does this route lead to an application that knows WebSockets?
+/// What a request asks for.
+struct Asked<'a> {
+    request: &'a Request,
+    /// Position of its site in the configuration.
+    site: usize,
+    /// A WebSocket.
+    websocket: bool,
+}
+
+/// Does this route lead to somebody who may know WebSockets?
 fn takes_websockets(context: &Context, action: &Action) -> bool {
-    matches!(action, Action::App { app, .. } if context.apps[app.0].takes_websockets())
+    match action {
+        Action::App { app, .. } => context.apps[app.0].takes_websockets(),
+        Action::Upstream(_) => true,
+        Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => false,
+    }
 }
 
 /// Refuses what the route does not allow, before anything is read or run.
@@ -173,10 +159,14 @@ async fn answer<D: Downstream>(
     context: &Context,
     down: &mut D,
     record: &mut Record,
-    request: &Request,
-    site: usize,
+    asked: &Asked<'_>,
     route: &Route,
 ) -> Result<(), ClientError> {
+    let Asked {
+        request,
+        site,
+        websocket,
+    } = *asked;
     if !matches!(route.action, Action::App { .. }) {
         lull::other_work();
     }
@@ -187,7 +177,7 @@ async fn answer<D: Downstream>(
             request_buffering,
         } => {
             let app = &context.apps[app.0];
-            if app.takes_websockets() && handshake::asked(down.head()) {
+            if websocket && app.takes_websockets() {
                 app.open_websocket(context, down, request, mount, record).await
             } else {
                 app.answer(context, down, request, mount, *request_buffering, record)
@@ -227,6 +217,7 @@ async fn answer<D: Downstream>(
                 request,
                 strip: &route.strip,
                 host: &host,
+                upgrade: websocket.then(|| Upgrade::of(down.head())).flatten(),
             };
             upstream::answer(context, down, &question, record).await
         }

@@ -39,8 +39,13 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
             .unwrap_or(Duration::from_secs(5)),
         // nginx's `proxy_read_timeout`.
         read_timeout: section
-            .duration("read_timeout", wait)
+            .duration("read_timeout", wait.clone())
             .unwrap_or(Duration::from_secs(60)),
+        // nginx cuts them after `proxy_read_timeout` too, which every manual tells to raise: many applications send nothing
+        // for minutes. Only what a dead peer leaves behind has to end some time.
+        tunnel_timeout: section
+            .duration("tunnel_timeout", wait)
+            .unwrap_or(Duration::from_secs(60 * 60)),
         // Connections are reused only as long as no more requests than this run at once: with nginx's 32 and 64 clients
         // more than a quarter of the requests had to connect anew. An idle one costs both ends little, and no more are
         // kept than were needed within the last minute.
@@ -138,6 +143,7 @@ const OTHERS: &[Other] = &[
     Other::Later("weight", "leave it out, use balance = \"least-connections\""),
     Other::Meant("server", "`servers`"),
     Other::Meant("peers", "`servers`"),
-    Other::Meant("timeout", "`connect_timeout` or `read_timeout`"),
+    Other::Meant("timeout", "`connect_timeout`, `read_timeout` or `tunnel_timeout`"),
+    Other::Meant("websocket_timeout", "`tunnel_timeout`"),
     Other::Meant("proxy_pass", "`servers`"),
 ];

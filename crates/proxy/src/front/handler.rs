@@ -2,20 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use logs::{OpenRecord, Record, Remote};
-use pingora_proxy::HttpProxy;
 
 use super::session::Http1Session;
-use crate::{
-    connection::Connection,
-    context::Context,
-    drain::Drain,
-    errors,
-    listener::stream::ClientStream,
-    phases::{self, Phases},
-    serve::{self, Next, UpgradeCall},
-};
+use crate::{context::Context, drain::Drain, errors, serve};
 
 /// What the connection loop needs from the rest of the proxy; the loop's own tests bring another one.
 pub(crate) trait Handler: Send + Sync {
@@ -28,22 +19,8 @@ pub(crate) trait Handler: Send + Sync {
     /// Content-Type and body of an error page.
     fn page(&self, status: u16) -> (&'static str, Bytes);
 
-    /// Answers a request, or says who gets its connection.
-    fn answer(
-        &self,
-        session: &mut Http1Session<'_>,
-        record: &mut Record,
-    ) -> impl Future<Output = Next> + Send;
-
-    /// Takes a request that asks for a WebSocket to its upstream, and the connection with it. `head` is the request's head.
-    fn upgrade(
-        &self,
-        stream: Box<ClientStream>,
-        connection: &Arc<Connection>,
-        head: BytesMut,
-        call: Box<UpgradeCall>,
-        record: OpenRecord,
-    ) -> impl Future<Output = ()> + Send;
+    /// Answers a request.
+    fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) -> impl Future<Output = ()> + Send;
 }
 
 /// The proxy of one front thread.
@@ -51,8 +28,6 @@ pub(crate) trait Handler: Send + Sync {
 pub(crate) struct Front {
     /// Shared by all threads.
     pub(crate) context: Arc<Context>,
-    /// pingora, for the ways that go through it.
-    pub(crate) proxy: Arc<HttpProxy<Phases>>,
 }
 
 impl Handler for Front {
@@ -68,18 +43,7 @@ impl Handler for Front {
         errors::page(status)
     }
 
-    async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) -> Next {
-        serve::serve(&self.context, session, record).await
-    }
-
-    async fn upgrade(
-        &self,
-        stream: Box<ClientStream>,
-        connection: &Arc<Connection>,
-        head: BytesMut,
-        call: Box<UpgradeCall>,
-        record: OpenRecord,
-    ) {
-        phases::upgrade(&self.context, &self.proxy, stream, connection, head, call, record).await;
+    async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) {
+        serve::serve(&self.context, session, record).await;
     }
 }

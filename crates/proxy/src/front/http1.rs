@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use config::Limits;
 use logs::{Outcome, Protocol, Record, Remote};
 use tokio::{select, time::Instant};
@@ -21,9 +21,8 @@ use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::Downstream,
-    head::{Head, Version},
+    head::Version,
     listener::stream::ClientStream,
-    serve::Next,
 };
 
 /// Serves a connection to its end. `refuse`: nothing is served here, every request is refused in this way.
@@ -75,23 +74,16 @@ pub(crate) async fn converse<H: Handler>(
         served = served.saturating_add(1);
         let last = served >= limits.requests_max || handler.drain().is_draining();
         let mut session = Http1Session::new(&mut stream, connection, limits, parsed, last);
-        match handler.answer(&mut session, &mut record).await {
-            Next::Answered => {
-                let body_was_read = session.bytes_in() > 0;
-                record.bytes_in = session.bytes_in();
-                record.bytes_out = session.bytes_out();
-                record.finish();
-                match session.finish().await {
-                    After::Keep => stream.shrink(body_was_read),
-                    After::Close => return close(&mut stream).await,
-                    After::Linger => return linger(&mut stream).await,
-                    After::Cut => return,
-                }
-            }
-            Next::Upgrade(call) => {
-                let head = write_upgrade_head(&session.into_head());
-                return handler.upgrade(stream, connection, head, call, record).await;
-            }
+        handler.answer(&mut session, &mut record).await;
+        let body_was_read = session.bytes_in() > 0;
+        record.bytes_in = session.bytes_in();
+        record.bytes_out = session.bytes_out();
+        record.finish();
+        match session.finish().await {
+            After::Keep => stream.shrink(body_was_read),
+            After::Close => return close(&mut stream).await,
+            After::Linger => return linger(&mut stream).await,
+            After::Cut => return,
         }
     }
 }
@@ -247,31 +239,6 @@ async fn refuse_head<H: Handler>(
         Ok(Err(_)) => Outcome::ClientGone,
         Err(_) => Outcome::ClientTimeout,
     });
-}
-
-/// The head of a request for a WebSocket as it is given to pingora, which parses it again. The target is in origin form and the
-/// Host field is the one that counts (RFC 9112 §3.2.2).
-fn write_upgrade_head(head: &Head) -> BytesMut {
-    let target = RequestLine::origin_form(&head.target);
-    let mut out = BytesMut::with_capacity(head.fields.as_http1().len() + target.len() + 96);
-    out.extend_from_slice(head.method.as_bytes());
-    out.extend_from_slice(b" ");
-    if target.first().is_none_or(|byte| *byte == b'?') {
-        out.extend_from_slice(b"/");
-    }
-    out.extend_from_slice(target);
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(head.version.as_str().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    if target.len() == head.target.len() {
-        out.extend_from_slice(head.fields.as_http1());
-    } else {
-        let mut fields = head.fields.clone();
-        fields.set("Host", &head.host);
-        out.extend_from_slice(fields.as_http1());
-    }
-    out.extend_from_slice(b"\r\n");
-    out
 }
 
 /// Ends a connection on which nothing more is expected.

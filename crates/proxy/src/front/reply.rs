@@ -71,6 +71,10 @@ pub(crate) fn write_head(
     if framing == ReplyFraming::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
+    if answer.status == 426 && answer.fields.get("upgrade").is_some() {
+        // It concerns this connection (RFC 9110 §7.8).
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+    }
     if !keep_alive {
         out.extend_from_slice(b"Connection: close\r\n");
     } else if version == Version::Http10 {
@@ -177,6 +181,13 @@ mod tests {
         }
         assert!(head(&Answer::new(404), "GET", Version::Http11).contains("404 Not Found\r\n"));
         assert!(head(&Answer::new(404), "GET", Version::Http11).contains("Content-Length: 0\r\n"));
+    }
+
+    #[test]
+    fn an_upgrade_that_is_required_is_an_option_of_the_connection() {
+        let mut answer = Answer::new(426);
+        answer.fields.push("upgrade", "websocket");
+        assert!(head(&answer, "GET", Version::Http11).contains("\r\nConnection: Upgrade\r\n"));
     }
 
     #[test]

@@ -93,11 +93,6 @@ impl<'a> Http1Session<'a> {
         }
     }
 
-    /// The request is to be answered by somebody else; nothing has been read or written.
-    pub(crate) fn into_head(self) -> Head {
-        self.head
-    }
-
     /// The request has been answered, or never will be.
     pub(crate) async fn finish(mut self) -> After {
         match self.reply {

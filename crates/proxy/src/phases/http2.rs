@@ -28,12 +28,8 @@ use super::{
     refusals::{Books, Refused},
 };
 use crate::{
-    connection::Connection,
-    context::Context,
-    downstream::Downstream,
-    errors,
-    listener::stream::ClientStream,
-    serve::{Next, serve},
+    connection::Connection, context::Context, downstream::Downstream, errors, listener::stream::ClientStream,
+    serve::serve,
 };
 
 /// Streams of one connection at a time, as nginx allows.
@@ -292,24 +288,17 @@ async fn serve_stream(context: Arc<Context>, connection: Arc<Connection>, stream
     let limits = &context.config.listeners[connection.listener].limits;
     let (head, verdict) = h2_head::read(stream.req_header(), stream.is_body_done(), limits);
     let mut session = H2Session::new(stream, head, Arc::clone(&connection), limits);
-    let next = match verdict {
+    match verdict {
         Ok(()) => serve(&context, &mut session, &mut record).await,
         Err(status) => {
             let head = session.head();
             record.set_request(head.method.as_bytes(), &head.target);
             record.set_host(&head.host);
             errors::refuse(&context, &mut session, &mut record, status, Outcome::Refused, &[]).await;
-            Next::Answered
         }
-    };
-    match next {
-        Next::Answered => {
-            record.bytes_in = session.bytes_in();
-            record.bytes_out = session.bytes_out();
-            record.finish();
-            session.close();
-        }
-        // HTTP/2 knows no such request.
-        Next::Upgrade(_) => session.close(),
     }
+    record.bytes_in = session.bytes_in();
+    record.bytes_out = session.bytes_out();
+    record.finish();
+    session.close();
 }

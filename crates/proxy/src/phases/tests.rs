@@ -84,7 +84,7 @@ impl House {
             upstreams: config
                 .upstreams
                 .iter()
-                .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads).unwrap()))
+                .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)))
                 .collect(),
             tls: tls::listeners(&config, b"secret").unwrap(),
             log: AccessLog::new(config.access_log.as_ref().unwrap(), None).unwrap(),
@@ -93,7 +93,6 @@ impl House {
         });
         let front = Front {
             context: Arc::clone(&context),
-            proxy: super::proxy(&context.config),
         };
         tokio::spawn(listening.accept(front));
         Self {

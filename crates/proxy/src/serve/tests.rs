@@ -47,7 +47,6 @@ respond = "secret"
 "#;
 
 struct Told {
-    next: Next,
     down: Recorder,
     record: Record,
 }
@@ -69,16 +68,12 @@ fn ask_with(text: &str, mut down: Recorder) -> Told {
     let peer = down.connection.peer.map_or(Remote::Unix, Remote::from);
     let mut record = Record::new(peer);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let next = runtime.block_on(async {
+    let _ = runtime.block_on(async {
         let mut serving = std::pin::pin!(serve(&context, &mut down, &mut record));
         // All that these sites do is done at the first look, unless the client takes no more.
         std::future::poll_fn(|cx| std::task::Poll::Ready(serving.as_mut().poll(cx))).await
     });
-    let next = match next {
-        std::task::Poll::Ready(next) => next,
-        std::task::Poll::Pending => Next::Answered,
-    };
-    Told { next, down, record }
+    Told { down, record }
 }
 
 fn ask(method: &str, target: &str, lines: &[(&str, &str)]) -> Told {
@@ -96,7 +91,6 @@ fn a_fixed_answer_carries_the_fields_of_its_route_and_fills_the_record() {
         "/health?x",
         &[("User-Agent", "curl"), ("Referer", "there")],
     );
-    assert!(matches!(told.next, Next::Answered));
     assert_eq!((told.down.status(), told.down.text()), (200, "ok\n"));
     assert_eq!(told.down.field("content-type"), Some("text/x-health"));
     assert_eq!(told.down.field("x-frame-options"), Some("DENY"));
@@ -224,23 +218,6 @@ fn plain_http_is_redirected_where_the_site_wants_https() {
     assert_eq!(told.down.text(), "secret");
     assert_eq!(told.record.client.to_string(), "198.51.100.1");
     assert_eq!(told.record.peer.to_string(), "10.0.0.1");
-}
-
-#[test]
-fn a_wish_for_a_websocket_is_handed_on_untouched() {
-    let wish = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket")];
-    let mut down = Recorder::new("GET", "/api/x/../y?z", &wish);
-    down.body_in = VecDeque::from([Bytes::from_static(b"body")]);
-    let told = ask_with(SITES, down);
-    let Next::Upgrade(call) = told.next else {
-        panic!("not handed on");
-    };
-    assert_eq!(call.request.path, b"/api/y");
-    assert_eq!(
-        (told.down.answered(), told.down.body_in.len(), told.down.limit),
-        (false, 1, Some(10))
-    );
-    assert_eq!(told.record.status, None);
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::{
 pub(super) enum AnswerHead {
     /// An interim answer (1xx); another one follows.
     Interim(Answer),
+    /// The connection is a WebSocket from here on (101).
+    Switch(Answer),
     /// The answer.
     Final(FinalHead),
 }
@@ -47,9 +49,12 @@ pub(crate) enum BadAnswer {
     /// Below 100.
     #[error("no status in the answer")]
     Status,
-    /// Nobody has asked for it.
-    #[error("an answer that switches protocols")]
+    /// Nobody has asked for it, or not for this one.
+    #[error("an answer that switches to a protocol nobody asked for")]
     Switch,
+    /// The client would take the answer for a WebSocket (HTTP/2), and would not notice itself that it is none.
+    #[error("neither a WebSocket nor a refusal of it")]
+    NoWebSocket,
     /// More than [`INTERIM_MAX`].
     #[error("interim answers without end")]
     Interim,
@@ -171,11 +176,19 @@ fn understand(
         }
     }
     if status < 200 {
-        if status == 101 {
-            return Err(BadAnswer::Switch);
-        }
         answer.length = AnswerLength::None;
-        return Ok(Some((AnswerHead::Interim(answer), len)));
+        let head = match status {
+            101 if upgrades(response.headers).eq([&b"websocket"[..]]) => AnswerHead::Switch(answer),
+            101 => return Err(BadAnswer::Switch),
+            _ => AnswerHead::Interim(answer),
+        };
+        return Ok(Some((head, len)));
+    }
+    if status == 426 {
+        // What the client should change to is what this answer is about (RFC 9110 §15.5.22).
+        for protocol in upgrades(response.headers) {
+            answer.fields.push("Upgrade", protocol);
+        }
     }
     let reason = response.reason.unwrap_or_default();
     if StatusCode::from_u16(status)
@@ -289,6 +302,18 @@ fn named<'a>(fields: &[httparse::Header<'a>]) -> Vec<&'a [u8]> {
         .flat_map(|field| options(field.value))
         .filter(|name| !is_usual(name) && !is_end_to_end(name))
         .collect()
+}
+
+/// The protocols that the Upgrade fields name; in lower case where it is the one we know.
+fn upgrades<'a>(fields: &'a [httparse::Header<'a>]) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("upgrade"))
+        .flat_map(|field| options(field.value))
+        .map(|protocol| match protocol.eq_ignore_ascii_case(b"websocket") {
+            true => b"websocket",
+            false => protocol,
+        })
 }
 
 /// The elements of a Connection field.

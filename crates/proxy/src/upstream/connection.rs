@@ -174,7 +174,19 @@ impl ServerConnection {
         })
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Bytes that wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.output.len() + self.piece.len() + self.tail.len()
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn shut_down_writing(&mut self) {
+        // Where it fails the connection is gone, which reading tells.
+        let _ = rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Write);
+    }
+
+    /// Writes what waits.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.is_sending() {
             let socket = Pin::new(&mut self.socket);
             let written = if self.piece.is_empty() && self.tail.is_empty() {
@@ -204,7 +216,8 @@ impl ServerConnection {
         Poll::Ready(())
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads once; 0: the server sends no more.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Room that is left is used up first: pieces of a body that are still held somewhere then share their memory.
         if self.input.capacity() - self.input.len() < ROOM_BYTES_LEFT {
             self.input.reserve(self.room);

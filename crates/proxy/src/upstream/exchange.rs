@@ -11,18 +11,24 @@ use logs::Record;
 use tokio::select;
 
 use super::{
-    Seat, Upstream,
+    Upstream,
     answer_head::{AnswerHead, BadAnswer, FinalHead, INTERIM_MAX, Search},
     connection::{ServerConnection, Turn},
     failure::Failure,
-    idle, request_head,
+    idle,
+    peers::Seat,
+    request_head::{self, Then},
+    tunnel::{self, End, Patience},
+    upgrade::Upgrade,
     upload::Upload,
 };
 use crate::{
+    answer::Answer,
     context::Context,
     downstream::{ClientError, Downstream},
     errors,
     front::patience::within,
+    head::BodyLength,
     request::Request,
 };
 
@@ -36,6 +42,8 @@ pub(crate) struct Question<'a> {
     pub(crate) strip: &'a str,
     /// Host for a client that named none.
     pub(crate) host: &'a str,
+    /// It is asked for a WebSocket.
+    pub(crate) upgrade: Option<Upgrade>,
 }
 
 /// Answers a request with what a server says.
@@ -45,7 +53,10 @@ pub(crate) async fn answer<D: Downstream>(
     question: &Question<'_>,
     record: &mut Record,
 ) -> Result<(), ClientError> {
-    let body = down.head().body;
+    let body = match question.upgrade {
+        Some(_) => BodyLength::Known(0),
+        None => down.head().body,
+    };
     let idempotent = down.head().is_idempotent();
     let exchange = Exchange {
         question,
@@ -94,6 +105,14 @@ impl From<BadAnswer> for Ended {
     }
 }
 
+/// What a server has answered.
+enum Said {
+    /// An answer whose body follows.
+    Answer(FinalHead),
+    /// Yes: what follows is the WebSocket.
+    WebSocket(Answer),
+}
+
 /// Something has happened.
 enum Event {
     Turn(Turn),
@@ -112,7 +131,10 @@ impl Exchange<'_> {
             };
             let kept = server.is_kept();
             match self.pass_on(down, &mut server).await {
-                Ok(head) => {
+                Ok(Said::WebSocket(answer)) => {
+                    return self.tunnel(context, down, server, &answer).await;
+                }
+                Ok(Said::Answer(head)) => {
                     self.upload.forget();
                     // A proxy that is to leave has no use for it.
                     let kept_max = match context.drain.is_draining() {
@@ -185,15 +207,20 @@ impl Exchange<'_> {
         &mut self,
         down: &mut D,
         server: &mut ServerConnection,
-    ) -> Result<FinalHead, Ended> {
+    ) -> Result<Said, Ended> {
         let Question {
             upstream,
             request,
             strip,
             host,
+            ref upgrade,
         } = *self.question;
-        let last = upstream.kept_max() == 0;
-        request_head::write(server.output(), down.head(), request, strip, host, last);
+        let then = match upgrade {
+            Some(upgrade) => Then::Switch(upgrade),
+            None if upstream.kept_max() == 0 => Then::Close,
+            None => Then::Keep,
+        };
+        request_head::write(server.output(), down.head(), request, strip, host, then);
         self.upload.repeat(server);
         // What is there of the body leaves together with the head. Whoever waits for `100 Continue` is told to send when a
         // server has the request.
@@ -216,7 +243,16 @@ impl Exchange<'_> {
             loop {
                 match search.take(&mut server.input, head_only)? {
                     None => break,
-                    Some(AnswerHead::Final(head)) => return Ok(head),
+                    Some(AnswerHead::Final(head)) => {
+                        if let Some(upgrade) = upgrade {
+                            upgrade.refused(&head.answer)?;
+                        }
+                        return Ok(Said::Answer(head));
+                    }
+                    Some(AnswerHead::Switch(answer)) => {
+                        let upgrade = upgrade.as_ref().ok_or(BadAnswer::Switch)?;
+                        return Ok(Said::WebSocket(upgrade.accepted(answer)?));
+                    }
                     Some(AnswerHead::Interim(answer)) => {
                         interim += 1;
                         if interim > INTERIM_MAX {
@@ -279,6 +315,34 @@ impl Exchange<'_> {
             }
         }
         Ok(down.end().await?)
+    }
+
+    /// Carries the WebSocket to its end.
+    async fn tunnel<D: Downstream>(
+        &mut self,
+        context: &Context,
+        down: &mut D,
+        mut server: ServerConnection,
+        answer: &Answer,
+    ) -> Result<(), ClientError> {
+        down.send_head(answer).await?;
+        let upstream = self.question.upstream;
+        let patience = Patience {
+            silence: upstream.tunnel_timeout(),
+            client: context.config.listeners[down.connection().listener]
+                .limits
+                .body_timeout,
+            server: upstream.read_timeout(),
+        };
+        let end = tunnel::run(down, &mut server, patience).await;
+        let request_id = self.question.request.request_id.as_str();
+        tracing::debug!(upstream = upstream.name(), request_id, ?end, "WebSocket ended");
+        self.record.outcome = Some(end.outcome());
+        if end == End::Closed {
+            return down.end().await;
+        }
+        down.cut();
+        Ok(())
     }
 
     /// Whatever comes next: from the server, or from the client.

@@ -9,7 +9,6 @@ use std::{
 };
 
 use config::PeerAddress;
-use pingora_core::upstreams::peer::HttpPeer;
 
 use super::{
     balance::{self, PeerState},
@@ -37,7 +36,6 @@ struct Peer {
     /// As written, for the log.
     url: Arc<str>,
     address: PeerAddress,
-    template: HttpPeer,
     in_flight: AtomicUsize,
     /// Milliseconds after `born` until which it rests.
     rests_until_ms: AtomicU64,
@@ -50,41 +48,24 @@ pub(crate) struct Seat {
     peer: usize,
 }
 
-/// A server's address that can not be used.
-#[derive(Debug, thiserror::Error)]
-#[error("upstream `{upstream}`: server {url}: {reason}")]
-pub(crate) struct PeerError {
-    upstream: String,
-    url: String,
-    reason: String,
-}
-
 impl Upstream {
     /// Makes it ready for so many front threads; nothing is connected yet.
-    pub(crate) fn new(config: &config::Upstream, threads: usize) -> Result<Self, PeerError> {
+    pub(crate) fn new(config: &config::Upstream, threads: usize) -> Self {
         static NUMBERS: AtomicUsize = AtomicUsize::new(0);
-        let peers = config.peers.iter().map(|peer| {
-            let template = template(config, &peer.address).map_err(|reason| PeerError {
-                upstream: config.name.clone(),
-                url: peer.url.clone(),
-                reason,
-            })?;
-            Ok(Peer {
-                url: peer.url.as_str().into(),
-                address: peer.address.clone(),
-                template,
-                in_flight: AtomicUsize::new(0),
-                rests_until_ms: AtomicU64::new(0),
-            })
+        let peers = config.peers.iter().map(|peer| Peer {
+            url: peer.url.as_str().into(),
+            address: peer.address.clone(),
+            in_flight: AtomicUsize::new(0),
+            rests_until_ms: AtomicU64::new(0),
         });
-        Ok(Self {
-            peers: peers.collect::<Result<_, _>>()?,
+        Self {
+            peers: peers.collect(),
             config: config.clone(),
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             kept_max: config.keepalive.div_ceil(threads.max(1)),
             turn: AtomicUsize::new(0),
             born: Instant::now(),
-        })
+        }
     }
 
     /// Takes a place at a server that is not in `tried` (positions given by [`Seat::peer`]).
@@ -127,6 +108,11 @@ impl Upstream {
         self.config.read_timeout
     }
 
+    /// How long a WebSocket may be silent.
+    pub(super) fn tunnel_timeout(&self) -> Duration {
+        self.config.tunnel_timeout
+    }
+
     /// Idle connections that one front thread keeps to each server.
     pub(super) fn kept_max(&self) -> usize {
         self.kept_max
@@ -166,11 +152,6 @@ impl Seat {
         &self.server().address
     }
 
-    /// The server as pingora takes it.
-    pub(crate) fn http_peer(&self) -> Box<HttpPeer> {
-        Box::new(self.server().template.clone())
-    }
-
     /// A connect failed: the server is passed over for a while.
     pub(crate) fn rest(&self) {
         let rest_ms = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
@@ -194,23 +175,6 @@ impl Drop for Seat {
     }
 }
 
-fn template(config: &config::Upstream, address: &PeerAddress) -> Result<HttpPeer, String> {
-    let mut peer = match address {
-        PeerAddress::Tcp(address) => HttpPeer::new(address, false, String::new()),
-        PeerAddress::Unix(path) => {
-            let path = path.to_str().ok_or("the path is not UTF-8")?;
-            HttpPeer::new_uds(path, false, String::new()).map_err(|error| error.to_string())?
-        }
-    };
-    peer.options.connection_timeout = Some(config.connect_timeout);
-    peer.options.total_connection_timeout = Some(config.connect_timeout);
-    peer.options.read_timeout = Some(config.read_timeout);
-    peer.options.write_timeout = Some(config.read_timeout);
-    // What pingora gets leaves HTTP, so it keeps no connection; zero is how it is told.
-    peer.options.idle_timeout = Some(Duration::ZERO);
-    Ok(peer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,21 +184,19 @@ mod tests {
             url: format!("http://127.0.0.1:{server}"),
             address: PeerAddress::Tcp(([127, 0, 0, 1], server as u16).into()),
         });
-        Arc::new(
-            Upstream::new(
-                &config::Upstream {
-                    name: "back".into(),
-                    peers: peers.collect(),
-                    balance,
-                    retries: 1,
-                    connect_timeout: Duration::from_secs(1),
-                    read_timeout: Duration::from_secs(1),
-                    keepalive: 4,
-                },
-                1,
-            )
-            .unwrap(),
-        )
+        Arc::new(Upstream::new(
+            &config::Upstream {
+                name: "back".into(),
+                peers: peers.collect(),
+                balance,
+                retries: 1,
+                connect_timeout: Duration::from_secs(1),
+                read_timeout: Duration::from_secs(1),
+                tunnel_timeout: Duration::from_secs(1),
+                keepalive: 4,
+            },
+            1,
+        ))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use super::upgrade::Upgrade;
 use crate::{
     forwarded,
     front::request_line::RequestLine,
@@ -10,14 +11,35 @@ use crate::{
     request::Request,
 };
 
+/// What the server is told of the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Then<'a> {
+    /// Another request may follow.
+    Keep,
+    /// This is the last request.
+    Close,
+    /// It is to become a WebSocket.
+    Switch(&'a Upgrade),
+}
+
 /// Appends the head. Of the client's fields those go on that are for servers; framing and what concerns the connection are
-/// written anew. `strip` is cut from the path, `host` stands in where the client named none, `last` says that no other
-/// request follows on this connection.
-pub(super) fn write(out: &mut BytesMut, head: &Head, request: &Request, strip: &str, host: &str, last: bool) {
+/// written anew. `strip` is cut from the path, `host` stands in where the client named none.
+pub(super) fn write(
+    out: &mut BytesMut,
+    head: &Head,
+    request: &Request,
+    strip: &str,
+    host: &str,
+    then: Then<'_>,
+) {
     let sent = head.fields.as_http1();
     // What we add ourselves is some 400 bytes.
     out.reserve(sent.len() + head.target.len() + request.path.len() + 2 * request.authority.len() + 512);
-    out.extend_from_slice(head.method.as_bytes());
+    out.extend_from_slice(match then {
+        // On HTTP/2 it is a CONNECT.
+        Then::Switch(_) => b"GET",
+        Then::Keep | Then::Close => head.method.as_bytes(),
+    });
     out.extend_from_slice(b" ");
     if strip.is_empty() {
         let target = RequestLine::origin_form(&head.target);
@@ -39,6 +61,8 @@ pub(super) fn write(out: &mut BytesMut, head: &Head, request: &Request, strip: &
     write_fields(out, head);
     out.extend_from_slice(forwarded::request_fields(request).as_http1());
     match head.body {
+        // What follows on an HTTP/2 stream is no body.
+        _ if matches!(then, Then::Switch(_)) => {}
         BodyLength::Known(length) => {
             // Whoever says that there is no body is passed on, too: some servers want to hear it.
             if length > 0 || head.fields.get("content-length").is_some() {
@@ -49,8 +73,10 @@ pub(super) fn write(out: &mut BytesMut, head: &Head, request: &Request, strip: &
         }
         BodyLength::Unknown => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
-    if last {
-        out.extend_from_slice(b"Connection: close\r\n");
+    match then {
+        Then::Keep => {}
+        Then::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Then::Switch(upgrade) => upgrade.write(out),
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -133,7 +159,8 @@ mod tests {
 
     fn written(head: &Head, strip: &str, last: bool) -> String {
         let mut out = BytesMut::new();
-        write(&mut out, head, &request(), strip, "named.example", last);
+        let then = if last { Then::Close } else { Then::Keep };
+        write(&mut out, head, &request(), strip, "named.example", then);
         String::from_utf8(out.to_vec()).unwrap()
     }
 

@@ -88,8 +88,9 @@ pub(crate) fn offers(fields: &Fields, subprotocol: &[u8]) -> bool {
         .any(|offer| offer.trim_ascii() == subprotocol)
 }
 
-fn accept(key: &[u8]) -> String {
-    let text = [key, GUID].concat();
+/// What proves that an answer belongs to the request with this key (RFC 6455 §4.2.2).
+pub(crate) fn accept(key: impl AsRef<[u8]>) -> String {
+    let text = [key.as_ref(), GUID].concat();
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text))
 }
 

@@ -83,9 +83,8 @@ impl House {
     fn serve(&self, stream: ClientStream) -> JoinHandle<()> {
         let (context, connection) = (Arc::clone(&self.context), Arc::clone(&self.connection));
         tokio::spawn(async move {
-            let proxy = phases::proxy(&context.config);
             let limits = context.config.listeners[0].limits.clone();
-            let front = Front { context, proxy };
+            let front = Front { context };
             converse(&front, Box::new(stream), &connection, &limits, None).await;
         })
     }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use config::Limits;
 use logs::{AccessLog, OpenRecord, Record, Remote};
 use tokio::{
@@ -30,7 +30,6 @@ use crate::{
     front::{handler::Handler, session::Http1Session},
     head::Head,
     listener::stream::ClientStream,
-    serve::{Next, UpgradeCall},
 };
 
 /// Remembers what it was asked, and answers by the target.
@@ -172,7 +171,7 @@ impl Handler for Stage {
         ("text/plain", Bytes::from_static(b"no"))
     }
 
-    async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) -> Next {
+    async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) {
         let status = match self.act(session, record).await {
             Ok(()) => 200,
             Err(ClientError::Gone) => 499,
@@ -186,17 +185,6 @@ impl Handler for Stage {
             let _ = session.end().await;
         }
         record.status = Some(status);
-        Next::Answered
-    }
-
-    async fn upgrade(
-        &self,
-        _: Box<ClientStream>,
-        _: &Arc<Connection>,
-        _: BytesMut,
-        _: Box<UpgradeCall>,
-        _: OpenRecord,
-    ) {
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::{
     net::{TcpListener, UnixListener},
 };
 
+use crate::websocket::handshake;
+
 /// A server that remembers what it got.
 #[derive(Clone, Default)]
 pub(super) struct Backend {
@@ -90,15 +92,21 @@ impl Backend {
                 body,
                 connection,
             };
-            self.seen.lock().unwrap().push(seen);
+            self.seen.lock().unwrap().push(seen.clone());
             let answer: &str = match path.as_str() {
                 "/silent" => std::future::pending().await,
                 "/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
                 "/chunked" => {
                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
                 }
-                "/upgrade" => {
-                    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+                "/upgrade" | "/says-no-more" => &accept(&seen),
+                "/upgrade-to-nothing" => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n",
+                "/upgrade-to-another" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+                "/upgrade-without-proof" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+                "/forbidden" => "HTTP/1.1 403 Forbidden\r\nX-Why: origin\r\nContent-Length: 2\r\n\r\nno",
+                "/other-version" => {
+                    "HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 8\r\nContent-Length: 2\r\n\r\nno"
                 }
                 "/hops" => {
                     "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nServer: theirs\r\n\
@@ -110,10 +118,20 @@ impl Backend {
             match path.as_str() {
                 "/cut" => return,
                 "/upgrade" => return echo(stream, input).await,
+                "/says-no-more" => return stream.write_all(b"bye").await.unwrap(),
                 _ => {}
             }
         }
     }
+}
+
+/// The head that makes a WebSocket of the connection.
+fn accept(seen: &Seen) -> String {
+    let proof = handshake::accept(seen.field("sec-websocket-key").unwrap_or_default());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\
+         Sec-WebSocket-Accept: {proof}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+    )
 }
 
 /// Sends everything back, as another protocol would.

@@ -5,11 +5,6 @@ use std::os::unix::fs::FileExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{FILE_BYTES, LARGE_BYTES, OK, Stage, limits, rest};
-use crate::{
-    fields::Fields,
-    front::http1::write_upgrade_head,
-    head::{BodyLength, Head, Version},
-};
 
 const NEXT: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -100,29 +95,5 @@ async fn a_short_body_that_nobody_read_is_read_past() {
             .exchange(raw.as_bytes())
             .await
             .contains("Connection: close")
-    );
-}
-
-#[test]
-fn pingora_is_given_the_head_in_origin_form() {
-    let mut head = Head {
-        method: "GET".to_owned(),
-        target: b"http://b:1?q".to_vec(),
-        version: Version::Http11,
-        host: b"b:1".to_vec(),
-        fields: Fields::default(),
-        body: BodyLength::Known(0),
-    };
-    head.fields.push("Host", "a");
-    head.fields.push("Connection", "Upgrade");
-    head.fields.push("Upgrade", "websocket");
-    assert_eq!(
-        write_upgrade_head(&head),
-        "GET /?q HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nHost: b:1\r\n\r\n"
-    );
-    head.target = b"/p".to_vec();
-    assert_eq!(
-        write_upgrade_head(&head),
-        "GET /p HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     );
 }
