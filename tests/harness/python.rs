@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -22,6 +23,32 @@ pub(crate) const ASGI_PACKAGES: &[&str] = &[
     "quart",
     "channels",
 ];
+
+/// One virtualenv for the projects of others that are judges of ours (`projects.rs`), with the clients that they bring. Held to a
+/// major version each: a new one may ask for something else, and is then a change to the test.
+pub(crate) const PROJECT_PACKAGES: &[&str] = &[
+    "python-socketio==5.*",
+    "aiohttp==3.*",
+    "requests==2.*",
+    "websocket-client==1.*",
+    "starlette==1.*",
+    "brotli-asgi==1.*",
+    "python-multipart",
+    "a2wsgi==1.*",
+    "asgiref==3.*",
+    "flask==3.*",
+    "django",
+    "djangorestframework==3.*",
+    "bottle==0.13.*",
+    "pyramid==2.*",
+    "falcon==4.*",
+    "litestar==2.*",
+    "sanic",
+];
+
+/// Starlette as many sites have it still: middleware of its own that knows no `http.response.pathsend`.
+pub(crate) const OLD_STARLETTE_PACKAGES: &[&str] =
+    &["starlette==0.36.*", "brotli-asgi==1.*", "python-multipart"];
 
 /// An interpreter that can run applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +107,7 @@ pub(crate) fn python() -> &'static Python {
 pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
     let build = python.path.display().to_string().replace('/', "_");
     let all = scratch().join("virtualenvs");
-    let name = format!("{build}-{}", packages.join("-"));
+    let name = name_of(&build, packages);
     let directory = all.join(&name);
     let complete = directory.join("complete");
     if complete.exists() {
@@ -103,6 +130,20 @@ pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
     fs::write(complete, "").unwrap();
     directory
 }
+
+/// What a virtualenv is called: by its packages, as long as a file system takes the name.
+fn name_of(build: &str, packages: &[&str]) -> String {
+    let name = format!("{build}-{}", packages.join("-"));
+    if name.len() <= NAME_MAX {
+        return name;
+    }
+    let mut hasher = DefaultHasher::new();
+    packages.hash(&mut hasher);
+    format!("{build}-{}-{:016x}", packages[0], hasher.finish())
+}
+
+/// File systems take 255 bytes, of which the name of the lock needs five more than the directory's.
+const NAME_MAX: usize = 250;
 
 fn run(command: &mut Command) {
     let output = command
