@@ -37,6 +37,7 @@ mod leaving;
 mod life;
 mod parity;
 mod processes;
+mod projects;
 mod queue;
 mod reload;
 mod routes;
