@@ -5,7 +5,6 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -206,23 +205,6 @@ fn the_service_manager_is_told_how_it_goes() {
     assert!(site.wait().success());
 }
 
-/// The program in a mount namespace of its own, where `prepare` has been run; `program` becomes the last command.
-fn in_namespace(site: &Site, prepare: &str, program: &str) -> Command {
-    let binary = site.directory.join("appliance");
-    fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();
-    let mut command = Command::new("unshare");
-    let script = format!(
-        "set -e; {prepare}; exec {program} {} --conf {}/site.toml",
-        binary.display(),
-        site.directory.display()
-    );
-    command
-        .args(["-m", "sh", "-c", &script])
-        .env(processes::MARK, site.mark())
-        .current_dir(&site.directory);
-    command
-}
-
 #[test]
 fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
     if !app::mounts() {
@@ -244,7 +226,7 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
         processes::MARK,
         site.mark()
     );
-    let command = in_namespace(&site, read_only, &nobody);
+    let command = app::in_namespace(&site, read_only, &nobody);
     site.start_by(command);
     for directory in ["tmp", "var/tmp", "etc"] {
         let refused = fs::File::create(format!("/proc/{}/root/{directory}/x", site.pid())).unwrap_err();
@@ -316,7 +298,7 @@ fn a_full_disk_costs_log_lines_and_no_request() {
         "mount -t tmpfs -o size=64k tmpfs {}/small",
         site.directory.display()
     );
-    let command = in_namespace(&site, &small, "");
+    let command = app::in_namespace(&site, &small, "");
     site.start_by(command);
     let full = format!(
         "/proc/{}/root{}/small/access.log",

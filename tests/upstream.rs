@@ -1,5 +1,8 @@
 //! Servers behind the site that speak HTTP themselves.
 
+mod failing;
+mod names;
+
 use std::time::Duration;
 
 use crate::harness::{

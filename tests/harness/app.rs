@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, thread::JoinHandle};
 
-use super::{Connection, Response, Site, wait_for};
+use super::{Connection, Response, Site, processes, wait_for};
 
 impl Site {
     /// A site of the application in `tests/apps/APP`, with `keys` in its `[app.web]` and `more` sections. The application finds
@@ -101,6 +101,23 @@ pub(crate) fn mounts() -> bool {
         println!("skipped: needs to mount");
     }
     mounted
+}
+
+/// The program in a mount namespace of its own, where `prepare` has been run; `program` becomes the last command.
+pub(crate) fn in_namespace(site: &Site, prepare: &str, program: &str) -> Command {
+    let binary = site.directory.join("appliance");
+    fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();
+    let mut command = Command::new("unshare");
+    let script = format!(
+        "set -e; {prepare}; exec {program} {} --conf {}/site.toml",
+        binary.display(),
+        site.directory.display()
+    );
+    command
+        .args(["-m", "sh", "-c", &script])
+        .env(processes::MARK, site.mark())
+        .current_dir(&site.directory);
+    command
 }
 
 /// Are we root? Tests that need it say so and pass otherwise.

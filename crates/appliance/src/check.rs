@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path};
 
-use config::Config;
+use config::{Config, Machine};
 use supervisor::Engine;
 
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
@@ -17,7 +17,7 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
         }
     };
     tell(&format!("{}: understood", conf.display()));
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&config.check_names(&Machine)) {
         tell(&warning.trim_end());
     }
     let paths = config.check_paths();

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::ToSocketAddrs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -29,8 +29,8 @@ pub trait Surroundings {
     fn read(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;
-    /// The first address of a host name.
-    fn resolve(&self, host: &str, port: u16) -> io::Result<SocketAddr>;
+    /// Looks a host name up.
+    fn resolve(&self, host: &str, port: u16) -> io::Result<()>;
     /// Where temporary files go.
     fn temp_dir(&self) -> PathBuf;
 }
@@ -80,11 +80,12 @@ impl Surroundings for Machine {
         std::env::var(name).ok()
     }
 
-    fn resolve(&self, host: &str, port: u16) -> io::Result<SocketAddr> {
+    fn resolve(&self, host: &str, port: u16) -> io::Result<()> {
         let mut addresses = (host, port).to_socket_addrs()?;
-        addresses
-            .next()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address found"))
+        match addresses.next() {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "no address found")),
+        }
     }
 
     fn temp_dir(&self) -> PathBuf {

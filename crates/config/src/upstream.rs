@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::{Config, Surroundings};
+
 /// `[upstream.NAME]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
@@ -11,7 +13,7 @@ pub struct Upstream {
     pub peers: Vec<Peer>,
     /// How a peer is chosen.
     pub balance: Balance,
-    /// Attempts on other peers after a connect failure.
+    /// Attempts on other servers after one that failed; `usize::MAX`: all others.
     pub retries: usize,
     /// How long a connect may take.
     pub connect_timeout: Duration,
@@ -35,10 +37,40 @@ pub struct Peer {
 /// Where a peer listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerAddress {
-    /// Names are resolved when the configuration is read.
+    /// An IP address.
     Tcp(SocketAddr),
+    /// A name, which the proxy looks up again and again; each of its addresses is a server.
+    Name {
+        /// The name, as the resolver takes it.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Config {
+    /// A line for each server whose name cannot be looked up now. Nothing that keeps a server down: it may be there when it is
+    /// needed.
+    pub fn check_names(&self, surroundings: &dyn Surroundings) -> Vec<String> {
+        let mut told = Vec::new();
+        for upstream in &self.upstreams {
+            for peer in &upstream.peers {
+                let PeerAddress::Name { host, port } = &peer.address else {
+                    continue;
+                };
+                if let Err(error) = surroundings.resolve(host, *port) {
+                    told.push(format!(
+                        "warning: upstream `{}`: the host `{host}` of {} cannot be looked up: {error}\n  = help: write its IP \
+                         address, or add it to /etc/hosts; until it can be looked up, this server gets no requests",
+                        upstream.name, peer.url
+                    ));
+                }
+            }
+        }
+        told
+    }
 }
 
 /// How a peer is chosen.

@@ -36,7 +36,7 @@ use crate::{
     idle_memory,
     listener::accept::Listening,
     router::Router,
-    upstream::Upstream,
+    upstream::{Upstream, look_up},
 };
 
 /// What is left of a connection after its cut has this long to notice.
@@ -145,7 +145,8 @@ impl Process {
             .upstreams
             .iter()
             .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)));
-        let upstreams = upstreams.collect();
+        let upstreams: Vec<_> = upstreams.collect();
+        runtimes[0].block_on(look_up(&upstreams));
         let context = Context {
             router: Router::new(&config.sites),
             apps,

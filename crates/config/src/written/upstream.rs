@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{Other, Section, Value};
 use crate::{Balance, Peer, PeerAddress, Upstream};
@@ -21,7 +21,6 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         }
         peers.push(peer);
     }
-    let others = peers.len().saturating_sub(1);
     let wait = Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
     let upstream = Upstream {
         name: name.to_owned(),
@@ -32,7 +31,7 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         // Every other server once, as nginx's `proxy_next_upstream` does.
         retries: section
             .number("retries", 0..=100)
-            .map_or(others, |retries| retries as usize),
+            .map_or(usize::MAX, |retries| retries as usize),
         // Servers behind a proxy are near: one that has not answered in five seconds is gone.
         connect_timeout: section
             .duration("connect_timeout", wait.clone())
@@ -109,16 +108,14 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
     if host.is_empty() || host.contains(char::is_whitespace) {
         return refuse("write \"http://host:port\" or \"unix:/path\"");
     }
-    match value.reading.surroundings.resolve(host, port) {
-        Ok(address) => peer(PeerAddress::Tcp(address)),
-        Err(error) => {
-            value.problem_with_help(
-                format!("the host `{host}` cannot be looked up: {error}"),
-                "write its IP address, or add it to /etc/hosts",
-            );
-            None
-        }
-    }
+    peer(match host.parse() {
+        Ok(ip) => PeerAddress::Tcp(SocketAddr::new(ip, port)),
+        // Not looked up here: a name server that is slow or away must hold up neither a start nor a reload.
+        Err(_) => PeerAddress::Name {
+            host: host.to_owned(),
+            port,
+        },
+    })
 }
 
 const BALANCES: &[(&str, Balance)] = &[

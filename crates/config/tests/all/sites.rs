@@ -1,10 +1,10 @@
 //! Sites and routes: mounts, inheritance, short forms.
 
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 use config::{Action, Balance, Config, PeerAddress};
 
-use crate::surroundings::read;
+use crate::surroundings::{MadeUp, read};
 
 fn actions(config: &Config) -> Vec<(&str, &Action)> {
     let routes = config.sites[0].routes.iter();
@@ -157,17 +157,41 @@ strip = true
     let upstream = &config.upstreams[0];
     let addresses: Vec<_> = upstream.peers.iter().map(|peer| peer.address.clone()).collect();
     let expected = [
-        PeerAddress::Tcp(SocketAddr::from(([10, 0, 0, 9], 9000))),
+        PeerAddress::Name {
+            host: "backend".to_owned(),
+            port: 9000,
+        },
         PeerAddress::Tcp("[::1]:80".parse().expect("an address")),
         PeerAddress::Unix("/run/api.sock".into()),
     ];
     assert_eq!(addresses, expected);
     assert_eq!(
         (upstream.balance, upstream.retries),
-        (Balance::LeastConnections, 2)
+        (Balance::LeastConnections, usize::MAX)
     );
     let Action::Upstream(route) = &config.sites[0].routes[0].action else {
         panic!("an upstream expected")
     };
     assert_eq!(route.strip, "/api");
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_is_a_warning_of_check_and_no_problem() {
+    let config = read(
+        "[upstream.api]\nservers = [\"http://backend\", \"http://standby:8001\", \"http://127.0.0.1:1\"]\n\
+         [[site]]\nupstream = \"api\"\n",
+    );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let warnings = config.check_names(&MadeUp::default());
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}")
+    };
+    for part in [
+        "warning: upstream `api`",
+        "`standby` of http://standby:8001",
+        "no such host",
+        "help: ",
+    ] {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
 }

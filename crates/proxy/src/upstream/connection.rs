@@ -1,15 +1,17 @@
 //! A connection to a server.
 
 use std::{
+    fmt,
     future::poll_fn,
     io::{self, IoSlice},
+    net::SocketAddr,
     os::fd::AsFd,
+    path::PathBuf,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use config::PeerAddress;
 use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite},
@@ -17,6 +19,22 @@ use tokio::{
 };
 
 use crate::{front::reply::write_chunk_size, listener::socket::Socket, unix_socket::UnixSocket};
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -51,15 +69,15 @@ pub(super) enum Turn {
 
 impl ServerConnection {
     /// Connects.
-    pub(super) async fn open(address: &PeerAddress) -> io::Result<Self> {
+    pub(super) async fn open(address: &Address) -> io::Result<Self> {
         let socket = match address {
-            PeerAddress::Tcp(address) => {
+            Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 // Requests leave in whole writes; waiting for more would only delay them.
                 stream.set_nodelay(true)?;
                 Socket::Tcp(stream)
             }
-            PeerAddress::Unix(path) => Socket::Unix(UnixSocket::connect(path).await?),
+            Address::Unix(path) => Socket::Unix(UnixSocket::connect(path).await?),
         };
         Ok(Self {
             socket,

@@ -6,14 +6,13 @@
 use std::{pin::pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use config::PeerAddress;
 use logs::Record;
 use tokio::select;
 
 use super::{
     Upstream,
     answer_head::{AnswerHead, BadAnswer, FinalHead, INTERIM_MAX, Search},
-    connection::{ServerConnection, Turn},
+    connection::{Address, ServerConnection, Turn},
     failure::Failure,
     idle,
     peers::Seat,
@@ -57,7 +56,8 @@ pub(crate) async fn answer<D: Downstream>(
         Some(_) => BodyLength::Known(0),
         None => down.head().body,
     };
-    let idempotent = down.head().is_idempotent();
+    // A handshake may be repeated, though over HTTP/2 it is a CONNECT.
+    let idempotent = question.upgrade.is_some() || down.head().is_idempotent();
     let exchange = Exchange {
         question,
         record,
@@ -75,7 +75,7 @@ struct Exchange<'a> {
     record: &'a mut Record,
     asked: Instant,
     seat: Option<Seat>,
-    /// Servers that could not be connected to.
+    /// Servers that could not be connected to, or gave no answer.
     tried: Vec<usize>,
     idempotent: bool,
     upload: Upload,
@@ -132,10 +132,12 @@ impl Exchange<'_> {
             let kept = server.is_kept();
             match self.pass_on(down, &mut server).await {
                 Ok(Said::WebSocket(answer)) => {
+                    self.well();
                     return self.tunnel(context, down, server, &answer).await;
                 }
                 Ok(Said::Answer(head)) => {
                     self.upload.forget();
+                    self.well();
                     // A proxy that is to leave has no use for it.
                     let kept_max = match context.drain.is_draining() {
                         true => 0,
@@ -159,7 +161,12 @@ impl Exchange<'_> {
                     fresh = true;
                 }
                 Err(Ended::Client(error)) => return Err(error),
-                Err(Ended::Server(failure)) => break failure,
+                Err(Ended::Server(failure)) => {
+                    fresh = false;
+                    if !(failure.is_of_server() && self.pass_over(&failure) && self.may_repeat()) {
+                        break failure;
+                    }
+                }
             }
         };
         let (status, outcome) = failure.verdict();
@@ -170,6 +177,32 @@ impl Exchange<'_> {
 
     fn may_repeat(&self) -> bool {
         self.idempotent && self.upload.can_repeat()
+    }
+
+    /// The server is of no use: it is left alone for a while. Answers whether another one may be asked.
+    fn pass_over(&mut self, failure: &Failure) -> bool {
+        let upstream = self.question.upstream;
+        if let Some(seat) = &self.seat {
+            let (name, server, at) = (upstream.name(), seat.url(), seat.address());
+            // The first of a row: the others say nothing new, and may be as many as there are requests.
+            if seat.rest() {
+                tracing::warn!(upstream = name, %server, %at, error = %failure, "upstream server is down");
+            } else {
+                tracing::debug!(upstream = name, %server, %at, error = %failure, "upstream server is still down");
+            }
+            self.tried.push(seat.number());
+        }
+        self.tried.len() <= upstream.retries() && self.tried.len() < upstream.servers()
+    }
+
+    /// The server answers.
+    fn well(&self) {
+        if let Some(seat) = &self.seat
+            && seat.awake()
+        {
+            let (upstream, server, at) = (self.question.upstream.name(), seat.url(), seat.address());
+            tracing::info!(upstream, %server, %at, "upstream server answers again");
+        }
     }
 
     /// Takes a connection that is there, or makes one; passes over servers that can not be connected to. `fresh`: makes one.
@@ -184,20 +217,15 @@ impl Exchange<'_> {
             if !fresh && let Some(kept) = idle::take(seat.place(), self.asked, !self.idempotent) {
                 return Ok(kept);
             }
-            let failure = match open(upstream, seat.address(), down).await {
-                Ok(server) => {
-                    seat.awake();
-                    return Ok(server);
+            match open(upstream, seat.address(), down).await {
+                Ok(server) => return Ok(server),
+                // Nothing of the request has been sent, so its method does not matter.
+                Err(Ended::Server(failure)) => {
+                    if !self.pass_over(&failure) {
+                        return Err(failure.into());
+                    }
                 }
-                Err(Ended::Server(failure)) => failure,
                 Err(gone) => return Err(gone),
-            };
-            tracing::warn!(upstream = upstream.name(), server = %seat.url(), error = %failure, "upstream server can not be connected to");
-            seat.rest();
-            self.tried.push(seat.peer());
-            // Nothing of the request has been sent, so its method does not matter.
-            if self.tried.len() > upstream.retries() || self.tried.len() >= upstream.servers() {
-                return Err(failure.into());
             }
         }
     }
@@ -403,7 +431,7 @@ impl Drop for Exchange<'_> {
 /// Connects, while the client waits.
 async fn open<D: Downstream>(
     upstream: &Upstream,
-    address: &PeerAddress,
+    address: &Address,
     down: &mut D,
 ) -> Result<ServerConnection, Ended> {
     let open = async {

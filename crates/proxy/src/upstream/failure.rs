@@ -44,6 +44,11 @@ impl Failure {
         }
     }
 
+    /// It says of the server that it gives no answer; the next one may do better.
+    pub(super) fn is_of_server(&self) -> bool {
+        self.is_loss() || matches!(self, Self::Silent)
+    }
+
     /// The connection is gone, and with it whatever was on it.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::Closed | Self::Broken(_))

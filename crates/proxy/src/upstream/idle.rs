@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,25 +22,47 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Before a server closes a connection we stop using it: a request must not meet the close on its way.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Which server of which upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The upstream's number, unique in this process.
-    pub(super) upstream: usize,
-    /// Position of the server.
-    pub(super) peer: usize,
+/// Where the idle connections to one server are found: a number that no other server has as long as this lives.
+#[derive(Debug)]
+pub(super) struct Place(usize);
+
+/// Numbers that are free again, and the lowest that was never given; names come to mean other servers all the time.
+static FREE: Mutex<(Vec<usize>, usize)> = Mutex::new((Vec::new(), 0));
+
+impl Place {
+    pub(super) fn new() -> Self {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(free.0.pop().unwrap_or_else(|| {
+            free.1 += 1;
+            free.1 - 1
+        }))
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> usize {
+        self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.0.push(self.0);
+    }
 }
 
 struct Idle {
     connection: ServerConnection,
     until: Instant,
+    /// The number is not given to another server before this is closed.
+    _place: Arc<Place>,
 }
 
 /// The idle connections of one front thread.
 #[derive(Default)]
 struct Pool {
-    /// By the upstream's number and the server's position; the last one of each was used last.
-    idle: Vec<Vec<VecDeque<Idle>>>,
+    /// By the server's number; the last one of each was used last.
+    idle: Vec<VecDeque<Idle>>,
     /// A task closes what has waited for too long.
     swept: bool,
 }
@@ -50,9 +73,9 @@ thread_local! {
 
 /// Takes the connection to this server that was used last, if it is as it was left. `surely`: what is sent on it can not be
 /// sent again.
-pub(super) fn take(place: Place, now: Instant, surely: bool) -> Option<ServerConnection> {
+pub(super) fn take(place: &Place, now: Instant, surely: bool) -> Option<ServerConnection> {
     POOL.with_borrow_mut(|pool| {
-        let idle = pool.idle.get_mut(place.upstream)?.get_mut(place.peer)?;
+        let idle = pool.idle.get_mut(place.0)?;
         while let Some(last) = idle.pop_back() {
             if last.until > now && last.connection.is_quiet(surely) {
                 return Some(last.connection);
@@ -65,7 +88,7 @@ pub(super) fn take(place: Place, now: Instant, surely: bool) -> Option<ServerCon
 /// Keeps a connection whose answer is whole. The server keeps it for `patience`; of one place there are never more than
 /// `connections_max`.
 pub(super) fn keep(
-    place: Place,
+    place: &Arc<Place>,
     mut connection: ServerConnection,
     patience: Duration,
     connections_max: usize,
@@ -78,19 +101,18 @@ pub(super) fn keep(
     connection.rest();
     let until = now + patience;
     let sweep = POOL.with_borrow_mut(|pool| {
-        let Place { upstream, peer } = place;
-        if pool.idle.len() <= upstream {
-            pool.idle.resize_with(upstream + 1, Vec::new);
+        if pool.idle.len() <= place.0 {
+            pool.idle.resize_with(place.0 + 1, VecDeque::new);
         }
-        let peers = &mut pool.idle[upstream];
-        if peers.len() <= peer {
-            peers.resize_with(peer + 1, VecDeque::new);
-        }
-        let idle = &mut peers[peer];
+        let idle = &mut pool.idle[place.0];
         if idle.len() >= connections_max {
             idle.pop_front();
         }
-        idle.push_back(Idle { connection, until });
+        idle.push_back(Idle {
+            connection,
+            until,
+            _place: Arc::clone(place),
+        });
         !std::mem::replace(&mut pool.swept, true)
     });
     if sweep {
@@ -126,7 +148,7 @@ impl Drop for Swept {
 fn sweep(now: Instant) -> usize {
     POOL.with_borrow_mut(|pool| {
         let mut left = 0;
-        for idle in pool.idle.iter_mut().flatten() {
+        for idle in &mut pool.idle {
             idle.retain(|idle| idle.until > now && idle.connection.is_quiet(false));
             left += idle.len();
         }
@@ -138,33 +160,29 @@ fn sweep(now: Instant) -> usize {
 mod tests {
     use std::net::SocketAddr;
 
-    use config::PeerAddress;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},
     };
 
     use super::*;
+    use crate::upstream::connection::Address;
 
     const LONG: Duration = Duration::MAX;
-
-    fn place(upstream: usize) -> Place {
-        Place { upstream, peer: 1 }
-    }
 
     /// A connection and its server's end.
     async fn pair() -> (ServerConnection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let opened = ServerConnection::open(&PeerAddress::Tcp(address)).await.unwrap();
+        let opened = ServerConnection::open(&Address::Tcp(address)).await.unwrap();
         (opened, listener.accept().await.unwrap().0)
     }
 
     /// Waits until the loop of this thread has heard of what its sockets have to say.
-    async fn heard(place: Place) {
+    async fn heard(place: &Place) {
         let quiet = || {
             POOL.with_borrow(|pool| {
-                pool.idle[place.upstream][place.peer]
+                pool.idle[place.0]
                     .iter()
                     .all(|idle| idle.connection.is_quiet(true))
             })
@@ -181,18 +199,18 @@ mod tests {
     #[tokio::test]
     async fn the_connection_used_last_is_taken_first() {
         let now = Instant::now();
+        let place = Arc::new(Place::new());
         let mut servers = Vec::new();
         for number in 0..3u8 {
             let (mut connection, server) = pair().await;
             connection.output().extend_from_slice(&[number]);
             connection.sent().await;
             servers.push(server);
-            keep(place(0), connection, LONG, 2, now);
+            keep(&place, connection, LONG, 2, now);
         }
-        assert!(take(Place { upstream: 0, peer: 0 }, now, false).is_none());
-        assert!(take(Place { upstream: 7, peer: 1 }, now, false).is_none());
+        assert!(take(&Place::new(), now, false).is_none());
         for number in [2, 1] {
-            let mut connection = take(place(0), now, true).unwrap();
+            let mut connection = take(&place, now, true).unwrap();
             assert!(connection.is_kept());
             connection.output().extend_from_slice(b"x");
             connection.sent().await;
@@ -201,7 +219,7 @@ mod tests {
             assert_eq!(got, [number, b'x']);
         }
         // The third one was one too many, and the oldest was closed for it.
-        assert!(take(place(0), now, false).is_none());
+        assert!(take(&place, now, false).is_none());
         let mut got = Vec::new();
         servers[0].read_to_end(&mut got).await.unwrap();
         assert_eq!(got, [0]);
@@ -210,28 +228,30 @@ mod tests {
     #[tokio::test]
     async fn what_its_server_has_closed_or_talks_on_is_not_taken() {
         let now = Instant::now();
+        let place = Arc::new(Place::new());
         for surely in [true, false] {
             let (connection, server) = pair().await;
-            keep(place(1), connection, LONG, 9, now);
+            keep(&place, connection, LONG, 9, now);
             drop(server);
-            heard(place(1)).await;
-            assert!(take(place(1), now, surely).is_none());
+            heard(&place).await;
+            assert!(take(&place, now, surely).is_none());
             let (connection, mut server) = pair().await;
-            keep(place(1), connection, LONG, 9, now);
+            keep(&place, connection, LONG, 9, now);
             server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-            heard(place(1)).await;
-            assert!(take(place(1), now, surely).is_none());
+            heard(&place).await;
+            assert!(take(&place, now, surely).is_none());
         }
     }
 
     #[tokio::test]
     async fn nothing_is_kept_for_longer_than_its_server_does() {
         let now = Instant::now();
+        let place = Arc::new(Place::new());
         let second = Duration::from_secs(1);
         let mut servers = Vec::new();
         for patience in [second, 5 * second, LONG] {
             let (connection, server) = pair().await;
-            keep(place(2), connection, patience, 9, now);
+            keep(&place, connection, patience, 9, now);
             servers.push(server);
         }
         assert_eq!(sweep(now), 2);
@@ -241,15 +261,28 @@ mod tests {
             assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
         }
         let (connection, mut server) = pair().await;
-        keep(place(2), connection, LONG, 0, now);
+        keep(&place, connection, LONG, 0, now);
         assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "none is to be kept");
     }
 
     #[tokio::test(start_paused = true)]
     async fn those_that_were_closed_are_let_go() {
+        let place = Arc::new(Place::new());
         let (connection, mut server) = pair().await;
-        keep(place(3), connection, LONG, 9, Instant::now());
+        keep(&place, connection, LONG, 9, Instant::now());
         server.shutdown().await.unwrap();
         assert_eq!(server.read(&mut [0]).await.unwrap(), 0, "the task has closed it");
+    }
+
+    #[tokio::test]
+    async fn a_number_is_not_given_again_while_a_connection_waits_there() {
+        let place = Arc::new(Place::new());
+        let (connection, _server) = pair().await;
+        keep(&place, connection, LONG, 9, Instant::now());
+        let watched = Arc::downgrade(&place);
+        drop(place);
+        assert!(watched.upgrade().is_some());
+        sweep(Instant::now() + IDLE_TIME_MAX);
+        assert!(watched.upgrade().is_none());
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod exchange;
 mod failure;
 mod idle;
+mod names;
 mod peers;
 mod request_head;
 mod tunnel;
@@ -17,5 +18,6 @@ mod upgrade;
 mod upload;
 
 pub(crate) use exchange::{Question, answer};
+pub(crate) use names::look_up;
 pub(crate) use peers::Upstream;
 pub(crate) use upgrade::Upgrade;

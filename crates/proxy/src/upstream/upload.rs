@@ -38,7 +38,7 @@ impl Upload {
         !self.reading && !self.abandoned
     }
 
-    /// Can it be sent to another connection from its first byte on?
+    /// Can it be sent again, on another connection or to another server, from its first byte on?
     pub(super) fn can_repeat(&self) -> bool {
         !self.begun || !self.lost
     }
@@ -56,7 +56,7 @@ impl Upload {
         if let Some(piece) = &piece
             && !self.lost
         {
-            self.lost = !server.is_kept() || self.replay.len() + piece.len() > REPLAY_BYTES_MAX;
+            self.lost = self.replay.len() + piece.len() > REPLAY_BYTES_MAX;
             if self.lost {
                 self.replay = Vec::new();
             } else {
