@@ -2,10 +2,12 @@
 //! below `tests/apps`, behind the real program.
 
 mod bridges;
+mod dav;
 mod frameworks;
 mod multipart;
 mod socketio;
 mod starlette;
+mod tools;
 
 use std::{
     io::Write,

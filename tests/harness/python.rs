@@ -44,6 +44,8 @@ pub(crate) const PROJECT_PACKAGES: &[&str] = &[
     "falcon==4.*",
     "litestar==2.*",
     "sanic",
+    "wsgidav==4.*",
+    "mcp==2.*",
 ];
 
 /// Starlette as many sites have it still: middleware of its own that knows no `http.response.pathsend`.
