@@ -48,3 +48,4 @@ mod tls;
 mod upstream;
 mod wsgi;
 mod wsgi_answers;
+mod wsgi_websockets;

@@ -9,6 +9,8 @@ pub struct App {
     pub name: String,
     /// How it is called.
     pub interface: Interface,
+    /// `[app.NAME.websocket]`: when a client of a WebSocket that says nothing is given up.
+    pub keepalive: Keepalive,
     /// `module:callable`, `module:factory()` or `module` (then `application`, `app`).
     pub target: String,
     /// Working directory; first on `sys.path`.
@@ -108,17 +110,22 @@ pub enum Lifespan {
     Off,
 }
 
-/// `[app.NAME.websocket]`
+/// `[app.NAME.websocket]` of an ASGI application: what it does not do itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocket {
     /// Largest message from a client in bytes, unpacked; past it the connection is closed with 1009.
     pub message_bytes_max: u64,
-    /// Silence after which the client is asked for a sign of life; zero: never.
-    pub ping_interval: Duration,
-    /// How long it may take to answer.
-    pub ping_timeout: Duration,
     /// Offer permessage-deflate (RFC 7692).
     pub compression: bool,
+}
+
+/// `[app.NAME.websocket]`: `ping_interval`, `ping_timeout`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence after which the client is asked for a sign of life; zero: never.
+    pub interval: Duration,
+    /// How long it may take to answer.
+    pub timeout: Duration,
 }
 
 /// Number of workers, at least 1.

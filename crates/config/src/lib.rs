@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 
 pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
 pub use app::{
-    App, Asgi, EventLoop, Green, Interface, Lifespan, Preload, Timeouts, WebSocket, Workers, WsgiHost,
+    App, Asgi, EventLoop, Green, Interface, Keepalive, Lifespan, Preload, Timeouts, WebSocket, Workers,
+    WsgiHost,
 };
 pub use identity::Identity;
 pub use ipnet::IpNet;

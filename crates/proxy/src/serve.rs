@@ -95,7 +95,7 @@ async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Reco
         return;
     }
     let websocket = handshake::asked(down.head());
-    if websocket && down.head().version == Version::Http2 && !takes_websockets(context, &settings.action) {
+    if websocket && down.head().version == Version::Http2 && !takes_websockets(&settings.action) {
         // The client believes that whatever says 200 is a WebSocket.
         errors::refuse(context, &mut down, record, 501, Outcome::Refused, &[]).await;
         return;
@@ -120,10 +120,9 @@ struct Asked<'a> {
 }
 
 /// Does this route lead to somebody who may know WebSockets?
-fn takes_websockets(context: &Context, action: &Action) -> bool {
+fn takes_websockets(action: &Action) -> bool {
     match action {
-        Action::App { app, .. } => context.apps[app.0].takes_websockets(),
-        Action::Upstream(_) => true,
+        Action::App { .. } | Action::Upstream(_) => true,
         Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => false,
     }
 }
@@ -177,8 +176,16 @@ async fn answer<D: Downstream>(
             request_buffering,
         } => {
             let app = &context.apps[app.0];
-            if websocket && app.takes_websockets() {
-                app.open_websocket(context, down, request, mount, record).await
+            if websocket {
+                // Apart, so that the way of a request is not as large as that of a WebSocket.
+                let open = async {
+                    if app.takes_websockets() {
+                        app.open_websocket(context, down, request, mount, record).await
+                    } else {
+                        app.open_bridge(context, down, request, mount, record).await
+                    }
+                };
+                Box::pin(open).await
             } else {
                 app.answer(context, down, request, mount, *request_buffering, record)
                     .await

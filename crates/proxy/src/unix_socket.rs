@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::os;
 
-/// A connected Unix socket.
+/// A connected Unix socket. It never waits in the kernel, also where another process that has it makes it one that does.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
     socket: AsyncFd<OwnedFd>,
@@ -139,8 +139,9 @@ impl AsyncRead for UnixSocket {
 
 impl AsyncWrite for UnixSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut()
-            .poll_send(cx, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
+        self.get_mut().poll_send(cx, |socket| {
+            send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        })
     }
 
     fn poll_write_vectored(
@@ -153,7 +154,7 @@ impl AsyncWrite for UnixSocket {
                 socket,
                 slices,
                 &mut SendAncillaryBuffer::default(),
-                SendFlags::NOSIGNAL,
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
             )
         })
     }

@@ -7,8 +7,8 @@
 //!
 //! A stream is one request and its answer. The proxy chooses its number and does not use it again while it is open.
 //!
-//! Descriptors travel as `SCM_RIGHTS` with the bytes of a frame that says it carries one ([`BODY_FD`] or
-//! [`Kind::File`]). The kernel keeps their order, so a receiver queues what arrives and takes the oldest for each such
+//! Descriptors travel as `SCM_RIGHTS` with the bytes of a frame that says it carries one ([`BODY_FD`], [`Kind::File`] or
+//! [`Kind::Socket`]). The kernel keeps their order, so a receiver queues what arrives and takes the oldest for each such
 //! frame.
 //!
 //! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
@@ -28,6 +28,11 @@
 //! A WebSocket is a stream whose request says so ([`crate::request::Request::websocket`]). The worker answers with
 //! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary
 //! response. Handshake, masking, fragments, pings and compression are the proxy's.
+//!
+//! A WSGI application speaks that protocol itself. To a request that says it is a WebSocket its worker answers with
+//! [`Kind::Socket`] first: one end of a socket pair, whose other end the application has. As soon as the application writes there,
+//! that is the answer, beginning with a head of status 101, and what else is said on the stream only tells that the application
+//! has ended. An application that leaves the socket alone gives an ordinary response.
 
 use crate::{Malformed, cursor::Cursor};
 
@@ -117,6 +122,9 @@ pub enum Kind {
     Return = 23,
     /// Worker to proxy: body bytes on a tray; payload is [`Tray`]. With [`BODY_FD`] it is the first time that this tray is used.
     Tray = 24,
+    /// Worker to proxy, once and before anything else of its stream: a connected stream socket, whose descriptor comes with this
+    /// frame. Only for a WSGI request that says it is a WebSocket. No payload.
+    Socket = 25,
     /// Either: a WebSocket message or a part of one, flags [`TEXT`] and [`MORE`].
     Message = 32,
     /// Either: nothing of this direction follows; payload is [`crate::websocket::Close`]. From the worker with [`END`], when the
@@ -141,6 +149,7 @@ impl Kind {
             22 => Self::Accept,
             23 => Self::Return,
             24 => Self::Tray,
+            25 => Self::Socket,
             32 => Self::Message,
             33 => Self::Close,
             _ => return Err(Malformed { what: "frame kind" }),
@@ -160,6 +169,8 @@ pub enum AbortReason {
     NotStarted = 3,
     /// The application broke its interface (bad status, bad header, wrong type); told in the log.
     Protocol = 4,
+    /// The application has answered on the socket that it was given ([`Kind::Socket`]), and has ended.
+    Switched = 5,
 }
 
 impl AbortReason {
@@ -170,6 +181,7 @@ impl AbortReason {
             [2] => Ok(Self::Cancelled),
             [3] => Ok(Self::NotStarted),
             [4] => Ok(Self::Protocol),
+            [5] => Ok(Self::Switched),
             _ => Err(Malformed { what: "abort reason" }),
         }
     }
@@ -319,7 +331,7 @@ impl Header {
     #[inline]
     pub fn carries_descriptor(self) -> bool {
         match self.kind {
-            Kind::File => true,
+            Kind::File | Kind::Socket => true,
             Kind::Request | Kind::Tray => self.has(BODY_FD),
             _ => false,
         }

@@ -17,7 +17,8 @@ pub struct Request<'a> {
     pub version: u8,
     /// The client spoke TLS to us, or a trusted proxy says that it did to it.
     pub https: bool,
-    /// The client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4); the proxy has checked the handshake.
+    /// The client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4); the proxy has checked the handshake. With WSGI the head is
+    /// that of an HTTP/1.1 handshake whatever the client speaks, and the worker answers as [`crate::frame::Kind::Socket`] says.
     pub websocket: bool,
     /// TLS version as the handshake numbers it (0x0304 is TLS 1.3); 0 when the client did not speak TLS to us.
     pub tls_version: u16,

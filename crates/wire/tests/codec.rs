@@ -103,6 +103,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         Kind::Accept,
         Kind::Return,
         Kind::Tray,
+        Kind::Socket,
         Kind::Message,
         Kind::Close,
     ])
@@ -304,7 +305,7 @@ fn a_payload_over_the_limit_is_refused_before_it_is_read() {
 fn unknown_kinds_and_flags_are_refused() {
     let mut wire = Vec::new();
     frame::put(&mut wire, 1, Kind::Data, 0, b"");
-    for (at, value) in [(8, 0), (8, 25), (9, 64), (10, 1)] {
+    for (at, value) in [(8, 0), (8, 26), (9, 64), (10, 1)] {
         let mut damaged = wire.clone();
         damaged[at] = value;
         assert!(frame::split(&damaged).is_err(), "byte {at} = {value}");
@@ -312,7 +313,7 @@ fn unknown_kinds_and_flags_are_refused() {
 }
 
 #[test]
-fn a_descriptor_comes_with_a_tray_that_is_new() {
+fn a_descriptor_comes_with_a_socket_and_with_a_tray_that_is_new() {
     let carries = |kind, flags| {
         let (len, stream) = (0, 1);
         let header = Header {
@@ -324,5 +325,6 @@ fn a_descriptor_comes_with_a_tray_that_is_new() {
         header.carries_descriptor()
     };
     assert!(carries(Kind::Tray, frame::BODY_FD) && carries(Kind::Tray, frame::BODY_FD | frame::END));
+    assert!(carries(Kind::Socket, 0) && carries(Kind::Socket, frame::END));
     assert!(!carries(Kind::Tray, frame::END) && !carries(Kind::Data, frame::BODY_FD));
 }

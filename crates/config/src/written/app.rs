@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Other, Section, Value,
-    interface::interface,
+    interface::{interface, keepalive},
     interpreter::{environment, interpreter},
     server,
 };
@@ -13,7 +13,8 @@ use crate::{App, Interface, Timeouts};
 /// `has_user` tells that the server's user is there for apps without one of their own.
 pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     let surroundings = section.reading.surroundings;
-    let (interface, target) = interface(name, &section);
+    let websocket = section.section("websocket", "[app.websocket]");
+    let (interface, target) = interface(name, &section, &websocket);
     let asgi = matches!(interface, Interface::Asgi(_));
     let directory = section.value("directory").and_then(|value| {
         let directory = value.path()?;
@@ -32,6 +33,7 @@ pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
     let app = App {
         name: name.to_owned(),
         interface,
+        keepalive: keepalive(&websocket),
         target,
         python: interpreter(&section, &directory),
         directory,
@@ -55,6 +57,7 @@ pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
         );
     }
     queue.finish(&[]);
+    websocket.finish(&[]);
     section.finish(OTHERS);
     app
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Section, Value, app::target};
-use crate::{Asgi, EventLoop, Green, Interface, Lifespan, WebSocket, WsgiHost};
+use crate::{Asgi, EventLoop, Green, Interface, Keepalive, Lifespan, WebSocket, WsgiHost};
 
-/// Interface and target of `[app.NAME]`.
-pub(super) fn interface(name: &str, section: &Section<'_>) -> (Interface, String) {
+/// Interface and target of `[app.NAME]`, whose `[app.NAME.websocket]` is `messages`.
+pub(super) fn interface(name: &str, section: &Section<'_>, messages: &Section<'_>) -> (Interface, String) {
     let (wsgi, asgi) = (section.value("wsgi"), section.value("asgi"));
     let named = wsgi
         .as_ref()
@@ -38,11 +38,16 @@ pub(super) fn interface(name: &str, section: &Section<'_>) -> (Interface, String
             request_buffering: section.boolean("request_buffering").unwrap_or(REQUEST_BUFFERING),
             // Middleware that looks at bodies finds none in the event that such an answer is made of.
             pathsend: section.boolean("pathsend").unwrap_or(false),
-            websocket: websocket(section.section("websocket", "[app.websocket]")),
+            websocket: websocket(messages),
         })
     } else {
-        const ASGI_ONLY: &[&str] = &["loop", "lifespan", "request_buffering", "pathsend", "websocket"];
+        const ASGI_ONLY: &[&str] = &["loop", "lifespan", "request_buffering", "pathsend"];
         refuse(section, ASGI_ONLY, "is for `asgi`");
+        refuse(
+            messages,
+            &["message_max", "compression"],
+            "is for `asgi`: a WSGI application speaks the WebSocket protocol itself",
+        );
         Interface::Wsgi(wsgi_host(section))
     };
     (interface, named)
@@ -135,21 +140,25 @@ fn lifespan(section: &Section<'_>) -> Lifespan {
     chosen.unwrap_or(Lifespan::Auto)
 }
 
-fn websocket(section: Section<'_>) -> WebSocket {
-    let websocket = WebSocket {
+fn websocket(section: &Section<'_>) -> WebSocket {
+    WebSocket {
         // uvicorn's `ws_max_size`.
         message_bytes_max: section.size("message_max", 1..=1 << 30).unwrap_or(16 << 20),
-        // uvicorn's too; routers forget silent connections after a minute or more.
-        ping_interval: section
+        compression: section.boolean("compression").unwrap_or(true),
+    }
+}
+
+/// Of `[app.NAME.websocket]`, whatever the interface.
+pub(super) fn keepalive(section: &Section<'_>) -> Keepalive {
+    Keepalive {
+        // uvicorn's; routers forget silent connections after a minute or more.
+        interval: section
             .duration("ping_interval", Duration::ZERO..=DAY)
             .unwrap_or(Duration::from_secs(20)),
-        ping_timeout: section
+        timeout: section
             .duration("ping_timeout", Duration::from_millis(100)..=DAY)
             .unwrap_or(Duration::from_secs(20)),
-        compression: section.boolean("compression").unwrap_or(true),
-    };
-    section.finish(&[]);
-    websocket
+    }
 }
 
 /// No worker ever waits for a slow client, and most applications read a body whole before they do anything with it.

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -16,7 +17,7 @@ use super::{
     upload::Upload,
 };
 
-/// Files of one answer that may wait to be sent; a descriptor each.
+/// Files of one answer, and sockets, that may wait to be looked at; a descriptor each.
 const FILES_MAX: usize = 64;
 
 /// One request: what is sent, and what came back so far.
@@ -57,6 +58,8 @@ pub(crate) enum Event {
         /// Nothing follows.
         end: bool,
     },
+    /// The other end of the socket that the application was given.
+    Socket(OwnedFd),
     /// An informational response.
     Informational(Bytes),
     /// Trailer fields; nothing follows.
@@ -221,7 +224,7 @@ impl Call {
                     return Err(Flooded);
                 }
             }
-            Event::File { .. } => {
+            Event::File { .. } | Event::Socket(_) => {
                 inbox.files += 1;
                 if inbox.files > FILES_MAX {
                     return Err(Flooded);
@@ -250,7 +253,7 @@ impl Call {
         let mut inbox = self.inbox();
         match inbox.events.pop_front() {
             Some(event) => {
-                if matches!(event, Event::File { .. }) {
+                if matches!(event, Event::File { .. } | Event::Socket(_)) {
                     inbox.files -= 1;
                 }
                 Poll::Ready(event)
@@ -268,7 +271,7 @@ impl Call {
     /// Puts what was taken last back for another to take.
     pub(crate) fn put_back(&self, event: Event) {
         let mut inbox = self.inbox();
-        if matches!(event, Event::File { .. }) {
+        if matches!(event, Event::File { .. } | Event::Socket(_)) {
             inbox.files += 1;
         }
         inbox.events.push_front(event);

@@ -152,7 +152,7 @@ impl Ticket<'_> {
                         Fault::BadAnswer
                     }
                 },
-                Event::Credit(_) => continue,
+                Event::Credit(_) | Event::Leaving => continue,
                 Event::Fail(failure) => Fault::Failed(failure),
                 Event::Abort(reason) => Fault::Aborted(reason),
                 _ => {

@@ -24,7 +24,8 @@ impl Fault {
             Self::Failed(Failure::WorkerDied)
             | Self::Aborted(AbortReason::NotStarted | AbortReason::Cancelled) => (502, Outcome::WorkerDied),
             Self::Aborted(AbortReason::Exception | AbortReason::Protocol) => (500, Outcome::AppFailed),
-            Self::BadAnswer => (502, Outcome::AppFailed),
+            // It says that it has answered elsewhere, and there is nothing.
+            Self::Aborted(AbortReason::Switched) | Self::BadAnswer => (502, Outcome::AppFailed),
         }
     }
 }

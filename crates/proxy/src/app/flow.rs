@@ -83,6 +83,7 @@ impl<'a> Flow<'a> {
             Event::Response { .. }
             | Event::Informational(_)
             | Event::Accept(_)
+            | Event::Socket(_)
             | Event::Message { .. }
             | Event::Close(_) => {
                 self.fault = Some(Fault::BadAnswer);

@@ -67,8 +67,9 @@ pub(crate) struct App {
     spare: Arc<Spare>,
     slabs: Arc<Slabs>,
     request_timeout: Duration,
-    /// An application that knows WebSockets.
+    /// An application that knows whole messages of WebSockets; one that does not may speak the protocol itself.
     websocket: Option<config::WebSocket>,
+    keepalive: config::Keepalive,
     reports: UnboundedSender<FromProxy>,
     runtimes: Vec<Handle>,
     /// Links are spread over the front threads.
@@ -110,6 +111,7 @@ impl App {
             buffers,
             spare,
             websocket,
+            config.keepalive,
             reports,
             runtimes,
             lull,
@@ -126,6 +128,7 @@ impl App {
         buffers: &Buffers,
         spare: &Arc<Spare>,
         websocket: Option<config::WebSocket>,
+        keepalive: config::Keepalive,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
         lull: Arc<Lull>,
@@ -139,6 +142,7 @@ impl App {
             slabs: Slabs::new(spare, buffers.memory_bytes),
             request_timeout: Duration::from_nanos(rules.request_timeout_ns),
             websocket,
+            keepalive,
             reports,
             runtimes,
             next_runtime: AtomicUsize::new(0),

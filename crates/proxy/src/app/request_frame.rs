@@ -22,13 +22,25 @@ const NAME_BYTES: usize = 64;
 /// What the application is asked by. PEP 3333 wants the server that the client named; ASGI the one that it reached, which the
 /// client can not choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interface {
+pub(super) enum Interface<'a> {
     /// WSGI
     Wsgi,
+    /// WSGI, by an application that speaks the WebSocket protocol itself, with the key of its handshake.
+    WsgiSocket(&'a str),
     /// ASGI, `http`
     Asgi,
     /// ASGI, `websocket`
     WebSocket,
+}
+
+impl Interface<'_> {
+    fn is_asgi(self) -> bool {
+        matches!(self, Self::Asgi | Self::WebSocket)
+    }
+
+    fn is_websocket(self) -> bool {
+        matches!(self, Self::WsgiSocket(_) | Self::WebSocket)
+    }
 }
 
 /// Writes the frame of a request. Stream and entry are 0 until it is sent.
@@ -39,7 +51,7 @@ pub(super) fn write(
     mount: &str,
     body: &RequestBody,
     deadline: Duration,
-    interface: Interface,
+    interface: Interface<'_>,
 ) -> Vec<u8> {
     // What we add ourselves is some 400 bytes; a usual frame stays within the sizes that the allocator has at hand.
     let sent = head.fields.as_http1().len() + 2 * head.target.len() + 2 * request.authority.len();
@@ -60,11 +72,12 @@ pub(super) fn write(
     }
     let local;
     let (server, server_port) = match connection.local {
-        Some(address) if interface != Interface::Wsgi || request.host.is_empty() => {
+        Some(address) if interface.is_asgi() || request.host.is_empty() => {
             local = address.ip().to_canonical().to_string();
-            let port = match interface {
-                Interface::Wsgi => request.port,
-                Interface::Asgi | Interface::WebSocket => address.port(),
+            let port = if interface.is_asgi() {
+                address.port()
+            } else {
+                request.port
             };
             (local.as_str(), port)
         }
@@ -78,12 +91,16 @@ pub(super) fn write(
             Version::Http2 => 20,
         },
         https: request.https,
-        websocket: interface == Interface::WebSocket,
+        websocket: interface.is_websocket(),
         tls_version: connection.tls.as_ref().map_or(0, |tls| tls.version_number),
         cipher_suite: connection.tls.as_ref().map_or(0, |tls| tls.cipher_number),
         deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
         content_length: body.len,
-        method: head.method.as_bytes(),
+        method: match interface {
+            // What HTTP/2 has in its place is a CONNECT.
+            Interface::WsgiSocket(_) => b"GET",
+            _ => head.method.as_bytes(),
+        },
         path: below(&request.path, mount),
         mount: mount.as_bytes(),
         query: &request.query,
@@ -101,11 +118,14 @@ pub(super) fn write(
     if !head.host.is_empty() {
         headers.put(&mut out, b"host", &head.host);
     }
-    let websocket = interface == Interface::WebSocket;
+    // Who speaks the protocol itself, or looks for it, knows what HTTP/1.1 says.
+    let websocket = interface.is_websocket();
     if websocket && head.version == Version::Http2 {
-        // The extended CONNECT has neither; libraries look for what HTTP/1.1 says.
         headers.put(&mut out, b"upgrade", b"websocket");
         headers.put(&mut out, b"connection", b"Upgrade");
+        if let Interface::WsgiSocket(key) = interface {
+            headers.put(&mut out, b"sec-websocket-key", key.as_bytes());
+        }
     }
     let mut digits = itoa::Buffer::new();
     let mut length = told_length(head, body).map(|length| digits.format(length).as_bytes());
@@ -184,7 +204,7 @@ mod tests {
         lines: &[(&str, &str)],
         body: BodyLength,
         kept: &RequestBody,
-        interface: Interface,
+        interface: Interface<'_>,
     ) -> Vec<(String, String)> {
         let mut down = Recorder::new("POST", "/", lines);
         (down.head.version, down.head.body) = (version, body);

@@ -6,23 +6,22 @@
 //! is one window ([`WINDOW`](wire::frame::WINDOW)) at most, and a client that takes nothing for `body_timeout` is cut.
 //!
 //! All that came in one reading goes to the worker together, and all that the worker has said goes to the client in one write.
+//!
+//! A WSGI application speaks the protocol itself, if it does: that is [`bridge`].
 
 mod accept;
+mod bridge;
 mod conversation;
 mod line;
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use logs::{Outcome, Record};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error};
 use wire::response::Response;
 
-use self::{
-    accept::accept,
-    conversation::{Conversation, End},
-    line::Line,
-};
+use self::{accept::accept, conversation::Conversation, line::Line};
 use super::{
     App,
     call::{Call, Event},
@@ -36,7 +35,11 @@ use crate::{
     errors,
     head::Version,
     request::Request,
-    websocket::handshake,
+    websocket::{
+        handshake::{self, BadHandshake},
+        keepalive::Keepalive,
+        reader::Reader,
+    },
 };
 
 impl App {
@@ -61,12 +64,7 @@ impl App {
         let handshake = match handshake::check(down.head(), config.compression) {
             Ok(handshake) => handshake,
             Err(bad) => {
-                debug!(app = %self.name, why = bad.why, "WebSocket refused");
-                let fields = match bad.status {
-                    426 => &[("upgrade", "websocket"), ("sec-websocket-version", "13")][..],
-                    _ => &[],
-                };
-                errors::refuse(context, down, record, bad.status, Outcome::Refused, fields).await;
+                self.refuse_handshake(context, down, record, bad).await;
                 return Ok(());
             }
         };
@@ -82,31 +80,8 @@ impl App {
             Interface::WebSocket,
         );
         let call = Arc::new(Call::new(frame, None));
-        // Its client comes again by itself; who was greeted by a worker that died need not be greeted twice.
-        let id = match self.submit(&call, false) {
-            Ok(id) => id,
-            Err((refusal, retry_after_s)) => {
-                debug!(app = %self.name, ?refusal, "request refused");
-                let after = retry_after_s.to_string();
-                errors::refuse(
-                    context,
-                    down,
-                    record,
-                    503,
-                    Outcome::Overload,
-                    &[("retry-after", &after)],
-                )
-                .await;
-                return Ok(());
-            }
-        };
-        let mut ticket = Ticket {
-            app: self,
-            id,
-            call,
-            over: false,
-            reading: false,
-            begun: false,
+        let Some(mut ticket) = self.ask(context, down, record, call).await else {
+            return Ok(());
         };
         let mut leaving = false;
         let payload = loop {
@@ -140,7 +115,7 @@ impl App {
             }
         };
         ticket.over = true;
-        let line = Line::new(self, id, Arc::clone(&ticket.call));
+        let line = Line::new(self, ticket.id, Arc::clone(&ticket.call));
         let answer = match accept(&payload, down.head(), &handshake) {
             Ok(answer) => answer,
             Err(cause) => {
@@ -153,7 +128,10 @@ impl App {
         record.status = Some(answer.status);
         down.send_head(&answer).await?;
         let limits = &context.config.listeners[down.connection().listener].limits;
-        let mut conversation = Conversation::new(line, down, config, handshake.deflate, limits.body_timeout);
+        let deflate = handshake.deflate;
+        let reader = Reader::new(config.message_bytes_max, deflate.is_some());
+        let keepalive = Keepalive::new(self.keepalive, Instant::now());
+        let mut conversation = Conversation::new(line, down, reader, deflate, keepalive, limits.body_timeout);
         if leaving {
             conversation.leave(Instant::now());
         }
@@ -162,12 +140,70 @@ impl App {
         let end = poll_fn(|cx| conversation.poll(cx, draining.as_mut(), timer.as_mut())).await;
         drop(conversation);
         exchange::tell(record, &ticket.call);
-        match end {
-            End::Closed(outcome) => {
+        end.carry_out(down, record).await
+    }
+
+    async fn refuse_handshake<D: Downstream>(
+        &self,
+        context: &Context,
+        down: &mut D,
+        record: &mut Record,
+        bad: BadHandshake,
+    ) {
+        debug!(app = %self.name, why = bad.why, "WebSocket refused");
+        let fields = match bad.status {
+            426 => &[("upgrade", "websocket"), ("sec-websocket-version", "13")][..],
+            _ => &[],
+        };
+        errors::refuse(context, down, record, bad.status, Outcome::Refused, fields).await;
+    }
+
+    /// Queues a request for a WebSocket; `None`: it was refused, and the client told. It runs once: its client comes again by itself,
+    /// and who was greeted by a worker that died need not be greeted twice.
+    async fn ask<D: Downstream>(
+        &self,
+        context: &Context,
+        down: &mut D,
+        record: &mut Record,
+        call: Arc<Call>,
+    ) -> Option<Ticket<'_>> {
+        match self.submit(&call, false) {
+            Ok(id) => Some(Ticket {
+                app: self,
+                id,
+                call,
+                over: false,
+                reading: false,
+                begun: false,
+            }),
+            Err((refusal, retry_after_s)) => {
+                debug!(app = %self.name, ?refusal, "request refused");
+                let after = retry_after_s.to_string();
+                let fields = [("retry-after", after.as_str())];
+                errors::refuse(context, down, record, 503, Outcome::Overload, &fields).await;
+                None
+            }
+        }
+    }
+}
+
+/// How a WebSocket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing more is to be read or written.
+    Closed(Outcome),
+    /// The connection is to be cut.
+    Cut(Outcome),
+}
+
+impl End {
+    async fn carry_out<D: Downstream>(self, down: &mut D, record: &mut Record) -> Result<(), ClientError> {
+        match self {
+            Self::Closed(outcome) => {
                 record.outcome = Some(outcome);
                 down.end().await
             }
-            End::Cut(outcome) => {
+            Self::Cut(outcome) => {
                 record.outcome = Some(outcome);
                 down.cut();
                 Ok(())
@@ -175,6 +211,12 @@ impl App {
         }
     }
 }
+
+/// A client has this long to answer our close frame: a round trip on a bad line, and what it still had to send before.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// What the worker says is taken while less than this waits for the client.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 fn says_200(payload: &[u8]) -> bool {
     Response::decode(payload).is_ok_and(|(response, _)| response.status < 300)

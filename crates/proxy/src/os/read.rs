@@ -1,11 +1,14 @@
-//! Reading into memory that nothing was written to yet.
+//! Reading from a socket into memory that nothing was written to yet.
 
 use std::{mem::MaybeUninit, os::fd::AsFd};
 
-use rustix::io::Errno;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use tokio::io::ReadBuf;
 
-/// Reads once into what is left of `buf`; says how many bytes that was.
+/// Reads once into what is left of `buf`, without waiting; says how many bytes that was.
 pub(crate) fn read(fd: impl AsFd, buf: &mut ReadBuf<'_>) -> Result<usize, Errno> {
     // SAFETY: nothing but bytes that the kernel wrote is put there, so what was initialised stays so.
     let room = unsafe { buf.unfilled_mut() };
@@ -16,7 +19,7 @@ pub(crate) fn read(fd: impl AsFd, buf: &mut ReadBuf<'_>) -> Result<usize, Errno>
     Ok(read)
 }
 
-/// Reads once behind the end of `bytes`, at most `limit` and no more than it has room for; says how many bytes that was.
+/// Reads once behind the end of `bytes`, without waiting, at most `limit` and no more than it has room for; says how many bytes that was.
 pub(crate) fn append(fd: impl AsFd, bytes: &mut Vec<u8>, limit: usize) -> Result<usize, Errno> {
     let room = bytes.spare_capacity_mut();
     let limit = limit.min(room.len());
@@ -27,7 +30,11 @@ pub(crate) fn append(fd: impl AsFd, bytes: &mut Vec<u8>, limit: usize) -> Result
 }
 
 fn filled(fd: impl AsFd, room: &mut [MaybeUninit<u8>]) -> Result<usize, Errno> {
-    let (filled, _) = rustix::io::read(fd, room)?;
+    if room.is_empty() {
+        // An empty socket would be waited for, whatever there is room for.
+        return Ok(0);
+    }
+    let ((filled, _), _) = recv(fd, room, RecvFlags::DONTWAIT)?;
     Ok(filled.len())
 }
 

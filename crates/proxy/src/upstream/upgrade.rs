@@ -3,7 +3,6 @@
 //! Servers are asked in HTTP/1.1, whatever the client speaks. A client on HTTP/2 sends an extended CONNECT without a key
 //! (RFC 8441 §5), so the server gets one of ours, and we check in the client's place that the answer belongs to it.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
 
 use super::answer_head::BadAnswer;
@@ -25,9 +24,8 @@ impl Upgrade {
     /// could be taken for the WebSocket, and a server might choose another protocol of several.
     pub(crate) fn of(head: &Head) -> Option<Self> {
         if head.version == Version::Http2 {
-            let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
             return Some(Self {
-                key: Some(STANDARD.encode(nonce)),
+                key: Some(handshake::made_up_key()),
             });
         }
         let passed_on = head.body == BodyLength::Known(0) && handshake::is_only_wish(head);
@@ -71,6 +69,8 @@ const ACCEPT: &str = "sec-websocket-accept";
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
     use super::*;
     use crate::downstream::recorder::Recorder;
 

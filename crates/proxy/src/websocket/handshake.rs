@@ -88,6 +88,11 @@ pub(crate) fn offers(fields: &Fields, subprotocol: &[u8]) -> bool {
         .any(|offer| offer.trim_ascii() == subprotocol)
 }
 
+/// The key of an HTTP/1.1 handshake, made up: HTTP/2 has none.
+pub(crate) fn made_up_key() -> String {
+    STANDARD.encode(fastrand::u128(..).to_ne_bytes())
+}
+
 /// What proves that an answer belongs to the request with this key (RFC 6455 §4.2.2).
 pub(crate) fn accept(key: impl AsRef<[u8]>) -> String {
     let text = [key.as_ref(), GUID].concat();

@@ -28,10 +28,10 @@ pub(crate) enum Sign {
 
 impl Keepalive {
     /// Something was heard just now.
-    pub(crate) fn new(config: &config::WebSocket, now: Instant) -> Self {
+    pub(crate) fn new(config: config::Keepalive, now: Instant) -> Self {
         Self {
-            interval: config.ping_interval,
-            timeout: config.ping_timeout,
+            interval: config.interval,
+            timeout: config.timeout,
             heard: now,
             asked: None,
         }
@@ -73,15 +73,13 @@ mod tests {
 
     #[test]
     fn silence_is_asked_about_once_and_then_given_up() {
-        let config = config::WebSocket {
-            message_bytes_max: 1,
-            ping_interval: Duration::from_secs(20),
-            ping_timeout: Duration::from_secs(5),
-            compression: false,
+        let config = config::Keepalive {
+            interval: Duration::from_secs(20),
+            timeout: Duration::from_secs(5),
         };
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut keepalive = Keepalive::new(&config, start);
+        let mut keepalive = Keepalive::new(config, start);
         assert_eq!(keepalive.look(after(19)), Sign::Fine);
         assert_eq!(keepalive.look(after(20)), Sign::Ask);
         assert_eq!(keepalive.look(after(24)), Sign::Fine);
@@ -90,11 +88,11 @@ mod tests {
         assert_eq!(keepalive.look(after(30)), Sign::Fine);
         assert_eq!(keepalive.look(after(44)), Sign::Ask);
         assert_eq!(keepalive.look(after(49)), Sign::Dead);
-        let never = config::WebSocket {
-            ping_interval: Duration::ZERO,
+        let never = config::Keepalive {
+            interval: Duration::ZERO,
             ..config
         };
-        let mut keepalive = Keepalive::new(&never, start);
+        let mut keepalive = Keepalive::new(never, start);
         assert_eq!((keepalive.look(after(99)), keepalive.due()), (Sign::Fine, None));
     }
 }

@@ -292,7 +292,8 @@ impl Evented {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Tray => {
+            | Kind::Tray
+            | Kind::Socket => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

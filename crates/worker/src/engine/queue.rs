@@ -372,7 +372,8 @@ impl Queue {
             | Kind::Informational
             | Kind::Trailers
             | Kind::Accept
-            | Kind::Tray => {
+            | Kind::Tray
+            | Kind::Socket => {
                 return Err(Malformed {
                     what: "kind of frame",
                 });

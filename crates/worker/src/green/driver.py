@@ -309,6 +309,8 @@ class Driver:
     def fail(self, stream, environ, error):
         cancelled = stream.cancelled()
         broken = isinstance(error, self.host.Broken)
+        if stream.conclude(None if broken else error):
+            return
         stream.fail(not broken)
         line = request_line(environ)
         if isinstance(error, (self.host.Gone, Overdue)):

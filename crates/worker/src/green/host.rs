@@ -24,7 +24,7 @@ use crate::{
     },
     ffi::exit_now,
     output, report,
-    wsgi::{environ::Environ, exchange::Exchange, input::Input},
+    wsgi::{client_socket::ClientSocket, environ::Environ, exchange::Exchange, input::Input},
 };
 
 /// What the driver calls. Nothing in it waits, and nothing in it calls what may switch greenlets.
@@ -120,7 +120,7 @@ impl Host {
             .take()
             .map(|file| Input::file(file, request.content_length));
         let environ: Bound<'_, PyDict> = lock(&self.environ).build(py, &request, file)?;
-        let id = request.request_id.to_vec();
+        let (id, websocket) = (request.request_id.to_vec(), request.websocket);
         let inline_at = job.payload.len() - inline.len();
         if inline_at < job.payload.len() {
             let input = Input::memory(std::mem::take(&mut job.payload), inline_at);
@@ -130,7 +130,16 @@ impl Host {
             link: job.link.serial,
             stream: job.stream,
         };
-        Py::new(py, Stream::new(key, job.link, exchange, environ.unbind(), id)).map(Some)
+        let socket = if websocket {
+            Some(ClientSocket::give(py, &environ, &job.link, job.stream)?)
+        } else {
+            None
+        };
+        Py::new(
+            py,
+            Stream::new(key, job.link, exchange, socket, environ.unbind(), id),
+        )
+        .map(Some)
     }
 
     /// Nobody waits for the answer: what never began is forgotten, what waits for credit is woken to hear it.
@@ -200,7 +209,7 @@ impl Host {
                         self.cancel(py, stream, &mut wakes);
                     }
                 }
-                // More of a body whose request was refused; WSGI has no WebSockets.
+                // More of a body whose request was refused; WSGI has no messages, but a socket.
                 Event::Body { .. } | Event::Message { .. } | Event::Close { .. } => {}
             }
         }

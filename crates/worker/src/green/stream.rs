@@ -12,6 +12,7 @@ use wire::frame::AbortReason;
 use crate::{
     engine::{evented::Key, link::Link, lock},
     wsgi::{
+        client_socket::ClientSocket,
         exchange::{Exchange, Stop},
         file_wrapper::OpenFile,
         head::type_name,
@@ -42,6 +43,8 @@ pub(crate) struct Stream {
     pub(crate) key: Key,
     link: Arc<Link>,
     exchange: Mutex<Exchange>,
+    /// What a request for a WebSocket came with.
+    socket: Option<ClientSocket>,
     environ: Mutex<Option<Py<PyDict>>>,
     id: Vec<u8>,
 }
@@ -60,6 +63,7 @@ impl Stream {
         key: Key,
         link: Arc<Link>,
         exchange: Exchange,
+        socket: Option<ClientSocket>,
         environ: Py<PyDict>,
         id: Vec<u8>,
     ) -> Self {
@@ -67,6 +71,7 @@ impl Stream {
             key,
             link,
             exchange: Mutex::new(exchange),
+            socket,
             environ: Mutex::new(Some(environ)),
             id,
         }
@@ -217,6 +222,18 @@ impl Stream {
         } else {
             AbortReason::Protocol
         });
+    }
+
+    /// Ends a request whose application has answered on its socket, if an application that has may end like this: by an error, or
+    /// without an answer (`None`). `False`: it is an ordinary failure.
+    fn conclude(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let ends = error.is_none_or(|error| ClientSocket::is_end(py, &PyErr::from_value(error)));
+        let concluded = ends && socket.has_switched(py);
+        if concluded {
+            self.abort(AbortReason::Switched);
+        }
+        concluded
     }
 
     /// Has something been said that has not left?

@@ -10,6 +10,7 @@ use pyo3::{
 use wire::{frame::AbortReason, request::Request};
 
 use super::{
+    client_socket::ClientSocket,
     environ::Environ,
     exchange::{Exchange, Stop},
     file_wrapper::FileWrapper,
@@ -100,6 +101,7 @@ impl Caller {
             output::end(py);
             return;
         }
+        let websocket = request.websocket;
         let file = job
             .body
             .take()
@@ -116,8 +118,22 @@ impl Caller {
             }
             Err(error) => Err(error),
         };
-        match environ.and_then(|environ| Ok((Bound::new(py, StartResponse { exchange })?, environ))) {
-            Ok((start_response, environ)) => self.answer(py, &start_response, environ),
+        let socket = match &environ {
+            Ok(environ) if websocket => ClientSocket::give(py, environ, &job.link, job.stream).map(Some),
+            _ => Ok(None),
+        };
+        let prepared = environ.and_then(|environ| {
+            let socket = socket?;
+            Ok((Bound::new(py, StartResponse { exchange, socket })?, environ))
+        });
+        match prepared {
+            Ok((start_response, environ)) => {
+                if websocket {
+                    // Nobody knows when the application's first byte comes, and the proxy has to listen for it.
+                    py.detach(|| job.link.flush());
+                }
+                self.answer(py, &start_response, environ);
+            }
             Err(error) => {
                 output::tell(py, &report::traceback(py, &error));
                 job.link.abort(job.stream, AbortReason::Exception);
@@ -294,6 +310,15 @@ fn tell_failure(
         return;
     };
     let cancelled = start_response.exchange.is_cancelled();
+    let socket = start_response.socket.as_ref();
+    if socket.is_some_and(|socket| socket.has_switched(py))
+        && match &failure {
+            Failure::Raised(error) => ClientSocket::is_end(py, error),
+            Failure::Broken(_) | Failure::Cancelled => true,
+        }
+    {
+        return start_response.exchange.abort(AbortReason::Switched);
+    }
     let reason = match &failure {
         Failure::Raised(_) => AbortReason::Exception,
         Failure::Broken(_) => AbortReason::Protocol,

@@ -1,6 +1,7 @@
 //! The WSGI host, PEP 3333: one file per noun of the PEP.
 
 pub(crate) mod call;
+pub(crate) mod client_socket;
 pub(crate) mod environ;
 pub(crate) mod exchange;
 pub(crate) mod file_wrapper;

@@ -7,6 +7,7 @@ use pyo3::{
 };
 
 use super::{
+    client_socket::ClientSocket,
     exchange::{Exchange, Stop},
     head::{Head, type_name},
 };
@@ -15,6 +16,8 @@ use super::{
 #[pyclass(module = "appliance_worker")]
 pub(crate) struct StartResponse {
     pub(crate) exchange: Exchange,
+    /// What a request for a WebSocket came with.
+    pub(crate) socket: Option<ClientSocket>,
 }
 
 #[pymethods]

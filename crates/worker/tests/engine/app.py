@@ -1,4 +1,4 @@
-import atexit, io, os, sys, tempfile, threading, time
+import atexit, base64, hashlib, io, os, sys, tempfile, threading, time
 
 CLOSED = []
 
@@ -19,6 +19,32 @@ def at_hello(environ, start_response):
 def at_environ(environ, start_response):
     lines = ["%s=%r" % item for item in sorted(environ.items()) if isinstance(item[1], (str, bool, tuple))]
     return text(start_response, "\n".join(lines))
+
+
+def handshake(environ):
+    key = environ["HTTP_SEC_WEBSOCKET_KEY"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key).digest())
+    return b"HTTP/1.1 101 Fine\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept
+
+
+def at_socket(environ, start_response):
+    client = environ["gunicorn.socket"]
+    client.sendall(handshake(environ))
+    while True:
+        said = client.recv(100)
+        if not said:
+            raise {"": StopIteration, "reset": ConnectionResetError, "fault": ValueError}[environ["QUERY_STRING"]]()
+        # More than a socket takes at once, in one call of `send`.
+        client.send(said * 100000)
+
+
+def at_late(environ, start_response):
+    environ["gunicorn.socket"].send(handshake(environ))
+    return []
+
+
+def at_stop(environ, start_response):
+    raise StopIteration
 
 
 def at_length(environ, start_response):

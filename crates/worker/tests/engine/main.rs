@@ -7,6 +7,7 @@ mod life;
 mod lifespan;
 mod link;
 mod rig;
+mod socket;
 mod trays;
 mod websocket;
 mod wsgi;

@@ -169,6 +169,7 @@ impl<T: Clone> Dispatcher<T> {
             idempotent,
             retried: false,
             answered: false,
+            switched: false,
             streamed: false,
             abandoned: false,
             recalls: 0,
@@ -219,7 +220,7 @@ impl<T: Clone> Dispatcher<T> {
                     self.pump(now_ns);
                 } else if let Some(slot) = link.at(entry) {
                     call.abandoned = true;
-                    if self.rules.evented && call.answered {
+                    if call.switched || (self.rules.evented && call.answered) {
                         // An application that does not hear that its client is gone must end some time.
                         link.watch_from(entry, now_ns);
                     }

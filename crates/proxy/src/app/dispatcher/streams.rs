@@ -74,6 +74,17 @@ impl<T: Clone> Dispatcher<T> {
         link.page.page().started_ns(entry, stream)
     }
 
+    /// The application has answered on its socket: as [`Dispatcher::answered`], and its time matters no more, whatever runs it.
+    pub(crate) fn switched(&mut self, id: CallId) -> Option<u64> {
+        let (index, stream) = self.place(id)?;
+        self.calls.find_mut(id)?.switched = true;
+        let started_ns = self.answered(index, stream);
+        let link = self.links.get_mut(index)?.as_mut()?;
+        let (entry, _) = link.slot(stream)?;
+        link.unwatch(entry);
+        started_ns
+    }
+
     /// The worker has said its last word about this stream. Call [`Dispatcher::pump`] when all of one reading are told.
     pub(crate) fn ended(&mut self, index: LinkIndex, stream: u32) {
         let Some(Some(link)) = self.links.get_mut(index) else {
@@ -84,12 +95,13 @@ impl<T: Clone> Dispatcher<T> {
         };
         if let Holder::Call(id) = slot.holder {
             let page = link.page.page();
+            let switched = self.calls.remove(id).is_some_and(|call| call.switched);
             if let (Some(start_ns), Some(thread)) =
                 (page.started_ns(entry, stream), page.thread(entry, stream))
+                && !switched
             {
                 link.finished.push((thread, start_ns));
             }
-            self.calls.remove(id);
         }
         link.release(entry);
     }

@@ -55,7 +55,8 @@ impl<T: Clone> Dispatcher<T> {
         let evented = self.rules.evented;
         let watched: Vec<_> = link.watched().collect();
         let mut overrun = false;
-        let mut running = false;
+        // What a thread runs without being watched has taken its connection over.
+        let mut running = !evented && link.in_flight > watched.len();
         for (entry, slot) in watched {
             let Some(Some(link)) = self.links.get_mut(index) else {
                 return;

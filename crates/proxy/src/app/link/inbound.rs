@@ -5,7 +5,9 @@ use std::{collections::VecDeque, fs::File, io::IoSliceMut, mem::MaybeUninit, os:
 use bytes::Bytes;
 use rustix::{
     io::Errno,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketType, recvmsg, sockopt,
+    },
 };
 use wire::{
     Malformed,
@@ -160,6 +162,7 @@ impl Inbound {
                 let bytes = self.trays.take(Tray::decode(payload.bytes())?, file)?;
                 (Event::Data { bytes, end }, end)
             }
+            Kind::Socket => (Event::Socket(self.socket()?), false),
             Kind::Abort => (Event::Abort(AbortReason::decode(payload.bytes())?), true),
             Kind::Informational => (Event::Informational(payload.keep()), false),
             Kind::Trailers => (Event::Trailers(payload.keep()), true),
@@ -185,6 +188,16 @@ impl Inbound {
             event,
             end,
         })
+    }
+
+    /// The socket of the frame that is looked at. Whoever is connected to it says nothing that a client could not be told.
+    fn socket(&mut self) -> Result<OwnedFd, LinkError> {
+        let socket = self.file(Kind::Socket)?;
+        let is_stream = sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)
+            && sockopt::socket_type(&socket) == Ok(SocketType::STREAM);
+        is_stream
+            .then_some(socket)
+            .ok_or(LinkError::Unexpected(Kind::Socket))
     }
 
     /// The file of the frame that is looked at.

@@ -42,7 +42,9 @@ pub(super) struct Settings {
     pub(super) memory_bytes: usize,
     pub(super) shared_bytes: usize,
     pub(super) response_bytes_max: u64,
-    pub(super) websocket: config::WebSocket,
+    /// `None`: WSGI.
+    pub(super) websocket: Option<config::WebSocket>,
+    pub(super) keepalive: config::Keepalive,
     pub(super) evented: bool,
     pub(super) request_buffering: bool,
 }
@@ -57,11 +59,13 @@ impl Default for Settings {
             memory_bytes: 256 << 10,
             shared_bytes: 32 << 20,
             response_bytes_max: 64 << 20,
-            websocket: config::WebSocket {
+            websocket: Some(config::WebSocket {
                 message_bytes_max: 16 << 20,
-                ping_interval: Duration::ZERO,
-                ping_timeout: PATIENCE,
                 compression: true,
+            }),
+            keepalive: config::Keepalive {
+                interval: Duration::ZERO,
+                timeout: PATIENCE,
             },
             evented: false,
             request_buffering: true,
@@ -105,7 +109,8 @@ impl Rig {
             rules,
             &buffers,
             &Spare::new(buffers.shared_bytes),
-            Some(settings.websocket.clone()),
+            settings.websocket.clone(),
+            settings.keepalive,
             sender,
             runtimes,
             lull,

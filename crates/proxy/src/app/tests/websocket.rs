@@ -1,6 +1,7 @@
 //! WebSockets through the whole hop: a client that speaks bytes, a worker that speaks frames.
 
 mod autobahn;
+mod bridge;
 mod endings;
 
 use std::{sync::Arc, time::Duration};
@@ -42,9 +43,13 @@ impl Rig {
         let (app, context) = (Arc::clone(&self.app), Arc::clone(&self.context));
         let served = tokio::spawn(async move {
             let mut record = Record::new(logs::Remote::Unix);
-            let outcome = app
-                .open_websocket(&context, &mut client, &request, "", &mut record)
-                .await;
+            let outcome = if app.takes_websockets() {
+                app.open_websocket(&context, &mut client, &request, "", &mut record)
+                    .await
+            } else {
+                app.open_bridge(&context, &mut client, &request, "", &mut record)
+                    .await
+            };
             (client, record, outcome)
         });
         Peer {

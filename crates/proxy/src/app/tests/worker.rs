@@ -1,5 +1,6 @@
 //! A worker in a thread: it speaks frames, claims in the page, and does what the path of a request says.
 
+mod bridge;
 mod trays;
 mod uploads;
 
@@ -58,6 +59,8 @@ pub(crate) struct Seen {
     pub(super) lent: Mutex<Vec<(u64, Option<File>)>>,
     /// Trays that were given back.
     pub(super) returned: Mutex<Vec<u32>>,
+    /// The application's ends of the sockets that it was given.
+    pub(super) bridges: Mutex<Vec<UnixStream>>,
     /// Bytes of messages that were never granted.
     pub(super) ungranted: AtomicUsize,
 }
@@ -202,6 +205,10 @@ impl Worker {
             return true;
         }
         self.seen.run.lock().expect("lock").push(path.clone());
+        if path.starts_with("/bridge") {
+            self.bridge(stream, &path, &request);
+            return true;
+        }
         if request.websocket {
             self.websocket(stream, &path);
             return true;

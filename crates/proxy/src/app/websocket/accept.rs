@@ -32,7 +32,7 @@ pub(super) fn accept(payload: &[u8], head: &Head, handshake: &Handshake) -> Resu
         if !is_token(name) || !is_value(value) {
             return Err(BadAccept::Field);
         }
-        if !is_ours(name) {
+        if !is_ours(name) && !is_of_handshake(name) {
             answer.fields.push(name, value);
         }
     }
@@ -51,8 +51,14 @@ pub(super) fn accept(payload: &[u8], head: &Head, handshake: &Handshake) -> Resu
     Ok(answer)
 }
 
-/// A field of the handshake itself, or of the framing that is no more.
-fn is_ours(name: &[u8]) -> bool {
+/// A field of the handshake itself.
+fn is_of_handshake(name: &[u8]) -> bool {
+    name.split_at_checked(14)
+        .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"sec-websocket-"))
+}
+
+/// A field of the connection, or of the framing that is no more.
+pub(super) fn is_ours(name: &[u8]) -> bool {
     const OURS: [&str; 9] = [
         "te",
         "date",
@@ -65,7 +71,4 @@ fn is_ours(name: &[u8]) -> bool {
         "transfer-encoding",
     ];
     OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours.as_bytes()))
-        || name
-            .split_at_checked(14)
-            .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"sec-websocket-"))
 }

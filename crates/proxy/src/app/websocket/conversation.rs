@@ -13,7 +13,7 @@ use logs::Outcome;
 use tokio::time::{Instant, Sleep};
 use wire::{frame::AbortReason, websocket::Close};
 
-use super::line::Line;
+use super::{CLOSE_TIME, End, OUTPUT_BYTES_MAX, line::Line};
 use crate::{
     app::call::Event,
     downstream::Downstream,
@@ -25,12 +25,6 @@ use crate::{
         writer::Writer,
     },
 };
-
-/// A client has this long to answer our close frame: a round trip on a bad line, and what it still had to send before.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
-
-/// The worker's messages are framed while less than this waits for the client.
-const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// One WebSocket.
 pub(super) struct Conversation<'a, D> {
@@ -52,15 +46,6 @@ pub(super) struct Conversation<'a, D> {
     paused_until: Option<Instant>,
 }
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Nothing more is to be read or written.
-    Closed(Outcome),
-    /// The connection is to be cut.
-    Cut(Outcome),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
@@ -78,16 +63,17 @@ impl<'a, D: Downstream> Conversation<'a, D> {
     pub(super) fn new(
         line: Line<'a>,
         down: &'a mut D,
-        config: &config::WebSocket,
+        reader: Reader,
         deflate: Option<Deflate>,
+        keepalive: Keepalive,
         write_timeout: Duration,
     ) -> Self {
         Self {
             line,
             down,
-            reader: Reader::new(config.message_bytes_max, deflate.is_some()),
+            reader,
             writer: Writer::new(deflate),
-            keepalive: Keepalive::new(config, Instant::now()),
+            keepalive,
             pong: None,
             stage: Stage::Open,
             outcome: Outcome::Ok,
@@ -195,7 +181,9 @@ impl<'a, D: Downstream> Conversation<'a, D> {
             Event::Abort(reason) => {
                 self.line.ended();
                 self.outcome = match reason {
-                    AbortReason::Exception | AbortReason::Protocol => Outcome::AppFailed,
+                    AbortReason::Exception | AbortReason::Protocol | AbortReason::Switched => {
+                        Outcome::AppFailed
+                    }
                     AbortReason::Cancelled | AbortReason::NotStarted => Outcome::WorkerDied,
                 };
                 self.close(close::INTERNAL, "", now);
@@ -210,6 +198,7 @@ impl<'a, D: Downstream> Conversation<'a, D> {
             | Event::File { .. }
             | Event::Informational(_)
             | Event::Trailers(_)
+            | Event::Socket(_)
             | Event::Accept(_) => {
                 self.line.break_off();
                 self.outcome = Outcome::AppFailed;

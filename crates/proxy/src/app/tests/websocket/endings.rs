@@ -4,8 +4,8 @@ use super::*;
 
 fn short_pings() -> Settings {
     let mut settings = Settings::default();
-    settings.websocket.ping_interval = Duration::from_millis(30);
-    settings.websocket.ping_timeout = Duration::from_millis(100);
+    settings.keepalive.interval = Duration::from_millis(30);
+    settings.keepalive.timeout = Duration::from_millis(100);
     settings
 }
 
@@ -170,10 +170,10 @@ async fn a_flood_of_pings_is_answered_and_not_kept() {
 #[tokio::test]
 async fn a_broken_rule_is_told_to_both_sides() {
     let settings = Settings {
-        websocket: config::WebSocket {
+        websocket: Some(config::WebSocket {
             message_bytes_max: 1000,
-            ..Settings::default().websocket
-        },
+            compression: true,
+        }),
         ..Settings::default()
     };
     for (bytes, code) in [

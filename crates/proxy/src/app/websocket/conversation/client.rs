@@ -11,8 +11,9 @@ use logs::Outcome;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{CLOSE_TIME, Conversation, End, OUTPUT_BYTES_MAX, Stage};
+use super::{Conversation, Stage};
 use crate::{
+    app::websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX},
     downstream::Downstream,
     websocket::{Violation, close, reader::Item, writer::Writer},
 };
