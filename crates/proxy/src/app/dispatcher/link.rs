@@ -10,6 +10,11 @@ const SLOTS_MAX: usize = 1 << 15;
 /// How long a link from which something was taken back comes last in the choice.
 const SILENT_NS: u64 = 1_000_000_000;
 
+/// A silent one is given a request again after this pause, which doubles each time that one has to be taken back as well. If it
+/// were at once, it would be the same request, the oldest.
+const PROBE_NS: u64 = 1_000_000;
+const PROBE_DOUBLINGS_MAX: u32 = 6;
+
 /// One link.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -96,13 +101,24 @@ impl Link {
             .is_some_and(|at| now_ns.saturating_sub(at) < SILENT_NS)
     }
 
+    /// When a silent one may be given a request again; 0: now.
+    pub(super) fn probe_in(&self, now_ns: u64) -> Option<u64> {
+        let silent_ns = self.silent_ns.filter(|_| self.silent(now_ns))?;
+        let pause_ns = PROBE_NS << self.recalls.min(PROBE_DOUBLINGS_MAX);
+        Some((silent_ns + pause_ns).saturating_sub(now_ns))
+    }
+
     /// Requests it takes now beyond those in flight, when `limit` may be in flight.
     pub(super) fn room(&self, limit: usize, now_ns: u64) -> usize {
         if !self.ready || self.held {
             return 0;
         }
         // A silent one gets a single request, to find out whether it is back.
-        let limit = if self.silent(now_ns) { 1 } else { limit };
+        let limit = match self.probe_in(now_ns) {
+            None => limit,
+            Some(0) => 1,
+            Some(_) => 0,
+        };
         limit.saturating_sub(self.in_flight).min(self.spare())
     }
 

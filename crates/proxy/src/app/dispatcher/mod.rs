@@ -338,9 +338,6 @@ impl<T: Clone> Dispatcher<T> {
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// How often one request may be taken back from silent workers.
-const RECALLS_MAX: u8 = 8;
-
 /// How many workers may die with a request that none of them has started; perhaps they die of it.
 const DEATHS_MAX: u8 = 8;
 

@@ -1,7 +1,7 @@
 //! What happens because time has passed.
 
 use super::{
-    Action, Dispatcher, Failure, LinkIndex, RECALLS_MAX, Rules,
+    Action, Dispatcher, Failure, LinkIndex, Rules,
     calls::Call,
     link::{Holder, Link},
 };
@@ -18,6 +18,10 @@ const STUCK_NS: u64 = 5_000_000_000;
 
 /// Requests taken back from a worker without a sound from it, before it counts as stuck.
 const STUCK_RECALLS: u32 = 8;
+
+/// How often the time doubles that a request is left with a worker which does not begin it: to 32 ms, or a third of a second with
+/// an evented one.
+const DOUBLINGS_MAX: u8 = 5;
 
 /// Bounds of the pause between two looks at the deadlines.
 const PAUSE_NS: std::ops::RangeInclusive<u64> = 5_000_000..=100_000_000;
@@ -148,6 +152,11 @@ impl<T: Clone> Dispatcher<T> {
     pub(super) fn steal(&mut self, now_ns: u64) {
         let silence_ns = self.silence_ns();
         let late = |at_ns: u64| now_ns.saturating_sub(at_ns) > silence_ns;
+        // A machine with too much to do makes every worker silent now and then. What was taken back is given more time with the
+        // next one, so that it comes to rest; but never so much that it stays with one that has stopped.
+        let too_late = |at_ns: u64, call: &Call<T>| {
+            now_ns.saturating_sub(at_ns) > silence_ns << call.recalls.min(DOUBLINGS_MAX)
+        };
         let is_alive = |link: &Link| {
             let free = link.room(self.rules.window, now_ns) > 0
                 // An evented worker has room for ever; it is free when nothing waits for it.
@@ -163,8 +172,10 @@ impl<T: Clone> Dispatcher<T> {
             }
             for (entry, slot) in link.watched() {
                 if let Holder::Call(id) = slot.holder
-                    && late(slot.sent_ns)
-                    && self.calls.find(id).is_some_and(|call| call.recalls < RECALLS_MAX)
+                    && self
+                        .calls
+                        .find(id)
+                        .is_some_and(|call| too_late(slot.sent_ns, call))
                     && !link.page.page().claimed(entry, slot.stream)
                 {
                     back.push((index, entry, id));
@@ -176,7 +187,7 @@ impl<T: Clone> Dispatcher<T> {
                 && link.recall_silent(entry, now_ns)
             {
                 if let Some(call) = self.calls.find_mut(id) {
-                    call.recalls += 1;
+                    call.recalls = call.recalls.saturating_add(1);
                 }
                 self.take_back(id);
             }
@@ -197,8 +208,13 @@ impl<T: Clone> Dispatcher<T> {
         let mut busy = self.waiting > 0;
         let mut unclaimed = false;
         let mut free = false;
+        let mut probe_ns = None;
         for link in self.links.iter().flatten() {
             busy |= !link.is_quiet() || link.overruns() > 0;
+            if self.waiting > 0 && link.ready && link.in_flight == 0 {
+                let next_ns = link.probe_in(now_ns).filter(|&in_ns| in_ns > 0);
+                probe_ns = [probe_ns, next_ns].into_iter().flatten().min();
+            }
             free |= !link.silent(now_ns) && link.room(self.rules.window, now_ns) > 0;
             unclaimed |= link.watched().any(|(entry, slot)| {
                 matches!(slot.holder, Holder::Call(_)) && !link.page.page().claimed(entry, slot.stream)
@@ -208,10 +224,11 @@ impl<T: Clone> Dispatcher<T> {
         // With a request not yet started and more than one worker, look again as soon as somebody could be called silent:
         // whoever becomes free in between may take it.
         if unclaimed && several && (free || self.depth() > 0) {
-            return Some(self.silence_ns());
+            return Some(probe_ns.map_or(self.silence_ns(), |in_ns| in_ns.min(self.silence_ns())));
         }
         let shortest_ns = self.rules.queue_timeout_ns.min(self.rules.request_timeout_ns);
-        busy.then(|| (shortest_ns / 10).clamp(*PAUSE_NS.start(), *PAUSE_NS.end()))
+        let pause_ns = busy.then(|| (shortest_ns / 10).clamp(*PAUSE_NS.start(), *PAUSE_NS.end()));
+        [pause_ns, probe_ns].into_iter().flatten().min()
     }
 
     /// Learns from the requests that ended in this turn how long they took.

@@ -5,7 +5,7 @@ mod world;
 
 use super::{Failure, Refusal, Rules};
 
-use self::world::{MS, World};
+use self::world::{MS, STEP_NS, World};
 
 fn rules(window: usize) -> Rules {
     Rules {
@@ -177,6 +177,70 @@ fn a_silent_worker_loses_its_unstarted_request_to_a_free_one() {
     }
     assert!(world.latency_ns(100, |_| true) < 5 * MS);
     world.check_all_over(4);
+}
+
+/// One worker stands still for good, and the other one has more than enough to do.
+fn beside_one_that_stands_still(seed: u64, service_ns: u64) -> World {
+    let rules = Rules {
+        queue_timeout_ns: 60_000 * MS,
+        request_timeout_ns: 60_000 * MS,
+        ..rules(2)
+    };
+    let mut world = World::new(seed, rules, 2);
+    world.workers[0].as_mut().expect("one").stopped_until_ns = u64::MAX;
+    for _ in 0..50 {
+        world.arrive(service_ns, false).expect("room");
+        world.step();
+    }
+    world
+}
+
+#[test]
+fn a_request_that_was_taken_back_often_does_not_stay_with_the_silent_worker() {
+    for seed in 0..20 {
+        let service_ns = MS / 2 + seed * MS / 3;
+        let mut world = beside_one_that_stands_still(seed, service_ns);
+        world.run(30 * service_ns + 500 * MS);
+        world.check_all_over(seed);
+    }
+}
+
+#[test]
+fn the_oldest_request_is_not_given_to_the_silent_worker_again_and_again_while_others_pass_it() {
+    for seed in 0..10 {
+        let service_ns = 2 * MS + seed * MS;
+        let mut world = beside_one_that_stands_still(seed, service_ns);
+        // The load does not end.
+        for turn in 0..50_000_u64 {
+            if turn % (service_ns / 2 / STEP_NS) == 0 {
+                let _ = world.arrive(service_ns, false);
+            }
+            world.step();
+        }
+        let late = 1000 * MS;
+        let oldest = world
+            .fates
+            .iter()
+            .position(|fate| !fate.over())
+            .expect("some wait");
+        let waited_ns = world.now_ns - world.fates[oldest].arrived_ns;
+        assert!(
+            waited_ns < late,
+            "seed {seed}: {oldest} waits for {} ms",
+            waited_ns / MS
+        );
+    }
+}
+
+#[test]
+fn a_request_bounces_seldom_between_workers_that_are_slow_to_begin() {
+    let mut world = World::new(12, rules(2), 2);
+    for worker in world.workers.iter_mut().flatten() {
+        worker.stopped_until_ns = 150 * MS;
+    }
+    world.arrive(MS, false).expect("room");
+    world.run(200 * MS);
+    world.check_all_over(12);
 }
 
 #[test]
