@@ -108,7 +108,7 @@ fn sockets_of_the_old_generation_are_told_1012_and_no_request_fails() {
 
 #[test]
 fn a_stream_of_the_old_generation_goes_on_until_its_deadline_and_is_cut_then() {
-    let mut site = saying("reload-stream", "[server]\ngrace = \"1s\"");
+    let mut site = saying("reload-stream", "[app.web.timeout]\ndrain = \"1s\"");
     let mut client = site.connect();
     client.send(request_bytes("GET", "/stream", &[], b"")).unwrap();
     client.read_head().unwrap();

@@ -237,7 +237,10 @@ fn streams_outlive_a_reload_until_the_drain_ends_and_nobody_else_fails() {
         let mut site = flask("green-reload", python::python(), library, "");
         if !ended_by_application {
             let text = std::fs::read_to_string(site.directory.join("site.toml")).unwrap();
-            site.write("site.toml", format!("{text}\n[server]\ngrace = \"1s\"\n"));
+            site.write(
+                "site.toml",
+                format!("{text}\n[app.web.timeout]\ndrain = \"1s\"\n"),
+            );
         }
         site.start();
         let old = site.get("/pid").text();

@@ -1,6 +1,7 @@
 //! SIGHUP: new configuration and new code take over without a failed request, or not at all.
 
 mod release;
+mod transfers;
 mod without_app;
 
 use std::{fs, net::TcpStream};

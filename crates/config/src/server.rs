@@ -13,8 +13,10 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// Front threads of the proxy, at least 1.
     pub threads: usize,
-    /// How long a drain may take before what is left is cut.
+    /// How long the drain of a stop may take before what is left is cut.
     pub grace: Duration,
+    /// Proxies of earlier generations that may still serve long transfers.
+    pub old_proxies: usize,
     /// File that holds the supervisor's pid while it runs.
     pub pid_file: Option<PathBuf>,
     /// Peers whose X-Forwarded-* and Forwarded fields are believed.

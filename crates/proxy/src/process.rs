@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
 };
-use wire::control::{FromProxy, TEXT_MAX, ToProxy};
+use wire::control::{FromProxy, TEXT_MAX, ToProxy, UNLIMITED_MS};
 
 use crate::{
     app::{App, LinkParts, lull::Lull, spare::Spare},
@@ -44,6 +44,10 @@ const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Lines that wait for the disk when the process ends have this long.
 const LOG_TIME: Duration = Duration::from_secs(2);
+
+/// An old proxy says after this time that it is still there, and then after twice the time each, at most.
+const FIRST_TOLD: Duration = Duration::from_secs(5);
+const LAST_TOLD: Duration = Duration::from_secs(60 * 60);
 
 /// Runs the proxy process on the control socket to its supervisor.
 pub fn run(control: OwnedFd) -> ExitCode {
@@ -78,7 +82,7 @@ pub fn run(control: OwnedFd) -> ExitCode {
         Err(error) => return fail(&control, &error),
     };
     tracing::info!(generation, threads = process.runtimes.len(), "proxy ready");
-    let code = process.serve(control, &error_log);
+    let code = process.serve(control, generation, &error_log);
     error_log.flush(LOG_TIME);
     code
 }
@@ -165,7 +169,7 @@ impl Process {
     }
 
     /// Serves until the drain is done or the supervisor is gone.
-    fn serve(self, control: Control, error_log: &error_log::Guard) -> ExitCode {
+    fn serve(self, control: Control, generation: u64, error_log: &error_log::Guard) -> ExitCode {
         let (context, reports, listening) = (self.context, self.reports, self.listening);
         let stage = watch::Sender::new(Stage::Waiting);
         let mut runtimes = self.runtimes.into_iter();
@@ -213,6 +217,7 @@ impl Process {
                 context: &context,
                 stage: &stage,
                 error_log,
+                generation,
                 links: HashMap::new(),
             };
             office.obey(&control, reports).await?;
@@ -291,12 +296,13 @@ struct Office<'a> {
     context: &'a Context,
     stage: &'a watch::Sender<Stage>,
     error_log: &'a error_log::Guard,
+    generation: u64,
     /// Which app a link belongs to.
     links: HashMap<u64, Arc<App>>,
 }
 
 impl Office<'_> {
-    /// Carries out messages and passes reports on until the drain is done.
+    /// Carries out messages and passes reports on until the drain is done. Where that takes long, it is told now and then.
     async fn obey(
         &mut self,
         control: &AsyncControl,
@@ -305,12 +311,15 @@ impl Office<'_> {
         let drain = &self.context.drain;
         let mut deadline: Option<Instant> = None;
         let mut cut = false;
+        let mut told: Option<Instant> = None;
+        let mut told_after = FIRST_TOLD;
         loop {
             select! {
                 message = control.receive() => {
                     if let Some(grace) = self.carry_out(message?) {
-                        let until = Instant::now() + grace;
-                        deadline = Some(deadline.map_or(until, |earlier| earlier.min(until)));
+                        let until = grace.and_then(|grace| Instant::now().checked_add(grace));
+                        deadline = deadline.into_iter().chain(until).min();
+                        told.get_or_insert_with(|| Instant::now() + told_after);
                     }
                 }
                 Some(report) = reports.recv() => {
@@ -319,7 +328,13 @@ impl Office<'_> {
                     }
                     control.send(&report).await?;
                 }
-                () = drain.idle(), if deadline.is_some() => return Ok(()),
+                () = drain.idle(), if drain.is_draining() => return Ok(()),
+                () = expired(told) => {
+                    let generation = self.generation;
+                    tracing::info!(generation, connections = drain.open(), "old proxy still serves");
+                    told_after = (2 * told_after).min(LAST_TOLD);
+                    told = Some(Instant::now() + told_after);
+                }
                 () = expired(deadline) => {
                     if cut {
                         return Ok(());
@@ -333,8 +348,8 @@ impl Office<'_> {
         }
     }
 
-    /// Carries out one message; a drain's grace is given back.
-    fn carry_out(&mut self, (message, descriptors): (ToProxy, Vec<OwnedFd>)) -> Option<Duration> {
+    /// Carries out one message; a drain's grace is given back, `None` in it where that is as long as it takes.
+    fn carry_out(&mut self, (message, descriptors): (ToProxy, Vec<OwnedFd>)) -> Option<Option<Duration>> {
         match message {
             ToProxy::Start {} => {
                 tracing::info!("proxy accepts");
@@ -364,8 +379,9 @@ impl Office<'_> {
                 }
             }
             ToProxy::Drain { grace_ms, idle_ms } => {
-                let grace = Duration::from_millis(grace_ms);
-                tracing::info!(grace_ms, connections = self.context.drain.open(), "proxy drains");
+                let grace = (grace_ms != UNLIMITED_MS).then(|| Duration::from_millis(grace_ms));
+                let connections = self.context.drain.open();
+                tracing::info!(grace_ms = grace.map(|_| grace_ms), connections, "proxy drains");
                 self.context.drain.start(Duration::from_millis(idle_ms));
                 return Some(grace);
             }

@@ -204,11 +204,17 @@ impl App {
         }
     }
 
-    /// Its generation takes no new connections and is cut at `until`: what runs has the drain timeout, if that ends earlier.
-    /// Called again, it only gets shorter.
-    pub(crate) fn drain(&mut self, until: Instant, now: Instant) {
+    /// Its generation takes no new connections and is cut at `until`, if ever: what runs has the drain timeout, if that ends
+    /// earlier. Called again, it only gets shorter.
+    pub(crate) fn drain(&mut self, until: Option<Instant>, now: Instant) {
         let by = now + self.config().timeout.drain;
-        if self.drain_by.map_or(until, |at| at.min(until)) > by {
+        if self
+            .drain_by
+            .into_iter()
+            .chain(until)
+            .min()
+            .is_none_or(|at| at > by)
+        {
             self.drain_by = Some(by);
         }
     }

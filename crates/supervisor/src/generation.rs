@@ -33,10 +33,10 @@ pub(crate) enum Phase {
     Booting,
     /// New requests come here.
     Serving,
-    /// Its proxy ends what runs, until then at most.
+    /// Its proxy ends what runs.
     Draining {
-        /// End of the grace.
-        until: Instant,
+        /// End of the grace; `None`: it has as long as it takes.
+        until: Option<Instant>,
     },
     /// Its proxy is gone, its workers exit.
     Retiring,
@@ -212,13 +212,15 @@ impl Generation {
         }
     }
 
-    /// Accepts nothing new; what runs has `grace`. Called again, it only gets shorter.
-    pub(crate) fn drain(&mut self, grace: Duration, idle: Duration, now: Instant) {
+    /// Accepts nothing new; what runs has `grace`, or as long as it takes, but in workers no more than their drain timeout. Called
+    /// again, it only gets shorter.
+    pub(crate) fn drain(&mut self, grace: Option<Duration>, idle: Duration, now: Instant) {
         self.sockets.clear();
         self.proxy_at = None;
+        let by = grace.map(|grace| now + grace);
         let until = match self.phase {
-            Phase::Draining { until } => until.min(now + grace),
-            _ => now + grace,
+            Phase::Draining { until } => until.into_iter().chain(by).min(),
+            _ => by,
         };
         if self.phase != Phase::Retiring {
             self.phase = Phase::Draining { until };
@@ -247,12 +249,18 @@ impl Generation {
         }
     }
 
-    fn retire(&mut self, until: Instant, now: Instant) {
+    fn retire(&mut self, until: Option<Instant>, now: Instant) {
         self.phase = Phase::Retiring;
-        let within = until.saturating_duration_since(now).max(RETIRE_MIN);
+        let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
+        let within = left.max(RETIRE_MIN);
         for app in &mut self.apps {
             app.retire(within, now);
         }
+    }
+
+    /// Does it still take the memory of an app, or is a proxy left at most?
+    pub(crate) fn has_workers(&self) -> bool {
+        !self.apps.iter().all(App::is_gone)
     }
 
     /// What leaves shall be gone by then.

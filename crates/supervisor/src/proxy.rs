@@ -16,7 +16,7 @@ use std::{
 
 use config::Config;
 use rustix::process::Signal;
-use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy};
+use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 
 use crate::{
     channel::{Channel, Received},
@@ -206,14 +206,19 @@ impl Proxy {
         self.channel.send(message.encode(), files);
     }
 
-    /// Stop accepting, end what runs within the grace, exit. An idle connection has `idle` to send one more request. A
-    /// second call can only shorten the grace.
-    pub(crate) fn drain(&mut self, grace: Duration, idle: Duration, now: Instant) {
-        let by = now + grace + EXIT_WITHIN;
-        self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+    /// Stop accepting, end what runs within the grace (`None`: as long as it takes), exit. An idle connection has `idle` to send
+    /// one more request. A second call can only shorten the grace.
+    pub(crate) fn drain(&mut self, grace: Option<Duration>, idle: Duration, now: Instant) {
+        let mut idle = idle;
+        if let Some(grace) = grace {
+            let by = now + grace + EXIT_WITHIN;
+            self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+            idle = idle.min(grace / 2);
+        }
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(UNLIMITED_MS);
         self.send(&ToProxy::Drain {
-            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-            idle_ms: u64::try_from(idle.min(grace / 2).as_millis()).unwrap_or(u64::MAX),
+            grace_ms: grace.map_or(UNLIMITED_MS, ms),
+            idle_ms: ms(idle),
         });
     }
 

@@ -158,10 +158,11 @@ impl Supervisor {
         }
         self.generations
             .retain(|generation| generation.phase != Phase::Retiring || !generation.is_gone());
+        // An old proxy that is still busy holds nothing up; there are other bounds for those.
         let draining = self
             .generations
             .iter()
-            .filter(|generation| generation.phase != Phase::Serving)
+            .filter(|generation| generation.phase != Phase::Serving && generation.has_workers())
             .count();
         if self.stop_by.is_none()
             && self.serving().is_some()
@@ -222,7 +223,8 @@ impl Supervisor {
         if let Some(old) = old {
             let old = &mut self.generations[old];
             let before = Arc::clone(&old.config);
-            old.drain(before.server.grace, IDLE_AT_RELOAD, now);
+            old.drain(None, IDLE_AT_RELOAD, now);
+            self.bound_old_proxies(config.server.old_proxies, now);
             self.reload.ended();
             self.adopt(&before, &config);
         }
@@ -235,6 +237,28 @@ impl Supervisor {
             "serving"
         );
         self.notify.ready("serving");
+    }
+
+    /// Proxies of earlier generations have as long as their transfers take, but there are not more of them than this.
+    fn bound_old_proxies(&mut self, most: usize, now: Instant) {
+        let is_old = |generation: &&mut Generation| {
+            matches!(generation.phase, Phase::Draining { until: None }) && generation.proxy.is_some()
+        };
+        let old = self.generations.iter_mut().filter(is_old).count();
+        // The oldest ones come first.
+        for generation in self
+            .generations
+            .iter_mut()
+            .filter(is_old)
+            .take(old.saturating_sub(most))
+        {
+            warn!(
+                generation = generation.number,
+                old_proxies = most,
+                "more old proxies than server.old_proxies: the oldest is cut"
+            );
+            generation.drain(Some(Duration::ZERO), Duration::ZERO, now);
+        }
     }
 
     fn abandon(&mut self, at: usize, failure: &Error) {
@@ -355,7 +379,7 @@ impl Supervisor {
         info!(signal = signal.as_str(), sender, grace_ms, "stopping");
         self.stop_by = Some(by);
         for generation in &mut self.generations {
-            generation.drain(grace, IDLE_AT_STOP, now);
+            generation.drain(Some(grace), IDLE_AT_STOP, now);
             if quick {
                 generation.hurry(now + QUICK);
             }

@@ -12,6 +12,9 @@ use crate::{
 /// Descriptor on which an executed process (proxy, zygote) finds its control socket.
 pub const CONTROL_FD: i32 = 3;
 
+/// A time that never ends, see [`ToProxy::Drain`].
+pub const UNLIMITED_MS: u64 = u64::MAX;
+
 /// Longest message in bytes; texts that can grow (tracebacks) are cut by the sender to fit.
 pub const MESSAGE_MAX: usize = 96 << 10;
 
@@ -194,7 +197,7 @@ messages! {
         },
         /// Stop accepting, let running requests end, close the connections, say [`FromProxy::Drained`] and exit.
         8 => Drain {
-            /// Time for it in milliseconds; then what is left is cut.
+            /// Time for it in milliseconds; then what is left is cut. [`UNLIMITED_MS`]: as long as it takes.
             grace_ms: u64,
             /// How long a kept-alive connection without a request waits for one that may be on its way.
             idle_ms: u64,

@@ -23,6 +23,9 @@ pub(crate) fn server(section: Section<'_>) -> Server {
         grace: section
             .duration("grace", Duration::ZERO..=HOUR)
             .unwrap_or(GRACE_DEFAULT),
+        old_proxies: section
+            .number("old_proxies", 1..=1000)
+            .map_or(OLD_PROXIES_DEFAULT, |number| number as usize),
         pid_file: section.path("pid_file"),
         trusted_proxies: section
             .list("trusted_proxies")
@@ -132,6 +135,9 @@ const STATE_DIR_DEFAULT: &str = "/var/lib/appliance";
 
 /// gunicorn's `graceful_timeout`; service managers wait longer before they kill.
 const GRACE_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Each takes some 10 MB; nobody who reloads a few times a day reaches it.
+const OLD_PROXIES_DEFAULT: usize = 16;
 
 /// Most request bodies and pages fit, and a thousand of them at once are 64 MiB.
 const BUFFER_MEMORY_DEFAULT: u64 = 64 << 10;

@@ -1,0 +1,239 @@
+//! Long transfers, and everybody else, through reloads.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use crate::harness::{Connection, Site, app::of_app, client::request_bytes, upstream::Upstream, wait_for};
+
+/// More than all buffers of sockets on the way take.
+const LARGE: usize = 40 << 20;
+
+/// An answer that is read only in part, so that its server is not done with it.
+struct Download {
+    client: Connection,
+    length: usize,
+    got: usize,
+}
+
+impl Download {
+    /// Begins it.
+    fn begin(site: &Site, target: &str) -> Self {
+        let mut client = site.connect();
+        client.send(request_bytes("GET", target, &[], b"")).unwrap();
+        let head = client.read_head().unwrap();
+        assert_eq!(head.status, 200, "{target}");
+        let length = head.header("content-length").unwrap().parse().unwrap();
+        let got = client.read(&mut [0; 1024]).unwrap();
+        Self { client, length, got }
+    }
+
+    /// Reads on up to its end; gives how much is missing.
+    fn missing(mut self) -> usize {
+        let mut buffer = vec![0; 1 << 16];
+        while self.got < self.length {
+            match self.client.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(len) => self.got += len,
+            }
+        }
+        self.length - self.got
+    }
+}
+
+#[track_caller]
+fn reload(site: &Site, generation: u32) {
+    site.signal("HUP");
+    site.wait_for_log(&format!(" serving generation={generation} "));
+}
+
+#[test]
+fn what_no_worker_produces_any_more_outlives_a_reload_whatever_grace_and_drain_say() {
+    let server = Upstream::tcp("back");
+    let mut site = Site::new("transfers");
+    site.write("app/wsgi.py", format!(
+        "def application(environ, start_response):\n    start_response('200 OK', [('Content-Length', '{LARGE}')])\n    \
+         return [b'x' * {LARGE}]\n"
+    ));
+    site.write("files/large", vec![b'x'; LARGE]);
+    site.config(
+        &(of_app(
+            "",
+            "workers = 1\n[app.web.timeout]\ndrain = \"1s\"",
+            "body_max = \"1GiB\"",
+        )
+        .replace("{apps}/", "app")
+            + &format!(
+                "[[site.route]]\npath = \"/files/\"\nfiles = \"files/\"\n\
+                 [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\nstrip = true\n\
+                 [server]\ngrace = \"1s\"\n[upstream.back]\nservers = [\"{}\"]\n",
+                server.url
+            )),
+    );
+    site.start();
+    let targets = [
+        "/files/large".to_owned(),
+        format!("/back/big?{LARGE}"),
+        "/app".to_owned(),
+    ];
+    let downloads: Vec<_> = targets
+        .iter()
+        .map(|target| Download::begin(&site, target))
+        .collect();
+    // The worker has said all of it when it is given another request.
+    assert_eq!(Download::begin(&site, "/other").length, LARGE);
+    let mut upload = site.connect();
+    let half = vec![b'u'; 1 << 19];
+    let head = request_bytes(
+        "POST",
+        "/back/echo",
+        &[("Content-Length", &(2 * half.len()).to_string())],
+        b"",
+    );
+    upload.send(head).unwrap();
+    upload.send(&half).unwrap();
+
+    reload(&site, 2);
+    wait_for("the old worker is gone", || {
+        (site.processes_named("worker web").len() == 1).then_some(())
+    });
+    site.wait_for_log("old proxy still serves generation=1 connections=");
+    // Another reload is not held up by it.
+    reload(&site, 3);
+    assert_eq!(site.processes_named("proxy").len(), 2);
+
+    upload.send(&half).unwrap();
+    let answer = upload.read_response("POST").unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, 2 * half.len()));
+    for (target, download) in targets.iter().zip(downloads) {
+        assert_eq!(download.missing(), 0, "{target}");
+    }
+    site.wait_for_log("proxy left generation=1 ");
+    assert!(site.stop().success());
+    let records = site.access_lines(5);
+    assert!(
+        records.iter().all(|line| line.contains("\"status\":200")),
+        "{records:#?}"
+    );
+}
+
+#[test]
+fn the_oldest_proxy_is_cut_when_there_are_more_than_configured() {
+    let mut site = Site::new("old-proxies");
+    site.write("large", vec![b'x'; LARGE]);
+    site.config("[server]\nold_proxies = 2\n[[site]]\nfiles = \".\"\n");
+    site.start();
+    let mut downloads = Vec::new();
+    for generation in 2..5 {
+        downloads.push(Download::begin(&site, "/large"));
+        reload(&site, generation);
+    }
+    site.wait_for_log("the oldest is cut");
+    site.wait_for_log("proxy left generation=1 ");
+    let missing: Vec<_> = downloads.into_iter().map(Download::missing).collect();
+    assert!(missing[0] > 0, "{missing:?}");
+    assert_eq!(missing[1..], [0, 0]);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_stop_gives_old_proxies_its_grace_and_no_more() {
+    let mut site = Site::new("old-proxy-stop");
+    site.write("large", vec![b'x'; LARGE]);
+    site.config("[server]\ngrace = \"1s\"\n[[site]]\nfiles = \".\"\n");
+    site.start();
+    let download = Download::begin(&site, "/large");
+    reload(&site, 2);
+    let began = std::time::Instant::now();
+    assert!(site.stop().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(download.missing() > 0);
+}
+
+/// Clients that ask again and again, on new connections and on kept ones; each answer must be a 200.
+struct Crowd {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn new(site: &Site) -> Self {
+        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let clients = (0..4)
+            .map(|number| {
+                let (port, stop, answers) = (site.port, Arc::clone(&stop), Arc::clone(&answers));
+                std::thread::spawn(move || {
+                    let mut client = Connection::open(port);
+                    while !stop.load(Ordering::Relaxed) {
+                        let answer = match number % 2 {
+                            0 => client.get("/", &[]),
+                            _ => client.request("POST", "/", &[], b"precious"),
+                        };
+                        assert_eq!(answer.status, 200, "{}", answer.text());
+                        answers.fetch_add(1, Ordering::Relaxed);
+                        if number < 2 || answer.header("connection") == Some("close") {
+                            client = Connection::open(port);
+                        }
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                })
+            })
+            .collect();
+        Self {
+            stop,
+            answers,
+            clients,
+        }
+    }
+
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+        assert!(self.answers.load(Ordering::Relaxed) > 20);
+    }
+}
+
+/// Twenty reloads by way of these configurations.
+fn twenty(test: &str, configs: &[String]) {
+    let mut site = Site::new(test);
+    site.write("files/large", vec![b'x'; LARGE]);
+    let files = "[[site.route]]\npath = \"/files/\"\nfiles = \"files/\"\n";
+    site.config(&(configs[0].clone() + files));
+    site.start();
+    let download = Download::begin(&site, "/files/large");
+    let crowd = Crowd::new(&site);
+    for (generation, config) in (2..22).zip(configs.iter().cycle().skip(1)) {
+        site.config(&(config.clone() + files));
+        reload(&site, generation);
+    }
+    crowd.end();
+    assert_eq!(download.missing(), 0);
+    wait_for("one proxy is left", || {
+        (site.processes_named("proxy").len() == 1).then_some(())
+    });
+    assert!(site.stop().success());
+}
+
+#[test]
+fn twenty_reloads_of_a_site_with_an_app_fail_no_request_and_cut_nothing() {
+    twenty("twenty-app", &[of_app("hello", "workers = 1", "")]);
+}
+
+#[test]
+fn twenty_reloads_of_a_site_without_an_app_fail_no_request_and_cut_nothing() {
+    twenty("twenty-plain", &["[[site]]\nrespond = \"plain\"\n".to_owned()]);
+}
+
+#[test]
+fn twenty_reloads_between_an_app_and_none_fail_no_request_and_cut_nothing() {
+    let plain = "[[site]]\nrespond = \"plain\"\n".to_owned();
+    twenty("twenty-both", &[of_app("hello", "workers = 1", ""), plain]);
+}
