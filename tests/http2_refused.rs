@@ -17,7 +17,7 @@ fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
         [[listener]]
         address = "127.0.0.1:{tls_port}"
         tls = true
-        limits = { head_max = "8k" }
+        limits = { head_max = "8k", head_timeout = "2s" }
 
         [[site]]
         respond = "hello"
@@ -52,7 +52,11 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const WHOLE: u8 = END_STREAM | END_HEADERS;
+const PRIORITY: u8 = 2;
+const PING: u8 = 6;
+const ACK: u8 = 1;
 const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
+const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 
 impl Http2 {
     fn open(site: &Site, client: &Arc<rustls::ClientConfig>) -> Self {
@@ -310,4 +314,103 @@ fn streams_past_the_limit_are_turned_away_with_a_line_each() {
     assert_eq!(turned_away.count(), 2);
     assert!(site.stop().success());
     site.records(130);
+}
+
+#[test]
+fn heads_that_http1_refuses_are_refused_with_a_page() {
+    let (mut site, client) = site("http2-fields");
+    let mut http2 = Http2::open(&site, &client);
+    let cases = [
+        get_with(("x-mine", " blank")),
+        get_with(("x-mine", "blank\t")),
+        get_with(("host", "other.example")),
+        get_with(("content-length", "0, 0")),
+        vec![GET[0], GET[1], GET[3]],
+        vec![GET[0], GET[1], GET[3], ("host", "")],
+        vec![GET[0], GET[1], GET[3], ("host", "a b")],
+        vec![GET[0], (":scheme", ""), GET[2], GET[3]],
+        vec![GET[0], GET[1], (":authority", "me@localhost"), GET[3]],
+    ];
+    for (number, fields) in cases.iter().enumerate() {
+        let stream = 1 + 2 * number as u32;
+        http2.request(stream, fields);
+        loop {
+            let frame = http2.frame().unwrap();
+            assert_ne!(frame.kind, GOAWAY, "{fields:?}");
+            let ended = frame.kind == DATA && frame.flags & END_STREAM != 0;
+            if frame.stream == stream && (ended || frame.kind == RST_STREAM) {
+                break;
+            }
+        }
+    }
+    for record in site.records(cases.len()) {
+        told(&record, 400, "refused");
+    }
+    // By the Host field alone it is a request like any other.
+    http2.request(101, &[GET[0], GET[1], GET[3], ("host", "localhost")]);
+    assert_eq!(http2.next(DATA).payload, b"hello");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
+    let (mut site, client) = site("http2-flood");
+    let before = site.error_log().lines().count();
+    let floods = [
+        frame(PING, ACK, 0, &[7; 8]),
+        frame(PING, 0, 0, &[7; 8]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 9]),
+        frame(0xbe, 0, 0, b"unknown"),
+    ];
+    for flood in &floods {
+        let mut http2 = Http2::open(&site, &client);
+        http2.request(1, &GET);
+        assert_eq!(http2.next(DATA).payload, b"hello");
+        // As many as a busy client may send, and it is still served.
+        for _ in 0..40 {
+            http2.connection.send(flood.repeat(100)).unwrap();
+        }
+        http2.request(3, &GET);
+        assert_eq!(http2.next(DATA).payload, b"hello");
+        for _ in 0..200 {
+            if http2.connection.send(flood.repeat(100)).is_err() {
+                break;
+            }
+        }
+        // The answers to the flood come first; a reset may have taken the farewell along.
+        let end = loop {
+            match http2.frame() {
+                Ok(frame) if frame.kind == GOAWAY => break Some(frame.payload[4..8].to_vec()),
+                Ok(_) => {}
+                Err(_) => break None,
+            }
+        };
+        assert!(end.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{flood:?}");
+    }
+    let mut http2 = Http2::open(&site, &client);
+    http2.request(1, &GET);
+    assert_eq!(http2.next(DATA).payload, b"hello");
+    let log = site.error_log();
+    assert_eq!(log.lines().count(), before, "{log}");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_head_that_is_never_complete_ends_with_head_timeout() {
+    let (mut site, client) = site("http2-slow-head");
+    let mut http2 = Http2::open(&site, &client);
+    let begun = std::time::Instant::now();
+    http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
+    while http2.frame().is_ok() {}
+    let waited = begun.elapsed().as_secs();
+    assert!((1..20).contains(&waited), "{waited} s");
+    assert_eq!(site.records(1).len(), 1);
+    // With a neighbour that is being answered, and pieces that come all the time, it is the same.
+    let mut http2 = Http2::open(&site, &client);
+    let post = [&[(":method", "POST")], &GET[1..]].concat();
+    http2.send(HEADERS, END_HEADERS, 1, &block(&post));
+    http2.send(HEADERS, END_STREAM, 3, &block(&GET)[..5]);
+    while http2.frame().is_ok() {}
+    assert!(site.stop().success());
 }

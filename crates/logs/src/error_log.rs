@@ -91,13 +91,13 @@ pub fn init(config: &config::ErrorLog, role: &str, file: Option<File>) -> Result
     Ok(Guard { sink })
 }
 
-/// Our own events from `level` on. Libraries are held to warnings, unless somebody debugs: pingora tells every lost
-/// client at a level of its own liking.
+/// Our own events from `level` on. Libraries are held to errors, unless somebody debugs: what they warn of is what a peer does,
+/// and a peer must not be able to fill the log.
 fn targets(level: Level) -> Targets {
     let (ours, theirs) = match level {
         Level::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
-        Level::Warn => (LevelFilter::WARN, LevelFilter::WARN),
-        Level::Info => (LevelFilter::INFO, LevelFilter::WARN),
+        Level::Warn => (LevelFilter::WARN, LevelFilter::ERROR),
+        Level::Info => (LevelFilter::INFO, LevelFilter::ERROR),
         Level::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
     };
     Targets::new()
@@ -140,8 +140,8 @@ mod tests {
     fn each_level_lets_its_own_and_what_is_worse_pass() {
         for (level, ours, theirs) in [
             (Level::Error, At::ERROR, At::ERROR),
-            (Level::Warn, At::WARN, At::WARN),
-            (Level::Info, At::INFO, At::WARN),
+            (Level::Warn, At::WARN, At::ERROR),
+            (Level::Info, At::INFO, At::ERROR),
             (Level::Debug, At::DEBUG, At::DEBUG),
         ] {
             let targets = targets(level);

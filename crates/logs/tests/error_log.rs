@@ -69,7 +69,6 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
         [
             format!("INFO {me} worker ready app=web slot=1 boot_ms=120"),
             format!("WARN {me} odd path=\"/a b\" error=\"no\\nsuch thing\""),
-            format!("WARN {me} a library's warning target=h2::codec"),
             format!("ERROR {me} a failure\\nthrough the log crate target=pingora_proxy"),
             "INFO web/1[77] stderr request_id=abc: Traceback:".to_owned(),
             "INFO web/1[77] stderr request_id=abc:   File \"x.py\"\\u{1b}[0m".to_owned(),

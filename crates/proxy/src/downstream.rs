@@ -1,7 +1,7 @@
 //! The client as seen by whatever answers a request, the same for HTTP/1 and HTTP/2.
 //!
-//! Files, fixed answers and apps are written once against this trait. The front's own HTTP/1 session and pingora's
-//! HTTP/2 session implement it.
+//! Files, fixed answers and apps are written once against this trait. The sessions of HTTP/1 and HTTP/2
+//! implement it.
 
 #[cfg(test)]
 pub(crate) mod recorder;

@@ -1,7 +1,6 @@
 //! Where connections come in: accepting, TLS, and the buffered stream that everything behind works on.
 
 pub(crate) mod accept;
-mod pingora;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;

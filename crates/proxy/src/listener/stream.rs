@@ -1,6 +1,6 @@
 //! A client's connection: its socket, TLS if spoken, what has been read ahead and what waits to be written.
 //!
-//! The front works on the two buffers directly, so that a request costs one read and its answer one write. pingora gets
+//! The front works on the two buffers directly, so that a request costs one read and its answer one write. h2 gets
 //! the same object as its `Stream`: what the front has read ahead comes out of the buffer first, and small writes wait
 //! for the flush.
 
@@ -82,6 +82,7 @@ impl ClientStream {
     }
 
     /// The TLS session.
+    #[cfg(test)]
     pub(crate) fn tls_session(&self) -> Option<&rustls::ServerConnection> {
         match &self.transport {
             Transport::Plain(_) => None,

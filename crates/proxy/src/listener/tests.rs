@@ -91,7 +91,7 @@ async fn many_bytes_come_through_tls_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn pingora_reads_what_was_read_ahead_and_its_small_writes_wait_for_the_flush() {
+async fn what_was_read_ahead_is_read_first_and_small_writes_wait_for_the_flush() {
     let (mut client, mut stream) = connected().await;
     client.write_all(b"one two").await.unwrap();
     assert_eq!(stream.fill(3).await.unwrap(), 7);

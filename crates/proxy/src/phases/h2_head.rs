@@ -2,61 +2,67 @@
 
 use config::Limits;
 use h2::ext::Protocol;
-use http::{Method, header};
-use pingora_http::RequestHeader;
+use http::{HeaderValue, Method, Uri, header, request::Parts};
 
 use crate::{
     fields::Fields,
+    front::authority,
     head::{BodyLength, Head, Version},
 };
 
 /// Makes a head of what h2 has decoded; `Err`: the status to refuse it with. A head is there in any case, so that the
-/// refusal has something to answer to.
+/// refusal has something to answer to. `ended`: no body follows.
 ///
-/// h2 has seen to what RFC 9113 calls malformed (pseudo fields, connection-specific fields, upper case), pingora to
-/// contradicting authorities and content lengths. What is left are our own limits and forms.
-pub(crate) fn read(header: &RequestHeader, ended: bool, limits: &Limits) -> (Head, Result<(), u16>) {
-    let mut fields = Fields::with_capacity(header.headers.len(), 512);
-    let mut bytes = 0;
+/// h2 has seen to what makes a request malformed by its form (pseudo fields, connection-specific fields, upper case). What is
+/// left are the rules that HTTP/1 has as well, and our own limits.
+pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result<(), u16>) {
+    let mut facts = Facts::default();
+    let mut fields = Fields::with_capacity(parts.headers.len(), 512);
     let mut cookies: Vec<u8> = Vec::new();
-    for (name, value) in &header.headers {
-        bytes += name.as_str().len() + value.len() + FIELD_OVERHEAD;
+    for (name, value) in &parts.headers {
         if name == header::COOKIE {
-            // RFC 9113 §8.2.3: crumbs are one field again before they leave HTTP/2.
+            // RFC 9113 §8.2.3: crumbs are one field again before they leave HTTP/2, and one field for our limits.
             if !cookies.is_empty() {
                 cookies.extend_from_slice(b"; ");
             }
             cookies.extend_from_slice(value.as_bytes());
         } else {
+            facts.see(name.as_str(), value);
             fields.push(name.as_str(), value.as_bytes());
         }
     }
     if !cookies.is_empty() {
         fields.push("cookie", &cookies);
     }
-    let host = match header.uri.authority() {
-        Some(authority) => authority.as_str().as_bytes().to_vec(),
-        None => fields.get("host").unwrap_or_default().to_vec(),
+    let host = match (parts.uri.authority(), facts.host) {
+        (Some(authority), named) => {
+            let authority = authority.as_str().as_bytes();
+            facts.bad |= named.is_some_and(|named| !named.as_bytes().eq_ignore_ascii_case(authority));
+            authority.to_vec()
+        }
+        (None, named) => named.map(HeaderValue::as_bytes).unwrap_or_default().to_vec(),
     };
-    if fields.get("host").is_none() && !host.is_empty() {
-        fields.push("host", &host);
-    }
-    let target = header.raw_path().to_vec();
-    bytes += target.len() + host.len();
+    facts.bad |= !authority::is_valid(&host);
+    let target = target(&parts.uri);
+    let bytes = fields.as_http1().len() + fields.len() * FIELD_OVERHEAD + target.len() + host.len();
     let verdict = if target.len() > limits.target_bytes_max {
         Err(414)
-    } else if bytes > limits.head_bytes_max || header.headers.len() > limits.headers_max {
+    } else if bytes > limits.head_bytes_max || fields.len() > limits.headers_max {
         Err(431)
+    } else if facts.bad {
+        Err(400)
     } else {
-        let protocol = header.extensions.get::<Protocol>();
-        form(&header.method, protocol.map(Protocol::as_str), &target)
+        form(parts, &target)
     };
+    if facts.host.is_none() && !host.is_empty() {
+        fields.push("host", &host);
+    }
     let head = Head {
-        method: header.method.as_str().to_owned(),
+        method: parts.method.as_str().to_owned(),
         target,
         version: Version::Http2,
         host,
-        body: match length(&fields) {
+        body: match facts.length {
             _ if ended => BodyLength::Known(0),
             Some(length) => BodyLength::Known(length),
             None => BodyLength::Unknown,
@@ -66,25 +72,63 @@ pub(crate) fn read(header: &RequestHeader, ended: bool, limits: &Limits) -> (Hea
     (head, verdict)
 }
 
-/// What RFC 7541 §4.1 counts for each field besides its text.
-const FIELD_OVERHEAD: usize = 32;
+/// What RFC 7541 §4.1 counts for each field besides its text, less the bytes that stand between name and value in `Fields`.
+const FIELD_OVERHEAD: usize = 32 - 4;
 
-fn form(method: &Method, protocol: Option<&str>, target: &[u8]) -> Result<(), u16> {
+/// `:path`; a CONNECT of the usual kind has none.
+fn target(uri: &Uri) -> Vec<u8> {
+    uri.path_and_query()
+        .map(|path| path.as_str().as_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+/// What the fields that matter for framing say, collected in one pass.
+#[derive(Debug, Default)]
+struct Facts<'a> {
+    host: Option<&'a HeaderValue>,
+    length: Option<u64>,
+    /// A field breaks a rule.
+    bad: bool,
+}
+
+impl<'a> Facts<'a> {
+    fn see(&mut self, name: &str, value: &'a HeaderValue) {
+        // RFC 9113 §8.2.1
+        self.bad |= matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
+        match name {
+            "host" => self.bad |= self.host.replace(value).is_some(),
+            "content-length" => match number(value.as_bytes()) {
+                Some(length) => self.bad |= self.length.replace(length).is_some(),
+                None => self.bad = true,
+            },
+            _ => {}
+        }
+    }
+}
+
+fn form(parts: &Parts, target: &[u8]) -> Result<(), u16> {
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+    if parts.uri.scheme_str().is_some_and(str::is_empty) {
+        return Err(400);
+    }
     match target {
+        _ if target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) => Err(400),
         // RFC 8441: what passes as CONNECT asks for a WebSocket. Tunnels are not offered.
-        [b'/', ..] if method == Method::CONNECT && protocol == Some("websocket") => Ok(()),
-        _ if method == Method::CONNECT || protocol.is_some() => Err(501),
+        [b'/', ..] if parts.method == Method::CONNECT && protocol == Some("websocket") => Ok(()),
+        _ if parts.method == Method::CONNECT || protocol.is_some() => Err(501),
         [b'/', ..] => Ok(()),
-        b"*" if method == Method::OPTIONS => Ok(()),
+        b"*" if parts.method == Method::OPTIONS => Ok(()),
         _ => Err(400),
     }
 }
 
-/// pingora has made sure that all Content-Length fields agree.
-fn length(fields: &Fields) -> Option<u64> {
-    let value = fields.get("content-length")?;
-    let first = value.split(|byte| *byte == b',').next()?;
-    std::str::from_utf8(first).ok()?.trim().parse().ok()
+/// Digits only.
+fn number(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    // `parse` would take a sign.
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -107,7 +151,7 @@ mod tests {
         }
     }
 
-    fn request(method: &str, uri: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
+    fn request(method: &str, uri: &str, fields: &[(&'static str, &str)]) -> Parts {
         let mut builder = http::Request::builder().method(method).uri(uri);
         for (name, value) in fields {
             builder = builder.header(*name, *value);
@@ -118,7 +162,6 @@ mod tests {
             .unwrap()
             .into_parts()
             .0
-            .into()
     }
 
     #[test]
@@ -134,6 +177,73 @@ mod tests {
         assert_eq!(head.host, b"example.org");
         assert_eq!(head.fields.get("cookie"), Some(&b"a=1; b=2"[..]));
         assert_eq!(head.body, BodyLength::Known(0));
+    }
+
+    #[test]
+    fn any_number_of_crumbs_is_one_field_for_the_limits() {
+        let crumbs = [("cookie", "a=1"); 40];
+        let header = request("GET", "https://example.org/", &crumbs);
+        let (head, verdict) = read(&header, true, &limits());
+        assert_eq!((verdict, head.fields.len()), (Ok(()), 2));
+        // Their bytes count all the same.
+        let large = "x".repeat(30);
+        let crumbs = [("cookie", large.as_str()); 20];
+        let header = request("GET", "https://example.org/", &crumbs);
+        assert_eq!(read(&header, true, &limits()).1, Err(431));
+        // What is no cookie counts for itself.
+        let many = [
+            ("accept", "1"),
+            ("accept", "1"),
+            ("cookie", "a=1"),
+            ("x", "1"),
+            ("y", "1"),
+        ];
+        assert_eq!(
+            read(&request("GET", "https://example.org/", &many), true, &limits()).1,
+            Err(431)
+        );
+    }
+
+    #[test]
+    fn what_http1_refuses_is_refused_here_too() {
+        for (uri, fields) in [
+            ("https://example.org/", &[("x", " a")][..]),
+            ("https://example.org/", &[("x", "a\t")]),
+            ("https://example.org/", &[("content-length", "+1")]),
+            (
+                "https://example.org/",
+                &[("content-length", "1"), ("content-length", "1")],
+            ),
+            ("https://example.org/", &[("content-length", "1, 1")]),
+            ("https://example.org/", &[("host", "other.example")]),
+            (
+                "https://example.org/",
+                &[("host", "example.org"), ("host", "example.org")],
+            ),
+            ("https://me@example.org/", &[]),
+            ("/", &[]),
+            ("/", &[("host", "")]),
+            ("/", &[("host", "a b")]),
+        ] {
+            assert_eq!(
+                read(&request("GET", uri, fields), false, &limits()).1,
+                Err(400),
+                "{uri} {fields:?}"
+            );
+        }
+        for (uri, fields) in [
+            (
+                "https://example.org/",
+                &[("host", "EXAMPLE.org"), ("x", ""), ("y", "a b")][..],
+            ),
+            ("/", &[("host", "example.org:1")]),
+        ] {
+            assert_eq!(
+                read(&request("GET", uri, fields), false, &limits()).1,
+                Ok(()),
+                "{uri} {fields:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,38 +2,55 @@
 
 use std::{
     fs::File,
+    future::poll_fn,
     os::unix::fs::FileExt,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use config::Limits;
-use h2::{Reason, SendStream};
-use pingora_core::{ErrorType, protocols::http::v2::server::HttpSession};
-use pingora_http::ResponseHeader;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 
+use super::refusals::Books;
 use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::{ClientError, Downstream},
     duplex::Duplex,
     fields::Fields,
-    front::{pace::Pace, patience::until},
-    head::Head,
+    front::{
+        date::http_date,
+        pace::Pace,
+        patience::{until, within},
+    },
+    head::{BodyLength, Head},
 };
 
 /// Read from a file at a time; what the client's window takes is usually less.
 const FILE_PIECE_BYTES: usize = 64 << 10;
 
+/// A client that is still sending its body when it has its answer is listened to for this long: most look for an answer when
+/// they have sent everything, and a reset would take it from them.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// One HTTP/2 stream.
 pub(crate) struct H2Session {
-    stream: HttpSession,
+    body: RecvStream,
+    reply: Reply,
     head: Head,
     connection: Arc<Connection>,
+    /// Where an answer that breaks off is left.
+    books: Books,
     pace: Pace,
+    write_timeout: Duration,
+    /// The client waits for `100 Continue`.
+    expects: bool,
     body_bytes_max: u64,
+    bytes_in: u64,
     /// Body bytes the answer's head has announced; `None`: told by the end of the stream.
     announced: Option<u64>,
     /// Trailers may follow the last of them.
@@ -41,9 +58,16 @@ pub(crate) struct H2Session {
     /// HTTP allows no body in this answer.
     bodiless: bool,
     ended: bool,
+    /// What a stream is reset with that does not end well.
+    reason: Reason,
     bytes_out: u64,
     /// Once it is a WebSocket: its two directions.
     raw: Raw,
+}
+
+enum Reply {
+    NotBegun(SendResponse<Bytes>),
+    Begun(SendStream<Bytes>),
 }
 
 /// A stream that has become a WebSocket.
@@ -51,56 +75,107 @@ pub(crate) struct H2Session {
 struct Raw {
     input: BytesMut,
     output: BytesMut,
-    writer: Option<SendStream<Bytes>>,
 }
 
 impl H2Session {
     /// A stream whose head has been read.
     pub(crate) fn new(
-        mut stream: HttpSession,
+        body: RecvStream,
+        reply: SendResponse<Bytes>,
         head: Head,
         connection: Arc<Connection>,
+        books: Books,
         limits: &Limits,
     ) -> Self {
-        stream.set_write_timeout(Some(limits.body_timeout));
+        let expects = head.body != BodyLength::Known(0)
+            && head
+                .fields
+                .get("expect")
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
         Self {
-            stream,
+            body,
+            reply: Reply::NotBegun(reply),
             head,
             connection,
+            books,
             pace: Pace::new(limits),
+            write_timeout: limits.body_timeout,
+            expects,
             body_bytes_max: u64::MAX,
+            bytes_in: 0,
             announced: None,
             trailers: false,
             bodiless: false,
             ended: false,
+            reason: Reason::INTERNAL_ERROR,
             bytes_out: 0,
             raw: Raw::default(),
         }
     }
 
-    /// The answer is over. One that is not complete is cut so that the client can tell.
-    pub(crate) fn close(mut self) {
-        if !self.ended {
-            self.stream.shutdown_with_reason(Reason::INTERNAL_ERROR);
+    /// A body that is announced as empty, and the stream goes on all the same: is it empty? Whoever runs the request could not
+    /// be stopped any more.
+    pub(crate) async fn confirm_empty(&mut self) -> Result<(), ClientError> {
+        if self.head.body != BodyLength::Known(0) || self.body.is_end_stream() {
+            return Ok(());
+        }
+        match self.read_body().await? {
+            None => Ok(()),
+            Some(piece) if piece.is_empty() => Ok(()),
+            Some(_) => Err(ClientError::BadBody),
         }
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<(), ClientError> {
-        let len = bytes.len() as u64;
-        if self.bodiless || len == 0 {
+    /// The answer is over. One that is not complete is cut so that the client can tell, once it has been sent what there is.
+    pub(crate) async fn finish(mut self) {
+        if !self.ended {
+            match self.reply {
+                Reply::NotBegun(mut reply) => reply.send_reset(self.reason),
+                Reply::Begun(reply) => self.books.cut(reply, self.body, self.reason),
+            }
+            return;
+        }
+        let _ = within(LINGER_TIME_MAX, async {
+            while let Some(Ok(piece)) = self.body.data().await {
+                if self.body.flow_control().release_capacity(piece.len()).is_err() {
+                    break;
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn write(&mut self, mut bytes: Bytes) -> Result<(), ClientError> {
+        if self.bodiless {
             return Ok(());
         }
-        self.bytes_out += len;
-        let end = self.announced == Some(self.bytes_out) && !self.trailers;
-        self.stream
-            .write_body(bytes, end)
-            .await
-            .map_err(|error| match error.root_etype() {
-                ErrorType::WriteTimedout => ClientError::TooSlow,
-                _ => ClientError::Gone,
-            })?;
-        self.ended |= end;
+        while !bytes.is_empty() {
+            let Reply::Begun(reply) = &mut self.reply else {
+                return Err(ClientError::Gone);
+            };
+            reply.reserve_capacity(bytes.len());
+            let room = match within(self.write_timeout, poll_fn(|cx| reply.poll_capacity(cx))).await {
+                Ok(Some(Ok(room))) => room,
+                Ok(Some(Err(_)) | None) => return Err(ClientError::Gone),
+                Err(_) => return Err(ClientError::TooSlow),
+            };
+            let piece = bytes.split_to(room.min(bytes.len()));
+            self.bytes_out += piece.len() as u64;
+            let end = bytes.is_empty() && self.announced == Some(self.bytes_out) && !self.trailers;
+            reply.send_data(piece, end).map_err(|_| ClientError::Gone)?;
+            self.ended |= end;
+        }
         Ok(())
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let piece = match ready!(self.body.poll_data(cx)) {
+            Some(Ok(piece)) => piece,
+            end => return Poll::Ready(end),
+        };
+        self.bytes_in += piece.len() as u64;
+        let released = self.body.flow_control().release_capacity(piece.len());
+        Poll::Ready(Some(released.map(|()| piece)))
     }
 }
 
@@ -118,35 +193,36 @@ impl Downstream for H2Session {
     }
 
     async fn read_body(&mut self) -> Result<Option<Bytes>, ClientError> {
+        if std::mem::take(&mut self.expects) && self.bytes_in == 0 {
+            self.send_informational(&Answer::new(100)).await?;
+        }
         let deadline = self.pace.wait(Instant::now());
-        let read = until(deadline, self.stream.read_body_bytes())
+        let read = until(deadline, poll_fn(|cx| self.poll_body(cx)))
             .await
             .map_err(|_| ClientError::TooSlow)?;
-        let piece = read.map_err(|error| {
-            let malformed = error
-                .root_cause()
-                .downcast_ref::<h2::Error>()
-                .and_then(h2::Error::reason);
-            match malformed {
-                // What h2 itself says of a body that does not have its announced length.
-                Some(Reason::PROTOCOL_ERROR) => ClientError::BadBody,
-                _ => ClientError::Gone,
-            }
+        let piece = read.transpose().map_err(|error| match error.reason() {
+            // What h2 itself says of a body that does not have its announced length.
+            Some(Reason::PROTOCOL_ERROR) => ClientError::BadBody,
+            _ => ClientError::Gone,
         })?;
         let bytes = piece.as_ref().map_or(0, Bytes::len);
         self.pace
             .arrived(bytes, Instant::now())
             .map_err(|_| ClientError::TooSlow)?;
-        if self.bytes_in() > self.body_bytes_max {
+        if self.bytes_in > self.body_bytes_max {
             return Err(ClientError::BodyTooLarge(self.body_bytes_max));
         }
         Ok(piece)
     }
 
-    async fn send_informational(&mut self, _answer: &Answer) -> Result<(), ClientError> {
-        // h2 could send one; pingora keeps the half of the stream that does to itself and drops what it is given. They are
-        // hints: a client that gets none asks for the same things a little later.
-        Ok(())
+    async fn send_informational(&mut self, answer: &Answer) -> Result<(), ClientError> {
+        let Reply::NotBegun(reply) = &mut self.reply else {
+            return Ok(());
+        };
+        let mut head = Response::new(());
+        *head.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::CONTINUE);
+        put(head.headers_mut(), &answer.fields);
+        reply.send_informational(head).map_err(|_| ClientError::Gone)
     }
 
     async fn send_head(&mut self, answer: &Answer) -> Result<(), ClientError> {
@@ -156,19 +232,19 @@ impl Downstream for H2Session {
             AnswerLength::Unknown | AnswerLength::None => None,
         };
         self.trailers = answer.trailers && !self.bodiless;
-        // HEADERS leave with the first DATA: the connection writes when the stream's task has yielded.
-        let empty = matches!(answer.length, AnswerLength::Known(0) | AnswerLength::None);
-        self.ended = self.bodiless || (empty && !self.trailers);
-        let header = response_header(answer).map_err(|error| {
+        let Reply::NotBegun(reply) = &mut self.reply else {
+            return Err(ClientError::Gone);
+        };
+        let head = response_head(answer).map_err(|error| {
             tracing::error!(status = answer.status, %error, "answer can not be put into HTTP/2");
             ClientError::Gone
         })?;
-        self.stream
-            .write_response_header(Box::new(header), self.ended)
-            .map_err(|_| ClientError::Gone)?;
-        if self.head.method == "CONNECT" && answer.status == 200 {
-            self.raw.writer = self.stream.take_response_body_writer();
-        }
+        // HEADERS leave with the first DATA: the connection writes when the stream's task has yielded.
+        let empty = matches!(answer.length, AnswerLength::Known(0) | AnswerLength::None);
+        let ended = self.bodiless || (empty && !self.trailers);
+        let reply = reply.send_response(head, ended).map_err(|_| ClientError::Gone)?;
+        self.reply = Reply::Begun(reply);
+        self.ended = ended;
         Ok(())
     }
 
@@ -210,13 +286,6 @@ impl Downstream for H2Session {
         if self.ended {
             return Ok(());
         }
-        if let Some(writer) = &mut self.raw.writer {
-            writer
-                .send_data(Bytes::new(), true)
-                .map_err(|_| ClientError::Gone)?;
-            self.ended = true;
-            return Ok(());
-        }
         if self
             .announced
             .is_some_and(|announced| announced != self.bytes_out)
@@ -224,7 +293,12 @@ impl Downstream for H2Session {
             // Fewer bytes than announced: not an end but a cut.
             return Err(ClientError::Gone);
         }
-        self.stream.finish().map_err(|_| ClientError::Gone)?;
+        let Reply::Begun(reply) = &mut self.reply else {
+            return Err(ClientError::Gone);
+        };
+        reply
+            .send_data(Bytes::new(), true)
+            .map_err(|_| ClientError::Gone)?;
         self.ended = true;
         Ok(())
     }
@@ -235,31 +309,31 @@ impl Downstream for H2Session {
         if self.ended || !whole || trailers.len() == 0 {
             return self.end().await;
         }
-        let mut map = http::HeaderMap::with_capacity(trailers.len());
-        for (name, value) in trailers.iter() {
-            if let (Ok(name), Ok(value)) = (
-                http::HeaderName::from_bytes(name),
-                http::HeaderValue::from_bytes(value),
-            ) {
-                map.append(name, value);
-            }
-        }
-        self.stream.write_trailers(map).map_err(|_| ClientError::Gone)?;
+        let Reply::Begun(reply) = &mut self.reply else {
+            return Err(ClientError::Gone);
+        };
+        let mut map = HeaderMap::with_capacity(trailers.len());
+        put(&mut map, trailers);
+        reply.send_trailers(map).map_err(|_| ClientError::Gone)?;
         self.ended = true;
         Ok(())
     }
 
     async fn gone(&mut self) {
         // A reset with whatever reason, or the end of the connection: nobody waits any more.
-        let _ = self.stream.idle().await;
+        let _ = poll_fn(|cx| match &mut self.reply {
+            Reply::NotBegun(reply) => reply.poll_reset(cx),
+            Reply::Begun(reply) => reply.poll_reset(cx),
+        })
+        .await;
     }
 
     fn answered(&self) -> bool {
-        self.stream.response_written().is_some()
+        matches!(self.reply, Reply::Begun(_))
     }
 
     fn bytes_in(&self) -> u64 {
-        self.stream.body_bytes_read() as u64
+        self.bytes_in
     }
 
     fn bytes_out(&self) -> u64 {
@@ -278,7 +352,7 @@ impl Duplex for H2Session {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, ClientError>> {
         loop {
-            match ready!(self.stream.poll_read_body_bytes(cx)) {
+            match ready!(self.poll_body(cx)) {
                 None => return Poll::Ready(Ok(0)),
                 // Nothing: it would look like the end.
                 Some(Ok(piece)) if piece.is_empty() => {}
@@ -292,7 +366,7 @@ impl Duplex for H2Session {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
-        let Some(writer) = &mut self.raw.writer else {
+        let Reply::Begun(writer) = &mut self.reply else {
             return Poll::Ready(Err(ClientError::Gone));
         };
         while !self.raw.output.is_empty() {
@@ -313,28 +387,42 @@ impl Duplex for H2Session {
     }
 
     fn cut(&mut self) {
-        if let Some(writer) = &mut self.raw.writer {
-            writer.send_reset(Reason::CANCEL);
-            self.ended = true;
+        self.reason = Reason::CANCEL;
+    }
+}
+
+fn response_head(answer: &Answer) -> Result<Response<()>, http::Error> {
+    let mut head = Response::new(());
+    *head.status_mut() = StatusCode::from_u16(answer.status)?;
+    let fields = head.headers_mut();
+    fields.reserve(answer.fields.len() + 3);
+    fields.insert(header::SERVER, HeaderValue::from_static(super::SERVER));
+    fields.insert(header::DATE, HeaderValue::from_bytes(&http_date())?);
+    put(fields, &answer.fields);
+    if let AnswerLength::Known(len) = answer.length
+        && answer.status != 204
+    {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    Ok(head)
+}
+
+/// Adds the fields that may be in HTTP/2. Blanks around a value make a message malformed here (RFC 9113 §8.2.1).
+fn put(map: &mut HeaderMap, fields: &Fields) {
+    for (name, value) in fields.iter() {
+        if let Ok(name) = HeaderName::from_bytes(name)
+            && let Ok(value) = HeaderValue::from_bytes(value.trim_ascii())
+            && !is_of_connection(&name)
+        {
+            map.append(name, value);
         }
     }
 }
 
-/// Date is added by pingora.
-fn response_header(answer: &Answer) -> pingora_core::Result<ResponseHeader> {
-    let mut header = ResponseHeader::build_no_case(answer.status, Some(answer.fields.len() + 3))?;
-    header.insert_header(http::header::SERVER, super::SERVER)?;
-    for (name, value) in answer.fields.iter() {
-        header.append_header(http::HeaderName::from_bytes(name).map_err(invalid)?, value)?;
-    }
-    if let AnswerLength::Known(len) = answer.length
-        && answer.status != 204
-    {
-        header.insert_header(http::header::CONTENT_LENGTH, itoa::Buffer::new().format(len))?;
-    }
-    Ok(header)
-}
-
-fn invalid(error: http::header::InvalidHeaderName) -> pingora_core::BError {
-    pingora_core::Error::because(ErrorType::InvalidHTTPHeader, "field name of an answer", error)
+/// A field that concerns an HTTP/1 connection (RFC 9113 §8.2.2).
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "transfer-encoding"
+    )
 }

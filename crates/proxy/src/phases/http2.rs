@@ -4,31 +4,37 @@ use std::{
     future::poll_fn,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
     task::Poll,
     time::Duration,
 };
 
+use bytes::Bytes;
 use config::Limits;
-use h2::server::{Builder, Connection as H2Connection};
-use logs::{OpenRecord, Outcome, Protocol, Remote, Scheme, Tls};
-use pingora_core::protocols::{
-    Digest, Stream,
-    http::v2::server::{H2Accept, HttpSession, handshake},
+use h2::{
+    Reason, RecvStream,
+    server::{Builder, Connection as H2Connection, SendResponse},
 };
+use http::Request;
+use logs::{OpenRecord, Outcome, Protocol, Remote, Scheme, Tls};
 use tokio::{
     select,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 
 use super::{
     h2_head,
     h2_session::H2Session,
-    refusals::{Books, Refused},
+    refusals::{Books, Refused, Settled, Watched},
 };
 use crate::{
-    connection::Connection, context::Context, downstream::Downstream, errors, listener::stream::ClientStream,
+    connection::Connection,
+    context::Context,
+    downstream::{ClientError, Downstream},
+    errors,
+    listener::stream::ClientStream,
     serve::serve,
 };
 
@@ -45,7 +51,7 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
 const PENDING_RESETS_MAX: usize = 32;
 
-/// Requests against the rules that pingora or h2 refuses before the connection ends.
+/// Requests against the rules that h2 refuses before the connection ends.
 const MALFORMED_MAX: u32 = 32;
 
 /// After the farewell an idle client has this long to close.
@@ -59,12 +65,7 @@ pub(crate) async fn serve_http2(
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
     let (books, watched) = Books::open(stream);
-    match timeout(
-        limits.head_timeout,
-        handshake(Box::new(watched), Some(options(limits))),
-    )
-    .await
-    {
+    match timeout(limits.head_timeout, options(limits).handshake(watched)).await {
         Ok(Ok(h2)) => {
             books.flush_lazily();
             let mut conversation = Conversation {
@@ -75,6 +76,7 @@ pub(crate) async fn serve_http2(
                 served: 0,
                 malformed: 0,
                 books,
+                head_timer: None,
                 leaving: false,
             };
             conversation.run(h2).await;
@@ -116,13 +118,13 @@ struct Conversation<'a> {
     served: u32,
     malformed: u32,
     books: Books,
+    head_timer: HeadTimer,
     /// The farewell (GOAWAY) has been said: the client opens no new streams.
     leaving: bool,
 }
 
 impl Conversation<'_> {
-    async fn run(&mut self, mut h2: H2Connection<Stream, bytes::Bytes>) {
-        let digest = Arc::new(Digest::default());
+    async fn run(&mut self, mut h2: H2Connection<Watched, Bytes>) {
         let draining = self.context.drain.draining();
         tokio::pin!(draining);
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
@@ -130,28 +132,30 @@ impl Conversation<'_> {
             select! {
                 biased;
                 // Also what drives the connection; nothing is lost when another branch is taken.
-                accepted = HttpSession::from_h2_conn(&mut h2, Arc::clone(&digest)) => match accepted {
-                    Ok(Some(accepted)) => {
+                accepted = h2.accept() => match accepted {
+                    Some(Ok((request, reply))) => {
                         self.books.handed();
-                        match accepted {
-                            H2Accept::Session(stream) => {
-                                if self.accept(stream).await {
-                                    idle_until = Instant::now() + self.patience();
-                                }
-                            }
-                            // pingora has answered 400 or reset the stream.
-                            H2Accept::Rejected => self.reject(400),
+                        if self.accept(request, reply).await {
+                            idle_until = Instant::now() + self.patience();
                         }
                     }
-                    Ok(None) => return,
-                    Err(error) => {
+                    None => return,
+                    Some(Err(error)) => {
                         tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection ended");
                         return;
                     }
                 },
                 // It has nothing more to hand over: what it has written leaves now, and this is what it has refused.
-                settled = settled(&self.books) => match settled {
-                    Ok(refused) => self.tell(refused),
+                settled = settled(&self.books, &mut self.head_timer, self.limits.head_timeout) => match settled {
+                    Ok(Notice::Settled(Settled::Refused(refused))) => self.tell(refused),
+                    Ok(Notice::Settled(Settled::Flooded)) => {
+                        tracing::debug!(peer = ?self.connection.peer, "HTTP/2 client sends frames without end");
+                        return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
+                    }
+                    Ok(Notice::SlowHead) => {
+                        tracing::debug!(peer = ?self.connection.peer, "HTTP/2 head not complete within head_timeout");
+                        return self.break_off(h2, Reason::NO_ERROR).await;
+                    }
                     Err(error) => {
                         tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection can not be written to");
                         return;
@@ -180,7 +184,14 @@ impl Conversation<'_> {
         }
     }
 
-    fn leave(&mut self, h2: &mut H2Connection<Stream, bytes::Bytes>) -> Instant {
+    /// Ends the connection at once, and says why.
+    async fn break_off(&mut self, mut h2: H2Connection<Watched, Bytes>, reason: Reason) {
+        h2.abrupt_shutdown(reason);
+        // Closing includes writing what waits.
+        let _ = timeout(FAREWELL, poll_fn(|cx| h2.poll_closed(cx))).await;
+    }
+
+    fn leave(&mut self, h2: &mut H2Connection<Watched, Bytes>) -> Instant {
         h2.graceful_shutdown();
         self.leaving = true;
         Instant::now() + FAREWELL
@@ -197,10 +208,11 @@ impl Conversation<'_> {
 
     /// Serves a stream: at once when it has nothing to wait for, as most files have not, else as a task of its own, which
     /// costs as much as the whole answer. Was it at once?
-    async fn accept(&mut self, stream: HttpSession) -> bool {
+    async fn accept(&mut self, request: Request<RecvStream>, reply: SendResponse<Bytes>) -> bool {
         self.served = self.served.saturating_add(1);
         let (context, connection) = (Arc::clone(self.context), Arc::clone(self.connection));
-        let mut serving = Box::pin(serve_stream(context, connection, stream));
+        let books = self.books.clone();
+        let mut serving = Box::pin(serve_stream(context, connection, books, request, reply));
         // A panic is the end of its stream, as in a task, and not of its neighbours.
         let served = poll_fn(|cx| {
             let poll = || serving.as_mut().poll(cx).is_ready();
@@ -257,16 +269,36 @@ impl Drop for Conversation<'_> {
     }
 }
 
-/// Sends what h2 has written; resolves when it has refused something. What makes it do either is polled first, so nothing
-/// needs to wake this.
-async fn settled(books: &Books) -> io::Result<Refused> {
-    poll_fn(|cx| match books.settle(cx) {
-        Ok(None) => Poll::Pending,
-        Ok(Some(refused)) => Poll::Ready(Ok(refused)),
-        Err(error) => Poll::Ready(Err(error)),
+/// Why the loop of a connection has something to do.
+enum Notice {
+    Settled(Settled),
+    /// A head has begun and is not complete in time.
+    SlowHead,
+}
+
+/// Sends what h2 has written; resolves when there is something to tell. What makes h2 write or refuse is polled first, so
+/// nothing needs to wake this but the deadline of a head that comes in pieces.
+async fn settled(books: &Books, timer: &mut HeadTimer, head_timeout: Duration) -> io::Result<Notice> {
+    poll_fn(|cx| {
+        if let Some(settled) = books.settle(cx)? {
+            return Poll::Ready(Ok(Notice::Settled(settled)));
+        }
+        if !books.is_open() {
+            *timer = None;
+            return Poll::Pending;
+        }
+        let until = || Box::pin(sleep(head_timeout));
+        timer
+            .get_or_insert_with(until)
+            .as_mut()
+            .poll(cx)
+            .map(|()| Ok(Notice::SlowHead))
     })
     .await
 }
+
+/// Runs while a head has begun and is not complete.
+type HeadTimer = Option<Pin<Box<Sleep>>>;
 
 fn open(context: &Context, connection: &Connection) -> OpenRecord {
     let mut record = context
@@ -283,11 +315,25 @@ fn open(context: &Context, connection: &Connection) -> OpenRecord {
     record
 }
 
-async fn serve_stream(context: Arc<Context>, connection: Arc<Connection>, stream: HttpSession) {
+async fn serve_stream(
+    context: Arc<Context>,
+    connection: Arc<Connection>,
+    books: Books,
+    request: Request<RecvStream>,
+    reply: SendResponse<Bytes>,
+) {
     let mut record = open(&context, &connection);
     let limits = &context.config.listeners[connection.listener].limits;
-    let (head, verdict) = h2_head::read(stream.req_header(), stream.is_body_done(), limits);
-    let mut session = H2Session::new(stream, head, Arc::clone(&connection), limits);
+    let (parts, body) = request.into_parts();
+    let (head, mut verdict) = h2_head::read(&parts, body.is_end_stream(), limits);
+    drop(parts);
+    let mut session = H2Session::new(body, reply, head, Arc::clone(&connection), books, limits);
+    if verdict.is_ok() {
+        verdict = session.confirm_empty().await.map_err(|error| match error {
+            ClientError::TooSlow => 408,
+            _ => 400,
+        });
+    }
     match verdict {
         Ok(()) => serve(&context, &mut session, &mut record).await,
         Err(status) => {
@@ -300,5 +346,5 @@ async fn serve_stream(context: Arc<Context>, connection: Arc<Connection>, stream
     record.bytes_in = session.bytes_in();
     record.bytes_out = session.bytes_out();
     record.finish();
-    session.close();
+    session.finish().await;
 }

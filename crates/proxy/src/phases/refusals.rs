@@ -9,6 +9,7 @@
 //! What h2 has written meanwhile tells with which status. Its 431 has a form that nothing else on the connection has: a final
 //! head with a single field, on a stream that was not handed over.
 
+mod allowance;
 mod frames;
 mod ledger;
 mod lone_status;
@@ -20,24 +21,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use async_trait::async_trait;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use self::ledger::Ledger;
 pub(super) use self::ledger::Refused;
+use self::{allowance::Allowance, ledger::Ledger};
 use crate::listener::stream::ClientStream;
 
 /// A client's HTTP/2 connection as the one that serves it sees it; h2 reads and writes through the [`Watched`] half.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Books {
     wire: Arc<Mutex<Wire>>,
 }
 
-#[derive(Debug)]
 struct Wire {
     stream: Box<ClientStream>,
     ledger: Ledger,
@@ -45,6 +45,25 @@ struct Wire {
     lazy: bool,
     /// One does.
     waiting: bool,
+    /// Answers that broke off.
+    cuts: Vec<Cut>,
+    allowance: Allowance,
+}
+
+/// What is to be told of a connection when h2 has nothing more to hand over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// h2 has refused this.
+    Refused(Refused),
+    /// Its client sends more frames of no use than it [may](Allowance).
+    Flooded,
+}
+
+/// An answer that broke off; its stream is reset when it is dropped at the latest.
+struct Cut {
+    reply: SendStream<Bytes>,
+    _body: RecvStream,
+    reason: Reason,
 }
 
 impl Books {
@@ -56,6 +75,8 @@ impl Books {
                 ledger: Ledger::new(),
                 lazy: false,
                 waiting: false,
+                cuts: Vec::new(),
+                allowance: Allowance::new(Instant::now()),
             })),
         };
         (books.clone(), Watched { books })
@@ -73,9 +94,8 @@ impl Books {
         self.wire().ledger.handed();
     }
 
-    /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what it has refused and
-    /// nobody has told yet.
-    pub(super) fn settle(&self, cx: &mut Context<'_>) -> io::Result<Option<Refused>> {
+    /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what nobody has told yet.
+    pub(super) fn settle(&self, cx: &mut Context<'_>) -> io::Result<Option<Settled>> {
         let mut wire = self.wire();
         if wire.waiting {
             match Pin::new(&mut *wire.stream).poll_flush(cx) {
@@ -87,7 +107,34 @@ impl Books {
                 Poll::Pending => {}
             }
         }
-        Ok(wire.ledger.settle())
+        let frames = wire.ledger.take_control();
+        if frames > 0 && !wire.allowance.take(frames, Instant::now()) {
+            return Ok(Some(Settled::Flooded));
+        }
+        let settled = wire.ledger.settle().map(Settled::Refused);
+        if !wire.waiting && !wire.ledger.is_blocked() && !wire.cuts.is_empty() {
+            let cuts = std::mem::take(&mut wire.cuts);
+            drop(wire);
+            for mut cut in cuts {
+                cut.reply.send_reset(cut.reason);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Has a head begun that is not complete?
+    pub(super) fn is_open(&self) -> bool {
+        self.wire().ledger.is_open()
+    }
+
+    /// Leaves an answer that broke off. A reset takes with it what h2 has not written yet, so that it has to wait: the
+    /// stream's task ends with this call, which wakes the connection, and what h2 then writes goes first.
+    pub(super) fn cut(&self, reply: SendStream<Bytes>, body: RecvStream, reason: Reason) {
+        self.wire().cuts.push(Cut {
+            reply,
+            _body: body,
+            reason,
+        });
     }
 
     /// To be asked when the connection is over: what nobody will answer any more.
@@ -102,7 +149,6 @@ impl Books {
 }
 
 /// A client's HTTP/2 connection whose frames are watched.
-#[derive(Debug)]
 pub(super) struct Watched {
     books: Books,
 }
@@ -145,47 +191,3 @@ impl AsyncWrite for Watched {
         Pin::new(&mut *self.books.wire().stream).poll_shutdown(cx)
     }
 }
-
-#[async_trait]
-impl Shutdown for Watched {
-    async fn shutdown(&mut self) {
-        // The connection is of no more use, whether or not the client hears of it.
-        let _ = AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-impl UniqueID for Watched {
-    fn id(&self) -> UniqueIDType {
-        self.books.wire().stream.id()
-    }
-}
-
-impl Ssl for Watched {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.books.wire().stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.books.wire().stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Watched {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.books.wire().stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Watched {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.books.wire().stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Watched {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.books.wire().stream.get_socket_digest()
-    }
-}
-
-impl Peek for Watched {}

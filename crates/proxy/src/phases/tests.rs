@@ -1,4 +1,4 @@
-//! Whole connections through pingora: a house with a listener, a server behind it, and its access log.
+//! Whole connections: a house with a listener, a server behind it, and its access log.
 
 mod backend;
 mod http1;

@@ -71,7 +71,7 @@ pub(crate) enum BadAnswer {
 
 /// Of a head; nginx takes 4 to 8 KiB. It is held in memory once per request under way.
 pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Of a head, and as many as pingora takes.
+/// Of a head.
 const FIELDS_MAX: usize = 256;
 /// A usual head needs no more room than this for the places of its fields.
 const FIELDS_ON_STACK: usize = 32;

@@ -1,7 +1,10 @@
 //! Which requests of a connection nobody has told yet: what has come, less what h2 has handed over.
 
 use super::{
-    frames::{CONTINUATION, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, RST_STREAM, Step},
+    frames::{
+        CONTINUATION, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+        SETTINGS, Step, UNKNOWN,
+    },
     lone_status::is_lone_status,
 };
 
@@ -37,6 +40,10 @@ pub(super) struct Ledger {
     of_interest: bool,
     /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
     farewell: u32,
+    /// Frames that are of no use to any request, since they were last asked for.
+    control: u32,
+    /// So many of them are not counted: a request may be told its priority, and a body measures the line.
+    free: u32,
     /// The connection has ended with an error; was it the size of a head?
     broken: Option<bool>,
 }
@@ -69,6 +76,10 @@ const GOAWAY_WORDS_AT: usize = 8;
 /// What h2 says in its farewell after a head of more than four times the limit, and after one in too many pieces.
 const FAREWELLS: [&[u8]; 2] = [b"header_list_way_too_large", b"too_many_continuations"];
 
+/// What one request earns of frames that are [not counted](Ledger::take_control), and what can be saved up.
+const FREE_PER_REQUEST: u32 = 4;
+const FREE_MAX: u32 = 1_000;
+
 const NO_ERROR: u32 = 0;
 const REFUSED_STREAM: u32 = 7;
 
@@ -94,6 +105,8 @@ impl Ledger {
             block_len: 0,
             of_interest: false,
             farewell: u32::MAX,
+            control: 0,
+            free: 0,
             broken: None,
         }
     }
@@ -111,6 +124,7 @@ impl Ledger {
                 // What comes on a stream that has been opened before are trailers, or against the rules.
                 Step::Begun(frame) if frame.kind == HEADERS && frame.stream > self.last => {
                     self.last = frame.stream;
+                    self.free = (self.free + FREE_PER_REQUEST).min(FREE_MAX);
                     if frame.stream <= self.farewell {
                         self.begun += 1;
                         self.open = true;
@@ -125,6 +139,13 @@ impl Ledger {
                     self.complete += 1;
                     self.complete_stream = frame.stream;
                 }
+                Step::Begun(Frame {
+                    kind: PING | SETTINGS | PRIORITY | UNKNOWN..,
+                    ..
+                }) => match self.free.checked_sub(1) {
+                    Some(free) => self.free = free,
+                    None => self.control = self.control.saturating_add(1),
+                },
                 _ => {}
             }
         }
@@ -156,6 +177,21 @@ impl Ledger {
     /// Bytes wait for the client, or do not any more.
     pub(super) fn set_blocked(&mut self, blocked: bool) {
         self.blocked = blocked;
+    }
+
+    /// Do bytes wait for the client?
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Is a head under way?
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Frames that have come since the last call and are of no use to any request: h2 answers them, or passes them over.
+    pub(super) fn take_control(&mut self) -> u32 {
+        std::mem::take(&mut self.control)
     }
 
     /// h2 has handed a request over; whoever has it tells of it.
@@ -373,6 +409,34 @@ mod tests {
         ledger.read(&frame(HEADERS, 0, 1, b"whatever"));
         ledger.asked();
         assert_eq!(ledger.close(), refused(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn frames_without_a_request_are_counted() {
+        let mut ledger = begun();
+        assert_eq!(ledger.take_control(), 1, "the settings");
+        let window = frame(8, 0, 0, &[0, 0, 0, 1]);
+        let frames = [
+            frame(6, 0, 0, &[0; 8]),
+            frame(6, 1, 0, &[0; 8]),
+            frame(2, 0, 3, &[0; 5]),
+            frame(0xbe, 0, 0, b""),
+        ];
+        ledger.read(
+            &[
+                frames.concat(),
+                window,
+                head(1),
+                frame(DATA, 0, 1, b"x"),
+                reset(1, 8),
+            ]
+            .concat(),
+        );
+        assert_eq!((ledger.take_control(), ledger.take_control()), (4, 0));
+        // A request may have some.
+        let ping = frame(6, 0, 0, &[0; 8]);
+        ledger.read(&ping.repeat(FREE_PER_REQUEST as usize + 1));
+        assert_eq!(ledger.take_control(), 1);
     }
 
     #[test]

@@ -95,11 +95,15 @@ impl Backend {
             self.seen.lock().unwrap().push(seen.clone());
             let answer: &str = match path.as_str() {
                 "/silent" => std::future::pending().await,
-                "/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+                "/cut" | "/back/cut" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
                 "/chunked" => {
                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
                 }
                 "/upgrade" | "/says-no-more" => &accept(&seen),
+                "/hints" | "/back/hints" => {
+                    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: close\r\n\r\n\
+                     HTTP/1.1 103 Early Hints\r\nLink: </b.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                }
                 "/upgrade-to-nothing" => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n",
                 "/upgrade-to-another" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
                 "/upgrade-without-proof" => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
@@ -116,7 +120,7 @@ impl Backend {
             };
             stream.write_all(answer.as_bytes()).await.unwrap();
             match path.as_str() {
-                "/cut" => return,
+                "/cut" | "/back/cut" => return,
                 "/upgrade" => return echo(stream, input).await,
                 "/says-no-more" => return stream.write_all(b"bye").await.unwrap(),
                 _ => {}

@@ -1,6 +1,6 @@
 //! HTTP/2 over TLS, answered by us and by upstreams.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, client::SendRequest};
@@ -229,4 +229,138 @@ async fn an_idle_connection_is_closed() {
     };
     tokio::time::timeout(PATIENCE, closed).await.unwrap();
     house.lines(1).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_keeps_what_was_sent() {
+    let (_backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    for _ in 0..20 {
+        let (cut, _) = send
+            .send_request(request(Method::GET, "/back/cut"), true)
+            .unwrap();
+        let cut = cut.await.expect("the head comes before the reset");
+        assert_eq!(
+            (cut.status().as_u16(), &cut.headers()["content-length"]),
+            (200, &"100".parse().unwrap())
+        );
+        let mut body = cut.into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), &b"half"[..]);
+        let end = body.data().await.unwrap().expect_err("it is not whole");
+        assert_eq!(end.reason(), Some(Reason::INTERNAL_ERROR));
+    }
+    // Its neighbours and the connection go on.
+    let (next, _) = send.send_request(request(Method::GET, "/"), true).unwrap();
+    assert_eq!(body(next.await.unwrap()).await.unwrap(), b"hello");
+    for line in &house.lines(21).await[..20] {
+        assert!(
+            line.contains("upstream_failed") && line.contains("\"bytes_out\":4,"),
+            "{line}"
+        );
+    }
+}
+
+/// The next interim answer to a request.
+async fn interim(answer: &mut h2::client::ResponseFuture) -> Response<()> {
+    let interim = poll_fn(|cx| answer.poll_informational(cx));
+    tokio::time::timeout(PATIENCE, interim)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn interim_answers_come_through() {
+    let (_backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (mut answer, _) = send
+        .send_request(request(Method::GET, "/back/hints"), true)
+        .unwrap();
+    for link in ["</a.css>", "</b.css>"] {
+        let hint = interim(&mut answer).await;
+        assert_eq!(
+            (hint.status().as_u16(), &hint.headers()["link"]),
+            (103, &link.parse().unwrap())
+        );
+        assert!(!hint.headers().contains_key("connection"));
+    }
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(body(answer).await.unwrap(), b"ok");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_the_word_gets_it() {
+    let (backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let mut expects = request(Method::POST, "/back/");
+    expects
+        .headers_mut()
+        .insert("expect", "100-continue".parse().unwrap());
+    let (mut answer, mut upload) = send.send_request(expects.clone(), false).unwrap();
+    assert_eq!(interim(&mut answer).await.status(), 100);
+    upload.send_data(Bytes::from_static(b"abc"), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let seen = &backend.seen()[0];
+    assert_eq!(
+        (seen.body.as_str(), seen.field("expect")),
+        ("3\r\nabc\r\n0\r\n\r\n", None)
+    );
+    // Whoever is refused at once need not send anything.
+    expects
+        .headers_mut()
+        .insert("content-length", "1000".parse().unwrap());
+    let (answer, _upload) = send.send_request(expects, false).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 413);
+}
+
+#[tokio::test]
+async fn a_body_that_is_refused_can_be_sent_to_its_end() {
+    let (_backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    for announced in [true, false] {
+        let mut large = request(Method::POST, "/back/");
+        if announced {
+            large
+                .headers_mut()
+                .insert("content-length", "2000000".parse().unwrap());
+        }
+        let (answer, mut upload) = send.send_request(large, false).unwrap();
+        // More than the windows hold: it is read, and nothing is reset.
+        let mut left = Bytes::from(vec![b'x'; 2_000_000]);
+        while !left.is_empty() {
+            upload.reserve_capacity(left.len());
+            let room = tokio::time::timeout(PATIENCE, poll_fn(|cx| upload.poll_capacity(cx)));
+            let room = room.await.unwrap().expect("not reset").unwrap();
+            let piece = left.split_to(room.min(left.len()));
+            upload.send_data(piece, left.is_empty()).unwrap();
+        }
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 413, "{announced}");
+        assert!(body(answer).await.unwrap().starts_with(b"<!doctype html>"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_as_empty_and_is_not_goes_nowhere() {
+    let (backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let mut empty = request(Method::POST, "/back/");
+    empty.headers_mut().insert("content-length", "0".parse().unwrap());
+    let (answer, mut upload) = send.send_request(empty.clone(), false).unwrap();
+    upload.send_data(Bytes::from_static(b"not empty"), true).unwrap();
+    let answer = answer.await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 400));
+    assert_eq!(backend.seen().len(), 0);
+    // One that is empty may say so by a frame of its own.
+    let (answer, mut upload) = send.send_request(empty, false).unwrap();
+    upload.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    assert_eq!(backend.seen()[0].field("content-length"), Some("0"));
 }
