@@ -11,11 +11,16 @@ use crate::harness::{Connection, Site, upstream::Upstream};
 
 /// A site with the `environ` application at `/` and an upstream at `/up`.
 fn site(test: &str, trusted: &str, upstream: &Upstream) -> Site {
+    site_with(test, &format!("trusted_proxies = [{trusted}]"), upstream)
+}
+
+/// The same, with these keys of `[server]`.
+fn site_with(test: &str, keys: &str, upstream: &Upstream) -> Site {
     let mut site = Site::new(test);
     site.config(&format!(
         r#"
         [server]
-        trusted_proxies = [{trusted}]
+        {keys}
 
         [app.environ]
         wsgi = "wsgi:application"
@@ -44,7 +49,17 @@ fn environ(site: &Site, fields: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 
-const SPOOFED: [(&str, &str); 8] = [
+const SPOOFED: [(&str, &str); 18] = [
+    ("X-Forwarded-Prefix", "//evil.example"),
+    ("X-Forwarded-Ssl", "forged"),
+    ("X-Forwarded-Anything", "forged"),
+    ("X-Scheme", "forged"),
+    ("X-Url-Scheme", "forged"),
+    ("X-Script-Name", "/forged"),
+    ("X-Original-URL", "/forged"),
+    ("X-Rewrite-URL", "/forged"),
+    ("Front-End-Https", "forged"),
+    ("X_Forwarded_Prefix", "/forged"),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Host", "evil.example"),
@@ -97,6 +112,53 @@ fn nobody_is_believed_who_is_not_trusted() {
             .iter()
             .all(|record| record["client"] == "127.0.0.1" && record["scheme"] == "http")
     );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_websocket_to_an_upstream_carries_no_word_of_a_stranger_either() {
+    let upstream = Upstream::tcp("back");
+    let mut site = site("forwarded-upgrade", "\"192.0.2.0/24\"", &upstream);
+    let mut fields = vec![
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+        ("CF-Connecting-IP", "192.0.2.1"),
+    ];
+    fields.extend_from_slice(&SPOOFED);
+    assert_eq!(site.connect().get("/up?ws", &fields).status, 101);
+    let received = upstream.received_at("/up?ws");
+    assert_eq!(received.header("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(received.header("cf-connecting-ip"), "192.0.2.1");
+    let all = format!("{received:?}");
+    for spoofed in ["203.0.113.9", "evil.example", "forged"] {
+        assert!(!all.contains(spoofed), "{all}");
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn names_with_an_underscore_pass_where_the_key_says_so() {
+    let upstream = Upstream::tcp("back");
+    let mut site = site_with(
+        "forwarded-underscores",
+        "underscores_in_headers = true",
+        &upstream,
+    );
+    let mut fields = vec![("X_Token", "abc"), ("x-two", "1"), ("X_Two", "2")];
+    fields.extend_from_slice(&SPOOFED);
+    let told = environ(&site, &fields);
+    assert_eq!(told["HTTP_X_TOKEN"], "abc");
+    assert_eq!(told["HTTP_X_TWO"], "1,2");
+    let all = told.to_string();
+    for spoofed in ["203.0.113.9", "evil.example", "forged"] {
+        assert!(!all.contains(spoofed), "{all}");
+    }
+    assert_eq!(site.connect().get("/up?1", &fields).status, 200);
+    let received = upstream.received_at("/up?1");
+    assert_eq!(received.header("x_token"), "abc");
+    assert!(received.all("x_forwarded_for").is_empty());
     assert!(site.stop().success());
 }
 
@@ -317,12 +379,17 @@ fn whoever_may_open_our_unix_socket_is_trusted() {
         (&proxied["REMOTE_ADDR"], &proxied["wsgi.url_scheme"]),
         (&"203.0.113.9".into(), &"https".into())
     );
+    let prefixed = told("X-Forwarded-Prefix: /shop\r\nX-Forwarded-For: 203.0.113.9, ,\r\n");
+    assert_eq!(
+        (&prefixed["HTTP_X_FORWARDED_PREFIX"], &prefixed["REMOTE_ADDR"]),
+        (&"/shop".into(), &"203.0.113.9".into())
+    );
     let direct = told("");
     assert!(
         direct["REMOTE_ADDR"].is_string(),
         "PEP 3333 wants a text: {direct}"
     );
-    let records = site.records(2);
+    let records = site.records(3);
     assert_eq!(
         (&records[0]["client"], &records[0]["peer"]),
         (&"203.0.113.9".into(), &"unix:".into())

@@ -204,14 +204,23 @@ fn redirects_are_made_from_the_request() {
     );
     let (_, location) = redirect("//evil.example/c");
     assert!(location.starts_with("https://example.org/new/"), "{location}");
+    for sent in ["/http://x.test/y", "/x%2F%2e%2E/y", "//x?y//z"] {
+        assert_eq!(redirect(sent), (308, format!("https://example.org/new{sent}")));
+    }
     assert!(site.stop().success());
 }
 
 #[test]
 fn a_redirect_to_a_path_never_leaves_the_host() {
+    for to in ["{path}", "/{target}"] {
+        leads_home(to);
+    }
+}
+
+fn leads_home(to: &str) {
     let mut site = site(
         "routes-open-redirect",
-        "[[site]]\nredirect = { to = \"{path}\", status = 302 }\n",
+        &format!("[[site]]\nredirect = {{ to = \"{to}\", status = 302 }}\n"),
     );
     for target in [
         "//evil.example/",
@@ -224,7 +233,7 @@ fn a_redirect_to_a_path_never_leaves_the_host() {
         let location = answer.header("location").unwrap_or_default();
         assert!(
             !location.starts_with("//") && !location.starts_with("/\\"),
-            "{target} leads to {location}"
+            "{target} leads to {location} by {to}"
         );
     }
     assert!(site.stop().success());
@@ -391,5 +400,78 @@ fn each_route_has_its_own_body_limit_and_mount() {
     assert_eq!(post("/", 11), 413);
     assert_eq!(post("/shop", 1024), 200);
     assert_eq!(post("/shop", 1025), 413);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_prefix_is_cut_off_for_an_application_that_is_not_to_know_of_it() {
+    let mut site = Site::new("routes-strip");
+    site.config(
+        r#"
+        [app.environ]
+        wsgi = "wsgi:application"
+        directory = "{apps}/environ"
+        python = "{python}"
+        workers = 1
+
+        [[site]]
+        respond = "no"
+        [[site.route]]
+        path = "/sanic/"
+        app = "environ"
+        strip = true
+        [[site.route]]
+        path = "/sanic/upload/"
+        app = "environ"
+        strip = true
+        body_max = "1GiB"
+        "#,
+    );
+    site.start();
+    let mut client = site.connect();
+    let mut told = |target: &str| {
+        let told: serde_json::Value = serde_json::from_slice(&client.get(target, &[]).body).unwrap();
+        ["SCRIPT_NAME", "PATH_INFO", "REQUEST_URI", "RAW_URI"]
+            .map(|name| told[name].as_str().unwrap().to_owned())
+    };
+    for (target, path, below) in [
+        ("/sanic/a%20b?q=%20", "/a b", "/a%20b?q=%20"),
+        ("/sanic", "/", "/"),
+        ("/sanic?q", "/", "/?q"),
+        ("/sanic//a%2Fb", "//a/b", "//a%2Fb"),
+        ("/sanic/./a%2Fb", "/a/b", "/a/b"),
+        // As for a mount, what is cut belongs to the outermost route of the app.
+        ("/sanic/upload/x", "/upload/x", "/upload/x"),
+    ] {
+        assert_eq!(
+            told(target),
+            ["", path, below, below].map(str::to_owned),
+            "{target}"
+        );
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn an_application_gets_its_path_with_the_slashes_it_came_with() {
+    let mut site = Site::of_app("environ", "environ", "", "");
+    site.start();
+    let mut client = site.connect();
+    for (target, path) in [
+        ("/http://x.test/y", "/http://x.test/y"),
+        ("//a", "//a"),
+        ("/a%2F%2Fb", "/a//b"),
+        ("/a///?q", "/a///"),
+        ("/a//../b", "/b"),
+        ("/a//%2e/b", "/a/b"),
+        ("/a/..%2F/b", "/b"),
+    ] {
+        let told: serde_json::Value = serde_json::from_slice(&client.get(target, &[]).body).unwrap();
+        assert_eq!(
+            (&told["PATH_INFO"], &told["REQUEST_URI"]),
+            (&path.into(), &target.into()),
+            "{target}"
+        );
+    }
     assert!(site.stop().success());
 }

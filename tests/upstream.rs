@@ -298,6 +298,17 @@ fn the_path_is_passed_as_it_came_or_without_the_prefix() {
     server.received_at("/off%20x?q");
     client.get("/cut/", &[]);
     server.received_at("/");
+    // What is left of the path stays as it was encoded, unless it would mean another one.
+    for (sent, passed) in [
+        ("/cut/api/queues/%2F/q", "/api/queues/%2F/q"),
+        ("/cut//http://x.test/%41?%2F", "//http://x.test/%41?%2F"),
+        ("/%63ut/%2F", "/%2F"),
+        ("//cut/%2Fa", "/a"),
+        ("/cut/%2e%2e/cut/b%20c", "/b%20c"),
+    ] {
+        client.get(sent, &[]);
+        server.received_at(passed);
+    }
     assert!(site.stop().success());
 }
 

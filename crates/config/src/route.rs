@@ -40,6 +40,8 @@ pub enum Action {
         app: AppIndex,
         /// SCRIPT_NAME
         mount: String,
+        /// The application is not told of the mount: it sees path and target as if that were not there.
+        strip: bool,
         /// The request's body is read whole before the application hears of it.
         request_buffering: bool,
     },

@@ -21,6 +21,8 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// Peers whose X-Forwarded-* and Forwarded fields are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Request fields with an underscore in their name go on to applications and upstreams.
+    pub underscores_in_headers: bool,
     /// Where bodies wait.
     pub buffers: Buffers,
 }

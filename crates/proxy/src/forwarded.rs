@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
 };
 
-use config::IpNet;
+use config::{IpNet, Server};
 
 use crate::{connection::Connection, fields::Fields, head::Head, request::Request};
 
@@ -29,8 +29,9 @@ pub(crate) struct HostError;
 pub(crate) fn understand(
     head: &Head,
     connection: &Connection,
-    trusted: &[IpNet],
+    server: &Server,
 ) -> Result<Request, HostError> {
+    let trusted = &server.trusted_proxies;
     let peer = connection.peer.map(|peer| peer.ip().to_canonical());
     let mut request = Request {
         client: peer,
@@ -43,6 +44,10 @@ pub(crate) fn understand(
     if peer_trusted {
         said = walk(&mut request, &head.fields, trusted);
     }
+    request.passing = Passing {
+        trusted: peer_trusted,
+        underscores: server.underscores_in_headers,
+    };
     let asked = said
         .host
         .or_else(|| String::from_utf8(head.host.clone()).ok())
@@ -130,14 +135,17 @@ fn is_trusted(address: Option<IpAddr>, trusted: &[IpNet]) -> bool {
 
 /// The `n`-th element from the right of a list field, or its first when it has fewer.
 fn nth_from_right(fields: &Fields, name: &str, n: usize) -> Option<String> {
-    let elements: Vec<&[u8]> = fields
-        .all(name)
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .collect();
-    let element = elements.get(elements.len().saturating_sub(n))?.trim_ascii();
-    String::from_utf8(element.to_vec())
-        .ok()
-        .filter(|text| !text.is_empty())
+    let elements: Vec<&[u8]> = fields.all(name).flat_map(elements).collect();
+    let element = elements.get(elements.len().saturating_sub(n))?;
+    String::from_utf8(element.to_vec()).ok()
+}
+
+/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
 }
 
 /// Is this scheme HTTPS? Anything that is not a web scheme says nothing.
@@ -151,7 +159,7 @@ fn scheme(text: &str) -> Option<bool> {
 }
 
 /// What apps and upstreams are told of the request; names in lower case. The client's own fields of these names do not
-/// [pass](passes_to_servers).
+/// [pass](Passing::lets).
 pub(crate) fn request_fields(request: &Request) -> Fields {
     let mut fields = Fields::with_capacity(8, 512);
     let scheme = if request.https { "https" } else { "http" };
@@ -191,19 +199,44 @@ pub(crate) fn request_fields(request: &Request) -> Fields {
     fields
 }
 
-/// May a field of the client go on to an app or an upstream? Not what concerns this connection only, not what we tell
-/// ourselves ([`request_fields`]), and no name with an underscore, which an app could not tell from the one with a hyphen.
-/// `connection` is the value of the Connection field. Content-Length is the caller's business.
-pub(crate) fn passes_to_servers(name: &[u8], connection: &[u8]) -> bool {
-    !(memchr::memchr(b'_', name).is_some()
-        || is_ours(name)
-        || name.eq_ignore_ascii_case(b"expect")
-        || is_hop_by_hop(name, connection))
+/// Which fields of a request go on to an app or an upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Passing {
+    /// The peer is a trusted proxy.
+    pub(crate) trusted: bool,
+    /// Names with an underscore are wanted.
+    pub(crate) underscores: bool,
+}
+
+impl Passing {
+    /// Does this field go on? Not what concerns this connection only, not what we tell ourselves ([`request_fields`]), from a
+    /// stranger nothing that applications take for the word of a proxy, and unless it is wanted no name with an underscore,
+    /// which an app could not tell from the one with a hyphen. `connection` is the value of the Connection field.
+    /// Content-Length is the caller's business.
+    pub(crate) fn lets(self, name: &[u8], connection: &[u8]) -> bool {
+        if memchr::memchr(b'_', name).is_none() {
+            return self.lets_hyphened(name, connection);
+        }
+        // What the app sees in it decides.
+        let hyphened = || {
+            name.iter()
+                .map(|&byte| if byte == b'_' { b'-' } else { byte })
+                .collect::<Vec<_>>()
+        };
+        self.underscores && self.lets_hyphened(&hyphened(), connection)
+    }
+
+    fn lets_hyphened(self, name: &[u8], connection: &[u8]) -> bool {
+        !(is_ours(name)
+            || (!self.trusted && is_of_proxies(name))
+            || name.eq_ignore_ascii_case(b"expect")
+            || is_hop_by_hop(name, connection))
+    }
 }
 
 /// A field that only [`request_fields`] may set.
 fn is_ours(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [
+    const NAMES: [&[u8]; 7] = [
         b"forwarded",
         b"x-real-ip",
         b"x-request-id",
@@ -211,9 +244,24 @@ fn is_ours(name: &[u8]) -> bool {
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-proto",
-        b"x-forwarded-server",
     ];
-    matches!(name.len(), 9..=18) && NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    matches!(name.len(), 9..=17) && NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// A field by which a proxy tells an application where it is and how it was reached, and that is believed without a question.
+fn is_of_proxies(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    const NAMES: [&[u8]; 6] = [
+        b"x-scheme",
+        b"x-url-scheme",
+        b"x-script-name",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"front-end-https",
+    ];
+    name.split_at_checked(PREFIX.len())
+        .is_some_and(|(start, _)| start.eq_ignore_ascii_case(PREFIX))
+        || (matches!(name.len(), 8..=15) && NAMES.iter().any(|other| name.eq_ignore_ascii_case(other)))
 }
 
 /// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is the value of

@@ -54,14 +54,28 @@ fn below_authority(target: &[u8]) -> Option<&[u8]> {
     Some(&rest[end..])
 }
 
-/// The path that an encoded one means. It starts with `/`; it ends with one when the encoded path ends with a slash or a
-/// dot segment.
-pub(crate) fn normalise(encoded: &[u8]) -> Result<Vec<u8>, TargetError> {
+/// How a client wrote a path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Decoded it is the normalised path.
+    #[default]
+    Normal,
+    /// Decoded it is this: it has doubled slashes, and no dot segment.
+    Doubled(Vec<u8>),
+    /// With dot segments, encoded or not.
+    Dotted,
+}
+
+/// The path that an encoded one means, and how it was written. It starts with `/`; it ends with one when the encoded path ends
+/// with a slash or a dot segment.
+pub(crate) fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetError> {
     let decoded = decode(encoded)?;
     let mut path = Vec::with_capacity(decoded.len() + 1);
     let mut directory = true;
+    let mut dotted = false;
     for segment in decoded.split(|&byte| byte == b'/') {
         directory = matches!(segment, b"" | b"." | b"..");
+        dotted |= directory && !segment.is_empty();
         match segment {
             b"" | b"." => {}
             b".." => {
@@ -77,7 +91,34 @@ pub(crate) fn normalise(encoded: &[u8]) -> Result<Vec<u8>, TargetError> {
     if directory {
         path.push(b'/');
     }
-    Ok(path)
+    let written = if dotted {
+        Written::Dotted
+    } else if decoded.is_empty() || *decoded == *path {
+        Written::Normal
+    } else {
+        Written::Doubled(decoded.into_owned())
+    };
+    Ok((path, written))
+}
+
+/// What is left of an encoded path behind a prefix; `None` where it does not begin with the prefix. A slash of the prefix is one in
+/// the path, anything else may be encoded.
+pub(crate) fn behind<'a>(encoded: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let mut rest = encoded;
+    for &expected in prefix.as_bytes() {
+        let (&byte, after) = rest.split_first()?;
+        rest = after;
+        let mut byte = byte;
+        if byte == b'%' && expected != b'/' {
+            let (digits, after) = rest.split_at_checked(2)?;
+            byte = hex(digits[0])? << 4 | hex(digits[1])?;
+            rest = after;
+        }
+        if byte != expected {
+            return None;
+        }
+    }
+    matches!(rest.first(), None | Some(b'/')).then_some(rest)
 }
 
 fn decode(encoded: &[u8]) -> Result<Cow<'_, [u8]>, TargetError> {
@@ -113,7 +154,8 @@ pub(crate) fn encode(path: &[u8]) -> String {
     percent_encode(path, PATH).to_string()
 }
 
-/// A query as it may stand in a Location field. It is encoded already; only bytes that would break the field are.
+/// A query, or a path that is encoded already, as it may stand in a Location field: only bytes that would break the field are
+/// encoded, and the backslash.
 pub(crate) fn encode_query(query: &[u8]) -> String {
     percent_encode(query, QUERY).to_string()
 }
@@ -149,7 +191,7 @@ mod tests {
     use super::*;
 
     fn normal(encoded: &str) -> Result<String, TargetError> {
-        normalise(encoded.as_bytes()).map(|path| String::from_utf8_lossy(&path).into_owned())
+        normalise(encoded.as_bytes()).map(|(path, _)| String::from_utf8_lossy(&path).into_owned())
     }
 
     #[test]
@@ -197,6 +239,58 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_wrote_is_kept_where_slashes_alone_were_merged() {
+        let doubled = |text: &str| Written::Doubled(text.into());
+        for (encoded, written) in [
+            ("/a/b/", Written::Normal),
+            ("/a%20b", Written::Normal),
+            ("/a%2Fb", Written::Normal),
+            ("", Written::Normal),
+            ("//", doubled("//")),
+            ("/http://x.test/y", doubled("/http://x.test/y")),
+            ("/a%2F%2Fb", doubled("/a//b")),
+            ("/a/%2Fb%20c", doubled("/a//b c")),
+            ("/a//./b", Written::Dotted),
+            ("/a/b/..", Written::Dotted),
+            ("/a//%2e%2E/b", Written::Dotted),
+            ("/a%2F..%2Fb", Written::Dotted),
+        ] {
+            assert_eq!(
+                normalise(encoded.as_bytes()).map(|(_, written)| written),
+                Ok(written),
+                "{encoded}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_cut_off_what_the_client_wrote() {
+        for (encoded, prefix, rest) in [
+            ("/mq/api/queues/%2F/q", "/mq", Some("/api/queues/%2F/q")),
+            ("/mq", "/mq", Some("")),
+            ("/mq//a", "/mq", Some("//a")),
+            ("/%6Dq/a", "/mq", Some("/a")),
+            ("/caf%C3%A9/a%20b", "/café", Some("/a%20b")),
+            ("/a/b/c", "/a/b", Some("/c")),
+            ("/a", "", Some("/a")),
+            ("//a", "", Some("//a")),
+            ("/mqa", "/mq", None),
+            ("/mq%2Fa", "/mq", None),
+            ("/a%2Fb/c", "/a/b", None),
+            ("//mq/a", "/mq", None),
+            ("/m", "/mq", None),
+            ("/%6", "/mq", None),
+            ("", "/mq", None),
+        ] {
+            assert_eq!(
+                behind(encoded.as_bytes(), prefix),
+                rest.map(str::as_bytes),
+                "{encoded} {prefix}"
+            );
+        }
+    }
+
+    #[test]
     fn targets_are_split_into_path_and_query() {
         for (target, path, query) in [
             ("/a?b=c?d", "/a", "b=c?d"),
@@ -231,7 +325,7 @@ mod tests {
         fn a_path_never_leaves_the_root(encoded in proptest::collection::vec(
             prop_oneof![Just(b'/'), Just(b'.'), Just(b'%'), Just(b'2'), Just(b'e'), Just(b'f'), any::<u8>()], 0..60))
         {
-            if let Ok(path) = normalise(&encoded) {
+            if let Ok((path, _)) = normalise(&encoded) {
                 prop_assert_eq!(path[0], b'/');
                 prop_assert!(!path.contains(&0));
                 let mut segments: Vec<_> = path[1..].split(|&byte| byte == b'/').collect();
@@ -243,8 +337,8 @@ mod tests {
 
         #[test]
         fn a_normal_path_encoded_and_normalised_is_itself(encoded in "(/|\\.|%2[ef]|a|b|\\\\| )*") {
-            if let Ok(path) = normalise(encoded.as_bytes()) {
-                prop_assert_eq!(normalise(encode(&path).as_bytes()), Ok(path));
+            if let Ok((path, _)) = normalise(encoded.as_bytes()) {
+                prop_assert_eq!(normalise(encode(&path).as_bytes()), Ok((path, Written::Normal)));
             }
         }
     }

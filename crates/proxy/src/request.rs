@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::{forwarded::Passing, path};
+
 /// What [`serve`](crate::serve) makes of a head and its connection; everything that answers uses this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -22,8 +24,118 @@ pub(crate) struct Request {
     pub(crate) authority: String,
     /// Path: percent-decoded, dot segments and doubled slashes resolved, always starting with `/`. Raw bytes.
     pub(crate) path: Vec<u8>,
+    /// How the client wrote it.
+    pub(crate) written: path::Written,
     /// Query string as sent, without `?`.
     pub(crate) query: Vec<u8>,
     /// Id in the logs: a trusted proxy's X-Request-ID when it is sane, else 32 hex digits of our own.
     pub(crate) request_id: String,
+    /// Which of its fields go on.
+    pub(crate) passing: Passing,
+}
+
+impl Request {
+    /// The path as whoever answers below a prefix is told of it: with its slashes as they came, as long as it begins with the
+    /// prefix all the same. The route was found by the normalised path, and nobody may take another one for it.
+    pub(crate) fn told_path(&self, prefix: &str) -> &[u8] {
+        let begins = |path: &[u8]| {
+            path.strip_prefix(prefix.as_bytes())
+                .is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        match &self.written {
+            path::Written::Doubled(path) if begins(path) => path,
+            _ => &self.path,
+        }
+    }
+
+    /// The target `sent` without a prefix, for whoever answers below it and does not know: cut off what the client wrote by
+    /// the same rule, else off the normalised path, which is encoded anew.
+    pub(crate) fn target_below(&self, prefix: &str, sent: &[u8]) -> Vec<u8> {
+        let sent = path::split(sent)
+            .ok()
+            .filter(|_| self.written != path::Written::Dotted);
+        let rest = sent.and_then(|(encoded, _)| path::behind(encoded, prefix));
+        let mut target = Vec::with_capacity(self.path.len() + self.query.len() + 2);
+        let begin = |target: &mut Vec<u8>, rest: &[u8]| {
+            if !rest.starts_with(b"/") {
+                target.push(b'/');
+            }
+        };
+        match rest {
+            Some(rest) => {
+                begin(&mut target, rest);
+                target.extend_from_slice(rest);
+            }
+            None => {
+                let rest = self.path.strip_prefix(prefix.as_bytes()).unwrap_or(&self.path);
+                begin(&mut target, rest);
+                target.extend_from_slice(path::encode(rest).as_bytes());
+            }
+        }
+        if !self.query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(&self.query);
+        }
+        target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str) -> Request {
+        let (encoded, query) = path::split(target.as_bytes()).expect("a path");
+        let (path, written) = path::normalise(encoded).expect("a path");
+        Request {
+            path,
+            written,
+            query: query.to_vec(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn slashes_stay_doubled_where_nothing_else_could_be_meant() {
+        for (target, prefix, told) in [
+            ("/http://x.test/y", "", "/http://x.test/y"),
+            ("//a", "", "//a"),
+            ("/shop//a", "/shop", "/shop//a"),
+            ("/shop//", "/shop", "/shop//"),
+            // Another route would say so of the path as it came.
+            ("//shop/a", "/shop", "/shop/a"),
+            ("/shop//admin/x", "/shop/admin", "/shop/admin/x"),
+            ("/shop//a/../b", "/shop", "/shop/b"),
+            ("/shop//%2e/b", "/shop", "/shop/b"),
+            ("http://h", "", "/"),
+        ] {
+            assert_eq!(
+                request(target).told_path(prefix),
+                told.as_bytes(),
+                "{target} below {prefix}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_cut_and_the_rest_stays_as_it_was_encoded() {
+        for (target, prefix, below) in [
+            ("/mq/api/queues/%2F/q", "/mq", "/api/queues/%2F/q"),
+            ("/mq/a%20b?x=%20", "/mq", "/a%20b?x=%20"),
+            ("/mq", "/mq", "/"),
+            ("/mq?q", "/mq", "/?q"),
+            ("/mq//a", "/mq", "//a"),
+            ("/mq/http://x.test/", "/mq", "/http://x.test/"),
+            ("http://h/mq/%2F", "/mq", "/%2F"),
+            ("/mq/%252F", "/mq", "/%252F"),
+            // Cut off the normalised path.
+            ("//mq/%2F", "/mq", "/"),
+            ("/mq/%2e%2e/mq/a%20b", "/mq", "/a%20b"),
+            ("/mq/%2F../a%3Fb", "/mq", "/a%3Fb"),
+            ("/mq%2Fa", "/mq", "/a"),
+        ] {
+            let found = request(target).target_below(prefix, target.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&found), below, "{target}");
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicU16;
 
-use config::{Action, Address, Config, Host, Route};
+use config::{Action, Address, Config, Host, PathMatch, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 
 use crate::{
-    app::lull,
+    app::{lull, mount::Mount},
     context::Context,
     downstream::{ClientError, Downstream},
     dressed::Dressed,
@@ -119,6 +119,12 @@ struct Asked<'a> {
     websocket: bool,
 }
 
+/// What every path of a route begins with, without the closing slash.
+fn route_prefix(path: &PathMatch) -> &str {
+    let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path;
+    path.trim_end_matches('/')
+}
+
 /// Does this route lead to somebody who may know WebSockets?
 fn takes_websockets(action: &Action) -> bool {
     match action {
@@ -173,9 +179,15 @@ async fn answer<D: Downstream>(
         Action::App {
             app,
             mount,
+            strip,
             request_buffering,
         } => {
             let app = &context.apps[app.0];
+            let mount = Mount {
+                prefix: mount,
+                strip: *strip,
+                route: route_prefix(&route.path),
+            };
             if websocket {
                 // Apart, so that the way of a request is not as large as that of a WebSocket.
                 let open = async {
@@ -233,16 +245,16 @@ async fn answer<D: Downstream>(
 
 fn understand<D: Downstream>(context: &Context, down: &D, record: &mut Record) -> Result<Request, String> {
     let head = down.head();
-    let trusted = &context.config.server.trusted_proxies;
+    let server = &context.config.server;
     let mut request =
-        forwarded::understand(head, down.connection(), trusted).map_err(|error| error.to_string())?;
+        forwarded::understand(head, down.connection(), server).map_err(|error| error.to_string())?;
     note_request(record, &request);
     // `OPTIONS *` asks about the server as a whole; whatever answers `/` is the best to ask.
     let (encoded, query) = match head.target.as_slice() {
         b"*" if head.method == "OPTIONS" => (&b"/"[..], &b""[..]),
         target => path::split(target).map_err(|error| error.to_string())?,
     };
-    request.path = path::normalise(encoded).map_err(|error| error.to_string())?;
+    (request.path, request.written) = path::normalise(encoded).map_err(|error| error.to_string())?;
     request.query = query.to_vec();
     Ok(request)
 }

@@ -42,9 +42,9 @@ pub struct Request<'a> {
     pub client: &'a [u8],
     /// Its port, 0 when unknown.
     pub client_port: u16,
-    /// Host name or address the request was made to, without port; for ASGI the address it reached.
+    /// Host name or address the request was made to, without port; for ASGI the address it reached, or the path of the socket.
     pub server: &'a [u8],
-    /// The port that goes with it.
+    /// The port that goes with it; 0 where that is the path of a Unix socket.
     pub server_port: u16,
     /// Id of the request, as in the access log.
     pub request_id: &'a [u8],

@@ -18,6 +18,7 @@ pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Nam
             Some(Action::App {
                 app: AppIndex(app),
                 mount: String::new(),
+                strip: false,
                 request_buffering: names.buffering.get(app).copied().flatten().unwrap_or(true),
             })
         }
@@ -174,11 +175,12 @@ fn redirect_target(value: &Value<'_>) -> Option<String> {
     let begins = ["http://", "https://", "{scheme}://", "/", "{path}"]
         .iter()
         .any(|start| text.starts_with(start));
-    if !begins || text.contains([' ', '\t', '$']) {
+    // Of the two slashes one would be taken off again: a location that names a host says by which scheme.
+    if !begins || text.starts_with("//") || text.contains([' ', '\t', '$', '\\']) {
         let help = if text.contains('$') {
             "placeholders are written {host}, {path}, {query}, {target}"
         } else {
-            "begin it with https://, http:// or / and leave spaces out"
+            "begin it with https://, http://, {scheme}:// or one slash, and leave spaces out"
         };
         value.problem_with_help(format!("`{text}` is not a place to redirect to"), help);
         return None;

@@ -32,6 +32,7 @@ pub(crate) fn server(section: Section<'_>) -> Server {
             .iter()
             .filter_map(network)
             .collect(),
+        underscores_in_headers: section.boolean("underscores_in_headers").unwrap_or(false),
         buffers: buffers(section.section("buffers", "[server.buffers]")),
         state_dir,
     };

@@ -178,7 +178,8 @@ fn route(section: Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Option
     if let Some(value) = section.value("strip") {
         match (value.boolean(), &mut action) {
             (Some(true), Some(Action::Upstream(to))) => to.strip = bare_prefix(&path).to_owned(),
-            (Some(true), Some(_)) => value.problem("`strip` is for routes to an upstream"),
+            (Some(true), Some(Action::App { strip, .. })) => *strip = true,
+            (Some(true), Some(_)) => value.problem("`strip` is for routes to an app or an upstream"),
             _ => {}
         }
     }

@@ -67,6 +67,7 @@ fn a_django_site_is_eight_lines() {
         Action::App {
             app: AppIndex(0),
             mount: String::new(),
+            strip: false,
             request_buffering: true,
         }
     );

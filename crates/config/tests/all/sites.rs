@@ -195,3 +195,32 @@ fn a_name_that_cannot_be_looked_up_is_a_warning_of_check_and_no_problem() {
         assert!(warning.contains(part), "{part}: {warning}");
     }
 }
+
+#[test]
+fn an_app_can_have_its_mount_cut_off() {
+    let config = read(
+        r#"
+[app.web]
+asgi = "web:app"
+[[site]]
+respond = "ok"
+[[site.route]]
+path = "/sanic/"
+app = "web"
+strip = true
+[[site.route]]
+path = "/told/"
+app = "web"
+"#,
+    );
+    let cut = actions(&config)
+        .into_iter()
+        .filter_map(|(name, action)| match action {
+            Action::App { mount, strip, .. } => Some((name, mount.as_str(), *strip)),
+            _ => None,
+        });
+    assert_eq!(
+        cut.collect::<Vec<_>>(),
+        [("/sanic/", "/sanic", true), ("/told/", "/told", false)]
+    );
+}

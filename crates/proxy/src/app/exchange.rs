@@ -23,8 +23,9 @@ use super::{
     dispatcher::{CallId, Refusal},
     fault::Fault,
     flow::{Absorbed, Flow},
+    mount::Mount,
     request_body::{self, BodyError},
-    request_frame::{self, Interface},
+    request_frame::{self, Interface, Placed},
 };
 
 /// A request that is with the dispatcher. When it is dropped before its answer is complete, it is taken back or
@@ -56,7 +57,7 @@ impl App {
         context: &Context,
         down: &mut D,
         request: &Request,
-        mount: &str,
+        mount: Mount<'_>,
         request_buffering: bool,
         record: &mut Record,
     ) -> Result<(), ClientError> {
@@ -85,11 +86,9 @@ impl App {
             }
         };
         let head = down.head();
+        let placed = Placed::of(down, context, request, mount);
         let frame = request_frame::write(
-            head,
-            down.connection(),
-            request,
-            mount,
+            &placed,
             &body,
             self.request_timeout,
             match self.websocket {

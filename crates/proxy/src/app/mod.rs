@@ -14,6 +14,7 @@ mod fault;
 mod flow;
 mod link;
 pub(crate) mod lull;
+pub(crate) mod mount;
 mod outbox;
 mod page;
 mod request_body;

@@ -1,7 +1,8 @@
 //! The frame that carries a request to a worker.
 
-use std::time::Duration;
+use std::{borrow::Cow, os::unix::ffi::OsStrExt, time::Duration};
 
+use config::Address;
 use wire::{
     frame::{self, BODY_FD, END, Kind, LENT},
     request::HeadersWriter,
@@ -9,12 +10,17 @@ use wire::{
 
 use crate::{
     connection::Connection,
+    context::Context,
+    downstream::Downstream,
     forwarded,
     head::{BodyLength, Head, Version},
     request::Request,
 };
 
-use super::request_body::{RequestBody, Stored};
+use super::{
+    mount::Mount,
+    request_body::{RequestBody, Stored},
+};
 
 /// Names up to this length are made lower case without an allocation.
 const NAME_BYTES: usize = 64;
@@ -43,16 +49,49 @@ impl Interface<'_> {
     }
 }
 
+/// A request, where it came in and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub(super) head: &'a Head,
+    pub(super) connection: &'a Connection,
+    /// Where the connection was accepted.
+    pub(super) listener: &'a Address,
+    pub(super) request: &'a Request,
+    pub(super) mount: Mount<'a>,
+}
+
+impl<'a> Placed<'a> {
+    pub(super) fn of<D: Downstream>(
+        down: &'a D,
+        context: &'a Context,
+        request: &'a Request,
+        mount: Mount<'a>,
+    ) -> Self {
+        let connection = down.connection();
+        Self {
+            head: down.head(),
+            connection,
+            listener: &context.config.listeners[connection.listener].address,
+            request,
+            mount,
+        }
+    }
+}
+
 /// Writes the frame of a request. Stream and entry are 0 until it is sent.
 pub(super) fn write(
-    head: &Head,
-    connection: &Connection,
-    request: &Request,
-    mount: &str,
+    placed: &Placed<'_>,
     body: &RequestBody,
     deadline: Duration,
     interface: Interface<'_>,
 ) -> Vec<u8> {
+    let Placed {
+        head,
+        connection,
+        request,
+        mount,
+        ..
+    } = *placed;
     // What we add ourselves is some 400 bytes; a usual frame stays within the sizes that the allocator has at hand.
     let sent = head.fields.as_http1().len() + 2 * head.target.len() + 2 * request.authority.len();
     let mut out = Vec::with_capacity(sent + body.inline.len() + 512);
@@ -71,17 +110,33 @@ pub(super) fn write(
         forwarded::push_address(&mut client, ip);
     }
     let local;
-    let (server, server_port) = match connection.local {
-        Some(address) if interface.is_asgi() || request.host.is_empty() => {
+    let (server, server_port) = match (connection.local, placed.listener) {
+        _ if !interface.is_asgi() && !request.host.is_empty() => (request.host.as_bytes(), request.port),
+        (Some(address), _) => {
             local = address.ip().to_canonical().to_string();
             let port = if interface.is_asgi() {
                 address.port()
             } else {
                 request.port
             };
-            (local.as_str(), port)
+            (local.as_bytes(), port)
         }
-        _ => (request.host.as_str(), request.port),
+        (None, Address::Unix(path)) if interface.is_asgi() => (path.as_os_str().as_bytes(), 0),
+        _ if !request.host.is_empty() => (request.host.as_bytes(), request.port),
+        // PEP 3333 wants a name in any case.
+        _ => (&b"localhost"[..], request.port),
+    };
+    let path = below(request.told_path(mount.route), mount.prefix);
+    let (told_mount, target) = if mount.strip && !mount.prefix.is_empty() {
+        ("", Cow::Owned(request.target_below(mount.prefix, &head.target)))
+    } else {
+        (mount.prefix, Cow::Borrowed(head.target.as_slice()))
+    };
+    // Asked for without what was cut off it, the path is the root of what is left.
+    let path = if path.is_empty() && told_mount.is_empty() {
+        b"/"
+    } else {
+        path
     };
     wire::request::Request {
         entry: 0,
@@ -101,13 +156,13 @@ pub(super) fn write(
             Interface::WsgiSocket(_) => b"GET",
             _ => head.method.as_bytes(),
         },
-        path: below(&request.path, mount),
-        mount: mount.as_bytes(),
+        path,
+        mount: told_mount.as_bytes(),
         query: &request.query,
-        target: &head.target,
+        target: &target,
         client: client.as_bytes(),
         client_port: request.client_port,
-        server: server.as_bytes(),
+        server,
         server_port,
         request_id: request.request_id.as_bytes(),
         headers: wire::request::Headers::default(),
@@ -128,7 +183,7 @@ pub(super) fn write(
         }
     }
     let mut digits = itoa::Buffer::new();
-    let mut length = told_length(head, body).map(|length| digits.format(length).as_bytes());
+    let mut length = told_length(head, body, interface).map(|length| digits.format(length).as_bytes());
     let connection_options = head.fields.all("connection").collect::<Vec<_>>().join(&b","[..]);
     let mut lower = [0; NAME_BYTES];
     for (name, value) in head.fields.iter() {
@@ -155,7 +210,7 @@ pub(super) fn write(
                 None => {}
             },
             b"upgrade" | b"connection" if websocket => headers.put(&mut out, name, value),
-            _ if forwarded::passes_to_servers(name, &connection_options) => {
+            _ if request.passing.lets(name, &connection_options) => {
                 headers.put(&mut out, name, value);
             }
             _ => {}
@@ -178,8 +233,10 @@ pub(super) fn write(
 }
 
 /// The Content-Length that the application is told: `None` where there is no body, or where only its end will tell.
-fn told_length(head: &Head, body: &RequestBody) -> Option<u64> {
+fn told_length(head: &Head, body: &RequestBody, interface: Interface<'_>) -> Option<u64> {
     match head.body {
+        // What follows an extended CONNECT is no body.
+        BodyLength::Unknown if interface.is_websocket() => None,
         BodyLength::Unknown => (!body.unbuffered).then_some(body.len),
         BodyLength::Known(0) => head.fields.get("content-length").map(|_| 0),
         BodyLength::Known(length) => Some(length),
@@ -196,7 +253,7 @@ fn below<'a>(path: &'a [u8], mount: &str) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::downstream::recorder::Recorder;
+    use crate::{downstream::recorder::Recorder, path};
 
     /// What the application is told of a request with these fields and a body of so many bytes.
     fn told(
@@ -209,15 +266,14 @@ mod tests {
         let mut down = Recorder::new("POST", "/", lines);
         (down.head.version, down.head.body) = (version, body);
         let request = Request::default();
-        let frame = write(
-            &down.head,
-            &down.connection,
-            &request,
-            "",
-            kept,
-            Duration::ZERO,
-            interface,
-        );
+        let placed = Placed {
+            head: &down.head,
+            connection: &down.connection,
+            listener: &Address::Unix("/run/x.sock".into()),
+            request: &request,
+            mount: Mount::default(),
+        };
+        let frame = write(&placed, kept, Duration::ZERO, interface);
         let (request, _) = wire::request::Request::decode(&frame[frame::HEADER_LEN..]).expect("a request");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let fields = request
@@ -373,7 +429,13 @@ mod tests {
             ("Connection", "keep-alive, Upgrade"),
             ("Keep-Alive", "5"),
         ];
-        let ask = |version, sent, interface| told(version, sent, BodyLength::Known(0), &bytes(0), interface);
+        let ask = |version, sent, interface| {
+            let body = match version {
+                Version::Http2 => BodyLength::Unknown,
+                _ => BodyLength::Known(0),
+            };
+            told(version, sent, body, &bytes(0), interface)
+        };
         assert_eq!(
             ask(Version::Http11, &sent, Interface::WebSocket),
             pairs(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")])
@@ -383,5 +445,82 @@ mod tests {
             pairs(&[("upgrade", "websocket"), ("connection", "Upgrade"), ("a", "b")])
         );
         assert_eq!(ask(Version::Http11, &sent, Interface::Asgi), pairs(&[]));
+    }
+
+    /// Path, mount, target, server and its port.
+    fn place(target: &str, mount: Mount<'_>, interface: Interface) -> [String; 5] {
+        let mut down = Recorder::new("GET", target, &[]);
+        (down.connection.local, down.connection.peer) = (None, None);
+        let (encoded, query) = path::split(target.as_bytes()).expect("a path");
+        let (path, written) = path::normalise(encoded).expect("a path");
+        let request = Request {
+            path,
+            written,
+            query: query.to_vec(),
+            port: 80,
+            ..Request::default()
+        };
+        let placed = Placed {
+            head: &down.head,
+            connection: &down.connection,
+            listener: &Address::Unix("/run/x.sock".into()),
+            request: &request,
+            mount,
+        };
+        let frame = write(&placed, &bytes(0), Duration::ZERO, interface);
+        let (request, _) = wire::request::Request::decode(&frame[frame::HEADER_LEN..]).expect("a request");
+        let port = request.server_port.to_string();
+        [
+            request.path,
+            request.mount,
+            request.target,
+            request.server,
+            port.as_bytes(),
+        ]
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
+    #[test]
+    fn path_and_target_are_as_sent_below_the_mount_or_without_it() {
+        let told = |target, prefix, strip| {
+            let mount = Mount {
+                prefix,
+                strip,
+                route: prefix,
+            };
+            let [path, mount, target, ..] = place(target, mount, Interface::Asgi);
+            [path, mount, target]
+        };
+        for (target, prefix, strip, expected) in [
+            ("/a//b?q", "", false, ["/a//b", "", "/a//b?q"]),
+            (
+                "/shop//b%2F?q",
+                "/shop",
+                false,
+                ["//b/", "/shop", "/shop//b%2F?q"],
+            ),
+            ("//shop/b", "/shop", false, ["/b", "/shop", "//shop/b"]),
+            ("/shop", "/shop", false, ["", "/shop", "/shop"]),
+            ("/shop//b%2F?q", "/shop", true, ["//b/", "", "//b%2F?q"]),
+            ("/shop?q", "/shop", true, ["/", "", "/?q"]),
+            ("/shop/./b%2Fc", "/shop", true, ["/b/c", "", "/b/c"]),
+            ("/a//b", "", true, ["/a//b", "", "/a//b"]),
+        ] {
+            assert_eq!(
+                told(target, prefix, strip),
+                expected.map(str::to_owned),
+                "{target} {prefix} {strip}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_server_of_a_unix_socket_is_its_path_for_asgi_and_a_name_for_wsgi() {
+        let [.., server, port] = place("/", Mount::default(), Interface::Asgi);
+        assert_eq!((server.as_str(), port.as_str()), ("/run/x.sock", "0"));
+        let [.., server, port] = place("/", Mount::default(), Interface::WebSocket);
+        assert_eq!((server.as_str(), port.as_str()), ("/run/x.sock", "0"));
+        let [.., server, port] = place("/", Mount::default(), Interface::Wsgi);
+        assert_eq!((server.as_str(), port.as_str()), ("localhost", "80"));
     }
 }

@@ -26,8 +26,9 @@ use super::{
     App,
     call::{Call, Event},
     exchange::{self, Ticket},
+    mount::Mount,
     request_body::RequestBody,
-    request_frame::{self, Interface},
+    request_frame::{self, Interface, Placed},
 };
 use crate::{
     context::Context,
@@ -54,7 +55,7 @@ impl App {
         context: &Context,
         down: &mut D,
         request: &Request,
-        mount: &str,
+        mount: Mount<'_>,
         record: &mut Record,
     ) -> Result<(), ClientError> {
         record.app = Some(Arc::clone(&self.name));
@@ -69,16 +70,8 @@ impl App {
             }
         };
         let body = RequestBody::default();
-        let (head, timeout) = (down.head(), self.request_timeout);
-        let frame = request_frame::write(
-            head,
-            down.connection(),
-            request,
-            mount,
-            &body,
-            timeout,
-            Interface::WebSocket,
-        );
+        let placed = Placed::of(down, context, request, mount);
+        let frame = request_frame::write(&placed, &body, self.request_timeout, Interface::WebSocket);
         let call = Arc::new(Call::new(frame, None));
         let Some(mut ticket) = self.ask(context, down, record, call).await else {
             return Ok(());

@@ -59,7 +59,7 @@ impl Site {
         let mut down = Recorder::new(method, target, lines);
         let (encoded, query) = path::split(target.as_bytes()).unwrap();
         let request = Request {
-            path: path::normalise(encoded).unwrap(),
+            path: path::normalise(encoded).unwrap().0,
             query: query.to_vec(),
             ..Request::default()
         };

@@ -20,11 +20,9 @@ pub(super) fn x_forwarded_for(fields: &Fields) -> Option<Vec<Hop>> {
     fields.get("x-forwarded-for")?;
     let hops = fields
         .all("x-forwarded-for")
-        .flat_map(|value| value.split(|&byte| byte == b','))
+        .flat_map(super::elements)
         .map(|element| Hop {
-            address: std::str::from_utf8(element)
-                .ok()
-                .and_then(|text| address(text.trim())),
+            address: std::str::from_utf8(element).ok().and_then(address),
             ..Hop::default()
         })
         .collect();
@@ -39,6 +37,7 @@ pub(super) fn forwarded(fields: &Fields) -> Vec<Hop> {
             let text = String::from_utf8_lossy(value);
             split_unquoted(&text, ',')
                 .into_iter()
+                .filter(|text| !text.trim().is_empty())
                 .map(element)
                 .collect::<Vec<_>>()
         })

@@ -4,10 +4,9 @@ use bytes::BytesMut;
 
 use super::upgrade::Upgrade;
 use crate::{
-    forwarded,
+    forwarded::{self, Passing},
     front::request_line::RequestLine,
     head::{BodyLength, Head},
-    path,
     request::Request,
 };
 
@@ -48,7 +47,7 @@ pub(super) fn write(
         }
         out.extend_from_slice(target);
     } else {
-        out.extend_from_slice(&stripped(&request.path, strip, &request.query));
+        out.extend_from_slice(&request.target_below(strip, &head.target));
     }
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     // An absolute target overrides the field (RFC 9112 §3.2.2): there is one host, and it comes first.
@@ -58,7 +57,7 @@ pub(super) fn write(
         out.extend_from_slice(&head.host);
     }
     out.extend_from_slice(b"\r\n");
-    write_fields(out, head);
+    write_fields(out, head, request.passing);
     out.extend_from_slice(forwarded::request_fields(request).as_http1());
     match head.body {
         // What follows on an HTTP/2 stream is no body.
@@ -82,7 +81,7 @@ pub(super) fn write(
 }
 
 /// The client's fields that go on.
-fn write_fields(out: &mut BytesMut, head: &Head) {
+fn write_fields(out: &mut BytesMut, head: &Head, passing: Passing) {
     let mut options = head.fields.all("connection");
     let first = options.next().unwrap_or_default();
     let joined;
@@ -98,7 +97,7 @@ fn write_fields(out: &mut BytesMut, head: &Head) {
         if name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length") {
             continue;
         }
-        if !forwarded::passes_to_servers(name, options) {
+        if !passing.lets(name, options) {
             continue;
         }
         if name.eq_ignore_ascii_case(b"cookie") {
@@ -122,21 +121,6 @@ fn write_fields(out: &mut BytesMut, head: &Head) {
         }
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// The normalised path without the prefix, encoded anew, and the query as sent.
-pub(crate) fn stripped(path: &[u8], strip: &str, query: &[u8]) -> Vec<u8> {
-    let rest = path.strip_prefix(strip.as_bytes()).unwrap_or(path);
-    let mut target = Vec::with_capacity(rest.len() + query.len() + 2);
-    if !rest.starts_with(b"/") {
-        target.push(b'/');
-    }
-    target.extend_from_slice(path::encode(rest).as_bytes());
-    if !query.is_empty() {
-        target.push(b'?');
-        target.extend_from_slice(query);
-    }
-    target
 }
 
 #[cfg(test)]
@@ -215,12 +199,5 @@ mod tests {
         assert!(
             written(&head, "/api", false).starts_with("GET /a%20b?q HTTP/1.1\r\nHost: named.example\r\n")
         );
-    }
-
-    #[test]
-    fn the_prefix_is_cut_and_the_rest_encoded_anew() {
-        assert_eq!(stripped(b"/api/a b", "/api", b"x=%20"), b"/a%20b?x=%20");
-        assert_eq!(stripped(b"/api", "/api", b""), b"/");
-        assert_eq!(stripped(b"/api/", "/api/", b"q"), b"/?q");
     }
 }

@@ -62,12 +62,17 @@ struct Field {
 #[derive(Debug, Default)]
 struct Address {
     host: Vec<u8>,
-    port: u16,
+    port: Option<u16>,
     pair: Option<Py<PyTuple>>,
 }
 
 impl Address {
-    fn pair<'py>(&mut self, py: Python<'py>, host: &[u8], port: u16) -> PyResult<Bound<'py, PyTuple>> {
+    fn pair<'py>(
+        &mut self,
+        py: Python<'py>,
+        host: &[u8],
+        port: Option<u16>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         if let Some(pair) = &self.pair
             && self.port == port
             && self.host == host
@@ -183,10 +188,12 @@ impl Scopes {
             scope.set_item(intern!(py, "query_string"), PyBytes::new(py, request.query))?;
         }
         if !request.client.is_empty() {
-            let client = self.client.pair(py, request.client, request.client_port)?;
+            let client = self.client.pair(py, request.client, Some(request.client_port))?;
             scope.set_item(intern!(py, "client"), client)?;
         }
-        let server = self.server.pair(py, request.server, request.server_port)?;
+        // A Unix socket has a path and no port.
+        let port = (request.server_port != 0).then_some(request.server_port);
+        let server = self.server.pair(py, request.server, port)?;
         scope.set_item(intern!(py, "server"), server)?;
         scope.set_item(intern!(py, "headers"), self.headers(py, request)?)?;
         if let Some(state) = &self.state {

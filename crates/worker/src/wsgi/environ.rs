@@ -93,7 +93,10 @@ impl Environ {
             self.method.text(py, request.method)?,
         )?;
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, request.path)?)?;
-        environ.set_item(intern!(py, "REQUEST_URI"), latin1(py, request.target)?)?;
+        // The one is uWSGI's and Apache's name for it, the other gunicorn's.
+        let target = latin1(py, request.target)?;
+        environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
+        environ.set_item(intern!(py, "RAW_URI"), target)?;
         if !request.mount.is_empty() {
             environ.set_item(intern!(py, "SCRIPT_NAME"), self.mount.text(py, request.mount)?)?;
         }
@@ -174,11 +177,11 @@ impl Environ {
         Ok(found)
     }
 
-    /// A field came more than once (or one of them is set already): all values of one name in one variable.
+    /// A field came more than once (or one of them is set already): all values of one variable in it, in their order.
     fn join(&mut self, py: Python<'_>, request: &Request<'_>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut joined: Vec<(&[u8], Vec<u8>)> = Vec::new();
         for (name, value) in request.headers.iter() {
-            match joined.iter_mut().find(|(seen, _)| *seen == name) {
+            match joined.iter_mut().find(|(seen, _)| are_one_variable(seen, name)) {
                 Some((_, values)) => {
                     // Cookie is the one field whose values are not a list with commas (RFC 9113, 8.2.3).
                     values.extend_from_slice(if name == b"cookie" { b"; " } else { b"," });
@@ -207,8 +210,14 @@ impl Environ {
     }
 }
 
-/// The variable for a field of this name in lower case. None for names with an underscore, which would be mistaken for the one
-/// with a hyphen, and for `proxy`, which programs take for their own configuration (httpoxy).
+/// Do fields of these names become one variable?
+fn are_one_variable(one: &[u8], other: &[u8]) -> bool {
+    let letter = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    one.len() == other.len() && one.iter().map(letter).eq(other.iter().map(letter))
+}
+
+/// The variable for a field of this name in lower case. None for `proxy`, which programs take for their own configuration
+/// (httpoxy). Names with an underscore, which are mistaken for those with a hyphen, come only where they are wanted.
 fn variable_name(name: &[u8]) -> Option<String> {
     match name {
         b"content-type" => Some("CONTENT_TYPE".to_owned()),
@@ -220,7 +229,6 @@ fn variable_name(name: &[u8]) -> Option<String> {
             for byte in name {
                 match byte {
                     b'-' => key.push('_'),
-                    b'_' => return None,
                     byte if byte.is_ascii_graphic() => key.push(char::from(byte.to_ascii_uppercase())),
                     _ => return None,
                 }

@@ -148,7 +148,8 @@ impl Link {
         for (name, value) in ask.headers {
             headers.put(out, name.as_bytes(), value.as_bytes());
         }
-        if body_len > 0 && body_len != LENGTH_UNKNOWN {
+        let said = ask.headers.iter().any(|(name, _)| *name == "content-length");
+        if body_len > 0 && body_len != LENGTH_UNKNOWN && !said {
             headers.put(out, b"content-length", body_len.to_string().as_bytes());
         }
         headers.finish(out);

@@ -46,7 +46,8 @@ fn the_environ_says_what_the_client_asked() {
                         ("x-two", "2"),
                         ("cookie", "a=1"),
                         ("cookie", "b=2"),
-                        ("x_forwarded_for", "spoofed"),
+                        ("x_one", "1"),
+                        ("x-one", "2"),
                         ("proxy", "http://spoofed"),
                         ("content-type", "text/x"),
                         ("content-length", "4"),
@@ -80,6 +81,7 @@ fn the_environ_says_what_the_client_asked() {
                 "CONTENT_LENGTH='4'",
                 "HTTP_HOST='example.org'",
                 "HTTP_X_TWO='1,2'",
+                "HTTP_X_ONE='1,2'",
                 "HTTP_COOKIE='a=1; b=2'",
                 "HTTP_X_LATIN='caf\u{c3}\u{a9}'",
             ] {
@@ -88,12 +90,7 @@ fn the_environ_says_what_the_client_asked() {
                     "{line} is not in\n{text}"
                 );
             }
-            for name in [
-                "HTTP_X_FORWARDED_FOR",
-                "HTTP_PROXY",
-                "HTTP_CONTENT_TYPE",
-                "HTTP_CONTENT_LENGTH",
-            ] {
+            for name in ["HTTP_PROXY", "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"] {
                 assert!(!text.contains(name), "{name} is in\n{text}");
             }
         }

@@ -43,6 +43,7 @@ impl House {
         config.sites[0].routes[0].action = Action::App {
             app: AppIndex(0),
             mount: String::new(),
+            strip: false,
             request_buffering: settings.request_buffering,
         };
         let context = Arc::new(Context {

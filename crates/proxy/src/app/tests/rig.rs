@@ -15,6 +15,7 @@ use super::{
     worker::{self, Seen},
 };
 use crate::{
+    app::mount::Mount,
     app::{App, dispatcher::Rules, lull::Lull, nanoseconds, spare::Spare},
     context::Context,
     downstream::ClientError,
@@ -142,7 +143,7 @@ impl Rig {
             &self.context,
             client,
             &request,
-            "",
+            Mount::default(),
             self.request_buffering,
             &mut record,
         );

@@ -17,6 +17,7 @@ use super::{
     rig::{PATIENCE, Rig, Settings, until},
 };
 use crate::{
+    app::mount::Mount,
     downstream::{ClientError, Downstream},
     request::Request,
     websocket::tests::frames::{Frame, masked, parse, unpack},
@@ -44,10 +45,10 @@ impl Rig {
         let served = tokio::spawn(async move {
             let mut record = Record::new(logs::Remote::Unix);
             let outcome = if app.takes_websockets() {
-                app.open_websocket(&context, &mut client, &request, "", &mut record)
+                app.open_websocket(&context, &mut client, &request, Mount::default(), &mut record)
                     .await
             } else {
-                app.open_bridge(&context, &mut client, &request, "", &mut record)
+                app.open_bridge(&context, &mut client, &request, Mount::default(), &mut record)
                     .await
             };
             (client, record, outcome)
@@ -233,7 +234,7 @@ async fn a_client_that_gives_up_before_the_acceptance_is_cancelled() {
     let mut record = Record::new(logs::Remote::Unix);
     let serving = rig
         .app
-        .open_websocket(&rig.context, &mut client, &request, "", &mut record);
+        .open_websocket(&rig.context, &mut client, &request, Mount::default(), &mut record);
     let leaving = async {
         until(|| rig.ran() == ["/silent"]).await;
         leaves.notify_one();

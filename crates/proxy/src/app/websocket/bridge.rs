@@ -31,8 +31,9 @@ use crate::{
         App,
         call::{Call, Event},
         exchange::{self, Ticket},
+        mount::Mount,
         request_body::RequestBody,
-        request_frame::{self, Interface},
+        request_frame::{self, Interface, Placed},
     },
     context::Context,
     downstream::{ClientError, Downstream},
@@ -70,7 +71,7 @@ impl App {
         context: &Context,
         down: &mut D,
         request: &Request,
-        mount: &str,
+        mount: Mount<'_>,
         record: &mut Record,
     ) -> Result<(), ClientError> {
         record.app = Some(Arc::clone(&self.name));
@@ -93,10 +94,7 @@ impl App {
             }
         };
         let frame = request_frame::write(
-            down.head(),
-            down.connection(),
-            request,
-            mount,
+            &Placed::of(down, context, request, mount),
             &RequestBody::default(),
             self.request_timeout,
             Interface::WsgiSocket(&key),
