@@ -2,13 +2,18 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
 use super::{client, client_command, site};
-use crate::harness::{Site, curl::VERSIONS};
+use crate::harness::{
+    Site,
+    curl::VERSIONS,
+    python::{ASGI_PACKAGES, python, virtualenv},
+    workspace,
+};
 
 const CONFIG: &str = r#"
     [server]
@@ -182,6 +187,41 @@ fn the_polling_of_a_browser_over_either_version_of_http_is_served() {
         assert_eq!(send(r#"425["transport"]"#), "OK", "{version}");
         let told = site.curl(version, &target, &[]).text();
         assert_eq!(told, r#"435["polling"]"#, "{version}");
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_websocket_over_http2_is_served() {
+    let mut site = socketio("socketio-http2", "");
+    let python = virtualenv(python(), ASGI_PACKAGES).join("bin/python");
+    let output = Command::new(python)
+        .arg(workspace().join("tests/apps/wsgi_sockets/http2_client.py"))
+        .args([
+            &site.tls_port.to_string(),
+            "/socket.io/?EIO=4&transport=websocket",
+            r#"40{"name":"ada"}"#,
+            r#"425["transport"]"#,
+            // The client hears as many messages as it sends; to these the server says nothing.
+            "3",
+            "3",
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in [
+        "200 ",
+        "\n0{\"sid\":",
+        "\n40{\"sid\":",
+        "\n42[\"welcome\",",
+        "\n435[\"websocket\"]\n",
+    ] {
+        assert!(
+            output.status.success() && said.contains(part),
+            "{part:?} in {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     assert!(site.stop().success());
 }
