@@ -338,3 +338,72 @@ fn links_that_an_application_may_make_are_told_where_they_are_followed() {
     assert!(told.contains(&warning), "{told}");
     assert_eq!(told.matches("symbolic links here").count(), 1, "{told}");
 }
+
+/// Requests of one client go to any worker.
+#[test]
+fn what_keeps_state_in_the_process_is_named_where_there_are_several() {
+    const ASGI: &str = "async def app(scope, receive, send):\n    pass\n";
+    let site = |module: &str, workers: usize, packages: &[&str]| {
+        let site = Site::new("check-stateful");
+        for framework in ["streamlit", "gradio", "nicegui", "gradio_client"] {
+            site.write(&format!("{framework}.py"), "");
+        }
+        site.write("main.py", module);
+        let python = python::virtualenv(python::python(), packages);
+        site.config(&format!(
+            "[app.live]\nasgi = \"main:app\"\nworkers = {workers}\nvenv = \"{}\"\n[[site]]\napp = \"live\"\n",
+            python.display()
+        ));
+        check(&site)
+    };
+    let layer = |layers: &str| {
+        format!(
+            "from django.conf import settings\nsettings.configure(CHANNEL_LAYERS={layers})\nimport channels\n{ASGI}"
+        )
+    };
+    let in_memory = layer("{'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}}");
+    let redis = layer("{'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer'}}");
+    let socket_io =
+        |manager: &str| format!("import socketio\nserver = socketio.AsyncServer({manager})\n{ASGI}");
+    let publishes = "client_manager=socketio.AsyncPubSubManager()";
+    let flask =
+        "import flask_socketio, flask\nflask_socketio.SocketIO(flask.Flask('x'), async_mode='threading')\n";
+    let socket_io_packages = &["python-socketio", "flask-socketio"];
+    for (module, packages, named) in [
+        (format!("import streamlit\n{ASGI}"), &[][..], "Streamlit"),
+        (format!("import gradio, nicegui\n{ASGI}"), &[], "Gradio, NiceGUI"),
+        (in_memory, &["channels"], "channels.layers.InMemoryChannelLayer"),
+        (
+            socket_io(""),
+            socket_io_packages,
+            "python-socketio without a client_manager",
+        ),
+        (
+            format!("{flask}{ASGI}"),
+            socket_io_packages,
+            "Flask-SocketIO without a message_queue",
+        ),
+    ] {
+        let (code, told, complaints) = site(&module, 2, packages);
+        assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+        assert!(
+            told.contains("warning: app live runs in 2 processes"),
+            "{named}: {told}"
+        );
+        assert!(
+            told.contains(named) && told.contains("write workers = 1"),
+            "{named}: {told}"
+        );
+        let (_, told, _) = site(&module, 1, packages);
+        assert!(!told.contains("keeps state"), "{named}: {told}");
+    }
+    for (module, packages) in [
+        (format!("import gradio_client\n{ASGI}"), &[][..]),
+        (redis, &["channels"]),
+        (socket_io(publishes), socket_io_packages),
+    ] {
+        let (code, told, complaints) = site(&module, 2, packages);
+        assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+        assert!(!told.contains("keeps state"), "{module}: {told}");
+    }
+}

@@ -52,11 +52,14 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
 
 fn app(check: &supervisor::AppCheck) -> bool {
     match &check.outcome {
-        Ok((version, import_ms)) => {
+        Ok(imported) => {
             tell(&format!(
-                "app {}: imports in {import_ms} ms with Python {version} ({})",
-                check.app, check.python
+                "app {}: imports in {} ms with Python {} ({})",
+                check.app, imported.import_ms, imported.version, check.python
             ));
+            if let Some(warning) = &imported.warning {
+                tell(&format!("warning: {warning}"));
+            }
             true
         }
         Err(journey) => {

@@ -29,8 +29,19 @@ pub struct AppCheck {
     pub app: String,
     /// The interpreter that was executed.
     pub python: String,
-    /// Python's version and the milliseconds of the import, or the journey to the failure, a line each.
-    pub outcome: Result<(String, u64), Vec<String>>,
+    /// What was imported, or the journey to the failure, a line each.
+    pub outcome: Result<Imported, Vec<String>>,
+}
+
+/// An app that can be imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// Python's version.
+    pub version: String,
+    /// How long it took.
+    pub import_ms: u64,
+    /// What an operator should know of it, if anything.
+    pub warning: Option<String>,
 }
 
 /// Imports every app as the user it would run as, one after the other.
@@ -74,6 +85,16 @@ fn check(config: &Config, app: &config::App, engine: &EngineFile) -> AppCheck {
     }
 }
 
+/// Requests of one client go to any worker, so what one process remembers fails at random with two.
+pub(crate) fn lone_process(app: &config::App, stateful: &str) -> Option<String> {
+    (!stateful.is_empty() && app.workers > 1).then(|| {
+        format!(
+            "app {} runs in {} processes, but keeps state in the process ({stateful}): write workers = 1",
+            app.name, app.workers
+        )
+    })
+}
+
 fn explain(python: &Path, error: &std::io::Error) -> String {
     format!("{} can not be started: {error}", python.display())
 }
@@ -84,11 +105,11 @@ struct Visit {
     pipes: Pipes,
     stdout: Lines,
     stderr: Lines,
-    found: Option<(String, u64)>,
+    found: Option<Imported>,
 }
 
 impl Visit {
-    fn end(mut self, journey: &mut Journey, app: &config::App) -> Result<(String, u64), Failure> {
+    fn end(mut self, journey: &mut Journey, app: &config::App) -> Result<Imported, Failure> {
         let ended = loop {
             let now = Instant::now();
             // Short turns: the end of the process itself wakes nobody here.
@@ -99,7 +120,7 @@ impl Visit {
             if interest.wait(TURN).is_err() {
                 self.zygote.kill();
             }
-            self.hear();
+            self.hear(app);
             self.listen(journey);
             if self.zygote.started + app.timeout.boot <= now {
                 self.zygote.overdue(now);
@@ -110,7 +131,7 @@ impl Visit {
                 break ended;
             }
         };
-        self.hear();
+        self.hear(app);
         self.listen(journey);
         match (self.zygote.failure.take(), self.found.take()) {
             (Some(failure), _) => Err(failure),
@@ -126,14 +147,21 @@ impl Visit {
         }
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self, app: &config::App) {
         while let Some(message) = self.zygote.hear() {
             match message {
                 FromZygote::Ready {
-                    python, import_ms, ..
+                    python,
+                    import_ms,
+                    stateful,
+                    ..
                 } => {
                     self.zygote.ready = true;
-                    self.found = Some((python, import_ms));
+                    self.found = Some(Imported {
+                        version: python,
+                        import_ms,
+                        warning: lone_process(app, &stateful),
+                    });
                 }
                 FromZygote::Failed {
                     step,

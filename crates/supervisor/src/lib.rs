@@ -34,7 +34,7 @@ mod supervisor;
 mod worker;
 mod zygote;
 
-pub use check::{AppCheck, check_apps};
+pub use check::{AppCheck, Imported, check_apps};
 pub use engine::Engine;
 pub use error::Error;
 pub use os::inherited::inherited_control;

@@ -293,6 +293,8 @@ messages! {
             import_ms: u64,
             /// Threads that the import left running; not empty: workers import on their own and nothing is shared.
             threads: String,
+            /// What the import has brought in that keeps its clients in the memory of one process.
+            stateful: String,
         },
         /// The application can not be run from here; the zygote exits after this.
         2 => Failed {

@@ -13,6 +13,7 @@ mod ffi;
 mod green;
 mod output;
 mod report;
+mod stateful;
 mod worker;
 mod wsgi;
 mod zygote;

@@ -28,7 +28,7 @@ use crate::{
         fork::{self, Side},
         signals, title,
     },
-    green, output, worker,
+    green, output, stateful, worker,
 };
 
 /// Where the engine's file is, which the bootstrap has loaded.
@@ -223,6 +223,10 @@ impl Zygote {
                 python: version(py)?,
                 import_ms: if application.is_some() { import_ms } else { 0 },
                 threads: fitting(&threads),
+                stateful: match application.is_some() {
+                    true => fitting(&stateful::found(py)?),
+                    false => String::new(),
+                },
             };
             if self.control.send(&ready.encode()).is_err() || self.boot.check {
                 exit_now(0);

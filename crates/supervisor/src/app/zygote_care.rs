@@ -7,8 +7,8 @@ use wire::control::FromZygote;
 
 use super::App;
 use crate::{
-    cause::cause, context::Context, departure::Departure, journey::Failure, os::wait::Ended, output::Source,
-    pool::Source as Forks, zygote::Zygote,
+    cause::cause, check::lone_process, context::Context, departure::Departure, journey::Failure,
+    os::wait::Ended, output::Source, pool::Source as Forks, zygote::Zygote,
 };
 
 impl App {
@@ -19,7 +19,13 @@ impl App {
                     python,
                     import_ms,
                     threads,
-                } => self.zygote_ready(&python, import_ms, &threads, cx.now),
+                    stateful,
+                } => {
+                    self.zygote_ready(&python, import_ms, &threads, cx.now);
+                    if let Some(told) = lone_process(self.config(), &stateful) {
+                        warn!("{told}");
+                    }
+                }
                 FromZygote::Failed {
                     step,
                     message,
