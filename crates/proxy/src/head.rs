@@ -29,6 +29,9 @@ impl Head {
     }
 }
 
+/// Methods that a 405 names where nothing narrows them (RFC 9110 §15.5.6).
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {

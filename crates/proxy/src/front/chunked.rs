@@ -2,10 +2,19 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::request_line::is_token_byte;
+
 /// Takes the chunked coding off a body that comes in pieces. Extensions and trailer fields are read past and dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chunked {
-    /// At the start of a size line; counts its bytes seen in this state and the size so far.
+pub(crate) struct Chunked {
+    state: State,
+    /// Blanks may stand before the end of a size line.
+    padded: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// At the start of a size line.
     Size {
         /// Value of the digits seen.
         size: u64,
@@ -18,6 +27,8 @@ pub(crate) enum Chunked {
         size: u64,
         /// Bytes of extension seen.
         len: u16,
+        /// Where in its grammar.
+        part: Part,
     },
     /// The CR of a size line has been seen.
     SizeLf {
@@ -51,6 +62,61 @@ pub(crate) enum Chunked {
     Done,
 }
 
+/// A place in chunk extensions: `;name`, `;name=value` or `;name="value"`, with blanks around `;` and `=` (RFC 9112 §7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Blanks behind the size or behind a value.
+    Blank,
+    /// Behind a `;`.
+    Semicolon,
+    /// In a name.
+    Name,
+    /// Blanks behind a name.
+    NameBlank,
+    /// Behind a `=`.
+    Equals,
+    /// In a value.
+    Value,
+    /// In a quoted value.
+    Quoted,
+    /// Behind a backslash in it.
+    Escaped,
+    /// Behind its closing quote.
+    QuoteEnd,
+}
+
+impl Part {
+    /// The place after one byte, which is not a CR.
+    fn step(self, byte: u8) -> Result<Self, BadChunk> {
+        let blank = matches!(byte, b' ' | b'\t');
+        Ok(match (self, byte) {
+            (Self::Quoted, b'"') => Self::QuoteEnd,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) if is_text(byte) => Self::Quoted,
+            (Self::Blank | Self::Name | Self::NameBlank | Self::Value | Self::QuoteEnd, b';') => {
+                Self::Semicolon
+            }
+            (Self::Name | Self::NameBlank, b'=') => Self::Equals,
+            (Self::Equals, b'"') => Self::Quoted,
+            (Self::Semicolon | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::Equals | Self::Value, _) if is_token_byte(byte) => Self::Value,
+            (Self::Name | Self::NameBlank, _) if blank => Self::NameBlank,
+            (Self::Blank | Self::Value | Self::QuoteEnd, _) if blank => Self::Blank,
+            (Self::Semicolon | Self::Equals, _) if blank => self,
+            _ => return Err(BadChunk),
+        })
+    }
+
+    /// May the line end here?
+    const fn may_end(self, padded: bool) -> bool {
+        match self {
+            Self::Name | Self::Value | Self::QuoteEnd => true,
+            Self::Blank | Self::NameBlank => padded,
+            Self::Semicolon | Self::Equals | Self::Quoted | Self::Escaped => false,
+        }
+    }
+}
+
 /// The coding is broken, or wasteful beyond the limits below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadChunk;
@@ -58,14 +124,25 @@ pub(crate) struct BadChunk;
 impl Chunked {
     /// A body of which nothing has been read.
     pub(crate) const fn new() -> Self {
-        Self::Size { size: 0, digits: 0 }
+        Self {
+            state: State::START,
+            padded: false,
+        }
+    }
+
+    /// The same of an answer: old servers pad their sizes with blanks.
+    pub(crate) const fn of_answer() -> Self {
+        Self {
+            state: State::START,
+            padded: true,
+        }
     }
 
     /// Takes the next data out of `input`; `None`: either more input is needed or the body is [done](Self::is_done).
     /// What follows the body stays in `input`.
     pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, BadChunk> {
         while !self.is_done() {
-            if let Self::Data { left } = self {
+            if let State::Data { left } = &mut self.state {
                 let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 if len == 0 {
                     return Ok(None);
@@ -73,14 +150,14 @@ impl Chunked {
                 let data = input.split_to(len).freeze();
                 *left -= len as u64;
                 if *left == 0 {
-                    *self = Self::DataCr;
+                    self.state = State::DataCr;
                 }
                 return Ok(Some(data));
             }
             let Some(byte) = input.first().copied() else {
                 return Ok(None);
             };
-            *self = self.step(byte)?;
+            self.state = self.state.step(byte, self.padded)?;
             input.advance(1);
         }
         Ok(None)
@@ -88,11 +165,15 @@ impl Chunked {
 
     /// Has the whole body been read?
     pub(crate) const fn is_done(&self) -> bool {
-        matches!(self, Self::Done)
+        matches!(self.state, State::Done)
     }
+}
+
+impl State {
+    const START: Self = Self::Size { size: 0, digits: 0 };
 
     /// The state after one byte of framing.
-    fn step(self, byte: u8) -> Result<Self, BadChunk> {
+    fn step(self, byte: u8, padded: bool) -> Result<Self, BadChunk> {
         Ok(match (self, byte) {
             (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
                 if digits < SIZE_DIGITS_MAX =>
@@ -104,15 +185,21 @@ impl Chunked {
                 }
             }
             (Self::Size { size, digits: 1.. }, b'\r') => Self::SizeLf { size },
-            (Self::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Self::Extension { size, len: 0 },
-            (Self::Extension { size, .. }, b'\r') => Self::SizeLf { size },
-            (Self::Extension { size, len }, _) if len < EXTENSION_BYTES_MAX && is_text(byte) => {
-                Self::Extension { size, len: len + 1 }
-            }
+            (Self::Size { size, digits: 1.. }, _) => Self::Extension {
+                size,
+                len: 0,
+                part: Part::Blank.step(byte)?,
+            },
+            (Self::Extension { size, part, .. }, b'\r') if part.may_end(padded) => Self::SizeLf { size },
+            (Self::Extension { size, len, part }, _) if len < EXTENSION_BYTES_MAX => Self::Extension {
+                size,
+                len: len + 1,
+                part: part.step(byte)?,
+            },
             (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { total: 0, line: 0 },
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
-            (Self::DataLf, b'\n') => Self::new(),
+            (Self::DataLf, b'\n') => Self::START,
             (Self::Trailer { total, line }, b'\r') => Self::TrailerLf { total, line },
             (Self::Trailer { total, line }, _) if total < TRAILER_BYTES_MAX && is_text(byte) => {
                 Self::Trailer {
@@ -157,8 +244,35 @@ mod tests {
     #[test]
     fn extensions_and_trailers_are_dropped_and_the_next_request_is_kept() {
         let got =
-            decode(&[b"3;a=\"b\"\r\nabc\r\n0A \r\n0123456789\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET /"]).unwrap();
+            decode(&[b"3;a=\"b\"\r\nabc\r\n0A ; b = c;d\r\n0123456789\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET /"])
+                .unwrap();
         assert_eq!(got, (b"abc0123456789".to_vec(), true, b"GET /".to_vec()));
+    }
+
+    #[test]
+    fn extensions_of_the_grammar_pass() {
+        for line in [
+            "3;a",
+            "3;a=x",
+            "3 ;a=\"x\"",
+            "3; a",
+            "3\t;\ta\t=\tx",
+            "3;a=\"q\\\"; [x\"",
+            "3;a;b=\"\";c=1",
+            "3;a=\"x\" ;b",
+        ] {
+            let wire = format!("{line}\r\nabc\r\n0{}\r\n\r\n", &line[1..]);
+            let got = decode(&[wire.as_bytes()]);
+            assert_eq!(got, Ok((b"abc".to_vec(), true, Vec::new())), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_old_server_may_pad_its_sizes() {
+        let (mut chunked, mut input) = (Chunked::of_answer(), BytesMut::from("3   \r\nabc\r\n0 \r\n\r\n"));
+        assert_eq!(chunked.decode(&mut input), Ok(Some(Bytes::from("abc"))));
+        assert_eq!(chunked.decode(&mut input), Ok(None));
+        assert!(chunked.is_done());
     }
 
     #[test]
@@ -176,6 +290,19 @@ mod tests {
             b"3\rabc",
             b"3;\nx\r\n",
             b"1000000000000000\r\n",
+            b"3;\r\n",
+            b"3 \r\n",
+            b"3\t\r\n",
+            b"3;a \r\n",
+            b"3;a=\r\n",
+            b"3;bad[=x\r\n",
+            b"3 erfrf\r\n",
+            b"3;a=\"x\r\n",
+            b"3;a=\"\\\r\n",
+            b"3;a=\"x\"y\r\n",
+            b"3;=x\r\n",
+            b"3;;a\r\n",
+            b"3;a=b=c\r\n",
             b"0\r\nX: y\n\r\n",
             b"0\r\n\rX",
         ] {

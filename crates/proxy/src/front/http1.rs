@@ -21,7 +21,7 @@ use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::Downstream,
-    head::Version,
+    head::{METHODS, Version},
     listener::stream::ClientStream,
 };
 
@@ -147,6 +147,7 @@ async fn read_head(
 ) -> Result<Parsed, HeadFailure> {
     let mut scan = Scan::default();
     let mut deadline = None;
+    let mut looked_at = false;
     loop {
         if let Some(len) = scan
             .find_end(&stream.input, limits)
@@ -159,6 +160,11 @@ async fn read_head(
             .map_err(HeadFailure::Refused)?;
             stream.input.advance(len);
             return Ok(parsed);
+        }
+        // What can never become a request is not waited for: `GET /x` without a version is all that some ask.
+        if scan.has_first_line() && !std::mem::replace(&mut looked_at, true) {
+            RequestLine::parse(first_line(&stream.input, limits.target_bytes_max))
+                .map_err(HeadFailure::Refused)?;
         }
         let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
         match until(deadline, stream.fill(HEAD_READ_BYTES)).await {
@@ -176,7 +182,7 @@ async fn read_head(
 
 /// Tells the record what can be told of a head that did not pass.
 fn describe(record: &mut Record, input: &[u8]) {
-    let line = first_line(input);
+    let line = first_line(input, LOGGED_BYTES_MAX);
     match RequestLine::parse(line) {
         Ok(line) => {
             record.protocol = Some(match line.version {
@@ -189,10 +195,10 @@ fn describe(record: &mut Record, input: &[u8]) {
     }
 }
 
-/// The first line as far as it was received, and not more of it than a log should hold.
-fn first_line(input: &[u8]) -> &[u8] {
+/// The first line as far as it was received, `bytes_max` of it.
+fn first_line(input: &[u8], bytes_max: usize) -> &[u8] {
     let end = memchr::memchr2(b'\r', b'\n', input).unwrap_or(input.len());
-    &input[..end.min(LOGGED_BYTES_MAX)]
+    &input[..end.min(bytes_max)]
 }
 
 /// Answers a head that is refused; the caller ends the connection.
@@ -209,9 +215,7 @@ async fn refuse_head<H: Handler>(
     answer.length = AnswerLength::Known(page.len() as u64);
     answer.fields.push("Content-Type", content_type);
     if refusal.status == 405 {
-        answer
-            .fields
-            .push("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        answer.fields.push("Allow", METHODS);
     }
     let method = if stream.input.starts_with(b"HEAD ") {
         "HEAD"

@@ -58,6 +58,11 @@ impl Scan {
         Ok(None)
     }
 
+    /// Has the request line been seen whole?
+    pub(crate) fn has_first_line(&self) -> bool {
+        self.lines > 0
+    }
+
     /// Header fields seen.
     pub(crate) fn fields(&self) -> usize {
         self.lines.saturating_sub(1)

@@ -236,7 +236,15 @@ impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => {
+                let read = Pin::new(&mut *stream).poll_read(cx, buf);
+                // What TLS has to say by itself, that it does not renegotiate for example, has no write of ours to leave
+                // with: the peer would wait for it.
+                if read.is_pending() && stream.get_ref().1.wants_write() {
+                    ready!(Pin::new(stream).poll_flush(cx))?;
+                }
+                read
+            }
         }
     }
 }

@@ -17,12 +17,12 @@ pub(crate) struct Resolver {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// By what follows the first label of the client's name: a wildcard stands for one label.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// For everybody else: a client that names no host, or one that no certificate is for.
+    /// All of them, for everybody else: a client that names no host, or one that no certificate is for.
     default: Vec<Arc<CertifiedKey>>,
 }
 
 impl Resolver {
-    /// Certificates in the order of the configuration; the first one is the default.
+    /// Certificates in the order of the configuration; the first one that the client can verify is the default.
     pub(crate) fn new(certificates: &[Certificate]) -> Self {
         let mut exact: HashMap<String, Vec<_>> = HashMap::new();
         let mut wildcard: HashMap<String, Vec<_>> = HashMap::new();
@@ -36,11 +36,13 @@ impl Resolver {
                 list.push(Arc::clone(&certificate.key));
             }
         }
-        let first = certificates.first().map(|certificate| &certificate.key);
         Self {
             exact,
             wildcard,
-            default: first.into_iter().cloned().collect(),
+            default: certificates
+                .iter()
+                .map(|certificate| Arc::clone(&certificate.key))
+                .collect(),
         }
     }
 
@@ -54,7 +56,7 @@ impl Resolver {
                 })
             })
             .unwrap_or(&self.default);
-        // Several for one name are an elliptic-curve and an RSA certificate: the first that the client can verify.
+        // Several are an elliptic-curve and an RSA certificate: the first that the client can verify.
         candidates
             .iter()
             .find(|key| key.key.choose_scheme(schemes).is_some())

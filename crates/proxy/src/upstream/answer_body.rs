@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(take(&mut sized, "deHTTP"), (Some("de".into()), "HTTP".into()));
         assert!(sized.is_done() && sized.close());
         assert_eq!(take(&mut sized, "HTTP"), (None, "HTTP".into()));
-        let mut chunked = AnswerBody::Chunked(Chunked::new());
+        let mut chunked = AnswerBody::Chunked(Chunked::of_answer());
         assert_eq!(
             take(
                 &mut chunked,
@@ -117,7 +117,7 @@ mod tests {
         assert!(!open.is_done());
         assert!(open.close() && open.is_done());
         assert!(!AnswerBody::Sized { left: 1 }.close());
-        let mut chunked = AnswerBody::Chunked(Chunked::new());
+        let mut chunked = AnswerBody::Chunked(Chunked::of_answer());
         take(&mut chunked, "1\r\na\r\n0\r\n");
         assert!(!chunked.close(), "the trailer section has not ended");
     }
@@ -130,7 +130,7 @@ mod tests {
             ("1\r\nab\r\n", "a"),
             ("1\r\na\r\n2\r\nbc\r\n\r\n", "abc"),
         ] {
-            let (mut chunked, mut input) = (AnswerBody::Chunked(Chunked::new()), BytesMut::from(bad));
+            let (mut chunked, mut input) = (AnswerBody::Chunked(Chunked::of_answer()), BytesMut::from(bad));
             let mut taken = Vec::new();
             let end = loop {
                 match chunked.take(&mut input) {

@@ -91,6 +91,7 @@ impl Search {
         input: &mut BytesMut,
         head_only: bool,
     ) -> Result<Option<AnswerHead>, BadAnswer> {
+        read_as_known_version(input);
         // Most heads come in one piece. What comes in many is parsed when it is whole, not each time.
         if self.seen > 0 && !self.has_end(input) {
             return if input.len() > HEAD_BYTES_MAX {
@@ -121,6 +122,15 @@ impl Search {
         let fresh = input.get(from..).unwrap_or_default();
         memchr::memchr_iter(b'\n', fresh)
             .any(|at| matches!(fresh.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..])))
+    }
+}
+
+/// A higher minor version of HTTP/1 is to be read as the highest one known (RFC 9110 §2.5).
+fn read_as_known_version(input: &mut BytesMut) {
+    if input.starts_with(b"HTTP/1.")
+        && let Some(minor @ b'2'..=b'9') = input.get_mut(7)
+    {
+        *minor = b'1';
     }
 }
 
@@ -205,7 +215,7 @@ fn understand(
     let bodiless = head_only || matches!(status, 204 | 304);
     let body = match facts.length {
         _ if bodiless => AnswerBody::NONE,
-        _ if facts.chunked => AnswerBody::Chunked(Chunked::new()),
+        _ if facts.chunked => AnswerBody::Chunked(Chunked::of_answer()),
         Some(left) => AnswerBody::Sized { left },
         None => AnswerBody::UntilClose,
     };

@@ -135,15 +135,20 @@ impl Exchange<'_> {
                     self.well();
                     return self.tunnel(context, down, server, &answer).await;
                 }
-                Ok(Said::Answer(head)) => {
+                Ok(Said::Answer(mut head)) => {
                     self.upload.forget();
+                    // What came with the head is looked at first: while nothing is sent the client can still be told.
+                    let first = match head.body.take(&mut server.input) {
+                        Ok(first) => first,
+                        Err(bad) => break bad.into(),
+                    };
                     self.well();
                     // A proxy that is to leave has no use for it.
                     let kept_max = match context.drain.is_draining() {
                         true => 0,
                         false => self.question.upstream.kept_max(),
                     };
-                    return match self.pass_back(down, server, head, kept_max).await {
+                    return match self.pass_back(down, server, head, first, kept_max).await {
                         Ok(()) => Ok(()),
                         Err(Ended::Client(error)) => Err(error),
                         Err(Ended::Server(failure)) => {
@@ -296,12 +301,13 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends the answer as it comes.
+    /// Sends the answer as it comes; `first` is what of its body has come with the head.
     async fn pass_back<D: Downstream>(
         &mut self,
         down: &mut D,
         mut server: ServerConnection,
         head: FinalHead,
+        mut first: Option<Bytes>,
         kept_max: usize,
     ) -> Result<(), Ended> {
         let FinalHead {
@@ -315,7 +321,10 @@ impl Exchange<'_> {
         }
         alongside(&mut server, down.send_head(&answer)).await?;
         loop {
-            let piece = body.take(&mut server.input)?;
+            let piece = match first.take() {
+                Some(piece) => Some(piece),
+                None => body.take(&mut server.input)?,
+            };
             if body.is_done() {
                 // Others can have it while the client takes the rest.
                 if let Some(patience) = keep

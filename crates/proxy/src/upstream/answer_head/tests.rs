@@ -43,7 +43,7 @@ fn each_answer_has_its_framing() {
         let (answer, body, keep) = last(input, head_only);
         (answer.length, body, keep.is_some())
     };
-    let (known, chunked) = (AnswerLength::Known, AnswerBody::Chunked(Chunked::new()));
+    let (known, chunked) = (AnswerLength::Known, AnswerBody::Chunked(Chunked::of_answer()));
     for (input, head_only, expected) in [
         (
             "HTTP/1.1 200 OK\r\n\r\n",
