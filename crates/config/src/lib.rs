@@ -36,7 +36,7 @@ pub use listener::{Address, Limits, Listener};
 pub use paths::Paths;
 pub use permission::{Need, path_problem};
 pub use problem::Problems;
-pub use route::{Action, Files, PathMatch, Redirect, Respond, Route, Symlinks, UpstreamRoute};
+pub use route::{Action, Charset, Files, PathMatch, Redirect, Respond, Route, Symlinks, UpstreamRoute};
 pub use server::{Buffers, Server};
 pub use site::{Host, Site};
 pub use started_in::absolute;

@@ -71,6 +71,21 @@ pub struct Files {
     pub cache_control: String,
     /// How far symbolic links below the root are followed.
     pub symlinks: Symlinks,
+    /// Content types by the ending of the name, without its dot, before those of the table.
+    pub types: Vec<(String, String)>,
+    /// What is said of the characters of texts.
+    pub charset: Charset,
+}
+
+/// `charset` of the files that are texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charset {
+    /// UTF-8, and nothing for HTML and XML, which declare it themselves.
+    Usual,
+    /// Nothing.
+    None,
+    /// This one, for every text.
+    Named(String),
 }
 
 /// How far symbolic links below the root of `files` are followed. Those on the way to the root always are.

@@ -3,10 +3,11 @@
 /// Weights are compared in thousandths.
 pub(crate) const FULL: u16 = 1000;
 
-/// Elements of an Accept or Accept-Encoding field and their weights, names as sent. An element whose weight is no weight
-/// counts as refused.
-pub(crate) fn weights(value: &[u8]) -> impl Iterator<Item = (&[u8], u16)> {
-    value.split(|&byte| byte == b',').filter_map(|element| {
+/// Elements of Accept or Accept-Encoding fields and their weights, names as sent; several fields are one list (RFC 9110 §5.3).
+/// An element whose weight is no weight counts as refused.
+pub(crate) fn weights<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = (&'a [u8], u16)> {
+    let elements = fields.flat_map(|value| value.split(|&byte| byte == b','));
+    elements.filter_map(|element| {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().filter(|name| !name.is_empty())?;
         let weight = parts
@@ -40,7 +41,7 @@ fn weight(text: &[u8]) -> u16 {
 }
 
 /// Would this client rather have JSON than a page? Only who names JSON, and HTML not more, is a program.
-pub(crate) fn prefers_json(accept: &[u8]) -> bool {
+pub(crate) fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut json, mut html) = (0, 0);
     for (name, weight) in weights(accept) {
         if name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml") {
@@ -61,8 +62,11 @@ mod tests {
 
     #[test]
     fn weights_are_read() {
-        let read: Vec<_> =
-            weights(b"gzip, br;q=0.5 , zstd; Q=0.05, identity;q=0, *;q=1.0,, x;q=2, y;q=0.1234").collect();
+        let fields = [
+            &b"gzip, br;q=0.5 , zstd; Q=0.05"[..],
+            b"identity;q=0, *;q=1.0,, x;q=2, y;q=0.1234",
+        ];
+        let read: Vec<_> = weights(fields.into_iter()).collect();
         let expected: [(&[u8], u16); 7] = [
             (b"gzip", 1000),
             (b"br", 500),
@@ -82,7 +86,7 @@ mod tests {
             "application/problem+json, text/html;q=0.9",
             "application/json, */*",
         ] {
-            assert!(prefers_json(yes.as_bytes()), "{yes}");
+            assert!(prefers_json([yes.as_bytes()].into_iter()), "{yes}");
         }
         for no in [
             "",
@@ -91,7 +95,7 @@ mod tests {
             "text/html, application/json",
             "application/json;q=0",
         ] {
-            assert!(!prefers_json(no.as_bytes()), "{no}");
+            assert!(!prefers_json([no.as_bytes()].into_iter()), "{no}");
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::fields::Fields;
 
 /// A response head. Framing (Content-Length, Transfer-Encoding, Connection), `Date` and `Server` are added by the
-/// [`Downstream`](crate::downstream::Downstream) that sends it; `fields` holds none of them.
+/// [`Downstream`](crate::downstream::Downstream) that sends it; `fields` holds none of them,
+/// but for a `Server` that the route sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Status code.
@@ -16,6 +17,10 @@ pub(crate) struct Answer {
     pub(crate) length: AnswerLength,
     /// Trailers are announced: the last body byte may not be the end.
     pub(crate) trailers: bool,
+    /// It is a page of our own about a failure, not what the route is there for.
+    pub(crate) is_page: bool,
+    /// We name ourselves in `Server`; otherwise `fields` does, or nobody.
+    pub(crate) names_server: bool,
 }
 
 /// Length of a response body.
@@ -38,6 +43,8 @@ impl Answer {
             fields: Fields::default(),
             length: AnswerLength::Known(0),
             trailers: false,
+            is_page: false,
+            names_server: true,
         }
     }
 }

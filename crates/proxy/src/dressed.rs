@@ -30,14 +30,32 @@ pub(crate) struct Dressed<'a, D> {
 }
 
 /// Sets fields; an empty value removes the field.
-pub(crate) fn set_headers(fields: &mut Fields, headers: &[(String, String)]) {
+fn set_headers(answer: &mut Answer, headers: &[(String, String)]) {
     for (name, value) in headers {
+        if answer.is_page && is_of_content(name) {
+            continue;
+        }
+        if name.eq_ignore_ascii_case("server") {
+            answer.names_server = false;
+        }
         if value.is_empty() {
-            fields.remove(name);
+            answer.fields.remove(name);
         } else {
-            fields.set(name, value);
+            answer.fields.set(name, value);
         }
     }
+}
+
+/// Does this field say something about what the route is there for? On a page of our own it would be wrong: a 404 that is
+/// `immutable` stays in caches, and a page that is called `text/css` cannot be read. Policies are for pages too.
+fn is_of_content(name: &str) -> bool {
+    let starts = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let named = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
+    named(&["cache-control", "expires", "etag", "last-modified"])
+        || starts("content-") && !starts("content-security-policy")
 }
 
 impl<D: Downstream> Downstream for Dressed<'_, D> {
@@ -77,7 +95,7 @@ impl<D: Downstream> Downstream for Dressed<'_, D> {
             return self.inner.send_head(answer).await;
         }
         let mut answer = answer.clone();
-        set_headers(&mut answer.fields, self.headers);
+        set_headers(&mut answer, self.headers);
         self.inner.send_head(&answer).await
     }
 
@@ -147,17 +165,74 @@ mod tests {
 
     #[test]
     fn headers_replace_and_remove() {
-        let mut fields = Fields::default();
-        fields.push("content-type", "text/html");
-        fields.push("x-frame-options", "DENY");
-        fields.push("X-Frame-Options", "DENY");
+        let mut answer = Answer::new(200);
+        answer.fields.push("content-type", "text/html");
+        answer.fields.push("x-frame-options", "DENY");
+        answer.fields.push("X-Frame-Options", "DENY");
         let headers = [
             ("X-Frame-Options", ""),
             ("Content-Type", "text/plain"),
             ("X-New", "1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        set_headers(&mut fields, &headers);
-        assert_eq!(fields.as_http1(), b"Content-Type: text/plain\r\nX-New: 1\r\n");
+        set_headers(&mut answer, &headers);
+        assert_eq!(
+            answer.fields.as_http1(),
+            b"Content-Type: text/plain\r\nX-New: 1\r\n"
+        );
+        assert!(answer.names_server);
+    }
+
+    #[test]
+    fn a_page_of_our_own_gets_what_is_policy_and_not_what_is_content() {
+        let headers = [
+            ("Cache-Control", "immutable"),
+            ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
+            ("ETag", "\"1\""),
+            ("Last-Modified", ""),
+            ("Content-Type", "text/css"),
+            ("content-disposition", "attachment"),
+            ("Content-Security-Policy", "default-src 'self'"),
+            ("Content-Security-Policy-Report-Only", "default-src 'none'"),
+            ("Strict-Transport-Security", "max-age=1"),
+            ("Access-Control-Allow-Origin", "*"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut page = Answer::new(404);
+        page.is_page = true;
+        page.fields.push("content-type", "text/html");
+        set_headers(&mut page, &headers);
+        let names: Vec<_> = page
+            .fields
+            .iter()
+            .map(|(name, _)| String::from_utf8_lossy(name))
+            .collect();
+        let kept = [
+            "content-type",
+            "Content-Security-Policy",
+            "Content-Security-Policy-Report-Only",
+            "Strict-Transport-Security",
+            "Access-Control-Allow-Origin",
+        ];
+        assert_eq!(names, kept);
+        let mut answer = Answer::new(404);
+        set_headers(&mut answer, &headers);
+        assert_eq!(
+            answer.fields.get("cache-control"),
+            Some(&b"immutable"[..]),
+            "an answer of the app keeps all"
+        );
+    }
+
+    #[test]
+    fn server_is_replaced_and_removed() {
+        for (value, expected) in [("theirs", Some(&b"theirs"[..])), ("", None)] {
+            let mut answer = Answer::new(200);
+            set_headers(&mut answer, &[("SERVER".to_owned(), value.to_owned())]);
+            assert_eq!(
+                (answer.names_server, answer.fields.get("server")),
+                (false, expected)
+            );
+        }
     }
 }

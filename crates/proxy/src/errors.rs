@@ -27,7 +27,7 @@ pub(crate) async fn refuse<D: Downstream>(
         return;
     }
     record.status = Some(status);
-    let json = down.head().fields.get("accept").is_some_and(accept::prefers_json);
+    let json = accept::prefers_json(down.head().fields.all("accept"));
     let id = record.request_id().and_then(|id| std::str::from_utf8(id).ok());
     let (content_type, body) = if json {
         ("application/json", json_page(status, id))
@@ -38,6 +38,7 @@ pub(crate) async fn refuse<D: Downstream>(
         }
     };
     let mut answer = Answer::new(status);
+    answer.is_page = true;
     answer.length = AnswerLength::Known(body.len() as u64);
     answer.fields.push("content-type", content_type);
     for (name, value) in fields {

@@ -1,5 +1,9 @@
 //! Header fields in one flat buffer, in the form in which HTTP/1 sends them.
 
+use bytes::BytesMut;
+
+use crate::field_name;
+
 /// Header fields in order. One allocation for the text and one for the positions, however many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
@@ -94,9 +98,19 @@ impl Fields {
         self.spans.len()
     }
 
-    /// All fields as HTTP/1 sends them, each ended by CRLF.
+    /// All fields as lines, each ended by CRLF, with the names as they were given.
     pub(crate) fn as_http1(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Appends all fields to a head of ours, with the names in [one case](field_name).
+    pub(crate) fn write_http1(&self, out: &mut BytesMut) {
+        let before = out.len();
+        out.extend_from_slice(&self.text);
+        for span in &self.spans {
+            let start = before + span.start as usize;
+            field_name::capitalise(&mut out[start..start + span.name_len as usize]);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod drain;
 mod dressed;
 mod duplex;
 mod errors;
+mod field_name;
 mod fields;
 mod files;
 mod forwarded;

@@ -152,6 +152,7 @@ mod tests {
             }),
         };
         Site {
+            headers: Vec::new(),
             name: "site".into(),
             hosts,
             redirect_https: false,

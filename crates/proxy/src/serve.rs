@@ -13,7 +13,7 @@ use crate::{
     errors,
     files::{self, Served},
     forwarded,
-    head::{BodyLength, Head, Version},
+    head::{BodyLength, Head, METHODS, Version},
     path, redirect,
     request::Request,
     respond,
@@ -67,30 +67,31 @@ async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Reco
     };
     record.site = context.router.site_name(site);
     let settings = &context.config.sites[site];
+    let mut down = Dressed {
+        inner: down,
+        headers: &settings.headers,
+        status,
+    };
     if settings.redirect_https && !request.https {
-        let host = host_or(&request, &settings.hosts, down);
+        let host = host_or(&request, &settings.hosts, &down);
         record.status = Some(if matches!(down.head().method.as_str(), "GET" | "HEAD") {
             301
         } else {
             308
         });
         let port = https_port(&context.config);
-        if let Err(error) = redirect::to_https(down, &request, &host, port).await {
-            errors::client_failed(context, down, record, error).await;
+        if let Err(error) = redirect::to_https(&mut down, &request, &host, port).await {
+            errors::client_failed(context, &mut down, record, error).await;
         }
         return;
     }
     let Some(route) = context.router.route(site, &request.path) else {
-        errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
+        errors::refuse(context, &mut down, record, 404, Outcome::Ok, &[]).await;
         return;
     };
     record.route = context.router.route_name(site, route);
     let settings = &settings.routes[route];
-    let mut down = Dressed {
-        inner: down,
-        headers: &settings.headers,
-        status,
-    };
+    down.headers = &settings.headers;
     if refused(context, &mut down, record, settings).await {
         return;
     }
@@ -144,10 +145,12 @@ async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Re
         methods => methods.contains(&head.method),
     };
     if !allowed {
-        let allow = route.methods.join(", ");
-        let fields = [("allow", allow.as_str())];
-        let fields = if allow.is_empty() { &[][..] } else { &fields };
-        errors::refuse(context, down, record, 405, Outcome::Refused, fields).await;
+        let allow = match (route.methods.as_slice(), &route.action) {
+            ([], Action::Files(_)) => files::METHODS.to_owned(),
+            ([], _) => METHODS.to_owned(),
+            (methods, _) => methods.join(", "),
+        };
+        errors::refuse(context, down, record, 405, Outcome::Refused, &[("allow", &allow)]).await;
         return true;
     }
     if let BodyLength::Known(len) = head.body
@@ -203,7 +206,7 @@ async fn answer<D: Downstream>(
                     .await
             }
         }
-        Action::Files(files) => match files::answer(down, request, files).await? {
+        Action::Files(files) => match files::answer(down, request, files, &route.headers).await? {
             Served::Sent => Ok(()),
             Served::Cut => {
                 record.outcome = Some(Outcome::Internal);

@@ -1,8 +1,8 @@
 //! What answers a route: exactly one of app, files, upstream, redirect, respond.
 
-use super::{Names, Other, Value, path_match::bare_prefix};
+use super::{Names, Other, Value, header::is_token, path_match::bare_prefix};
 use crate::{
-    Action, AppIndex, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
+    Action, AppIndex, Charset, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
     problem::nearest,
 };
 
@@ -64,6 +64,8 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         // As nginx: `collectstatic --link` and a `media` that lies on another disk work. Who must not trust those that
         // may write there says "inside", and `check` tells where that is so.
         symlinks: Symlinks::Follow,
+        types: Vec::new(),
+        charset: Charset::Usual,
     };
     if value.as_text().is_some() {
         return value.path().map(with);
@@ -94,15 +96,65 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         value.choice(&words, &[("off", off), ("on", off)])
     });
     files.symlinks = symlinks.unwrap_or(files.symlinks);
+    let types = section.section("types", "types").entries();
+    files.types = types.iter().filter_map(content_type).collect();
+    files.charset = section
+        .value("charset")
+        .and_then(|value| charset(&value))
+        .unwrap_or(files.charset);
     section.finish(&[
         Other::Later("compress", "make `.gz` or `.br` siblings when you deploy"),
         Other::Later("listing", "directories are not listed"),
         Other::Meant("alias", "`root`"),
         Other::Meant("directory", "`root`"),
         Other::Meant("expires", "cache_control = \"max-age=3600\""),
+        Other::Meant("mime_types", "types = { wasm = \"application/wasm\" }"),
+        Other::Meant("default_type", "types = { ENDING = \"text/plain\" }"),
         Other::Meant("disable_symlinks", "symlinks = \"inside\""),
     ]);
     root.map(|_| files)
+}
+
+/// `wasm = "application/wasm"`, with or without the dot.
+fn content_type(value: &Value<'_>) -> Option<(String, String)> {
+    let ending = value.key().strip_prefix('.').unwrap_or(value.key());
+    if ending.is_empty() || ending.contains(['.', '/', '*']) {
+        let message = format!("`{}` is not the ending of a file name", value.key());
+        value.key_problem(
+            message,
+            "write what stands behind the last dot, for example \"wasm\"",
+        );
+        return None;
+    }
+    let text = value.text()?.trim();
+    let plain = text.split(';').next().unwrap_or_default().trim_end();
+    if !plain
+        .split_once('/')
+        .is_some_and(|(kind, name)| is_token(kind) && is_token(name))
+    {
+        value.problem_with_help(
+            format!("`{text}` is not a content type"),
+            "write for example \"application/wasm\" or \"text/html; charset=koi8-r\"",
+        );
+        return None;
+    }
+    Some((ending.to_owned(), text.to_owned()))
+}
+
+/// A name, or "" for none.
+fn charset(value: &Value<'_>) -> Option<Charset> {
+    let text = value.text()?.trim();
+    if text.is_empty() || text == "off" {
+        return Some(Charset::None);
+    }
+    if !is_token(text) {
+        value.problem_with_help(
+            format!("`{text}` is not the name of a charset"),
+            "write for example \"iso-8859-1\", or \"\" for none",
+        );
+        return None;
+    }
+    Some(Charset::Named(text.to_owned()))
 }
 
 fn index(value: &Value<'_>) -> Option<String> {

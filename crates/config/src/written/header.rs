@@ -42,6 +42,8 @@ pub(crate) fn is_token(name: &str) -> bool {
 const FRAMING: &[&str] = &[
     "connection",
     "content-length",
+    // A clock must not stand still, and caches count from it (RFC 9110 §6.6.1).
+    "date",
     "keep-alive",
     "te",
     "trailer",

@@ -77,6 +77,7 @@ fn site(
             .unwrap_or("default")
             .to_ascii_lowercase(),
         hosts,
+        headers: defaults.headers,
         redirect_https: redirect_https(&section, names.tls),
         routes: in_order(routes, &section),
     };

@@ -1,6 +1,9 @@
 //! Conditional requests (RFC 9110 §13).
 
-use std::time::SystemTime;
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use super::validators::Validators;
 use crate::fields::Fields;
@@ -19,7 +22,7 @@ pub(super) enum Verdict {
 /// Evaluates them in the order of RFC 9110 §13.2.2; If-Range comes last, in [`range_applies`].
 pub(super) fn evaluate(fields: &Fields, current: &Validators) -> Verdict {
     if fields.get("if-match").is_some() {
-        if !names(fields, "if-match", &current.etag, Comparison::Strong) {
+        if !names(fields, "if-match", current.strong_etag(), Comparison::Strong) {
             return Verdict::Failed;
         }
     } else if let (Some(limit), Some(modified)) = (date(fields, "if-unmodified-since"), current.modified)
@@ -28,7 +31,7 @@ pub(super) fn evaluate(fields: &Fields, current: &Validators) -> Verdict {
         return Verdict::Failed;
     }
     if fields.get("if-none-match").is_some() {
-        if names(fields, "if-none-match", &current.etag, Comparison::Weak) {
+        if names(fields, "if-none-match", current.etag.as_deref(), Comparison::Weak) {
             return Verdict::NotModified;
         }
     } else if let (Some(since), Some(modified)) = (date(fields, "if-modified-since"), current.modified)
@@ -44,8 +47,10 @@ pub(super) fn evaluate(fields: &Fields, current: &Validators) -> Verdict {
 pub(super) fn range_applies(fields: &Fields, current: &Validators) -> bool {
     match fields.get("if-range").map(<[u8]>::trim_ascii) {
         None => true,
-        Some(tag) if tag.ends_with(b"\"") => tag == current.etag.as_bytes(),
-        Some(_) => current.modified.is_some() && date(fields, "if-range") == current.modified,
+        Some(tag) if tag.ends_with(b"\"") => current.strong_etag().is_some_and(|etag| tag == etag.as_bytes()),
+        Some(_) => {
+            current.modified.is_some() && !current.is_fresh && date(fields, "if-range") == current.modified
+        }
     }
 }
 
@@ -55,8 +60,9 @@ enum Comparison {
     Weak,
 }
 
-/// Does the list of entity tags name ours, or anything at all (`*`)?
-fn names(fields: &Fields, name: &str, etag: &str, comparison: Comparison) -> bool {
+/// Does the list of entity tags name ours, or anything at all (`*`)? The mark of a weak one is `W/`, in this case only.
+fn names(fields: &Fields, name: &str, etag: Option<&str>, comparison: Comparison) -> bool {
+    let opaque = etag.map(|etag| etag.trim_start_matches("W/").as_bytes());
     fields.all(name).any(|value| {
         let mut rest = value.trim_ascii();
         if rest == b"*" {
@@ -64,12 +70,20 @@ fn names(fields: &Fields, name: &str, etag: &str, comparison: Comparison) -> boo
         }
         // Commas may stand inside the quotes, so the list is read tag by tag.
         while let Some(open) = memchr::memchr(b'"', rest) {
-            let weak = rest[..open].ends_with(b"W/");
+            let before = rest[..open]
+                .rsplit(|&byte| byte == b',')
+                .next()
+                .unwrap_or_default();
             let Some(len) = memchr::memchr(b'"', &rest[open + 1..]) else {
                 return false;
             };
             let end = open + len + 2;
-            if &rest[open..end] == etag.as_bytes() && (comparison == Comparison::Weak || !weak) {
+            let counts = match before.trim_ascii_start() {
+                b"" => true,
+                b"W/" => comparison == Comparison::Weak,
+                _ => false,
+            };
+            if counts && Some(&rest[open..end]) == opaque {
                 return true;
             }
             rest = &rest[end..];
@@ -85,20 +99,56 @@ fn date(fields: &Fields, name: &str) -> Option<SystemTime> {
     if values.next().is_some() {
         return None;
     }
-    httpdate::parse_http_date(std::str::from_utf8(value.trim_ascii()).ok()?).ok()
+    parse_date(std::str::from_utf8(value.trim_ascii()).ok()?)
 }
+
+/// A date of HTTP in any of its three forms, those before 1970 included.
+pub(super) fn parse_date(text: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(text).ok().or_else(|| {
+        [12..16, 20..24]
+            .into_iter()
+            .find_map(|year| before_1970(text, year))
+    })
+}
+
+/// The calendar repeats itself every 400 years, and later years are understood. Their weekday is seldom right, and says nothing.
+fn before_1970(text: &str, year: Range<usize>) -> Option<SystemTime> {
+    let written: u64 = text.get(year.clone())?.parse().ok()?;
+    let cycles = 1969_u64.checked_sub(written)? / 400 + 1;
+    let mut later = text.to_owned();
+    later.replace_range(year, &format!("{:04}", written + 400 * cycles));
+    let rest = later.get(3..)?;
+    let time = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+        .iter()
+        .find_map(|weekday| httpdate::parse_http_date(&format!("{weekday}{rest}")).ok())?;
+    time.checked_sub(Duration::from_secs(cycles * CYCLE_S))
+}
+
+/// 400 years of the Gregorian calendar.
+const CYCLE_S: u64 = 146_097 * 24 * 60 * 60;
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::files::validators::Written;
 
     const MODIFIED: &str = "Fri, 02 Jan 2026 03:04:05 GMT";
     const BEFORE: &str = "Fri, 02 Jan 2026 03:04:04 GMT";
     const AFTER: &str = "Fri, 02 Jan 2026 03:04:06 GMT";
     const ETAG: &str = "\"695735a5-1f4\"";
 
+    fn of(seconds: i64) -> Validators {
+        let written = Written {
+            seconds,
+            nanoseconds: 0,
+        };
+        Validators::new(written, 500, "", UNIX_EPOCH + Duration::from_secs(0x7000_0000))
+    }
+
     fn current() -> Validators {
-        Validators::new(0x6957_35a5, 500, "")
+        of(0x6957_35a5)
     }
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
@@ -120,6 +170,23 @@ mod tests {
             ("If-Match", "\"x\"", Verdict::Failed),
             ("If-Match", weak.as_str(), Verdict::Failed),
             ("If-Match", "", Verdict::Failed),
+            ("If-Match", "w/\"695735a5-1f4\"", Verdict::Failed),
+            ("If-Match", "x\"695735a5-1f4\"", Verdict::Failed),
+            ("If-Match", "\"x\", w/\"695735a5-1f4\"", Verdict::Failed),
+            ("If-None-Match", "w/\"695735a5-1f4\"", Verdict::Go),
+            ("If-None-Match", "\"x\",W/\"695735a5-1f4\"", Verdict::NotModified),
+            (
+                "If-Unmodified-Since",
+                "Sun, 06 Nov 1968 08:49:37 GMT",
+                Verdict::Failed,
+            ),
+            (
+                "If-Unmodified-Since",
+                "Wed, 31 Dec 1969 23:59:59 GMT",
+                Verdict::Failed,
+            ),
+            ("If-Unmodified-Since", "Sat Jan  1 00:00:00 1569", Verdict::Failed),
+            ("If-Modified-Since", "Wed, 31 Dec 1969 23:59:59 GMT", Verdict::Go),
             ("If-Unmodified-Since", MODIFIED, Verdict::Go),
             ("If-Unmodified-Since", AFTER, Verdict::Go),
             ("If-Unmodified-Since", BEFORE, Verdict::Failed),
@@ -169,6 +236,43 @@ mod tests {
     }
 
     #[test]
+    fn dates_before_1970_are_dates() {
+        let seconds = |text: &str| {
+            let time = parse_date(text).expect(text);
+            UNIX_EPOCH.duration_since(time).expect("before 1970").as_secs()
+        };
+        assert_eq!(seconds("Wed, 31 Dec 1969 23:59:59 GMT"), 1);
+        assert_eq!(seconds("Fri Dec 31 23:59:59 1969"), 1);
+        assert_eq!(
+            seconds("Sat, 01 Jan 1569 00:00:00 GMT") / (365 * 24 * 60 * 60),
+            401
+        );
+        for garbage in [
+            "",
+            "1969",
+            "Wed, 99 Dec 1969 23:59:59 GMT",
+            "Wed, 31 Dec 19x9 23:59:59 GMT",
+        ] {
+            assert_eq!(parse_date(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_validators_has_no_copy_that_is_good() {
+        let none = Validators::default();
+        for name in ["If-None-Match", "If-Modified-Since"] {
+            assert_eq!(
+                evaluate(&fields(&[(name, MODIFIED)]), &none),
+                Verdict::Go,
+                "{name}"
+            );
+        }
+        assert_eq!(evaluate(&fields(&[("If-Match", ETAG)]), &none), Verdict::Failed);
+        assert_eq!(evaluate(&fields(&[("If-Match", "*")]), &none), Verdict::Go);
+        assert!(!range_applies(&fields(&[("If-Range", ETAG)]), &none));
+    }
+
+    #[test]
     fn a_range_counts_only_for_the_very_same_file() {
         let applies = |value: &str| range_applies(&fields(&[("If-Range", value)]), &current());
         assert!(range_applies(&Fields::default(), &current()));
@@ -184,7 +288,7 @@ mod tests {
         ] {
             assert!(!applies(other), "{other}");
         }
-        let undated = Validators::new(-1, 500, "");
+        let undated = of(-1);
         assert!(!range_applies(&fields(&[("If-Range", "garbage")]), &undated));
     }
 }

@@ -6,11 +6,15 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::FileExt},
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
 
-use super::{content_type, validators::Validators};
+use super::{
+    content_type,
+    validators::{Validators, Written},
+};
 
 /// A regular file.
 #[derive(Debug)]
@@ -32,12 +36,20 @@ impl Content {
     /// An open file; `name` is for the content type, `coding` that of a compressed sibling, "" for a plain file.
     pub(super) fn new(file: OwnedFd, stat: &rustix::fs::Stat, name: &[u8], coding: &str) -> Self {
         let len = stat.st_size as u64;
-        Self {
+        let written = Written::of(stat);
+        let mut content = Self {
             data: Data::File(Arc::new(file.into())),
             len,
-            validators: Validators::new(stat.st_mtime, len, coding),
+            validators: Validators::new(written, len, coding, SystemTime::now()),
             content_type: content_type::of(name),
+        };
+        if written.says_nothing()
+            && content.load()
+            && let Data::Memory(bytes) = &content.data
+        {
+            content.validators = Validators::of_bytes(bytes, coding);
         }
+        content
     }
 
     /// Takes a small file into memory and closes it; a large one stays as it is, and so does one that can not be read: who
@@ -77,7 +89,7 @@ impl Content {
         Self {
             data: Data::Memory(Bytes::copy_from_slice(bytes)),
             len: bytes.len() as u64,
-            validators: Validators::new(0, bytes.len() as u64, ""),
+            validators: Validators::of_bytes(bytes, ""),
             content_type: content_type::of(name),
         }
     }

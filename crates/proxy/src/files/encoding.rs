@@ -29,14 +29,11 @@ pub(super) const ENCODINGS: [Encoding; 3] = [
 
 /// The siblings this client takes, in the order to try them: those it weighs most first, ours among equals. Not those it
 /// likes less than the plain file.
-pub(super) fn accepted(accept_encoding: Option<&[u8]>) -> Vec<&'static Encoding> {
-    let Some(value) = accept_encoding else {
-        return Vec::new();
-    };
+pub(super) fn accepted<'a>(accept_encoding: impl Iterator<Item = &'a [u8]>) -> Vec<&'static Encoding> {
     let mut identity = None;
     let mut star = None;
     let mut weights = [None; ENCODINGS.len()];
-    for (name, weight) in accept::weights(value) {
+    for (name, weight) in accept::weights(accept_encoding) {
         match name {
             b"*" => star = Some(weight),
             name if name.eq_ignore_ascii_case(b"identity") => identity = Some(weight),
@@ -85,12 +82,18 @@ mod tests {
             ("", &[]),
             ("deflate", &[]),
         ] {
-            let accepted: Vec<_> = accepted(Some(accept.as_bytes()))
+            let accepted: Vec<_> = accepted([accept.as_bytes()].into_iter())
                 .iter()
                 .map(|e| e.token)
                 .collect();
             assert_eq!(accepted, tokens, "{accept}");
         }
-        assert!(accepted(None).is_empty());
+        assert!(accepted(std::iter::empty()).is_empty());
+        let two = [&b"deflate"[..], b"gzip;q=0.5, br"];
+        let tokens: Vec<_> = accepted(two.into_iter())
+            .iter()
+            .map(|encoding| encoding.token)
+            .collect();
+        assert_eq!(tokens, ["br", "gzip"], "two fields are one list");
     }
 }

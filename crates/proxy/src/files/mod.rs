@@ -35,6 +35,9 @@ use content::{Data, SMALL_BYTES_MAX, read};
 use find::{Fault, Found};
 use plan::{Piece, Plan};
 
+/// Methods that files have.
+pub(crate) const METHODS: &str = "GET, HEAD";
+
 /// How it went.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Served {
@@ -51,14 +54,15 @@ pub(crate) enum Served {
     },
 }
 
-/// Answers a request with a file.
+/// Answers a request with a file; `headers` are those of the route, which say what a client compares with.
 pub(crate) async fn answer<D: Downstream>(
     down: &mut D,
     request: &Request,
     files: &Files,
+    headers: &[(String, String)],
 ) -> Result<Served, ClientError> {
     if !matches!(down.head().method.as_str(), "GET" | "HEAD") {
-        return Ok(refused(405, Some(("allow", "GET, HEAD".into()))));
+        return Ok(refused(405, Some(("allow", METHODS.into()))));
     }
     let file = match find::find(files, &request.path) {
         Ok(Found::File(file)) => file,
@@ -71,7 +75,7 @@ pub(crate) async fn answer<D: Downstream>(
         Err(fault) => return Ok(fault_of(&fault, &request.path)),
     };
     let head = down.head();
-    let (data, answer, pieces) = match plan::plan(file, files, head) {
+    let (data, answer, pieces) = match plan::plan(file, files, headers, head) {
         Plan::Send { data, answer, pieces } => (data, answer, pieces),
         Plan::Refuse { status, field } => return Ok(refused(status, field)),
     };

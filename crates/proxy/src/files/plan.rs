@@ -1,6 +1,6 @@
 //! What of a file is sent, and with which head.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use config::Files;
@@ -12,6 +12,7 @@ use super::{
     encoding::{self, ENCODINGS, Encoding},
     find::{self, FoundFile},
     range::{self, Ranges},
+    root,
 };
 use crate::{
     answer::{Answer, AnswerLength},
@@ -42,17 +43,17 @@ pub(super) enum Piece {
     Text(Bytes),
 }
 
-/// Plans the answer of a GET or HEAD.
-pub(super) fn plan(found: FoundFile<'_>, files: &Files, head: &Head) -> Plan {
+/// Plans the answer of a GET or HEAD; `headers` are those of the route.
+pub(super) fn plan(found: FoundFile<'_>, files: &Files, headers: &[(String, String)], head: &Head) -> Plan {
     let Chosen {
-        plain,
+        content_type,
         content,
         encoding,
         varies,
     } = choose(found, files, head);
-    let content_type = &plain.content_type;
     let coding = encoding.map_or("", |encoding| encoding.token);
-    let validators = &content.validators;
+    let as_sent = content.validators.as_sent(headers);
+    let validators = as_sent.as_ref().unwrap_or(&content.validators);
 
     let mut answer = Answer::new(200);
     let verdict = condition::evaluate(&head.fields, validators);
@@ -72,7 +73,9 @@ pub(super) fn plan(found: FoundFile<'_>, files: &Files, head: &Head) -> Plan {
     if let Some(date) = &validators.last_modified {
         answer.fields.push("last-modified", date);
     }
-    answer.fields.push("etag", &validators.etag);
+    if let Some(etag) = &validators.etag {
+        answer.fields.push("etag", etag);
+    }
     if !files.cache_control.is_empty() {
         answer.fields.push("cache-control", &files.cache_control);
     }
@@ -105,7 +108,7 @@ pub(super) fn plan(found: FoundFile<'_>, files: &Files, head: &Head) -> Plan {
             }
             Ranges::Parts(parts) => match parts.as_slice() {
                 [part] => single(&mut answer, &mut pieces, part, content.len),
-                parts => multiple(&mut answer, &mut pieces, parts, content.len, content_type),
+                parts => multiple(&mut answer, &mut pieces, parts, content.len, &content_type),
             },
         }
         if head.method == "HEAD" {
@@ -121,9 +124,9 @@ pub(super) fn plan(found: FoundFile<'_>, files: &Files, head: &Head) -> Plan {
 
 /// The representation that is sent.
 struct Chosen {
-    /// The file that was asked for.
-    plain: Arc<Content>,
-    /// The same, or a compressed sibling.
+    /// Of the file that was asked for.
+    content_type: Cow<'static, str>,
+    /// The file, or a compressed sibling.
     content: Arc<Content>,
     encoding: Option<&'static Encoding>,
     /// Another client might get another one.
@@ -132,17 +135,25 @@ struct Chosen {
 
 fn choose(found: FoundFile<'_>, files: &Files, head: &Head) -> Chosen {
     let FoundFile { content, place, now } = found;
-    let plain = |varies| Chosen {
-        plain: Arc::clone(&content),
-        content: Arc::clone(&content),
+    let content_type = match content_type::chosen(
+        files,
+        place.as_ref().map_or(root::bytes(&files.root), |(_, path)| path),
+    ) {
+        Some(chosen) => Cow::Owned(chosen),
+        None => content.content_type.clone(),
+    };
+    let compressible = content_type::is_compressible(&content_type);
+    let mut chosen = Chosen {
+        content_type,
+        content,
         encoding: None,
-        varies,
+        varies: false,
     };
     let Some((mut root, mut path)) = place else {
-        return plain(false);
+        return chosen;
     };
-    if !files.precompressed || !content_type::is_compressible(&content.content_type) {
-        return plain(false);
+    if !files.precompressed || !compressible {
+        return chosen;
     }
     let plain_len = path.len();
     let mut beside = |encoding: &Encoding| {
@@ -150,21 +161,19 @@ fn choose(found: FoundFile<'_>, files: &Files, head: &Head) -> Chosen {
         path.extend_from_slice(encoding.suffix.as_bytes());
         find::sibling(&mut root, &path, encoding, now)
     };
-    let accepted = encoding::accepted(head.fields.get("accept-encoding"));
+    let accepted = encoding::accepted(head.fields.all("accept-encoding"));
     for encoding in &accepted {
         if let Some(sibling) = beside(encoding) {
-            return Chosen {
-                plain: content,
-                content: sibling,
-                encoding: Some(encoding),
-                varies: true,
-            };
+            chosen.content = sibling;
+            chosen.encoding = Some(encoding);
+            chosen.varies = true;
+            return chosen;
         }
     }
-    let varies = ENCODINGS
+    chosen.varies = ENCODINGS
         .iter()
         .any(|encoding| !accepted.contains(&encoding) && beside(encoding).is_some());
-    plain(varies)
+    chosen
 }
 
 fn whole(answer: &mut Answer, pieces: &mut Vec<Piece>, len: u64) {

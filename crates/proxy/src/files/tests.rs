@@ -3,7 +3,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use config::Symlinks;
+use config::{Charset, Symlinks};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,6 +19,7 @@ const ETAG: &str = "\"695735a5-1f4\"";
 struct Site {
     base: TempDir,
     files: Files,
+    headers: Vec<(String, String)>,
 }
 
 impl Site {
@@ -37,7 +38,10 @@ impl Site {
                 precompressed: true,
                 cache_control: String::new(),
                 symlinks: Symlinks::Inside,
+                types: Vec::new(),
+                charset: Charset::Usual,
             },
+            headers: Vec::new(),
             base,
         };
         site.write("a.txt", &digits());
@@ -63,7 +67,7 @@ impl Site {
             query: query.to_vec(),
             ..Request::default()
         };
-        let served = run(answer(&mut down, &request, &self.files)).unwrap();
+        let served = run(answer(&mut down, &request, &self.files, &self.headers)).unwrap();
         if served == Served::Sent {
             assert!(down.ended);
             if let Some(AnswerLength::Known(len)) = down.answer.as_ref().map(|answer| answer.length)
@@ -243,7 +247,7 @@ fn a_client_that_leaves_is_told_from_a_file_that_shrinks() {
         ..Request::default()
     };
     assert_eq!(
-        run(answer(&mut down, &request, &site.files)),
+        run(answer(&mut down, &request, &site.files, &[])),
         Err(ClientError::Gone)
     );
 
@@ -324,4 +328,89 @@ fn siblings_can_be_switched_off() {
     site.files.precompressed = false;
     let down = site.get("/static/a.txt", &[("Accept-Encoding", "gzip")]);
     assert_eq!((down.text(), down.field("vary")), (digits().as_str(), None));
+}
+
+#[test]
+fn a_file_whose_time_says_nothing_is_told_apart_by_its_content() {
+    let site = Site::new();
+    let set = |name: &str, text: &str, seconds: u64| {
+        let file = File::create(site.path(name)).unwrap();
+        fs::write(site.path(name), text).unwrap();
+        let modified = UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+    };
+    for seconds in [0, 1] {
+        set("built.css", "one", seconds);
+        let first = site.get("/static/built.css", &[]);
+        let tag = first.field("etag").unwrap().to_owned();
+        assert_eq!(first.field("last-modified"), None);
+        let same = site.get("/static/built.css", &[("If-None-Match", &tag)]);
+        assert_eq!(same.status(), 304);
+        set("built.css", "two", seconds);
+        let other = site.get("/static/built.css", &[("If-None-Match", &tag)]);
+        assert_eq!((other.status(), other.text()), (200, "two"), "{seconds}");
+    }
+    set("large.txt", &"x".repeat(SMALL_BYTES_MAX as usize + 1), 1);
+    let large = site.get("/static/large.txt", &[]);
+    assert_eq!((large.field("etag"), large.field("last-modified")), (None, None));
+}
+
+#[test]
+fn two_writes_of_one_size_in_one_second_are_two_files() {
+    let site = Site::new();
+    let mut tags = Vec::new();
+    for nanoseconds in [1, 2] {
+        let file = File::create(site.path("b.txt")).unwrap();
+        let modified = UNIX_EPOCH + Duration::new(0x6957_35a5, nanoseconds);
+        file.set_times(FileTimes::new().set_modified(modified)).unwrap();
+        tags.push(site.get("/static/b.txt", &[]).field("etag").unwrap().to_owned());
+    }
+    assert_ne!(tags[0], tags[1]);
+    File::create(site.path("new.txt")).unwrap();
+    let new = site.get("/static/new.txt", &[]);
+    assert!(
+        new.field("etag").unwrap().starts_with("W/"),
+        "it may be written once more"
+    );
+    let far = UNIX_EPOCH + Duration::from_secs(5_000_000_000);
+    let file = File::create(site.path("far.txt")).unwrap();
+    file.set_times(FileTimes::new().set_modified(far)).unwrap();
+    let dated = site
+        .get("/static/far.txt", &[])
+        .field("last-modified")
+        .unwrap()
+        .to_owned();
+    assert!(
+        httpdate::parse_http_date(&dated).unwrap() <= std::time::SystemTime::now(),
+        "{dated}"
+    );
+}
+
+#[test]
+fn conditions_compare_with_what_the_route_says() {
+    let mut site = Site::new();
+    site.headers = vec![("Last-Modified".into(), "Thu, 01 Jan 2026 00:00:00 GMT".into())];
+    let range = |value: &str| {
+        site.get("/static/a.txt", &[("Range", "bytes=0-1"), ("If-Range", value)])
+            .status()
+    };
+    assert_eq!(range("Thu, 01 Jan 2026 00:00:00 GMT"), 206);
+    assert_eq!(range(MODIFIED), 200, "no client was told of this date");
+    let since = site.get(
+        "/static/a.txt",
+        &[("If-Modified-Since", "Thu, 01 Jan 2026 00:00:00 GMT")],
+    );
+    assert_eq!(since.status(), 304);
+}
+
+#[test]
+fn accepted_encodings_may_come_in_two_fields() {
+    let site = Site::new();
+    site.write("b.css", "plain");
+    site.write("b.css.gz", "gz");
+    let down = site.get(
+        "/static/b.css",
+        &[("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")],
+    );
+    assert_eq!(down.text(), "gz");
 }

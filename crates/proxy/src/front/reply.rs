@@ -47,13 +47,10 @@ pub(crate) fn write_head(
     version: Version,
     keep_alive: bool,
 ) {
-    let fields = answer.fields.as_http1();
-    out.reserve(fields.len() + HEAD_BYTES);
+    out.reserve(answer.fields.as_http1().len() + HEAD_BYTES);
     write_status_line(out, answer.status, &answer.reason);
-    out.extend_from_slice(b"Server: appliance\r\nDate: ");
-    out.extend_from_slice(&http_date());
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(fields);
+    write_server_and_date(out, answer);
+    answer.fields.write_http1(out);
     let length = match framing {
         ReplyFraming::Sized { left } => Some(left),
         // HEAD tells the length of what GET would send. 204 must not, and 304 would only repeat what the client has.
@@ -86,17 +83,16 @@ pub(crate) fn write_head(
 /// Appends the head that makes a WebSocket of the connection.
 pub(crate) fn write_switch(out: &mut BytesMut, answer: &Answer) {
     write_status_line(out, answer.status, &answer.reason);
-    out.extend_from_slice(b"Server: appliance\r\nDate: ");
-    out.extend_from_slice(&http_date());
-    out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-    out.extend_from_slice(answer.fields.as_http1());
+    write_server_and_date(out, answer);
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    answer.fields.write_http1(out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Appends an informational response.
 pub(crate) fn write_informational(out: &mut BytesMut, answer: &Answer) {
     write_status_line(out, answer.status, &answer.reason);
-    out.extend_from_slice(answer.fields.as_http1());
+    answer.fields.write_http1(out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -114,6 +110,15 @@ pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_server_and_date(out: &mut BytesMut, answer: &Answer) {
+    if answer.names_server {
+        out.extend_from_slice(b"Server: appliance\r\n");
+    }
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(&http_date());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -188,6 +193,17 @@ mod tests {
         let mut answer = Answer::new(426);
         answer.fields.push("upgrade", "websocket");
         assert!(head(&answer, "GET", Version::Http11).contains("\r\nConnection: Upgrade\r\n"));
+    }
+
+    #[test]
+    fn the_server_is_named_by_us_or_by_the_route_and_never_by_both() {
+        let mut answer = Answer::new(200);
+        answer.names_server = false;
+        assert!(!head(&answer, "GET", Version::Http11).contains("Server"));
+        answer.fields.push("server", "theirs");
+        let named = head(&answer, "GET", Version::Http11);
+        assert_eq!(named.matches("Server: theirs\r\n").count(), 1, "{named}");
+        assert!(!named.contains("appliance"), "{named}");
     }
 
     #[test]

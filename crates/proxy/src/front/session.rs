@@ -369,7 +369,7 @@ impl Downstream for Http1Session<'_> {
             return self.end().await;
         }
         self.stream.output.extend_from_slice(b"0\r\n");
-        self.stream.output.extend_from_slice(trailers.as_http1());
+        trailers.write_http1(&mut self.stream.output);
         self.stream.output.extend_from_slice(b"\r\n");
         self.reply = Reply::Done;
         self.flush().await

@@ -396,7 +396,9 @@ fn response_head(answer: &Answer) -> Result<Response<()>, http::Error> {
     *head.status_mut() = StatusCode::from_u16(answer.status)?;
     let fields = head.headers_mut();
     fields.reserve(answer.fields.len() + 3);
-    fields.insert(header::SERVER, HeaderValue::from_static(super::SERVER));
+    if answer.names_server {
+        fields.insert(header::SERVER, HeaderValue::from_static(super::SERVER));
+    }
     fields.insert(header::DATE, HeaderValue::from_bytes(&http_date())?);
     put(fields, &answer.fields);
     if let AnswerLength::Known(len) = answer.length

@@ -14,7 +14,7 @@ fn a_directory_is_redirected_to_its_slash_and_answers_with_its_index() {
     );
     let down = site.get("/static/with%20index/", &[]);
     assert_eq!((down.status(), down.text()), (200, "<p>"));
-    assert_eq!(down.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(down.field("content-type"), Some("text/html"));
     assert_eq!(site.refused("/static/dir/"), 403);
     assert_eq!(site.refused("/static/"), 403);
     assert_eq!(site.refused("/static/nothing/"), 404);
