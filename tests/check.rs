@@ -365,7 +365,7 @@ fn what_keeps_state_in_the_process_is_named_where_there_are_several() {
     let redis = layer("{'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer'}}");
     let socket_io =
         |manager: &str| format!("import socketio\nserver = socketio.AsyncServer({manager})\n{ASGI}");
-    let publishes = "client_manager=socketio.AsyncPubSubManager()";
+    let publishes = "client_manager=__import__('socketio.async_pubsub_manager').async_pubsub_manager.AsyncPubSubManager()";
     let flask =
         "import flask_socketio, flask\nflask_socketio.SocketIO(flask.Flask('x'), async_mode='threading')\n";
     let socket_io_packages = &["python-socketio", "flask-socketio"];

@@ -77,12 +77,50 @@ fn links_are_followed_inside_the_root_and_not_out_of_it_where_the_site_says_so()
         );
     }
     assert_eq!(site.get("/out.txt").status, 404);
+    site.wait_for_log("tree/absolute.txt target=/etc/passwd");
     let log = site.error_log();
     for link in ["out.txt", "outside", "absolute.txt"] {
         let named = format!("link={}", tree.join(link).display());
         assert_eq!(log.matches(&format!("{named} ")).count(), 1, "{link}: {log}");
     }
     assert!(log.contains("target=../secret/key.txt"), "{log}");
+    assert!(site.stop().success());
+}
+
+/// nginx says `charset=utf-8` of all of them or of none.
+#[test]
+fn html_declares_its_characters_itself_and_other_texts_are_utf_8() {
+    let mut site = site("files-types");
+    for name in ["page.html", "feed.xml", "style.css", "a.tmpl", "segment.ts"] {
+        site.write(&format!("tree/{name}"), "x");
+        site.write(&format!("legacy/{name}"), "x");
+    }
+    site.config(
+        r#"
+        [[site]]
+        files = { "/" = "tree/", "/legacy/" = { root = "legacy", charset = "koi8-r", types = { tmpl = "text/html" } } }
+        "#,
+    );
+    site.start();
+    for (target, content_type) in [
+        ("/page.html", "text/html"),
+        ("/feed.xml", "text/xml"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/segment.ts", "video/mp2t"),
+        ("/a.tmpl", "application/octet-stream"),
+        ("/legacy/page.html", "text/html; charset=koi8-r"),
+        ("/legacy/a.tmpl", "text/html; charset=koi8-r"),
+        ("/legacy/segment.ts", "video/mp2t"),
+    ] {
+        // Answered from memory in the end.
+        for _ in 0..12 {
+            assert_eq!(
+                site.get(target).header("content-type"),
+                Some(content_type),
+                "{target}"
+            );
+        }
+    }
     assert!(site.stop().success());
 }
 

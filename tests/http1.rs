@@ -281,3 +281,22 @@ fn options_of_the_whole_server_and_absolute_targets_are_understood() {
     assert_eq!(site.records(2)[0]["host"], "other.example");
     assert!(site.stop().success());
 }
+
+#[test]
+fn what_is_no_request_line_is_refused_at_once() {
+    let mut site = Site::new("http1-bare");
+    site.config("[[site]]\nrespond = \"x\"\n");
+    site.start();
+    for line in [
+        "GET /x\r\n",
+        "GET\r\n",
+        "GET / HTTP/1.1 \r\n",
+        "GET /a b HTTP/1.1\r\n",
+    ] {
+        let mut client = site.connect();
+        client.set_patience(std::time::Duration::from_secs(10));
+        client.send(line).unwrap();
+        assert_eq!(client.read_response("GET").unwrap().status, 400, "{line:?}");
+    }
+    assert!(site.stop().success());
+}

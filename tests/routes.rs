@@ -350,6 +350,77 @@ fn fields_of_a_route_are_on_every_answer_of_it() {
 }
 
 #[test]
+fn headers_of_a_route_leave_pages_of_our_own_what_they_are() {
+    let mut site = site(
+        "routes-pages",
+        r#"
+        [[site]]
+        headers = { "Server" = "", "Strict-Transport-Security" = "max-age=1" }
+        [[site.route]]
+        path = "/static/"
+        files = "static/"
+        headers = { "Cache-Control" = "immutable", "Content-Type" = "text/css", "Content-Security-Policy" = "default-src" }
+        [[site.route]]
+        path = "/named"
+        headers = { "server" = "theirs" }
+        respond = "x"
+        "#,
+    );
+    site.write("static/a.css", "x");
+    let raw = |target: &str, method: &str| {
+        let mut client = site.connect();
+        client
+            .send(format!(
+                "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            ))
+            .unwrap();
+        let mut text = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = client.read(&mut buffer) {
+            text.extend_from_slice(&buffer[..len]);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let found = raw("/static/a.css", "GET");
+    for line in [
+        "Cache-Control: immutable\r\n",
+        "Content-Type: text/css\r\n",
+        "Strict-Transport-Security: ",
+    ] {
+        assert!(found.contains(line), "{line}: {found}");
+    }
+    for (target, method) in [
+        ("/static/missing.css", "GET"),
+        ("/static/a.css", "TRACE"),
+        ("/nowhere", "GET"),
+    ] {
+        let page = raw(target, method);
+        assert!(
+            !page.contains("immutable") && page.contains("Content-Type: text/html"),
+            "{page}"
+        );
+        assert!(
+            page.contains("Strict-Transport-Security: max-age=1\r\n"),
+            "{page}"
+        );
+        assert_eq!(
+            page.contains("Content-Security-Policy: "),
+            target.starts_with("/static"),
+            "{page}"
+        );
+        assert!(!page.contains("Server:"), "{page}");
+    }
+    assert!(raw("/static/a.css", "TRACE").contains("Allow: GET, HEAD\r\n"));
+    assert!(raw("/named", "TRACE").contains("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"));
+    let named = raw("/named", "GET");
+    assert!(
+        named.contains("Server: theirs\r\n") && !named.contains("appliance"),
+        "{named}"
+    );
+    assert!(site.stop().success());
+}
+
+#[test]
 fn each_route_has_its_own_body_limit_and_mount() {
     let mut site = Site::new("routes-mount");
     site.config(

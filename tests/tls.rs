@@ -218,3 +218,34 @@ fn plain_http_on_the_tls_port_and_silence_end_quickly() {
     assert_eq!(client.get("/", &[]).text(), "secure");
     assert!(site.stop().success());
 }
+
+#[test]
+fn a_client_that_wants_to_negotiate_again_is_told_no() {
+    let (mut site, ..) = site("tls-renegotiation", "");
+    let mut child = Command::new("openssl")
+        .args([
+            "s_client",
+            "-tls1_2",
+            "-connect",
+            &format!("127.0.0.1:{}", site.tls_port),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl is installed");
+    // A line that is an R alone asks for it. The input stays open: openssl ends when it is answered.
+    let mut input = child.stdin.take().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    input.write_all(b"R\n").unwrap();
+    let asked = std::time::Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("no renegotiation"), "{told}");
+    assert!(
+        asked.elapsed() < std::time::Duration::from_secs(20),
+        "not only when the connection is closed"
+    );
+    drop(input);
+    assert!(site.stop().success());
+}

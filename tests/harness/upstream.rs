@@ -230,7 +230,7 @@ impl Shared {
 }
 
 /// Answers in all framings: name, bytes, and whether the connection ends after it.
-const RAW: [(&str, &str, bool); 11] = [
+const RAW: [(&str, &str, bool); 13] = [
     (
         "chunked",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
@@ -257,6 +257,16 @@ const RAW: [(&str, &str, bool); 11] = [
     (
         "twice",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo",
+        false,
+    ),
+    (
+        "broken",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n",
+        false,
+    ),
+    (
+        "later",
+        "HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nlater",
         false,
     ),
     ("garbage", "220 mail.example ESMTP\r\n", false),

@@ -74,7 +74,7 @@ pub(super) const PLAIN: &[Case] = &[
     get("/files/empty.txt", 200)
         .with(&[("Range", "bytes=0-")])
         .body(b""),
-    get("/files/page.html", 200).fields(&[("content-type", "text/html; charset=utf-8")]),
+    get("/files/page.html", 200),
     get("/files/style.css", 200).fields(&[("content-type", "text/css; charset=utf-8")]),
     get("/files/code.js", 200).fields(&[("content-type", "text/javascript; charset=utf-8")]),
     get("/files/data.json", 200).fields(&[("content-type", "application/json")]),
@@ -94,9 +94,7 @@ pub(super) const PLAIN: &[Case] = &[
 ];
 
 pub(super) const DIRECTORIES: &[Case] = &[
-    get("/files/dir/", 200)
-        .body(b"<p>index</p>")
-        .fields(&[("content-type", "text/html; charset=utf-8")]),
+    get("/files/dir/", 200).body(b"<p>index</p>"),
     get("/files/dir/", 200)
         .method("HEAD")
         .body(b"")
