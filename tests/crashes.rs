@@ -199,54 +199,157 @@ fn a_proxy_that_dies_is_replaced_and_the_workers_stay() {
 }
 
 #[test]
-fn a_slot_whose_workers_die_young_is_given_up_while_the_others_serve() {
+fn a_slot_whose_workers_die_young_is_tried_again_while_the_others_serve() {
     let mut site = Site::of_app("loop", "crash", "workers = 2\npreload = false", "");
-    site.expect_error("worker died")
-        .expect_error("boot failed")
-        .expect_error("slot given up");
+    site.expect_error("worker died").expect_error("boot failed");
     site.start();
     site.wait_for_log_times("worker ready", 2);
     site.write("poison", "");
     site.processes_named("worker web/1")[0].signal("KILL");
-    wait_for("the slot is given up", || {
+    wait_for("the slot has failed often", || {
         assert_eq!(site.get("/").status, 200);
-        site.error_log().contains("slot given up").then_some(())
-    });
-    assert!(
-        site.error_log().contains("slot=1 deaths=6 left=1"),
-        "{}",
         site.error_log()
-    );
-    assert_eq!(site.processes_named("worker web/").len(), 1);
-
-    // A reload tries again.
-    std::fs::remove_file(site.directory.join("poison")).unwrap();
-    site.signal("HUP");
-    wait_for("two workers of the new generation", || {
-        let ready = site.error_log().matches("worker ready").count();
-        (ready >= 4).then_some(())
+            .contains("slot=1 wait_ms=5000 deaths=7 left=1")
+            .then_some(())
     });
+
+    // Nothing is asked of anybody once the cause is gone.
+    std::fs::remove_file(site.directory.join("poison")).unwrap();
+    site.wait_for_log_times("worker ready", 3);
     assert!(site.stop().success());
 }
 
 #[test]
-fn with_every_slot_given_up_the_answer_is_503_until_a_reload() {
+fn while_no_worker_gets_ready_the_answer_is_503() {
     let mut site = Site::of_app("down", "crash", "workers = 1\npreload = false", "");
-    site.expect_error("worker died")
-        .expect_error("boot failed")
-        .expect_error("slot given up");
+    site.expect_error("worker died").expect_error("boot failed");
     site.start();
     site.write("poison", "");
     site.processes_named("worker web/0")[0].signal("KILL");
-    site.wait_for_log("slot given up");
+    site.wait_for_log("deaths=6 left=0");
     let answer = wait_for("the app is down", || {
         Some(site.get("/")).filter(|answer| answer.status == 503)
     });
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
     std::fs::remove_file(site.directory.join("poison")).unwrap();
-    site.signal("HUP");
     wait_for("it serves again", || (site.get("/").status == 200).then_some(()));
     assert!(site.stop().success());
+}
+
+#[test]
+fn a_client_whose_requests_kill_their_workers_harms_nobody_else_and_is_named() {
+    let mut site = Site::of_app("killer", "crash", "workers = 2", "");
+    site.expect_error("worker died");
+    site.start();
+    for number in 0..14 {
+        let target = format!("/exit/{number}");
+        let killed = match number % 2 {
+            0 => post(&site, &target),
+            _ => site.get(&target),
+        };
+        assert_eq!(killed.status, 502, "{target}");
+        assert_eq!(site.get("/").status, 200, "behind {target}");
+    }
+    let log = site.error_log();
+    let named = log
+        .lines()
+        .find(|line| {
+            line.contains("request was running when its worker died") && line.contains("target=/exit/4")
+        })
+        .unwrap_or_else(|| panic!("not named: {log}"));
+    for part in [
+        " WARN ",
+        "method=POST",
+        "client=127.0.0.1",
+        "request_id=",
+        "app=web",
+    ] {
+        assert!(named.contains(part), "{part}: {named}");
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_zygote_that_dies_young_is_tried_again_for_ever() {
+    let mut site = Site::of_app("zygotes", "crash", "workers = 1", "");
+    site.expect_error("zygote died")
+        .expect_error("boot failed")
+        .expect_error("worker died");
+    site.start();
+    site.write("poison", "");
+    site.processes_named("zygote web")[0].signal("KILL");
+    site.wait_for_log("wait_ms=5000 deaths=7 left=1");
+    // Its worker serves on.
+    assert_eq!(site.get("/").status, 200);
+    std::fs::remove_file(site.directory.join("poison")).unwrap();
+    site.wait_for_log_times("zygote ready", 2);
+    assert_eq!(post(&site, "/exit/1").status, 502);
+    assert_eq!(site.get("/").status, 200);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn an_app_that_does_not_boot_keeps_nobody_else_down_and_is_tried_again() {
+    for preload in [true, false] {
+        for beside in ["files", "upstream", "app"] {
+            let mut site = Site::new("boots-later");
+            site.expect_error("zygote died")
+                .expect_error("worker died")
+                .expect_error("boot failed")
+                .expect_error("supervisor[");
+            site.write("files/word", "here");
+            site.write(
+                "broken/wsgi.py",
+                "raise RuntimeError('the database is not there')\n",
+            );
+            site.write("broken/word/wsgi.py", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'here']\n");
+            let (more, route) = match beside {
+                "files" => ("", "files = \"files/\""),
+                "upstream" => (
+                    "[upstream.back]\nservers = [\"http://127.0.0.1:9\"]\n",
+                    "upstream = \"back\"",
+                ),
+                _ => (
+                    "[app.other]\nwsgi = \"wsgi\"\ndirectory = \"broken/word\"\npython = \"{python}\"\nworkers = 1\n",
+                    "app = \"other\"",
+                ),
+            };
+            let keys = format!("workers = 1\npreload = {preload}");
+            let of_app = crate::harness::app::of_app("", &keys, "").replace("{apps}/", "broken");
+            site.config(&format!(
+                "{more}{of_app}\n[[site.route]]\npath = \"/beside/\"\n{route}\n"
+            ));
+            site.start();
+            let expected = if beside == "upstream" { 502 } else { 200 };
+            assert_eq!(site.get("/beside/word").status, expected, "{beside}");
+            let answer = site.get("/");
+            assert_eq!(answer.status, 503, "{beside}");
+            assert!(answer.header("retry-after").is_some());
+            for part in [
+                "app failed to boot: the others serve",
+                "RuntimeError: the database is not there",
+            ] {
+                site.wait_for_log(part);
+            }
+            site.write("broken/wsgi.py", "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'at last']\n");
+            wait_for("it is tried again", || {
+                (site.get("/").text() == "at last").then_some(())
+            });
+            assert!(site.stop().success());
+        }
+    }
+}
+
+#[test]
+fn with_fixed_answers_alone_beside_it_an_app_that_does_not_boot_ends_the_start() {
+    let mut site = Site::of_app(
+        "alone",
+        "forms",
+        "wsgi = \"broken\"",
+        "[[site.route]]\npath = \"= /health\"\nrespond = \"ok\"\n",
+    );
+    site.expect_error("supervisor[");
+    assert_eq!(site.spawn().wait().code(), Some(3));
 }
 
 #[test]

@@ -31,7 +31,7 @@ Signals:
   HUP         read the configuration and the applications again, without losing a request
   USR1        open the log files again
 
-Exit codes: 0 stopped, 1 could not start, 2 bad configuration, 3 an application does not boot";
+Exit codes: 0 stopped, 1 could not start, 2 bad configuration, 3 no application boots and there is\nnothing else to serve";
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, Subcommand)]

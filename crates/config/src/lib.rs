@@ -72,6 +72,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Has it something to serve that needs no app: files, or servers behind us? A fixed answer or a redirect alone is no reason to
+    /// be there.
+    pub fn serves_without_apps(&self) -> bool {
+        let mut routes = self.sites.iter().flat_map(|site| &site.routes);
+        routes.any(|route| matches!(route.action, Action::Files(_) | Action::Upstream(_)))
+    }
+
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let text = surroundings::read_bounded(path, surroundings::FILE_BYTES_MAX)

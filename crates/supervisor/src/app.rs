@@ -40,6 +40,10 @@ pub(crate) struct App {
     pub(crate) failure: Option<Failure>,
     /// It has not served yet: a failure is the generation's failure.
     booting: bool,
+    /// It was not ready when its generation began to serve, and has not been since.
+    missing: bool,
+    /// How it failed to boot last time, as far as that was told.
+    told: Option<Failure>,
     /// It will not serve again.
     retired: bool,
     /// End of the drain timeout, once its generation drains.
@@ -65,6 +69,8 @@ impl App {
             journey: Journey::new(now),
             failure: None,
             booting: true,
+            missing: false,
+            told: None,
             retired: false,
             drain_by: None,
             told_down: false,
@@ -173,16 +179,40 @@ impl App {
             .min()
     }
 
-    /// Its generation serves now.
-    pub(crate) fn serves(&mut self) {
+    /// Its generation serves now, perhaps without it.
+    pub(crate) fn serves(&mut self, now: Instant) {
         self.booting = false;
-        self.failure = None;
+        let failure = self.failure.take();
+        self.missing = !self.is_there();
+        if let Some(failure) = failure.filter(|_| self.missing) {
+            for line in self.journey.tell(&failure, now) {
+                error!(app = %self.name, "{line}");
+            }
+            error!(app = %self.name, "app failed to boot: the others serve, it is answered 503 and tried again and again");
+            self.told = Some(failure);
+        }
     }
 
-    /// What was given up is tried again.
+    /// Has it a worker?
+    pub(crate) fn is_there(&self) -> bool {
+        self.pool.ready_count() > 0
+    }
+
+    /// Why it does not boot, as long as it has no worker.
+    pub(crate) fn boot_failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().filter(|_| !self.is_there())
+    }
+
+    /// Nobody should wait for it.
+    pub(crate) fn is_down(&mut self) -> bool {
+        self.missing &= !self.is_there();
+        self.missing || self.pool.down()
+    }
+
+    /// What waits to be tried again is tried at once.
     pub(crate) fn revive(&mut self, now: Instant) {
         self.pool.revive(now);
-        if self.zygote.is_none() && self.zygote_at.is_none() && !self.retired {
+        if self.zygote.is_none() && !self.retired {
             self.zygote_restarts = Restarts::default();
             self.zygote_at = Some(now);
             self.pool.source(Forks::Away);

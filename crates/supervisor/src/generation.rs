@@ -171,23 +171,34 @@ impl Generation {
         apps.chain([proxy, proxy_at].into_iter().flatten()).min()
     }
 
-    /// Why it can not take over, if that is settled.
-    pub(crate) fn failure(&self, now: Instant) -> Option<Error> {
-        let app = self.apps.iter().find_map(|app| {
-            let journey = app.journey.tell(app.failure.as_ref()?, now);
+    /// Why it can not take over, if that is settled. `first`: nothing else serves, so that one app that does not boot must not
+    /// keep the others down, nor files and the servers behind us.
+    pub(crate) fn failure(&self, first: bool, now: Instant) -> Option<Error> {
+        let failed = |app: &App| {
+            let journey = app.journey.tell(app.boot_failure()?, now);
             Some(Error::App {
                 app: app.name.to_string(),
                 journey,
             })
-        });
+        };
+        let serves_more =
+            self.config.serves_without_apps() || self.apps.iter().any(|app| app.boot_failure().is_none());
+        let app = if first && serves_more {
+            None
+        } else {
+            self.apps.iter().find_map(failed)
+        };
         app.or_else(|| self.proxy_failure.clone().map(Error::Proxy))
     }
 
-    /// Every app has a ready worker, or `all` of its workers.
+    /// Every app has `all` of its workers ready; or it has one, or does not boot.
     pub(crate) fn apps_ready(&self, all: bool) -> bool {
         self.apps.iter().all(|app| {
-            let ready = app.pool.ready_count();
-            if all { ready == app.pool.len() } else { ready > 0 }
+            if all {
+                app.pool.ready_count() == app.pool.len()
+            } else {
+                app.is_there() || app.boot_failure().is_some()
+            }
         })
     }
 
@@ -204,9 +215,9 @@ impl Generation {
     }
 
     /// Takes over.
-    pub(crate) fn serve(&mut self) {
+    pub(crate) fn serve(&mut self, now: Instant) {
         self.phase = Phase::Serving;
-        self.apps.iter_mut().for_each(App::serves);
+        self.apps.iter_mut().for_each(|app| app.serves(now));
         if let Some(proxy) = &mut self.proxy {
             proxy.serve();
         }
@@ -268,7 +279,7 @@ impl Generation {
         self.apps.iter_mut().for_each(|app| app.hurry(by));
     }
 
-    /// What was given up is tried again.
+    /// What waits to be tried again is tried at once.
     pub(crate) fn revive(&mut self, now: Instant) {
         self.apps.iter_mut().for_each(|app| app.revive(now));
     }

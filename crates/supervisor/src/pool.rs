@@ -1,4 +1,4 @@
-//! The slots of one generation of one app: which worker is to be forked when, and when to give up.
+//! The slots of one generation of one app: which worker is to be forked when.
 //!
 //! Pure: events and `now` in, actions out. A slot has at most one worker that counts; a worker that leaves (it overran, or
 //! its generation retires) is no longer the pool's.
@@ -16,15 +16,6 @@ pub(crate) enum Action {
     Overdue { slot: u32 },
 }
 
-/// What a death led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is replaced after this time.
-    Again(Duration),
-    /// Too many deaths in a row: the slot stays empty until [`Pool::revive`].
-    GivenUp { deaths: u32 },
-}
-
 /// Where workers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -32,8 +23,8 @@ pub(crate) enum Source {
     Away,
     /// It takes orders.
     Here,
-    /// There will be none.
-    GivenUp,
+    /// It dies again and again before it is ready.
+    Failing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +40,6 @@ enum State {
     Ready {
         since: Instant,
     },
-    GivenUp,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,23 +121,17 @@ impl Pool {
         }
     }
 
-    /// The slot's worker died, or could not be forked.
-    pub(crate) fn died(&mut self, slot: u32, now: Instant) -> Option<Verdict> {
+    /// The slot's worker died, or could not be forked. Answers after which time it is replaced.
+    pub(crate) fn died(&mut self, slot: u32, now: Instant) -> Option<Duration> {
         let slot = self.slot(slot)?;
         let served = match slot.state {
             State::Ready { since } => Some(now.saturating_duration_since(since)),
             State::Booting { .. } => None,
-            State::Waiting { .. } | State::GivenUp => return None,
+            State::Waiting { .. } => return None,
         };
         let wait = slot.restarts.died(served);
-        if slot.restarts.hopeless() {
-            slot.state = State::GivenUp;
-            return Some(Verdict::GivenUp {
-                deaths: slot.restarts.deaths(),
-            });
-        }
         slot.state = State::Waiting { at: now + wait };
-        Some(Verdict::Again(wait))
+        Some(wait)
     }
 
     /// The fork was lost with the zygote: nobody's death.
@@ -168,10 +152,16 @@ impl Pool {
         }
     }
 
-    /// Slots that were given up are tried again.
+    /// Deaths in a row of this slot's workers, none of which was healthy.
+    pub(crate) fn deaths(&self, slot: u32) -> u32 {
+        let slot = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot));
+        slot.map_or(0, |slot| slot.restarts.deaths())
+    }
+
+    /// Slots that wait are tried at once, with a new count.
     pub(crate) fn revive(&mut self, now: Instant) {
         for slot in &mut self.slots {
-            if slot.state == State::GivenUp {
+            if let State::Waiting { .. } = slot.state {
                 *slot = Slot {
                     state: State::Waiting { at: now },
                     restarts: Restarts::default(),
@@ -193,12 +183,12 @@ impl Pool {
         self.slots.len()
     }
 
-    /// No worker is there and none is to be expected.
+    /// No worker is there and nobody should wait for one, though they are tried again and again.
     pub(crate) fn down(&self) -> bool {
         self.slots.iter().all(|slot| match slot.state {
-            State::GivenUp => true,
-            State::Waiting { .. } => self.source == Source::GivenUp,
-            State::Booting { .. } | State::Ready { .. } => false,
+            State::Waiting { .. } => slot.restarts.failing() || self.source == Source::Failing,
+            State::Booting { .. } => slot.restarts.failing(),
+            State::Ready { .. } => false,
         })
     }
 

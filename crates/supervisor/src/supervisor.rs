@@ -187,7 +187,7 @@ impl Supervisor {
         let at = self.booting()?;
         let first = self.serving().is_none();
         let generation = &mut self.generations[at];
-        if let Some(failure) = generation.failure(now) {
+        if let Some(failure) = generation.failure(first, now) {
             if first {
                 return Some(failure);
             }
@@ -217,7 +217,7 @@ impl Supervisor {
         let old = self.serving();
         let generation = &mut self.generations[at];
         // The new one accepts before the old one stops: no connection finds nobody.
-        generation.serve();
+        generation.serve(now);
         let (number, config) = (generation.number, Arc::clone(&generation.config));
         let boot_ms = u64::try_from((now - generation.began).as_millis()).unwrap_or(u64::MAX);
         if let Some(old) = old {

@@ -143,9 +143,21 @@ impl Worker {
 
     /// It is not ready within the boot timeout.
     pub(crate) fn is_overdue(&mut self, now: Instant) {
-        self.overdue = true;
-        self.tell_stacks();
-        self.departure.get_or_insert(Departure::kill(now + STACKS_WITHIN));
+        if self.departure.is_none() {
+            self.overdue = true;
+            self.tell_stacks();
+            self.departure = Some(Departure::kill(now + STACKS_WITHIN));
+        }
+    }
+
+    /// It is ready. A moment too late is as good as in time: what was to become of it is taken back. `false`: it is killed
+    /// already.
+    pub(crate) fn is_in_time(&mut self) -> bool {
+        if self.overdue && !self.killed {
+            self.overdue = false;
+            self.departure = None;
+        }
+        !self.killed
     }
 
     /// Its link has ended though nobody wanted that. Mostly because it is dying; if not, no request reaches it any more.
@@ -187,5 +199,59 @@ impl Worker {
     /// When [`Worker::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.departure.as_ref()?.deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker() -> Worker {
+        let (channel, _) = Channel::pair().expect("a socket pair");
+        Worker {
+            number: 1,
+            slot: 0,
+            pid: None,
+            channel,
+            ready: false,
+            link: None,
+            counts: true,
+            departure: None,
+            failure: None,
+            overdue: false,
+            killed: false,
+            ended: false,
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_ready_a_moment_too_late_is_not_killed_later() {
+        let now = Instant::now();
+        let mut worker = worker();
+        worker.is_overdue(now);
+        assert!(worker.is_in_time());
+        worker.tick(now + 10 * STACKS_WITHIN);
+        assert!(!worker.killed);
+        assert_eq!(worker.deadline(), None);
+    }
+
+    #[test]
+    fn a_worker_that_is_killed_already_is_not_ready_any_more() {
+        let now = Instant::now();
+        let mut worker = worker();
+        worker.is_overdue(now);
+        worker.tick(now + STACKS_WITHIN);
+        assert!(worker.killed && !worker.is_in_time());
+    }
+
+    #[test]
+    fn a_worker_that_leaves_for_another_reason_leaves_though_it_is_ready() {
+        let now = Instant::now();
+        let mut worker = worker();
+        worker.departure = Some(Departure::kill(now + STACKS_WITHIN));
+        worker.is_overdue(now);
+        worker.is_in_time();
+        worker.tick(now + STACKS_WITHIN);
+        assert!(worker.killed);
     }
 }

@@ -118,6 +118,14 @@ impl Zygote {
         true
     }
 
+    /// It is ready: if that was a moment too late, it is not killed for it any more.
+    pub(crate) fn is_in_time(&mut self) {
+        self.ready = true;
+        if !self.ended {
+            self.kill_at = None;
+        }
+    }
+
     /// Kills it when that is due.
     pub(crate) fn tick(&mut self, now: Instant) {
         if self.kill_at.is_some_and(|at| at <= now) {
@@ -179,5 +187,34 @@ fn boot(app: &App, check: bool) -> ToZygote {
         green: green.to_owned(),
         shutdown_ms: u64::try_from(app.timeout.shutdown.as_millis()).unwrap_or(u64::MAX),
         check,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zygote_that_is_ready_a_moment_too_late_is_not_killed_later() {
+        let now = Instant::now();
+        let (channel, _theirs) = Channel::pair().expect("a socket pair");
+        let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
+        let mut zygote = Zygote {
+            pid: child.id(),
+            started: now,
+            channel,
+            ready: false,
+            failure: None,
+            killed: false,
+            kill_at: None,
+            ended: false,
+        };
+        assert!(zygote.overdue(now));
+        zygote.is_in_time();
+        zygote.tick(now + 10 * STACKS_WITHIN);
+        assert!(zygote.ready && !zygote.killed);
+        assert_eq!(zygote.deadline(), None);
+        child.kill().expect("our child");
+        child.wait().expect("our child");
     }
 }

@@ -181,7 +181,7 @@ messages! {
             /// Which.
             link: u64,
         },
-        /// No worker of the app can be had (every slot was given up): answer 503 at once. `false`: workers are to be expected again.
+        /// No worker of the app can be had (they die again and again before they are ready): answer 503 at once. `false`: workers are to be expected again.
         6 => AppDown {
             /// Name of the app.
             app: String,

@@ -286,6 +286,7 @@ impl App {
     /// A link is over, by our will or not.
     fn link_ended(&self, index: LinkIndex, link: u64, cause: Option<LinkError>) {
         let port = self.turn(|state, now_ns| {
+            state.tell_running(index);
             state.dispatcher.link_dead(index, now_ns);
             self.slabs.lost(index);
             state.forget(index, link)

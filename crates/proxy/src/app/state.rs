@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use tokio::sync::{Notify, mpsc::UnboundedSender};
-use tracing::error;
+use tracing::{error, warn};
 use wire::control::{FromProxy, TEXT_MAX};
 
 use super::{
@@ -313,7 +313,6 @@ impl State {
             return;
         };
         let request = call.request();
-        let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         error!(
             app = %self.app, slot = port.slot, pid = port.pid,
             request_id = text(request.map(|request| request.request_id)),
@@ -323,6 +322,32 @@ impl State {
             elapsed_ms = elapsed_ns / 1_000_000,
             "request ran past timeout.request: it is cancelled, its worker goes on"
         );
+    }
+
+    /// The worker is dead: what it ran is named, since it may be what killed it.
+    pub(super) fn tell_running(&self, index: LinkIndex) {
+        let Some(Some(port)) = self.ports.get(index) else {
+            return;
+        };
+        let mut more = 0;
+        for (number, call) in self.dispatcher.running_on(index).enumerate() {
+            if number >= RUNNING_TOLD_MAX {
+                more += 1;
+                continue;
+            }
+            let request = call.request();
+            warn!(
+                app = %self.app, slot = port.slot, pid = port.pid,
+                request_id = text(request.map(|request| request.request_id)),
+                method = text(request.map(|request| request.method)),
+                target = text(request.map(|request| request.target)),
+                client = text(request.map(|request| request.client)),
+                "request was running when its worker died"
+            );
+        }
+        if more > 0 {
+            warn!(app = %self.app, slot = port.slot, pid = port.pid, more, "more requests were running when it died");
+        }
     }
 
     fn fail(&mut self, call: &Call, failure: Failure, now_ns: u64) {
@@ -352,6 +377,13 @@ impl State {
         std::mem::swap(&mut self.writers, &mut wakes.writers);
         std::mem::swap(&mut self.wakers, &mut wakes.wakers);
     }
+}
+
+/// Requests that are named when their worker dies.
+const RUNNING_TOLD_MAX: usize = 16;
+
+fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
 /// The report of a request, or a worker, that is stuck.

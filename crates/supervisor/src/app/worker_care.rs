@@ -7,8 +7,7 @@ use wire::control::FromWorker;
 
 use super::App;
 use crate::{
-    cause::cause, context::Context, journey::Failure, os::wait::Ended, output::Source, pool::Verdict,
-    worker::Worker,
+    cause::cause, context::Context, journey::Failure, os::wait::Ended, output::Source, worker::Worker,
 };
 
 impl App {
@@ -24,6 +23,9 @@ impl App {
                 FromWorker::Hello { pid } => {
                     error!(app = %self.name, slot = worker.slot, pid, "a worker claims a process id that is not its own");
                     worker.kill();
+                }
+                FromWorker::Ready { boot_ms } if !worker.is_in_time() => {
+                    info!(app = %self.name, slot = worker.slot, boot_ms, "worker ready too late, it is killed already");
                 }
                 FromWorker::Ready { boot_ms } => {
                     worker.ready = true;
@@ -79,19 +81,13 @@ impl App {
     }
 
     pub(super) fn slot_died(&mut self, slot: u32, now: Instant) {
-        match self.pool.died(slot, now) {
-            Some(Verdict::GivenUp { deaths }) => {
-                let left = self.pool.ready_count();
-                error!(
-                    app = %self.name, slot, deaths, left,
-                    "slot given up until the next reload (SIGHUP): its workers die too early"
-                );
-            }
-            Some(Verdict::Again(wait)) if !wait.is_zero() && !self.booting => {
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                info!(app = %self.name, slot, wait_ms, "worker is started again");
-            }
-            _ => {}
+        if let Some(wait) = self.pool.died(slot, now)
+            && !wait.is_zero()
+            && !self.booting
+        {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let (deaths, left) = (self.pool.deaths(slot), self.pool.ready_count());
+            info!(app = %self.name, slot, wait_ms, deaths, left, "worker is started again");
         }
     }
 
@@ -102,8 +98,12 @@ impl App {
             return;
         }
         error!(app = %self.name, step = failure.step, error = failure.message, "boot failed");
-        for line in failure.traceback.lines() {
-            error!(app = %self.name, line, "traceback");
+        // Tried again and again, it mostly fails in the same way: the whole story is told once.
+        if self.told.as_ref() != Some(&failure) {
+            for line in failure.traceback.lines() {
+                error!(app = %self.name, line, "traceback");
+            }
+            self.told = Some(failure);
         }
     }
 

@@ -52,7 +52,7 @@ impl App {
 
     pub(super) fn zygote_ready(&mut self, python: &str, import_ms: u64, threads: &str, now: Instant) {
         let Some(zygote) = &mut self.zygote else { return };
-        zygote.ready = true;
+        zygote.is_in_time();
         let boot_ms = elapsed_ms(now, zygote.started);
         let pid = zygote.pid;
         self.pool.source(Forks::Here);
@@ -110,18 +110,17 @@ impl App {
     /// `started`: when, if it ever was ready.
     pub(super) fn zygote_failed(&mut self, failure: Failure, started: Option<Instant>, now: Instant) {
         self.fail(failure);
-        self.pool.source(Forks::Away);
         let wait = self
             .zygote_restarts
             .died(started.map(|started| now.saturating_duration_since(started)));
-        if self.zygote_restarts.hopeless() {
-            self.pool.source(Forks::GivenUp);
-            self.zygote_at = None;
-            let deaths = self.zygote_restarts.deaths();
-            error!(app = %self.name, deaths, "zygote given up until the next reload (SIGHUP); its workers serve on");
-        } else {
-            self.zygote_at = Some(now + wait);
-        }
+        self.pool.source(match self.zygote_restarts.failing() {
+            true => Forks::Failing,
+            false => Forks::Away,
+        });
+        self.zygote_at = Some(now + wait);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let (deaths, left) = (self.zygote_restarts.deaths(), self.pool.ready_count());
+        info!(app = %self.name, wait_ms, deaths, left, "zygote is started again");
     }
 
     pub(super) fn start_zygote(&mut self, cx: &mut Context<'_>) {

@@ -207,7 +207,7 @@ impl Generation {
                     }
                 }
             }
-            let down = app.pool.down();
+            let down = app.is_down();
             if down != app.told_down && matches!(self.phase, Phase::Serving | Phase::Draining { .. }) {
                 app.told_down = down;
                 proxy.app_down(&name, down);

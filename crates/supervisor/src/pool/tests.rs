@@ -25,18 +25,33 @@ fn every_slot_is_forked_once_when_the_zygote_is_here() {
 fn a_worker_that_dies_young_is_replaced_after_a_growing_wait() {
     let mut now = Instant::now();
     let mut pool = pool(1, now);
-    for wait_ms in [100, 200, 400, 800, 1600] {
+    for wait_ms in [100, 200, 400, 800, 1000, 1000, 1000] {
         assert_eq!(pool.tick(now), [Action::Fork { slot: 0 }]);
         pool.ready(0);
         let wait = Duration::from_millis(wait_ms);
-        assert_eq!(pool.died(0, now), Some(Verdict::Again(wait)));
+        assert_eq!(pool.died(0, now), Some(wait));
         assert_eq!(pool.tick(now + wait - Duration::from_millis(1)), []);
         now += wait;
     }
+    assert!(!pool.down(), "they were ready, the next one is too");
+}
+
+#[test]
+fn an_app_whose_workers_are_never_ready_is_down_and_tried_again_for_ever() {
+    let mut now = Instant::now();
+    let mut pool = pool(1, now);
+    for death in 1..100 {
+        assert_eq!(pool.tick(now), [Action::Fork { slot: 0 }], "{death}");
+        let wait = pool.died(0, now).expect("it is replaced");
+        assert!(wait <= Duration::from_secs(5));
+        assert_eq!(pool.down(), death >= 6);
+        assert_eq!(pool.deaths(0), death);
+        now += wait;
+    }
     pool.tick(now);
-    assert_eq!(pool.died(0, now), Some(Verdict::GivenUp { deaths: 6 }));
-    assert!(pool.down());
-    assert_eq!(pool.deadline(), None);
+    assert!(pool.down(), "until the next one is ready");
+    pool.ready(0);
+    assert!(!pool.down());
 }
 
 #[test]
@@ -46,12 +61,12 @@ fn a_worker_that_served_long_is_replaced_at_once() {
     pool.tick(now);
     pool.ready(0);
     let later = now + Duration::from_secs(11);
-    assert_eq!(pool.died(0, later), Some(Verdict::Again(Duration::ZERO)));
+    assert_eq!(pool.died(0, later), Some(Duration::ZERO));
     assert_eq!(pool.tick(later), [Action::Fork { slot: 0 }]);
 }
 
 #[test]
-fn revive_tries_given_up_slots_again() {
+fn revive_tries_slots_that_wait_at_once() {
     let now = Instant::now();
     let mut pool = pool(1, now);
     for minute in 0..6 {
@@ -60,11 +75,11 @@ fn revive_tries_given_up_slots_again() {
         pool.died(0, then);
     }
     assert!(pool.down());
-    let later = now + Duration::from_secs(1000);
-    assert_eq!(pool.tick(later), []);
-    pool.revive(later);
+    let soon = now + Duration::from_secs(301);
+    assert_eq!(pool.tick(soon), []);
+    pool.revive(soon);
     assert!(!pool.down());
-    assert_eq!(pool.tick(later), [Action::Fork { slot: 0 }]);
+    assert_eq!(pool.tick(soon), [Action::Fork { slot: 0 }]);
 }
 
 #[test]
@@ -75,7 +90,7 @@ fn a_worker_past_the_boot_timeout_is_told_once() {
     assert_eq!(pool.deadline(), Some(now + BOOT));
     assert_eq!(pool.tick(now + BOOT), [Action::Overdue { slot: 0 }]);
     assert_eq!(pool.tick(now + BOOT), []);
-    assert!(matches!(pool.died(0, now + BOOT), Some(Verdict::Again(_))));
+    assert!(pool.died(0, now + BOOT).is_some());
 }
 
 #[test]
@@ -103,12 +118,12 @@ fn a_fork_lost_with_the_zygote_waits_for_the_next_zygote() {
 }
 
 #[test]
-fn without_a_zygote_to_come_an_empty_pool_is_down() {
+fn while_zygotes_fail_an_empty_pool_is_down() {
     let now = Instant::now();
     let mut pool = pool(2, now);
     pool.tick(now);
     pool.ready(0);
-    pool.source(Source::GivenUp);
+    pool.source(Source::Failing);
     pool.unborn(1, now);
     assert!(!pool.down());
     pool.died(0, now + Duration::from_secs(60));
@@ -128,7 +143,7 @@ impl Random {
 }
 
 /// Whatever happens in whatever order: no slot ever has two workers, an app is never hammered with forks, and when the
-/// deaths stop every slot that was not given up has a ready worker again.
+/// deaths stop every slot has a ready worker again.
 #[test]
 fn simulated_lives_keep_the_promises() {
     for seed in 1..=300 {

@@ -260,6 +260,21 @@ impl<T: Clone> Dispatcher<T> {
         .map(|call| &call.item)
     }
 
+    /// Every request that the worker has begun and not answered to the end.
+    pub(crate) fn running_on(&self, index: LinkIndex) -> impl Iterator<Item = &T> {
+        let link = self.link(index);
+        let open = link.into_iter().flat_map(Link::open);
+        open.filter_map(move |(entry, slot)| {
+            let page = link?.page.page();
+            // Thread 0 is no thread: claimed only to be given back.
+            let runs = page.claimed(entry, slot.stream) && page.thread(entry, slot.stream) != Some(0);
+            match slot.holder {
+                Holder::Call(id) if runs => self.calls.find(id).map(|call| &call.item),
+                _ => None,
+            }
+        })
+    }
+
     /// Gives out what can be given out. Call at the end of each turn in which something ended.
     pub(crate) fn pump(&mut self, now_ns: u64) {
         self.settle(now_ns);
