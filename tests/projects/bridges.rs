@@ -32,10 +32,12 @@ fn config() -> String {
 }
 
 /// Paths as they are sent, and what of them arrives behind `/tell/`.
-const PATHS: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 6] = [
     ("plain", "plain"),
     ("gr%C3%BCn/and%20more", "grün/and more"),
     ("100%25", "100%"),
+    ("queues/%2F/http:%2F%2Fx.test//y", "queues///http://x.test//y"),
+    ("a%2Fb", "a/b"),
     ("semi;colon=1/~user/", "semi;colon=1/~user/"),
 ];
 

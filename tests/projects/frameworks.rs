@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{content, sha256, site};
 use crate::harness::{Connection, Message, Site, WebSocket, curl::VERSIONS};
 
-/// A framework: its interface, and whether it routes on the path without the part that it is mounted at.
+/// A framework: its interface, and whether it knows that it is mounted, routes on the rest of the path and names itself as a whole.
 struct Framework {
     name: &'static str,
     interface: &'static str,
@@ -47,7 +47,11 @@ const FRAMEWORKS: [Framework; 6] = [
 ];
 
 fn framework(framework: &Framework) -> Site {
-    let Framework { name, interface, .. } = framework;
+    let Framework {
+        name,
+        interface,
+        mounted,
+    } = framework;
     site(
         name,
         &format!(
@@ -66,7 +70,9 @@ fn framework(framework: &Framework) -> Site {
             path = "/below"
             app = "web"
             mount = "/below"
-            "#
+            strip = {}
+            "#,
+            !mounted
         ),
     )
 }
@@ -156,15 +162,14 @@ fn every_framework_serves_its_pages() {
         for version in VERSIONS {
             pages(&site, each.name, version, "");
             assert_eq!(leads_to(&site, version, ""), "/hello/there", "{}", each.name);
-            if each.mounted {
-                pages(&site, each.name, version, "/below");
-                assert_eq!(
-                    leads_to(&site, version, "/below"),
-                    "/below/hello/there",
-                    "{}",
-                    each.name
-                );
-            }
+            pages(&site, each.name, version, "/below");
+            // One that is told nothing of its place leads to the root.
+            let there = if each.mounted {
+                "/below/hello/there"
+            } else {
+                "/hello/there"
+            };
+            assert_eq!(leads_to(&site, version, "/below"), there, "{}", each.name);
         }
         assert!(site.stop().success());
     }
@@ -174,12 +179,18 @@ fn every_framework_serves_its_pages() {
 fn frameworks_that_speak_websocket_do() {
     for each in FRAMEWORKS.iter().filter(|each| each.interface == "asgi") {
         let mut site = framework(each);
-        let mut socket = WebSocket::ask(Connection::open(site.port), "/talk", &[])
-            .unwrap_or_else(|answer| panic!("{}: {answer:?}", each.name));
-        socket.text("grün");
-        assert_eq!(socket.read_text(), "you said grün", "{}", each.name);
-        socket.close(1000);
-        assert!(matches!(socket.read(), Message::Close(1000, _)), "{}", each.name);
+        for target in ["/talk", "/below/talk"] {
+            let mut socket = WebSocket::ask(Connection::open(site.port), target, &[])
+                .unwrap_or_else(|answer| panic!("{} {target}: {answer:?}", each.name));
+            socket.text("grün");
+            assert_eq!(socket.read_text(), "you said grün", "{} {target}", each.name);
+            socket.close(1000);
+            assert!(
+                matches!(socket.read(), Message::Close(1000, _)),
+                "{} {target}",
+                each.name
+            );
+        }
         assert!(site.stop().success());
     }
 }
