@@ -1,14 +1,18 @@
 //! `env_file`: KEY=VALUE lines, as shells and other servers read them.
 //!
-//! Comments, blank lines, `export`, single quotes (nothing is special), double quotes (`\n`, `\t`, `\"`, `\\`, `\$`)
-//! and values over several lines inside quotes. `$NAME` is deliberately not replaced: a password may contain it.
+//! Comments, blank lines, `export`, single quotes (no escapes), double quotes (`\n`, `\t`, `\"`, `\\`, `\$`)
+//! and values over several lines inside quotes. `${NAME}` and `${NAME:-default}` are replaced wherever they stand, as python-dotenv
+//! does it; `"\${NAME}"` is not. `$NAME` is deliberately left alone: a password may contain it.
 
 /// Names and values in order.
 pub(crate) type Variables = Vec<(String, String)>;
 
-/// Every variable, or every problem with its line number.
-pub(crate) fn parse(text: &str) -> Result<Variables, Vec<(usize, String)>> {
-    let (mut variables, mut problems) = (Vec::new(), Vec::new());
+/// Every variable, or every problem with its line number. What a value refers to is looked up in the lines above it, then outside.
+pub(crate) fn parse(
+    text: &str,
+    outside: impl Fn(&str) -> Option<String>,
+) -> Result<Variables, Vec<(usize, String)>> {
+    let (mut variables, mut problems): (Variables, _) = (Vec::new(), Vec::new());
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     while !rest.is_empty() {
         let line_number = text[..text.len() - rest.len()].matches('\n').count() + 1;
@@ -32,11 +36,18 @@ pub(crate) fn parse(text: &str) -> Result<Variables, Vec<(usize, String)>> {
             ));
         }
         match read_value(value) {
-            Ok((value, _)) if value.contains('\0') => {
+            Ok((value, _)) if value.text.contains('\0') => {
                 problems.push((line_number, "NUL in the value".to_owned()))
             }
             Ok((value, left)) => {
-                variables.push((key.to_owned(), value));
+                let value = value.expanded(|name| {
+                    let above = variables.iter().rev().find(|(other, _)| other == name);
+                    above.map(|(_, value)| value.clone()).or_else(|| outside(name))
+                });
+                match value {
+                    Some(value) => variables.push((key.to_owned(), value)),
+                    None => problems.push((line_number, format!("a value of more than {BYTES_MAX} bytes"))),
+                }
                 rest = left;
                 continue;
             }
@@ -57,8 +68,59 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// Largest value: no program can be started with more in one variable, and each reference may double what it refers to.
+const BYTES_MAX: usize = 128 << 10;
+
+/// A value as it was read.
+#[derive(Debug, Default)]
+struct Value {
+    text: String,
+    /// Where dollars stand that were escaped.
+    literal: Vec<usize>,
+}
+
+impl Value {
+    /// With what it refers to in it; what is not set is empty. `None`: it is too large.
+    fn expanded(&self, look_up: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let mut expanded = String::new();
+        let mut at = 0;
+        while let Some(found) = self.text[at..].find("${").map(|found| at + found) {
+            expanded.push_str(&self.text[at..found]);
+            let reference = (!self.literal.contains(&found))
+                .then(|| reference(&self.text[found + 2..]))
+                .flatten();
+            match reference {
+                Some((name, default, len)) => {
+                    expanded.push_str(&look_up(name).unwrap_or_else(|| default.to_owned()));
+                    at = found + 2 + len;
+                }
+                None => {
+                    expanded.push('$');
+                    at = found + 1;
+                }
+            }
+            if expanded.len() > BYTES_MAX {
+                return None;
+            }
+        }
+        expanded.push_str(&self.text[at..]);
+        (expanded.len() <= BYTES_MAX).then_some(expanded)
+    }
+}
+
+/// Name, default and length of a reference behind its `${`.
+fn reference(text: &str) -> Option<(&str, &str, usize)> {
+    let end = text.find('}')?;
+    let inside = &text[..end];
+    let (name, default) = match inside.find(':') {
+        None => (inside, ""),
+        Some(colon) => (&inside[..colon], inside[colon + 1..].strip_prefix('-')?),
+    };
+    Some((name, default, end + 1))
+}
+
 /// The value and what stands after its line.
-fn read_value(text: &str) -> Result<(String, &str), &'static str> {
+fn read_value(text: &str) -> Result<(Value, &str), &'static str> {
     let text = text.trim_start_matches([' ', '\t']);
     let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
         let (line, left) = text.split_once('\n').unwrap_or((text, ""));
@@ -66,9 +128,16 @@ fn read_value(text: &str) -> Result<(String, &str), &'static str> {
             .char_indices()
             .find(|(at, c)| *c == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t'])));
         let value = comment.map_or(line, |(at, _)| &line[..at]);
-        return Ok((value.trim().to_owned(), left));
+        let text = value.trim().to_owned();
+        return Ok((
+            Value {
+                text,
+                literal: Vec::new(),
+            },
+            left,
+        ));
     };
-    let mut value = String::new();
+    let mut value = Value::default();
     let mut characters = text[1..].char_indices();
     while let Some((at, c)) = characters.next() {
         if c == quote {
@@ -82,15 +151,19 @@ fn read_value(text: &str) -> Result<(String, &str), &'static str> {
             return Ok((value, left));
         }
         if c != '\\' || quote == '\'' {
-            value.push(c);
+            value.text.push(c);
             continue;
         }
         match characters.next().map(|(_, escaped)| escaped) {
-            Some('n') => value.push('\n'),
-            Some('r') => value.push('\r'),
-            Some('t') => value.push('\t'),
-            Some(c @ ('"' | '\\' | '$' | '`' | '\'')) => value.push(c),
-            Some(other) => value.extend(['\\', other]),
+            Some('n') => value.text.push('\n'),
+            Some('r') => value.text.push('\r'),
+            Some('t') => value.text.push('\t'),
+            Some('$') => {
+                value.literal.push(value.text.len());
+                value.text.push('$');
+            }
+            Some(c @ ('"' | '\\' | '`' | '\'')) => value.text.push(c),
+            Some(other) => value.text.extend(['\\', other]),
             None => break,
         }
     }
@@ -101,8 +174,42 @@ fn read_value(text: &str) -> Result<(String, &str), &'static str> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Variables, Vec<(usize, String)>> {
+        super::parse(text, |name| (name == "HOME").then(|| "/home/web".to_owned()))
+    }
+
     fn value(text: &str) -> String {
         parse(text).unwrap().remove(0).1
+    }
+
+    #[test]
+    fn references_are_replaced_by_what_stands_above_or_outside() {
+        let text = "HOST=db\nURL=postgres://${USER:-web}@${HOST}/${NAME}\nHOME=/srv\nA='${HOME}'\nB=\"\\${HOME} ${HOST}\"\n\
+                    C=$HOST ${HOST ${HOST:x}\nHOST=other\nD=${HOST}${HOST}\n";
+        let values: Vec<String> = parse(text).unwrap().into_iter().map(|(_, value)| value).collect();
+        assert_eq!(
+            values,
+            [
+                "db",
+                "postgres://web@db/",
+                "/srv",
+                "/srv",
+                "${HOME} db",
+                "$HOST ${HOST ${HOST:x}",
+                "other",
+                "otherother"
+            ]
+        );
+        assert_eq!(value("DATA=${HOME}/data"), "/home/web/data");
+    }
+
+    #[test]
+    fn references_cannot_grow_without_end() {
+        let mut text = "A0=xxxxxxxxxxxxxxxx\n".to_owned();
+        for number in 1..40 {
+            text.push_str(&format!("A{number}=${{A{0}}}${{A{0}}}\n", number - 1));
+        }
+        assert_eq!(parse(&text).unwrap_err()[0].0, 15);
     }
 
     #[test]

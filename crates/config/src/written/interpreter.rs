@@ -52,9 +52,10 @@ pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
         .value("env_file")
         .and_then(|value| Some((value, value.path()?)))
     {
-        match section.reading.surroundings.read(&path) {
+        let surroundings = section.reading.surroundings;
+        match surroundings.read(&path) {
             Err(error) => value.problem(format!("{} cannot be read: {error}", path.display())),
-            Ok(text) => match dotenv::parse(&text) {
+            Ok(text) => match dotenv::parse(&text, |name| surroundings.variable(name)) {
                 Ok(variables) => environment.extend(variables),
                 Err(problems) => {
                     for (line, message) in problems {
