@@ -11,7 +11,7 @@ pub struct App {
     pub interface: Interface,
     /// `[app.NAME.websocket]`: when a client of a WebSocket that says nothing is given up.
     pub keepalive: Keepalive,
-    /// `module:callable`, `module:factory()` or `module` (then `application`, `app`).
+    /// `module:callable`, `module:factory(...)` or `module` (then `application`, `app`).
     pub target: String,
     /// Working directory; first on `sys.path`.
     pub directory: PathBuf,

@@ -251,7 +251,7 @@ messages! {
             app: String,
             /// `wsgi` or `asgi`
             interface: String,
-            /// `module:callable`, `module:factory()` or `module`.
+            /// `module:callable`, `module:factory(...)` or `module`.
             target: String,
             /// Working directory; first on `sys.path`.
             directory: String,

@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyDict, PyList, PyModule, PyType},
 };
 
-use crate::{output, report, zygote::Boot};
+use crate::{factory, loggers, output, report, signature, zygote::Boot};
 
 /// Why there is no application.
 #[derive(Debug)]
@@ -41,24 +41,25 @@ const CONVENTIONS: [&str; 2] = ["application", "app"];
 /// Most names of a listing in a message.
 const LISTED_MAX: usize = 20;
 
-/// `module:callable`, `module:factory()` or `module`. Dots after the colon go into attributes.
+/// `module:callable`, `module:factory(...)` or `module`. Dots after the colon go into attributes.
 pub(crate) fn import<'py>(py: Python<'py>, boot: &Boot) -> Result<Bound<'py, PyAny>, Refusal> {
     let (target, directory) = (boot.target.as_str(), boot.directory.as_str());
     let (name, path) = match target.split_once(':') {
         Some((name, path)) => (name.trim(), Some(path.trim())),
         None => (target.trim(), None),
     };
+    loggers::set_up(py, &boot.interface)
+        .map_err(|error| Refusal::raised(py, "python", "setting loggers up", &error))?;
     let module = PyModule::import(py, name).map_err(|error| not_imported(py, name, directory, &error))?;
     let application = match path {
         None => conventional(&module, name)?,
         Some(path) => {
-            let factory = path.strip_suffix("()");
-            let found = attribute(&module, name, factory.unwrap_or(path))?;
-            match factory {
-                None => found,
-                Some(factory) => found.call0().map_err(|error| {
-                    Refusal::raised(py, "callable", &format!("the factory {name}:{factory}()"), &error)
-                })?,
+            let call = path.strip_suffix(')').and_then(|call| call.split_once('('));
+            match call {
+                None => attribute(&module, name, path)?,
+                Some((path, arguments)) => {
+                    factory::call(&attribute(&module, name, path.trim_end())?, target, arguments)?
+                }
             }
         }
     };
@@ -185,7 +186,12 @@ fn check(
     let (is, other) = match (interface, found) {
         ("wsgi", Kind::Asgi) => ("an ASGI application", "asgi"),
         ("asgi", Kind::Wsgi) => ("a WSGI application", "wsgi"),
-        _ => return Ok(()),
+        _ => {
+            return match signature::mismatch(application, target, interface) {
+                Some(message) => Err(Refusal::new("callable", message)),
+                None => Ok(()),
+            };
+        }
     };
     Err(Refusal::new(
         "callable",
@@ -225,7 +231,7 @@ fn kind(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Ok(match names[..] {
         ["scope", "receive", "send"] => Kind::Asgi,
-        ["environ" | "env" | "environment", _] | [_, "start_response"] => Kind::Wsgi,
+        ["environ" | "env" | "environment", _] | [_, "start_response", ..] => Kind::Wsgi,
         _ => Kind::Unknown,
     })
 }

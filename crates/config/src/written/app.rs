@@ -92,14 +92,16 @@ fn timeouts(section: Section<'_>, asgi: bool) -> Timeouts {
     timeouts
 }
 
-/// `module:callable`, `module:factory()` or `module`.
+/// `module:callable`, `module:factory(...)` or `module`.
 pub(super) fn target(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let dotted = |name: &str| name.split('.').all(is_identifier);
     let (module, callable) = text
         .split_once(':')
         .map_or((text, None), |(module, rest)| (module, Some(rest)));
-    let attribute = callable.map(|callable| callable.strip_suffix("()").unwrap_or(callable));
+    // What stands in the brackets is Python, and read as such when the application is imported.
+    let called = callable.and_then(|callable| callable.strip_suffix(')')?.split_once('('));
+    let attribute = called.map(|(factory, _)| factory).or(callable);
     if dotted(module) && attribute.is_none_or(dotted) && !text.ends_with(".py") {
         return Some(text.to_owned());
     }
@@ -115,7 +117,7 @@ pub(super) fn target(value: &Value<'_>) -> Option<String> {
             as_module(module)
         )
     } else if callable.is_some_and(|callable| callable.contains('(')) {
-        "a factory is called without arguments: \"module:factory()\"".to_owned()
+        "a factory is called with literals: \"module:factory('production', debug=False)\"".to_owned()
     } else {
         "write \"module:callable\", such as \"mysite.wsgi:application\"".to_owned()
     };

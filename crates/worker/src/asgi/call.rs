@@ -26,7 +26,7 @@ use crate::{
         coroutine::{Step, outcome, step},
         exit_now,
     },
-    output, report,
+    output, report, signature,
     wsgi::head::type_name,
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct Application {
 
 impl Application {
     pub(crate) fn new(py: Python<'_>, callable: Py<PyAny>) -> Self {
-        let double = is_double(callable.bind(py)).unwrap_or(false);
+        let double = signature::is_asgi_2(callable.bind(py));
         Self { callable, double }
     }
 
@@ -64,29 +64,6 @@ impl Application {
             callable.call1((scope, receive, send))
         }
     }
-}
-
-/// Does it take exactly one argument?
-fn is_double(callable: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let inspect = callable.py().import("inspect")?;
-    let parameters = inspect
-        .call_method1("signature", (callable,))?
-        .getattr("parameters")?
-        .call_method0("values")?;
-    let empty = inspect.getattr("Parameter")?.getattr("empty")?;
-    let mut needed = 0;
-    for parameter in parameters.try_iter()? {
-        let parameter = parameter?;
-        let kind: String = parameter.getattr("kind")?.getattr("name")?.extract()?;
-        match kind.as_str() {
-            "POSITIONAL_ONLY" | "POSITIONAL_OR_KEYWORD" => {
-                needed += usize::from(parameter.getattr("default")?.is(&empty));
-            }
-            "VAR_POSITIONAL" => return Ok(false),
-            _ => {}
-        }
-    }
-    Ok(needed == 1)
 }
 
 /// What the application is called for.

@@ -8,6 +8,7 @@ mod lifespan;
 mod link;
 mod rig;
 mod socket;
+mod targets;
 mod trays;
 mod websocket;
 mod wsgi;
