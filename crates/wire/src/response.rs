@@ -12,19 +12,22 @@ use crate::{
 pub struct Response<'a> {
     /// Status code, 200 to 999; 103 in an informational response.
     pub status: u16,
-    /// Reason phrase, at most 255 bytes.
+    /// Reason phrase, at most [`Response::REASON_MAX`] bytes.
     pub reason: &'a [u8],
     /// Header fields in order; names as the application wrote them; no CR, LF or NUL in either.
     pub headers: Headers<'a>,
 }
 
 impl<'a> Response<'a> {
+    /// Longest reason phrase; what is longer is cut.
+    pub const REASON_MAX: usize = u16::MAX as usize;
+
     /// Appends status and reason, and starts the header fields; when those are finished the first body bytes follow.
     #[inline]
     pub fn encode(status: u16, reason: &[u8], out: &mut Vec<u8>) -> HeadersWriter {
         out.extend_from_slice(&status.to_le_bytes());
-        let len = u8::try_from(reason.len()).unwrap_or(u8::MAX);
-        out.push(len);
+        let len = u16::try_from(reason.len()).unwrap_or(u16::MAX);
+        out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(&reason[..usize::from(len)]);
         HeadersWriter::begin(out)
     }
@@ -71,7 +74,7 @@ impl<'a> Response<'a> {
         if !(100..=999).contains(&status) {
             return Err(cursor.malformed());
         }
-        let reason = usize::from(cursor.u8()?);
+        let reason = usize::from(cursor.u16()?);
         let response = Self {
             status,
             reason: cursor.take(reason)?,

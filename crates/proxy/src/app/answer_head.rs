@@ -16,6 +16,8 @@ pub(super) struct AnswerHead {
     pub(super) body_bytes: Option<u64>,
     /// The first of them.
     pub(super) first: Bytes,
+    /// A field by which the application leaves the answer to the server, if there is one.
+    pub(super) left_to_us: Option<&'static str>,
 }
 
 /// Why an answer can not be passed on.
@@ -37,7 +39,7 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
     let (response, first) = Response::decode(payload).map_err(|_| BadAnswer::Malformed)?;
     let mut answer = Answer::new(response.status);
     answer.reason = response.reason.to_vec();
-    let mut length = None;
+    let (mut length, mut left_to_us) = (None, None);
     // Names and values fit in what has come; each field gets two bytes more than it had.
     answer.fields = Fields::with_capacity(response.headers.len() + 1, payload.len() - first.len());
     for (name, value) in response.headers.iter() {
@@ -53,7 +55,10 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
                 }
                 length = Some(number);
             }
-            Name::Passed => answer.fields.push(name, value),
+            Name::Passed => {
+                left_to_us = left_to_us.or_else(|| leaves_to_us(name));
+                answer.fields.push(name, value);
+            }
         }
     }
     let bodiless = head_only || matches!(response.status, 204 | 304);
@@ -75,6 +80,7 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
         answer,
         body_bytes,
         first,
+        left_to_us,
     })
 }
 
@@ -144,6 +150,15 @@ fn is_for_heads_only(name: &[u8]) -> bool {
     HEADS_ONLY
         .iter()
         .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+}
+
+/// Is this a field that tells nginx, or Apache and lighttpd, to send a file in the place of the answer?
+#[inline]
+fn leaves_to_us(name: &[u8]) -> Option<&'static str> {
+    const LEFT_TO_SERVERS: [&str; 2] = ["X-Accel-Redirect", "X-Sendfile"];
+    LEFT_TO_SERVERS
+        .into_iter()
+        .find(|left| name.eq_ignore_ascii_case(left.as_bytes()))
 }
 
 /// What a field is to us.
@@ -265,6 +280,18 @@ mod tests {
                 (head.answer.length, head.body_bytes),
                 (AnswerLength::None, Some(0))
             );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_left_to_the_server_is_seen_to_be_one() {
+        for (name, left) in [
+            ("X-Accel-Redirect", Some("X-Accel-Redirect")),
+            ("x-sendfile", Some("X-Sendfile")),
+            ("X-Accel-Buffering", None),
+        ] {
+            let head = read(&payload(200, &[("A", "b"), (name, "/a.pdf")], b""), true, false).expect("good");
+            assert_eq!(head.left_to_us, left, "{name}");
         }
     }
 

@@ -170,6 +170,7 @@ impl Ticket<'_> {
             answer,
             body_bytes,
             first,
+            left_to_us,
         } = match answer_head::read(&payload, end, head_only) {
             Ok(head) => head,
             Err(cause) => {
@@ -178,6 +179,9 @@ impl Ticket<'_> {
                 return Ok(());
             }
         };
+        if let Some(field) = left_to_us {
+            self.app.tell_left_to_us(field, &self.call);
+        }
         record.status = Some(answer.status);
         drop(payload);
         let mut flow = Flow::new(&self.app.buffers, &self.app.spare, body_bytes);

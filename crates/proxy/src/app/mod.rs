@@ -31,7 +31,7 @@ mod websocket;
 use std::{
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -43,7 +43,7 @@ use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc::UnboundedSender},
 };
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 use wire::control::FromProxy;
 
 pub(crate) use self::link::LinkParts;
@@ -80,6 +80,8 @@ pub(crate) struct App {
     keeper: Arc<Notify>,
     needs: Arc<Needs>,
     lull: Arc<Lull>,
+    /// It was told that the application leaves answers to the server.
+    told_left_to_us: AtomicBool,
 }
 
 impl App {
@@ -151,6 +153,7 @@ impl App {
             keeper: Arc::clone(&keeper),
             needs: Needs::new(),
             lull,
+            told_left_to_us: AtomicBool::new(false),
         });
         if let Some(runtime) = app.runtimes.first() {
             runtime.spawn(keep(Arc::downgrade(&app), keeper));
@@ -331,6 +334,21 @@ impl App {
             self.lull.end_others();
         }
         result
+    }
+
+    /// The application expects another server in front of it, and its answers are empty. Told once: it answers so again and again.
+    fn tell_left_to_us(&self, field: &str, call: &Call) {
+        if self.told_left_to_us.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let target = call.request().map(|request| request.target);
+        warn!(
+            app = %self.name,
+            field,
+            target = %String::from_utf8_lossy(target.unwrap_or_default()),
+            "the app leaves its response to the server, which is not supported: the response is sent as it is; \
+             send the file itself, by wsgi.file_wrapper or pathsend"
+        );
     }
 
     fn report(&self, message: FromProxy) {

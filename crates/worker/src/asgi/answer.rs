@@ -10,7 +10,10 @@ use wire::{
 };
 
 use super::{channel::broken, head::Head};
-use crate::{engine::link::Link, wsgi::head::BYTES_MAX};
+use crate::{
+    engine::link::Link,
+    wsgi::head::{BYTES_MAX, HINTS_BYTES_MAX},
+};
 
 /// Most body bytes in one frame.
 const FRAME: u64 = 256 << 10;
@@ -31,6 +34,8 @@ pub(crate) struct Answer {
     over: bool,
     /// The application sent more than its Content-Length; the rest is not sent.
     cut: bool,
+    /// Bytes of informational responses.
+    hinted: usize,
     /// Bytes of the application's Content-Length that have not come.
     left: Option<u64>,
     credit: u64,
@@ -105,6 +110,7 @@ impl Answer {
             complete: false,
             over: false,
             cut: false,
+            hinted: 0,
             left: None,
             credit: u64::from(WINDOW),
             waiting: VecDeque::new(),
@@ -176,11 +182,14 @@ impl Answer {
         self.head = Some(head);
     }
 
-    /// An informational response before the head.
-    pub(crate) fn inform(&self, payload: &[u8]) {
-        self.link.put(None, |out| {
-            frame::put(out, self.stream, Kind::Informational, 0, payload)
-        });
+    /// An informational response before the head, within what one request may have of them.
+    pub(crate) fn inform(&mut self, payload: &[u8]) {
+        self.hinted = self.hinted.saturating_add(payload.len());
+        if self.hinted <= HINTS_BYTES_MAX {
+            self.link.put(None, |out| {
+                frame::put(out, self.stream, Kind::Informational, 0, payload)
+            });
+        }
     }
 
     /// More of the body; `last`: all of it.
@@ -204,8 +213,10 @@ impl Answer {
                 let taken = &bytes.as_bytes()[..usize::try_from(len).unwrap_or(0)];
                 if self.waiting.is_empty() && len <= self.credit {
                     let end = self.ends_here();
-                    // Nothing of the answer has come yet, or an empty part: the head need not wait for the first byte.
-                    if end || !taken.is_empty() || !self.sent {
+                    // Nothing of the answer has come yet, or an empty part: the head need not wait for the first byte. Unless none
+                    // will come though a Content-Length says so: that is a failure, and the client can still be told.
+                    let falls_short = last && self.missing() > 0;
+                    if end || !taken.is_empty() || !(self.sent || falls_short) {
                         self.credit -= len;
                         self.frame(taken, end);
                     }

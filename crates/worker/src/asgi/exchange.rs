@@ -1,19 +1,14 @@
 //! One HTTP request and its answer, between a stream of a link and the application's `receive` and `send`.
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::{
-    exceptions::PyOSError,
     intern,
     prelude::*,
     types::{PyBytes, PyDict},
 };
-use rustix::fs::{FileType, Mode, OFlags};
 use wire::{
-    frame::{self, AbortReason, FileRange, Kind},
+    frame::{self, AbortReason, Kind},
     request::{HeadersWriter, Request},
     response::Response,
 };
@@ -23,13 +18,11 @@ use super::{
     body::Body,
     channel::{ClientLeft, Peer, Received, Sent, Wanted, broken, wake},
     event::Event,
+    file_body::FileBody,
     head::{Head, put_fields},
     host::Host,
 };
-use crate::{
-    engine::{evented::Key, job::Job, link::Link, lock},
-    ffi::descriptors,
-};
+use crate::engine::{evented::Key, job::Job, link::Link, lock};
 
 /// Most links of one `http.response.early_hint`.
 const LINKS_MAX: usize = 64;
@@ -296,57 +289,11 @@ impl Exchange {
         Ok(if waits { Sent::Wait } else { Sent::All })
     }
 
-    /// `http.response.pathsend`: the file is opened here, with the application's rights, and read by the proxy.
-    fn path(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
-        let path = event.required(intern!(py, "path"))?;
-        let path = py.import("os")?.call_method1("fsencode", (path,))?;
-        let path = super::event::bytes(&path)?;
-        let file = rustix::fs::open(path.as_bytes(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| {
-                PyOSError::new_err((
-                    error.raw_os_error(),
-                    format!("http.response.pathsend: {error}"),
-                    String::from_utf8_lossy(path.as_bytes()).into_owned(),
-                ))
-            })?;
-        let len = regular(&file).ok_or_else(|| {
-            broken(format!(
-                "http.response.pathsend: {} is not a file",
-                String::from_utf8_lossy(path.as_bytes())
-            ))
-        })?;
-        self.body(py, Part::File(file, FileRange { offset: 0, len }), true)
-    }
-
-    /// `http.response.zerocopysend`: a descriptor of the application's.
-    fn zero_copy(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
-        let file = event.required(intern!(py, "file"))?;
-        let number: i32 = match file.extract() {
-            Ok(number) => number,
-            Err(_) => file.call_method0(intern!(py, "fileno"))?.extract()?,
-        };
-        let file = descriptors::with_number(number, |file| rustix::io::fcntl_dupfd_cloexec(file, 5).ok())
-            .flatten()
-            .ok_or_else(|| {
-                broken(format!(
-                    "http.response.zerocopysend: descriptor {number} is not open"
-                ))
-            })?;
-        let size = regular(&file).ok_or_else(|| {
-            broken(format!(
-                "http.response.zerocopysend: descriptor {number} is not a file"
-            ))
-        })?;
-        let offset = match event.integer(intern!(py, "offset"))? {
-            Some(offset) => offset,
-            None => rustix::fs::tell(&file).unwrap_or(0),
-        };
-        let rest = size.saturating_sub(offset);
-        let len = event
-            .integer(intern!(py, "count"))?
-            .map_or(rest, |count| count.min(rest));
-        let more = event.flag(intern!(py, "more_body"))?;
-        self.body(py, Part::File(file, FileRange { offset, len }), !more)
+    fn file(&self, py: Python<'_>, file: FileBody<'_>, last: bool) -> PyResult<Sent> {
+        match file {
+            FileBody::File(file, range) => self.body(py, Part::File(file, range), last),
+            FileBody::Read(bytes) => self.body(py, Part::Bytes(&bytes), last),
+        }
     }
 
     fn early_hint(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {
@@ -363,10 +310,10 @@ impl Exchange {
             fields.put(&mut payload, b"link", link);
         }
         fields.finish(&mut payload);
-        if payload.len() > crate::wsgi::head::BYTES_MAX {
+        if payload.len() > crate::wsgi::head::HINTS_BYTES_MAX {
             return Err(broken("http.response.early_hint is too long".to_owned()));
         }
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         // Behind the head there is nothing to be early for. Until the first body it waits here.
         if state.answer.head_has_left() {
             return self.unheard(py, state);
@@ -453,8 +400,11 @@ impl Peer for Exchange {
                 self.body(py, Part::Bytes(&bytes), !more)
             }
             "http.response.trailers" => self.trailers(py, &event),
-            "http.response.pathsend" => self.path(py, &event),
-            "http.response.zerocopysend" => self.zero_copy(py, &event),
+            "http.response.pathsend" => self.file(py, FileBody::by_path(py, &event)?, true),
+            "http.response.zerocopysend" => {
+                let more = event.flag(intern!(py, "more_body"))?;
+                self.file(py, FileBody::by_descriptor(py, &event)?, !more)
+            }
             "http.response.early_hint" => self.early_hint(py, &event),
             other => Err(broken(format!(
                 "{other:?} is no event that an answer over HTTP is made of"
@@ -476,14 +426,6 @@ impl Peer for Exchange {
     fn host(&self) -> &Host {
         &self.host
     }
-}
-
-/// Length of a regular file.
-fn regular(file: &OwnedFd) -> Option<u64> {
-    let stat = rustix::fs::fstat(file).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
-        .then(|| u64::try_from(stat.st_size).ok())
-        .flatten()
 }
 
 /// Method and target, to begin a line of the log with.

@@ -6,6 +6,7 @@ pub(crate) mod coroutine;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod page_map;
+pub(crate) mod references;
 pub(crate) mod signals;
 pub(crate) mod slab_map;
 pub(crate) mod text;

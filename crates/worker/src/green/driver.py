@@ -259,8 +259,17 @@ class Driver:
                 raise AssertionError("write() was called before start_response") from None
 
         def start_response(status, headers, exc_info=None):
+            # What else gives pairs may do so in Python code, which must not be called from Rust.
+            if not isinstance(headers, (list, tuple)):
+                headers = list(headers)
             start(status, headers, exc_info)
             return write
+
+        def early_hints(headers):
+            stream.hint([tuple(field) for field in headers])
+            self.host.flush()
+
+        environ["wsgi.early_hints"] = early_hints
 
         iterable = self.application(environ, start_response)
         if type(iterable) in (list, tuple):
@@ -287,8 +296,10 @@ class Driver:
         for element in iterable:
             if chunk(element):
                 return
-            if not stream.over():
-                # The next element may take its time.
+            # The next element may take its time, or the end of an iterable whose answer is complete.
+            if stream.over():
+                self.host.flush_idle()
+            else:
                 self.host.flush()
                 self.wait(stream)
 

@@ -15,7 +15,7 @@ use crate::{
         client_socket::ClientSocket,
         exchange::{Exchange, Stop},
         file_wrapper::OpenFile,
-        head::type_name,
+        head::{hints, type_name},
         start_response::Before,
     },
 };
@@ -143,6 +143,16 @@ impl Stream {
         Ok(())
     }
 
+    /// `wsgi.early_hints`, with a list of tuples.
+    fn hint(&self, headers: &Bound<'_, PyList>) -> PyResult<()> {
+        let payload = hints(headers)?;
+        // Who is offered a socket answers there.
+        if self.socket.is_none() {
+            lock(&self.exchange).hint(&payload);
+        }
+        Ok(())
+    }
+
     /// `write`; what has no credit is kept, and [`Stream::waits`].
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = data.cast::<PyBytes>().map_err(|_| {
@@ -175,7 +185,7 @@ impl Stream {
             };
         }
         exchange.body(element.py(), bytes, false)?;
-        Ok(exchange.over && exchange.silent())
+        Ok(exchange.is_full())
     }
 
     /// Has the last frame been written? Then it leaves with the other answers of its turn.

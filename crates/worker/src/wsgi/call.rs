@@ -11,6 +11,7 @@ use wire::{frame::AbortReason, request::Request};
 
 use super::{
     client_socket::ClientSocket,
+    early_hints::Hints,
     environ::Environ,
     exchange::{Exchange, Stop},
     file_wrapper::FileWrapper,
@@ -31,6 +32,7 @@ const GATHER: usize = 64 << 10;
 pub(crate) struct Caller {
     application: Py<PyAny>,
     environ: Environ,
+    hints: Hints,
     queue: Arc<Queue>,
     slot: usize,
 }
@@ -69,9 +71,11 @@ impl Caller {
         queue: &Arc<Queue>,
         slot: usize,
     ) -> PyResult<Self> {
+        let environ = Environ::new(py, queue.slots.len())?;
         Ok(Self {
             application,
-            environ: Environ::new(py, queue.slots.len())?,
+            hints: Hints::new(py, environ.template(py))?,
+            environ,
             queue: Arc::clone(queue),
             slot,
         })
@@ -106,7 +110,10 @@ impl Caller {
             .body
             .take()
             .map(|file| Input::file(file, request.content_length));
-        let environ = self.environ.build(py, &request, file);
+        let environ = self
+            .hints
+            .renew(py, self.environ.template(py))
+            .and_then(|()| self.environ.build(py, &request, file));
         let inline_at = job.payload.len() - inline.len();
         let environ = match environ {
             Ok(environ) if inline_at == job.payload.len() => Ok(environ),
@@ -131,8 +138,11 @@ impl Caller {
                 if websocket {
                     // Nobody knows when the application's first byte comes, and the proxy has to listen for it.
                     py.detach(|| job.link.flush());
+                } else {
+                    self.hints.begin(&start_response);
                 }
                 self.answer(py, &start_response, environ);
+                self.hints.end();
             }
             Err(error) => {
                 output::tell(py, &report::traceback(py, &error));
@@ -150,7 +160,7 @@ impl Caller {
     ) {
         let called = self.application.bind(py).call1((&environ, start_response));
         let (sent, iterable) = match called {
-            Ok(iterable) => (send(start_response, &iterable), Some(iterable)),
+            Ok(iterable) => (self.send(start_response, &iterable), Some(iterable)),
             Err(error) => (Err(Failure::Raised(error)), None),
         };
         if let Err(failure) = sent {
@@ -175,61 +185,72 @@ impl Caller {
             Ok(None) => return,
             Err(error) => return tell_failure(py, start_response, environ, Failure::Raised(error)),
         };
-        // It may do real work (signals, database connections, callbacks), and the answer should not wait for that. The last one
-        // of a batch would be sent right afterwards, so it can as well be sent now.
-        if self.queue.is_empty() {
-            if let Ok(start_response) = start_response.try_borrow() {
-                start_response.exchange.flush(py);
-            }
-        } else {
-            self.queue.ticker.watch();
+        // It may do real work (signals, database connections, callbacks), and the answer should not wait for that.
+        if let Ok(start_response) = start_response.try_borrow() {
+            self.flush_idle(py, &start_response.exchange);
         }
         if let Err(error) = close.call0() {
             tell_failure(py, start_response, environ, Failure::Raised(error));
         }
     }
-}
 
-/// Sends what the application returned.
-fn send(start_response: &Bound<'_, StartResponse>, iterable: &Bound<'_, PyAny>) -> Result<(), Failure> {
-    let py = start_response.py();
-    if let Some(only) = only_element(iterable) {
-        let bytes = chunk(&only)?;
-        exchange(start_response, |exchange| {
-            exchange.body(py, bytes.as_bytes(), true)
-        })?;
-        return finish(start_response);
-    }
-    if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>()
-        && let Some(open) = wrapper.try_borrow().map_err(PyErr::from)?.open_file(py)
-    {
-        exchange(start_response, |exchange| exchange.file(open))?;
-        return finish(start_response);
-    }
-    if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
-        return send_list(start_response, iterable);
-    }
-    for element in iterable.try_iter()? {
-        let element = element?;
-        let bytes = chunk(&element)?;
-        if bytes.as_bytes().is_empty() {
-            if exchange(start_response, |exchange| Ok(exchange.is_cancelled()))? {
-                return Err(Failure::Cancelled);
-            }
-            continue;
-        }
-        let done = exchange(start_response, |exchange| {
-            exchange.body(py, bytes.as_bytes(), false)?;
-            if !exchange.over {
-                exchange.flush(py);
-            }
-            Ok(exchange.over && exchange.silent())
-        })?;
-        if done {
-            break;
+    /// Code of the application runs next, behind the end of its answer. The last answer of a batch would be sent right afterwards,
+    /// so it can as well be sent now.
+    fn flush_idle(&self, py: Python<'_>, exchange: &Exchange) {
+        if self.queue.is_empty() {
+            exchange.flush(py);
+        } else {
+            self.queue.ticker.watch();
         }
     }
-    finish(start_response)
+
+    /// Sends what the application returned.
+    fn send(
+        &self,
+        start_response: &Bound<'_, StartResponse>,
+        iterable: &Bound<'_, PyAny>,
+    ) -> Result<(), Failure> {
+        let py = start_response.py();
+        if let Some(only) = only_element(iterable) {
+            let bytes = chunk(&only)?;
+            exchange(start_response, |exchange| {
+                exchange.body(py, bytes.as_bytes(), true)
+            })?;
+            return finish(start_response);
+        }
+        if let Ok(wrapper) = iterable.cast_exact::<FileWrapper>()
+            && let Some(open) = wrapper.try_borrow().map_err(PyErr::from)?.open_file(py)
+        {
+            exchange(start_response, |exchange| exchange.file(open))?;
+            return finish(start_response);
+        }
+        if iterable.is_exact_instance_of::<PyList>() || iterable.is_exact_instance_of::<PyTuple>() {
+            return send_list(start_response, iterable);
+        }
+        for element in iterable.try_iter()? {
+            let element = element?;
+            let bytes = chunk(&element)?;
+            if bytes.as_bytes().is_empty() {
+                if exchange(start_response, |exchange| Ok(exchange.is_cancelled()))? {
+                    return Err(Failure::Cancelled);
+                }
+                continue;
+            }
+            let done = exchange(start_response, |exchange| {
+                exchange.body(py, bytes.as_bytes(), false)?;
+                if exchange.over {
+                    self.flush_idle(py, exchange);
+                } else {
+                    exchange.flush(py);
+                }
+                Ok(exchange.is_full())
+            })?;
+            if done {
+                break;
+            }
+        }
+        finish(start_response)
+    }
 }
 
 /// The elements of a list are all there, so nothing waits for the next one: they go out together.

@@ -80,6 +80,11 @@ impl Environ {
         self.template.bind(py).set_item(name, value)
     }
 
+    /// What every environ begins as.
+    pub(crate) fn template<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.template.bind(py)
+    }
+
     /// The environ of one request; `input` only when it has a body.
     pub(crate) fn build<'py>(
         &mut self,

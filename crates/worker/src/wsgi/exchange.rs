@@ -5,7 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use wire::frame::{self, ANSWER_WINDOW, AbortReason, BODY_FD, END, FileRange, Header, Kind, WINDOW};
 
-use super::{file_wrapper::OpenFile, head::Head};
+use super::{
+    file_wrapper::OpenFile,
+    head::{HINTS_BYTES_MAX, Head},
+};
 use crate::engine::{link::Link, queue::Queue};
 
 /// Most body bytes in one frame.
@@ -29,6 +32,8 @@ pub(crate) struct Exchange {
     pub(crate) over: bool,
     /// The application sent more than its Content-Length; the rest is not sent.
     pub(crate) cut: bool,
+    /// Bytes of informational responses.
+    hinted: usize,
     /// Bytes of the application's Content-Length that have not come.
     left: Option<u64>,
     /// Body bytes that may be sent; past them the source is asked.
@@ -94,6 +99,7 @@ impl Exchange {
             sent: false,
             over: false,
             cut: false,
+            hinted: 0,
             left: None,
             free: u64::from(window),
         }
@@ -116,6 +122,21 @@ impl Exchange {
                 .head
                 .as_ref()
                 .is_some_and(|head| matches!(head.status, 204 | 304))
+    }
+
+    /// Has all been said that will be sent, and is it known that the application goes on for nothing?
+    pub(crate) fn is_full(&self) -> bool {
+        self.over && (self.cut || self.silent())
+    }
+
+    /// An informational response: before the head, within what one request may have of them.
+    pub(crate) fn hint(&mut self, payload: &[u8]) {
+        self.hinted = self.hinted.saturating_add(payload.len());
+        if !self.sent && !self.over && self.hinted <= HINTS_BYTES_MAX && !self.is_cancelled() {
+            self.link.put(None, |out| {
+                frame::put(out, self.stream, Kind::Informational, 0, payload)
+            });
+        }
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -190,6 +211,10 @@ impl Exchange {
             *left -= end as u64;
             // An application that said how long its answer is need not say that it ends.
             last = *left == 0;
+            if end == 0 && !last {
+                // Nothing to send, and the head still waits for the first byte: none may come.
+                return Ok(());
+            }
         }
         if self.is_waiting() {
             // Another greenlet of the application writes to the same answer.
@@ -337,12 +362,12 @@ impl Exchange {
             return Ok(());
         }
         self.left = self.left.map(|left| left - len);
-        if !self.sent {
-            self.frame(&[], false);
-        }
         // Shorter than announced: the proxy must not think that the answer is complete.
         let complete = self.left.is_none_or(|left| left == 0);
         if len > 0 {
+            if !self.sent {
+                self.frame(&[], false);
+            }
             let flags = if complete { END } else { 0 };
             let (stream, range) = (
                 self.stream,

@@ -1,6 +1,6 @@
 //! `wsgi.file_wrapper`: an open file as the answer. A real file goes to the proxy as a descriptor and is never read here.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use pyo3::{
     intern,
@@ -18,6 +18,29 @@ pub(crate) struct FileWrapper {
     filelike: Py<PyAny>,
     #[pyo3(get)]
     blksize: isize,
+}
+
+/// How long a regular file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Known(u64),
+    /// It has to be read: what the kernel makes up while it is read (/proc, /sys) says that it has no bytes, or a page of them, and
+    /// has no blocks.
+    Unknown,
+}
+
+impl Size {
+    /// `None`: it is no regular file.
+    pub(crate) fn of(file: impl AsFd) -> Option<Self> {
+        const PAGE: u64 = 4096;
+        let stat = rustix::fs::fstat(file).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let size = u64::try_from(stat.st_size).ok()?;
+        let made_up = size == 0 || size <= PAGE && stat.st_blocks == 0;
+        Some(if made_up { Self::Unknown } else { Self::Known(size) })
+    }
 }
 
 /// A regular file from its current position on.
@@ -62,17 +85,14 @@ impl FileWrapper {
 }
 
 impl OpenFile {
-    /// The regular file of this number, from a position on.
+    /// The regular file of this number, from a position on. None when it has to be read to know
+    /// how long it is.
     pub(crate) fn of(number: i32, offset: u64) -> Option<Self> {
         let (file, size) = descriptors::with_number(number, |file| {
-            let stat = rustix::fs::fstat(file).ok()?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let Some(Size::Known(size)) = Size::of(file) else {
                 return None;
-            }
-            Some((
-                rustix::io::fcntl_dupfd_cloexec(file, 5).ok()?,
-                u64::try_from(stat.st_size).ok()?,
-            ))
+            };
+            Some((rustix::io::fcntl_dupfd_cloexec(file, 5).ok()?, size))
         })??;
         Some(Self {
             file,

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod client_socket;
+pub(crate) mod early_hints;
 pub(crate) mod environ;
 pub(crate) mod exchange;
 pub(crate) mod file_wrapper;

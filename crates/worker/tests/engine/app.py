@@ -245,6 +245,78 @@ def at_long(environ, start_response):
     return text(start_response, "abcdef", ("Content-Length", "3"))
 
 
+def at_hints(environ, start_response):
+    hint = environ["wsgi.early_hints"]
+    hint([("Link", "</a.css>; rel=preload")])
+    hint(((name, value) for name, value in {b"link": b" </b.js>; rel=preload "}.items()))
+    write = start_response("200 OK", [])
+    hint([["X-Also", "before the first byte"]])
+    write(b"hinted ")
+    hint([("Link", "</late.css>")])
+    KEPT.append(hint)
+    return [b"twice"]
+
+
+def at_hint_of_another(environ, start_response):
+    KEPT.pop()([("Link", "</never.css>")])
+    return text(start_response, "unhinted")
+
+
+def at_bad_hint(environ, start_response):
+    environ["wsgi.early_hints"]([("Link", "a\r\nX-Evil: b")])
+
+
+def at_many_hints(environ, start_response):
+    for number in range(100):
+        environ["wsgi.early_hints"]([("Link", "<%s>" % ("x" * 1000))])
+    return text(start_response, "enough")
+
+
+def at_announced(environ, start_response):
+    """Says that five bytes come, and sends none."""
+    start_response("200 OK", [("Content-Length", "5")])
+    return {
+        "list": lambda: [],
+        "empty": lambda: [b""],
+        "several": lambda: [b"", b""],
+        "generator": lambda: iter([b"", b""]),
+        "file": lambda: environ["wsgi.file_wrapper"](tempfile.TemporaryFile()),
+    }[environ["QUERY_STRING"]]()
+
+
+def at_fields(environ, start_response):
+    """All the ways to give fields that other servers take."""
+    fields = [("X-Blank", " \ta b \t"), ["Content-Length", " 5 "], ("X-Empty", " ")]
+    fields = {"list": list, "tuple": tuple, "iterator": iter, "items": dict}[environ["QUERY_STRING"]](fields)
+    start_response("200 OK", fields.items() if isinstance(fields, dict) else fields)
+    return [b"12345"]
+
+
+def at_reason(environ, start_response):
+    start_response("200 " + "r" * int(environ["QUERY_STRING"]), [])
+    return [b"reason"]
+
+
+def at_goes_on(environ, start_response):
+    """Waits for a file behind the end of its answer."""
+    start_response("200 OK", [("Content-Length", "6")])
+    yield b"abc"
+    yield b"def"
+    while not os.path.exists(environ["QUERY_STRING"]):
+        time.sleep(0.005)
+
+
+def at_goes_beyond(environ, start_response):
+    start_response("200 OK", [("Content-Length", "3")])
+    return Endless(b"abc")
+
+
+def at_made_up(environ, start_response):
+    """A file whose length is known once it has been read."""
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](open(environ["QUERY_STRING"], "rb"))
+
+
 def at_file(environ, start_response):
     file = tempfile.TemporaryFile()
     file.write(b"0123456789")

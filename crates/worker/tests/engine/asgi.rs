@@ -528,6 +528,43 @@ fn files_hints_and_trailers_go_as_frames_of_their_own() {
 }
 
 #[test]
+fn an_answer_that_announces_a_body_and_has_none_is_a_failure_before_anything_is_sent() {
+    with_app(|worker, link| {
+        let answer = link.get(1, "/announced");
+        assert_eq!((answer.status, answer.aborted), (0, Some(AbortReason::Protocol)));
+        told(
+            worker,
+            "\u{1e}id1\u{1f}GET /announced: the application's answer ended 5 bytes short",
+        );
+        let head = Ask {
+            method: "HEAD",
+            ..Ask::get("/announced")
+        };
+        assert_eq!(link.fetch(2, head).status, 200);
+    });
+}
+
+#[test]
+fn a_file_of_unknown_length_is_read_and_sent() {
+    with_app(|_, link| {
+        for (stream, query) in (1..).zip(["/proc/version", "/sys/devices/system/cpu/online"]) {
+            let Ok(content) = std::fs::read_to_string(query) else {
+                continue;
+            };
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    query,
+                    ..Ask::get("/made_up")
+                },
+            );
+            let expected = content[..content.len().min(3)].to_owned() + &content;
+            assert_eq!((answer.text(), answer.files.len()), (expected, 0), "{query}");
+        }
+    });
+}
+
+#[test]
 fn answers_without_a_body_send_none() {
     with_app(|_, link| {
         for (stream, method, query) in [(1, "GET", "204"), (2, "GET", "304"), (3, "HEAD", "200")] {

@@ -321,6 +321,20 @@ async def zero(scope, receive, send):
         await send({"type": "http.response.body", "body": b"!"})
 
 
+async def announced(scope, receive, send):
+    """Says that five bytes come, and sends none."""
+    await answer(send, headers=[(b"content-length", b"5")])
+
+
+async def made_up(scope, receive, send):
+    """Files whose length is known once they have been read."""
+    path = scope["query_string"].decode()
+    await send({"type": "http.response.start", "status": 200})
+    with open(path, "rb") as file:
+        await send({"type": "http.response.zerocopysend", "file": file, "count": 3, "more_body": True})
+    await send({"type": "http.response.pathsend", "path": path})
+
+
 async def hints(scope, receive, send):
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
     await answer(send, b"hinted")

@@ -318,6 +318,179 @@ fn an_answer_is_as_long_as_its_content_length() {
 }
 
 #[test]
+fn an_answer_that_announces_a_body_and_has_none_is_a_failure_before_anything_is_sent() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        for (stream, query) in (1..).zip(["list", "empty", "several", "generator", "file"]) {
+            let ask = Ask {
+                query,
+                ..Ask::get("/announced")
+            };
+            let answer = link.fetch(stream, ask);
+            assert_eq!(
+                (answer.status, answer.aborted),
+                (0, Some(AbortReason::Protocol)),
+                "{query}"
+            );
+            until("it is told", || {
+                let text = worker.stderr.lock().expect("no panic").clone();
+                text.contains(&format!(
+                    "\u{1e}id{stream}\u{1f}GET /announced: the application's answer ended 5 bytes short"
+                ))
+            });
+        }
+        let head = Ask {
+            method: "HEAD",
+            query: "list",
+            ..Ask::get("/announced")
+        };
+        assert_eq!(link.fetch(9, head).status, 200);
+    });
+}
+
+#[test]
+fn the_last_piece_of_an_answer_does_not_wait_for_an_iterable_that_goes_on() {
+    on_every_host(APP, |plan| {
+        let (zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        let go = zygote.directory.path().join("go");
+        let query = go.to_str().expect("a text");
+        let goes_on = Ask {
+            query,
+            ..Ask::get("/goes_on")
+        };
+        let mut out = Vec::new();
+        link.put(&mut out, 1, &Ask::get("/hello"));
+        link.put(&mut out, 2, &goes_on);
+        rig::send(&link.socket, &out, &[]);
+        let answers = link.answers(&[1, 2]);
+        assert_eq!(
+            (answers[&1].text().as_str(), answers[&2].text().as_str()),
+            ("hello", "abcdef")
+        );
+        std::fs::write(&go, "").expect("a marker");
+        // What goes on for ever is not asked for more than it has announced.
+        assert_eq!(link.get(3, "/goes_beyond").text(), "abc");
+        assert_eq!(link.get(4, "/closed").text(), "endless");
+        until("it is told", || {
+            let text = worker.stderr.lock().expect("no panic").clone();
+            text.contains("\u{1e}id3\u{1f}the application sent more than its Content-Length")
+        });
+    });
+}
+
+#[test]
+fn fields_and_reasons_are_taken_in_every_form_that_other_servers_take() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        for (stream, query) in (1..).zip(["list", "tuple", "iterator", "items"]) {
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    query,
+                    ..Ask::get("/fields")
+                },
+            );
+            assert_eq!((answer.status, answer.text().as_str()), (200, "12345"), "{query}");
+            for (name, value) in [("X-Blank", "a b"), ("Content-Length", "5"), ("X-Empty", "")] {
+                assert_eq!(answer.header(name), Some(value.as_bytes()), "{query}: {name}");
+            }
+        }
+        for (stream, query) in (10..).zip(["255", "256", "5000"]) {
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    query,
+                    ..Ask::get("/reason")
+                },
+            );
+            assert_eq!(answer.reason.len().to_string(), query);
+            assert_eq!(answer.text(), "reason");
+        }
+    });
+}
+
+#[test]
+fn a_field_of_the_connection_is_dropped_with_one_line_for_all_answers() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        for stream in 1..4 {
+            assert_eq!(link.get(stream, "/hop").header("Connection"), None);
+        }
+        // Standard error is one pipe, so what was told before is there when this is.
+        link.get(4, "/raises");
+        until("the failure is told", || {
+            let text = worker.stderr.lock().expect("no panic").clone();
+            text.contains("ValueError")
+        });
+        let text = worker.stderr.lock().expect("no panic").clone();
+        assert_eq!(text.matches("header field connection").count(), 1, "{text}");
+    });
+}
+
+#[test]
+fn early_hints_leave_before_the_answer_and_only_for_their_own_request() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        let hinted = link.get(1, "/hints");
+        assert_eq!(hinted.text(), "hinted twice");
+        let hints: Vec<_> = hinted
+            .hints
+            .iter()
+            .map(|hint| String::from_utf8_lossy(hint))
+            .collect();
+        assert_eq!(
+            hints,
+            [
+                "</a.css>; rel=preload",
+                "</b.js>; rel=preload",
+                "before the first byte"
+            ]
+        );
+        let other = link.get(2, "/hint_of_another");
+        assert_eq!((other.text().as_str(), other.hints.len()), ("unhinted", 0));
+        let bad = link.get(3, "/bad_hint");
+        assert_eq!(
+            (bad.status, bad.hints.len(), bad.aborted),
+            (0, 0, Some(AbortReason::Exception))
+        );
+        let many = link.get(4, "/many_hints");
+        assert_eq!(many.text(), "enough");
+        assert!((1..100).contains(&many.hints.len()), "{} hints", many.hints.len());
+    });
+}
+
+#[test]
+fn a_file_of_unknown_length_is_read_and_sent() {
+    on_every_host(APP, |plan| {
+        let (_zygote, worker) = Worker::ready(plan);
+        let mut link = worker.link();
+        for (stream, query) in (1..).zip(["/proc/version", "/sys/devices/system/cpu/online"]) {
+            let Ok(content) = std::fs::read(query) else {
+                continue;
+            };
+            let answer = link.fetch(
+                stream,
+                Ask {
+                    query,
+                    ..Ask::get("/made_up")
+                },
+            );
+            assert_eq!((answer.body, answer.files.len()), (content, 0), "{query}");
+        }
+        let empty = Ask {
+            query: "/dev/null",
+            ..Ask::get("/made_up")
+        };
+        assert_eq!(link.fetch(9, empty).text(), "");
+    });
+}
+
+#[test]
 fn a_wrapped_file_goes_as_a_descriptor() {
     on_every_host(APP, |plan| {
         let (_zygote, worker) = Worker::ready(plan);
