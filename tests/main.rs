@@ -41,6 +41,7 @@ mod projects;
 mod queue;
 mod reload;
 mod routes;
+mod scopes;
 mod slow_clients;
 mod threads;
 mod timeouts;

@@ -52,6 +52,15 @@ pub(crate) const PROJECT_PACKAGES: &[&str] = &[
 pub(crate) const OLD_STARLETTE_PACKAGES: &[&str] =
     &["starlette==0.36.*", "brotli-asgi==1.*", "python-multipart"];
 
+/// The servers whose scopes and environs are held against ours, pinned as above, and a client's HTTP/2.
+pub(crate) const PEER_PACKAGES: &[&str] = &[
+    "uvicorn==0.54.0",
+    "gunicorn==27.0.1",
+    "websockets",
+    "httptools",
+    "h2",
+];
+
 /// An interpreter that can run applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Python {
