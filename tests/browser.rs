@@ -155,3 +155,37 @@ fn a_browser_reaches_the_websockets_of_an_upstream_over_http2() {
     let line = |status| format!("\"HTTP/2.0\" \"CONNECT\" {status}");
     assert_eq!(lines, [line(200), line(403)], "{log}");
 }
+
+#[test]
+fn a_browser_speaks_with_flask_sock_over_http2() {
+    let Some(chromium) = find() else {
+        println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
+        return;
+    };
+    let venv = crate::wsgi_websockets::virtualenv();
+    let keys = format!(
+        "wsgi = \"browser_app:app\"\nworkers = 1\nvenv = \"{}\"",
+        venv.display()
+    );
+    let more = "[tls]\ncertificates = [{ certificate = \"localhost.crt\", key = \"localhost.key\" }]\n\
+        [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = true\n";
+    let mut site = Site::of_app("browser-sock", "wsgi_sockets", &keys, more);
+    Certificate::new(&["localhost"]).write(&site.directory, "localhost");
+    site.start();
+    let _browser = Browser::open(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
+    let seen = told(&site, "through");
+    assert_eq!(seen["protocol"], "h2", "{seen}");
+    assert_eq!(seen["messages"], serde_json::json!([5, 300_000, 3]), "{seen}");
+    assert_eq!(
+        seen["closes"],
+        serde_json::json!([[1000, "chat"], [1006, ""]]),
+        "{seen}"
+    );
+    assert!(site.stop().success());
+    let log = site.access_log();
+    let line = |status: u16| {
+        log.lines()
+            .any(|line| line.contains("\"CONNECT\"") && line.contains(&format!("\"status\":{status},")))
+    };
+    assert!(line(200) && line(403), "{log}");
+}

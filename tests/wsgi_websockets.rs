@@ -7,7 +7,7 @@ use crate::harness::{
     Connection, Message, Site, WebSocket, certificate::Certificate, processes, python, wait_for, workspace,
 };
 
-fn virtualenv() -> PathBuf {
+pub(crate) fn virtualenv() -> PathBuf {
     python::virtualenv(
         python::python(),
         &[
@@ -286,6 +286,29 @@ fn a_websocket_outlives_the_deadline_of_requests_and_its_client_sets_its_thread_
     assert_eq!(gone, 2, "{records:#?}");
     let log = site.error_log();
     assert!(!log.contains(" ERROR ") && !log.contains("Traceback"), "{log}");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_thread_that_does_not_hear_that_its_client_has_left_is_late_in_the_end() {
+    let keys = "threads = 1\n[app.web.timeout]\nrequest = \"1s\"\ndrain = \"1s\"";
+    let mut site = site("wsgi-deaf", "site_app:app", keys);
+    site.expect_error("ran past timeout.request");
+    site.expect_error("still runs");
+    site.start();
+    let mut deaf = WebSocket::open(site.port, "/deaf");
+    assert_eq!(deaf.read_text(), "I hear nothing");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(
+        !site.error_log().contains("timeout.request"),
+        "{}",
+        site.error_log()
+    );
+    drop(deaf);
+    // By another worker.
+    assert_eq!(site.get("/page").text(), "page");
+    site.wait_for_log("ran past timeout.request");
+    assert_eq!(site.records(2)[0]["status"], 101);
     assert!(site.stop().success());
 }
 

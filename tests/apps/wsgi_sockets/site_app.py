@@ -54,6 +54,12 @@ def tick(ws):
             done.write("over\n")
 
 
+@sock.route("/deaf")
+def deaf(ws):
+    ws.send("I hear nothing")
+    time.sleep(60)
+
+
 @flask.route("/simple", websocket=True)
 def simple():
     ws = simple_websocket.Server.accept(request.environ)

@@ -445,6 +445,21 @@ mod tests {
             pairs(&[("upgrade", "websocket"), ("connection", "Upgrade"), ("a", "b")])
         );
         assert_eq!(ask(Version::Http11, &sent, Interface::Asgi), pairs(&[]));
+        // Who speaks the protocol itself needs a key as well.
+        assert_eq!(
+            ask(Version::Http11, &sent, Interface::WsgiSocket("")),
+            pairs(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")])
+        );
+        let made_up = [
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-key", "made up"),
+            ("a", "b"),
+        ];
+        assert_eq!(
+            ask(Version::Http2, &[("a", "b")], Interface::WsgiSocket("made up")),
+            pairs(&made_up)
+        );
     }
 
     /// Path, mount, target, server and its port.

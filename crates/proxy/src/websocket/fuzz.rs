@@ -1,6 +1,9 @@
 //! For the fuzzer: bytes of a client through the reader.
 
-use super::reader::{Item, Reader};
+use super::{
+    passing::Passing,
+    reader::{Item, Reader},
+};
 
 /// Feeds `bytes` to a reader in two pieces, the second one cut again by the room that is given. Nothing may panic, and no
 /// message may exceed its limit.
@@ -35,4 +38,15 @@ pub fn read(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// Lets `bytes` go past in two pieces. Where a frame ends must not depend on that.
+pub fn pass(bytes: &[u8]) {
+    let mut whole = Passing::default();
+    whole.take_all(bytes);
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let mut pieces = Passing::default();
+    pieces.take_all(first);
+    pieces.take_all(second);
+    assert_eq!(whole, pieces);
 }

@@ -5,7 +5,7 @@
 //! What is wrong with the frames is the business of those who speak.
 
 /// The frames of one direction.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passing {
     /// What has come of a frame's head.
     head: [u8; HEAD_BYTES_MAX],

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     client::Client,
-    rig::{PATIENCE, Rig, Settings, until},
+    rig::{PATIENCE, Rig, Settings, all_at_once, until},
 };
 use crate::{
     app::mount::Mount,

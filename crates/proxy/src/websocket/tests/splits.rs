@@ -86,6 +86,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         super::super::fuzz::read(&bytes);
+        super::super::fuzz::pass(&bytes);
     }
 
     #[test]

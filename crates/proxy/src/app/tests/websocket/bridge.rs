@@ -306,3 +306,54 @@ async fn a_slow_client_stops_its_application_and_a_slow_application_its_client()
         "a client of an application that reads nothing is stopped"
     );
 }
+
+#[tokio::test]
+async fn a_worker_whose_threads_are_held_by_websockets_is_not_stuck() {
+    let mut rig = Rig::new(&Settings {
+        threads: 1,
+        queue_timeout: Duration::from_millis(50),
+        request_timeout: Duration::from_millis(200),
+        ..settings()
+    });
+    rig.worker(1);
+    // Short requests are sent ahead to a worker that is busy.
+    for _ in 0..50 {
+        assert_eq!(rig.get("/hello").await.0.status(), 200);
+    }
+    let mut peer = rig.open("/bridge", 1 << 20, &[]);
+    let mut application = rig.application().await;
+    application
+        .write_all(&[HEAD, &clear(0x81, b"open")].concat())
+        .expect("written");
+    assert_eq!(peer.message().await, (true, b"open".to_vec()));
+    let late = |path: &'static str| {
+        let rig = &rig;
+        async move { assert_eq!(rig.get(path).await.0.status(), 503) }
+    };
+    all_at_once((0..20).map(|_| late("/unclaimed"))).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    late("/unclaimed").await;
+    assert!(rig.reports.try_recv().is_err(), "nothing is reported");
+    application.write_all(&clear(0x81, b"still")).expect("written");
+    assert_eq!(peer.message().await, (true, b"still".to_vec()));
+}
+
+#[tokio::test]
+async fn the_answer_to_a_close_may_come_behind_the_end_of_the_request() {
+    let rig = Rig::new(&settings());
+    rig.worker(1);
+    let mut peer = rig.open("/bridge-quick", 1 << 20, &[]);
+    let mut application = rig.application().await;
+    application.write_all(HEAD).expect("written");
+    let close = masked(0x88, b"\x03\xe8");
+    peer.send(&close).await;
+    assert_eq!(read(&application, close.len()).await, close);
+    // As Chromium does over HTTP/2.
+    peer.socket.shutdown().await.expect("shut down");
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    application.write_all(&clear(0x88, b"\x03\xe8")).expect("written");
+    assert_eq!(peer.close().await.0, 1000);
+    assert_eq!(peer.frame().await, None);
+    let (_, record) = peer.told().await;
+    assert_eq!(record.outcome, Some(Outcome::Ok));
+}

@@ -41,6 +41,12 @@ impl Worker {
             "/bridge-answer" => self.answer(stream, &[], b"plain", true),
             "/bridge-raise" => self.abort(stream, AbortReason::Exception),
             "/bridge-lie" => self.abort(stream, AbortReason::Switched),
+            "/bridge-quick" => {
+                // The thread that answers a close is behind the one that runs the request.
+                self.flush();
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                self.abort(stream, AbortReason::Switched);
+            }
             _ => {}
         }
     }

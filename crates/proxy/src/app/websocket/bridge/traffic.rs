@@ -31,9 +31,10 @@ use crate::{
     },
 };
 
-/// How long the word that a request has ended may come behind the end of its socket: a worker that dies closes all its
-/// descriptors, one after the other.
-const VERDICT_TIME: Duration = Duration::from_millis(500);
+/// How long the second sign that an application has ended may come behind the first one. A worker that dies closes all its
+/// descriptors, one after the other; and where a client closes, the thread that runs the request may be quicker than the one that
+/// answers the close.
+const LAST_WORD_TIME: Duration = Duration::from_millis(500);
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 8;
@@ -50,6 +51,8 @@ pub(super) struct Traffic<'a, 'b, D> {
     stage: Stage,
     /// Nothing more comes of the application.
     app_over: bool,
+    /// Nothing more comes of the client, which may still listen: Chromium ends its side of an HTTP/2 stream with its close frame.
+    client_over: bool,
     /// A frame of ours that waits for the end of one of the application's.
     waiting: Option<Ours>,
     /// The client has been sent a close frame; nothing may follow.
@@ -63,8 +66,9 @@ pub(super) struct Traffic<'a, 'b, D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The application has closed its socket without a close frame, and its request has not ended.
-    Orphaned {
+    /// The application has closed its socket without a close frame, and its request has not ended; or that has, and the client's
+    /// close frame has not been answered.
+    Ending {
         until: Instant,
     },
     /// The client is sent a close frame, and its own is waited for.
@@ -98,6 +102,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
             keepalive,
             stage: Stage::Open,
             app_over: false,
+            client_over: false,
             waiting: None,
             closed: false,
             outcome: Outcome::Ok,
@@ -128,7 +133,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                 Ok(read) => read,
                 Err(end) => return Poll::Ready(end),
             };
-            self.advance(now);
+            self.advance(now, listened);
             if let Some(end) = self.look(now) {
                 return Poll::Ready(end);
             }
@@ -223,7 +228,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                 }
                 Poll::Pending => {
                     // What it has written before its request ended has been there since then.
-                    self.app_over = self.ticket.over;
+                    self.app_over = self.ticket.over && !self.owes_close();
                     return Listened::All;
                 }
             }
@@ -273,6 +278,9 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                 self.keepalive.heard(now);
                 return Ok(true);
             }
+            if self.client_over {
+                return Ok(true);
+            }
             match self.down.poll_fill(cx) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(Ok(1..)) => {
@@ -280,6 +288,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                     // All that was there before has been written.
                     self.heard.take_all(self.down.input());
                 }
+                Poll::Ready(Ok(0)) if self.owes_close() => self.client_over = true,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     if self.stage == Stage::Open && !self.heard.is_closed() {
                         self.outcome = Outcome::ClientGone;
@@ -291,8 +300,13 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
         Ok(false)
     }
 
+    /// Has the client closed, and not been answered?
+    fn owes_close(&self) -> bool {
+        self.heard.is_closed() && !self.closed
+    }
+
     /// What follows from who has said that nothing more comes.
-    fn advance(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant, listened: Listened) {
         if let Stage::Closing { .. } = self.stage {
             return;
         }
@@ -304,9 +318,14 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
             self.stage = Stage::Closing {
                 until: now + CLOSE_TIME,
             };
-        } else if self.app_over && !self.ticket.over && self.stage == Stage::Open {
-            self.stage = Stage::Orphaned {
-                until: now + VERDICT_TIME,
+        } else if self.stage == Stage::Open && self.client_over {
+            self.stage = Stage::Ending {
+                until: now + CLOSE_TIME,
+            };
+        } else if self.stage == Stage::Open && listened == Listened::All && self.app_over != self.ticket.over
+        {
+            self.stage = Stage::Ending {
+                until: now + LAST_WORD_TIME,
             };
         }
     }
@@ -355,7 +374,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
         match self.stage {
             Stage::Closing { until } if until <= now => return Some(End::Cut(self.outcome)),
             // It has let go of its client, and is busy with something else.
-            Stage::Orphaned { until } if until <= now => return Some(End::Closed(self.outcome)),
+            Stage::Ending { until } if until <= now => return Some(End::Closed(self.outcome)),
             _ => {}
         }
         let stalled = self
@@ -385,7 +404,7 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
     fn due(&self) -> Option<Instant> {
         let stage = match self.stage {
             Stage::Open => self.keepalive.due(),
-            Stage::Orphaned { until } | Stage::Closing { until } => Some(until),
+            Stage::Ending { until } | Stage::Closing { until } => Some(until),
         };
         let stalled = self.stalled.map(|since| since + self.write_timeout);
         [stage, stalled].into_iter().flatten().min()
