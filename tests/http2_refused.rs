@@ -57,6 +57,7 @@ const PING: u8 = 6;
 const ACK: u8 = 1;
 const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+const FRAME_SIZE_ERROR: [u8; 4] = [0, 0, 0, 6];
 
 impl Http2 {
     fn open(site: &Site, client: &Arc<rustls::ClientConfig>) -> Self {
@@ -248,6 +249,30 @@ fn a_head_that_breaks_the_connection_leaves_one_line() {
     }
     assert!(site.stop().success());
     site.records(2 * cases.len());
+}
+
+#[test]
+fn a_frame_of_a_wrong_length_ends_the_connection_for_that_reason() {
+    let (mut site, client) = site("http2-lengths");
+    for wrong in [
+        frame(PING, 0, 0, b"seven b"),
+        frame(SETTINGS, 0, 0, b"12345"),
+        frame(RST_STREAM, 0, 1, b"abc"),
+        frame(8, 0, 0, b"abc"),
+        frame(DATA, 0, 1, &[0; 17 << 10]),
+    ] {
+        let mut http2 = Http2::open(&site, &client);
+        http2.request(1, &GET);
+        assert_eq!(http2.next(DATA).payload, b"hello");
+        http2.connection.send(&wrong).unwrap();
+        assert_eq!(
+            http2.next(GOAWAY).payload[4..8],
+            FRAME_SIZE_ERROR,
+            "{:?}",
+            &wrong[..9]
+        );
+    }
+    assert!(site.stop().success());
 }
 
 #[test]

@@ -167,6 +167,8 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wire = self.books.wire();
+        let corrected = wire.ledger.corrected(bytes);
+        let bytes = corrected.as_deref().unwrap_or(bytes);
         let written = Pin::new(&mut *wire.stream).poll_write(cx, bytes);
         wire.ledger.set_blocked(written.is_pending());
         if let Poll::Ready(Ok(written)) = written {

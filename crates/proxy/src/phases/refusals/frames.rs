@@ -23,7 +23,7 @@ pub(super) enum Step<'a> {
 }
 
 /// Where in the frames of one direction we are. Keeps nine bytes, whatever passes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Frames {
     head: [u8; HEAD_LEN],
     /// Bytes of `head` that are there.
@@ -44,11 +44,26 @@ pub(super) const PRIORITY: u8 = 2;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
 pub(super) const CONTINUATION: u8 = 9;
 /// From here on there are only kinds that h2 passes over.
 pub(super) const UNKNOWN: u8 = 10;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
+
+impl Frame {
+    /// Has it a length that its kind can not have, so that the connection has to end for it (RFC 9113 §4.2)?
+    pub(super) fn is_misfit(self) -> bool {
+        match self.kind {
+            PING => self.length != 8,
+            RST_STREAM | WINDOW_UPDATE => self.length != 4,
+            SETTINGS => !self.length.is_multiple_of(6) || (self.flags & ACK != 0 && self.length != 0),
+            GOAWAY => self.length < 8,
+            _ => false,
+        }
+    }
+}
 
 impl Frames {
     /// What a client sends: a preface of 24 bytes comes first.

@@ -40,6 +40,8 @@ pub(super) struct Ledger {
     of_interest: bool,
     /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
     farewell: u32,
+    /// A frame has come whose length its kind can not have.
+    misfit: bool,
     /// Frames that are of no use to any request, since they were last asked for.
     control: u32,
     /// So many of them are not counted: a request may be told its priority, and a body measures the line.
@@ -81,6 +83,8 @@ const FREE_PER_REQUEST: u32 = 4;
 const FREE_MAX: u32 = 1_000;
 
 const NO_ERROR: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
+const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
 
 impl Ledger {
@@ -105,6 +109,7 @@ impl Ledger {
             block_len: 0,
             of_interest: false,
             farewell: u32::MAX,
+            misfit: false,
             control: 0,
             free: 0,
             broken: None,
@@ -120,6 +125,9 @@ impl Ledger {
     /// This has come from the client.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some(step) = self.read.step(&mut bytes) {
+            if let Step::Begun(frame) = step {
+                self.misfit |= frame.is_misfit();
+            }
             match step {
                 // What comes on a stream that has been opened before are trailers, or against the rules.
                 Step::Begun(frame) if frame.kind == HEADERS && frame.stream > self.last => {
@@ -149,6 +157,29 @@ impl Ledger {
                 _ => {}
             }
         }
+    }
+
+    /// These bytes, which are the next for the client, with the right reason in the farewell: h2 says PROTOCOL_ERROR of frames
+    /// whose length is wrong, which has a code of its own. `None`: they are right as they are.
+    pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if !self.misfit {
+            return None;
+        }
+        let mut corrected = bytes.to_vec();
+        let mut frames = self.written.clone();
+        let (mut rest, mut farewell) = (bytes, false);
+        while let Some(step) = frames.step(&mut rest) {
+            match step {
+                Step::Begun(frame) => farewell = frame.kind == GOAWAY,
+                // It is short and is written in one piece.
+                Step::Payload(payload) if farewell && number(payload, 4) == Some(PROTOCOL_ERROR) => {
+                    let at = bytes.len() - rest.len() - payload.len() + 4;
+                    corrected[at..at + 4].copy_from_slice(&FRAME_SIZE_ERROR.to_be_bytes());
+                }
+                Step::Payload(_) | Step::Ended(_) => {}
+            }
+        }
+        Some(corrected)
     }
 
     /// This goes to the client.
@@ -314,7 +345,6 @@ mod tests {
     const LATER: &[u8] = &[0xbe];
     const FINAL: u8 = END_STREAM | END_HEADERS;
     const DATA: u8 = 0;
-    const PROTOCOL_ERROR: u8 = 1;
 
     fn refused(malformed: u32, too_large: u32, too_many: u32, gone: u32) -> Refused {
         Refused {
@@ -337,7 +367,7 @@ mod tests {
             ledger.asked();
             // 1 and 9 are handed over; 3 is malformed, 5 too large, 7 one too many.
             let written = [
-                reset(3, PROTOCOL_ERROR),
+                reset(3, PROTOCOL_ERROR as u8),
                 frame(HEADERS, FINAL, 5, FIRST),
                 reset(7, REFUSED_STREAM as u8),
             ];
@@ -367,7 +397,7 @@ mod tests {
         ledger.read(&frame(HEADERS, FINAL, 3, b"trailers"));
         ledger.read(&head(5));
         ledger.asked();
-        ledger.wrote(&reset(5, PROTOCOL_ERROR));
+        ledger.wrote(&reset(5, PROTOCOL_ERROR as u8));
         assert_eq!(ledger.settle(), Some(refused(1, 0, 0, 0)));
         assert_eq!(ledger.close(), Refused::default());
     }
@@ -395,7 +425,7 @@ mod tests {
         let mut ledger = begun();
         // The second head is in pieces that make h2 give up; the first was not handed over yet.
         ledger.read(&[head(1), frame(HEADERS, END_STREAM, 3, b"whatever")].concat());
-        ledger.wrote(&farewell(1, PROTOCOL_ERROR, b""));
+        ledger.wrote(&farewell(1, PROTOCOL_ERROR as u8, b""));
         assert_eq!(ledger.close(), refused(2, 0, 0, 0));
         assert_eq!(ledger.close(), Refused::default());
 
@@ -409,6 +439,44 @@ mod tests {
         ledger.read(&frame(HEADERS, 0, 1, b"whatever"));
         ledger.asked();
         assert_eq!(ledger.close(), refused(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn the_farewell_over_a_wrong_length_has_its_own_reason() {
+        let others = [
+            &frame(DATA, 0, 1, b"\x00\x00\x00\x00\x00\x00\x00\x01")[..],
+            &farewell(1, 1, b"words"),
+        ]
+        .concat();
+        let right = [
+            &frame(DATA, 0, 1, b"\x00\x00\x00\x00\x00\x00\x00\x01")[..],
+            &farewell(1, 6, b"words"),
+        ]
+        .concat();
+        for misfit in [
+            frame(6, 0, 0, b"seven b"),
+            frame(4, 0, 0, b"12345"),
+            frame(3, 0, 1, b"abc"),
+            frame(8, 0, 0, b""),
+        ] {
+            let mut ledger = begun();
+            assert_eq!(ledger.corrected(&others), None);
+            ledger.read(&misfit);
+            assert_eq!(ledger.corrected(&others), Some(right.clone()));
+            // Another reason stays.
+            let calm = farewell(1, 11, b"");
+            assert_eq!(ledger.corrected(&calm), Some(calm));
+        }
+        let mut ledger = begun();
+        ledger.read(
+            &[
+                frame(6, 0, 0, &[0; 8]),
+                frame(4, 1, 0, b""),
+                frame(4, 0, 0, &[0; 12]),
+            ]
+            .concat(),
+        );
+        assert_eq!(ledger.corrected(&others), None);
     }
 
     #[test]
@@ -450,7 +518,7 @@ mod tests {
         // 3 is malformed and 5 is too late: both came in the moment of the second farewell. 7 comes after it.
         ledger.read(&[head(3), head(5)].concat());
         ledger.asked();
-        ledger.wrote(&[farewell(3, 0, b""), reset(3, PROTOCOL_ERROR)].concat());
+        ledger.wrote(&[farewell(3, 0, b""), reset(3, PROTOCOL_ERROR as u8)].concat());
         assert_eq!(ledger.settle(), Some(refused(1, 0, 0, 0)));
         ledger.read(&head(7));
         ledger.asked();
