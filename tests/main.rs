@@ -46,6 +46,7 @@ mod slow_clients;
 mod threads;
 mod timeouts;
 mod tls;
+mod unshared;
 mod upstream;
 mod wsgi;
 mod wsgi_answers;

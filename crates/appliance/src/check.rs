@@ -2,8 +2,8 @@
 
 use std::{io::Write, path::Path};
 
-use config::{Config, Machine};
-use supervisor::Engine;
+use config::{Config, Interface, Machine, WsgiHost};
+use supervisor::{AppCheck, Engine};
 
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
@@ -34,7 +34,13 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
         .for_each(|problem| complain(&format!("problem: {problem}")));
 
     let apps_fail = match supervisor::check_apps(&config, engine) {
-        Ok(checks) => checks.iter().filter(|check| !app(check)).count() > 0,
+        Ok(checks) => {
+            let pairs = checks.iter().zip(&config.apps);
+            pairs
+                .filter(|(check, configured)| !app(check, configured))
+                .count()
+                > 0
+        }
         Err(error) => {
             complain(&format!("problem: {error}"));
             return 1;
@@ -50,20 +56,34 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
     }
 }
 
-fn app(check: &supervisor::AppCheck) -> bool {
+fn app(check: &AppCheck, configured: &config::App) -> bool {
+    let name = &check.app;
     match &check.outcome {
         Ok(imported) => {
             tell(&format!(
-                "app {}: imports in {} ms with Python {} ({})",
-                check.app, imported.import_ms, imported.version, check.python
+                "app {name}: imports in {} ms with Python {} ({})",
+                imported.import_ms, imported.version, check.python
             ));
             if let Some(warning) = &imported.warning {
                 tell(&format!("warning: {warning}"));
             }
+            if configured.preload && !imported.unshared.is_empty() {
+                tell(&format!(
+                    "app {name}: the import leaves {}; workers cannot share that, so each imports on its own, \
+                     which costs memory (preload = false says so)",
+                    imported.unshared
+                ));
+            }
+            if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface {
+                tell(&format!(
+                    "app {name}: {threads} threads in each worker, so views run at the same time, most of them outside of the \
+                     main thread; threads = 1 runs them one by one in the main thread, as gunicorn's sync workers do"
+                ));
+            }
             true
         }
         Err(journey) => {
-            complain(&format!("problem: app {} does not boot", check.app));
+            complain(&format!("problem: app {name} does not boot"));
             journey.iter().for_each(|line| complain(line));
             false
         }

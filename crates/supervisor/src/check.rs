@@ -42,6 +42,8 @@ pub struct Imported {
     pub import_ms: u64,
     /// What an operator should know of it, if anything.
     pub warning: Option<String>,
+    /// What workers cannot share of it, so that each of them imports on its own; empty: nothing.
+    pub unshared: String,
 }
 
 /// Imports every app as the user it would run as, one after the other.
@@ -153,13 +155,14 @@ impl Visit {
                 FromZygote::Ready {
                     python,
                     import_ms,
+                    unshared,
                     stateful,
-                    ..
                 } => {
                     self.zygote.ready = true;
                     self.found = Some(Imported {
                         version: python,
                         import_ms,
+                        unshared,
                         warning: lone_process(app, &stateful),
                     });
                 }

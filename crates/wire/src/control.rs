@@ -291,8 +291,8 @@ messages! {
             python: String,
             /// How long the import took in milliseconds, 0 without preload.
             import_ms: u64,
-            /// Threads that the import left running; not empty: workers import on their own and nothing is shared.
-            threads: String,
+            /// What the import has left that workers cannot share (threads, connections); not empty: each of them imports on its own.
+            unshared: String,
             /// What the import has brought in that keeps its clients in the memory of one process.
             stateful: String,
         },

@@ -236,29 +236,67 @@ fn kind(py: Python<'_>, application: &Bound<'_, PyAny>) -> PyResult<Kind> {
     })
 }
 
-/// Tells what it costs to run this application as it is configured; once for all workers of a zygote. Django calls a synchronous
-/// view of an ASGI application in one thread, so that they run one after the other.
+/// Tells what it costs to run this application as it is configured; once for all workers of a zygote.
 pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &Boot) {
-    if boot.interface != "asgi" {
-        return;
-    }
     let target = boot.target.as_str();
-    let django = || -> PyResult<bool> {
-        let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-        let Some(module) = modules.get_item("django.core.handlers.asgi")? else {
-            return Ok(false);
-        };
-        application.is_instance(&module.getattr("ASGIHandler")?)
-    };
-    if django().unwrap_or(false) {
+    if boot.interface == "asgi" {
+        if is_django(application).unwrap_or(false) {
+            output::tell(
+                py,
+                &format!(
+                    "{target} is Django under ASGI: its synchronous views run one at a time in a thread of the event loop; \
+                     an app whose views are mostly synchronous is many times faster with wsgi"
+                ),
+            );
+        }
+    } else if boot.green.is_empty()
+        && let Some(library) = patched_by(py)
+    {
         output::tell(
             py,
             &format!(
-                "{target} is Django under ASGI: its synchronous views run one at a time in a thread of the event loop; \
-                 an app whose views are mostly synchronous is many times faster with wsgi"
+                "{target} patches the standard library with {library}, so each worker runs one request at a time, in its main \
+                 thread; green = {library:?} runs each in a greenlet"
             ),
         );
     }
+}
+
+/// Django calls a synchronous view of an ASGI application in one thread, so that they run one after the other.
+fn is_django(application: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match module(application.py(), "django.core.handlers.asgi")? {
+        Some(module) => application.is_instance(&module.getattr("ASGIHandler")?),
+        None => Ok(false),
+    }
+}
+
+/// The library that has made greenlets of the standard library's threads.
+pub(crate) fn patched_by(py: Python<'_>) -> Option<&'static str> {
+    let gevent = || match module(py, "gevent.monkey")? {
+        Some(monkey) => monkey
+            .call_method1("is_module_patched", ("threading",))?
+            .is_truthy(),
+        None => Ok(false),
+    };
+    let eventlet = || match module(py, "eventlet.patcher")? {
+        Some(patcher) => patcher
+            .call_method1("is_monkey_patched", ("thread",))?
+            .is_truthy(),
+        None => Ok(false),
+    };
+    if gevent().unwrap_or(false) {
+        Some("gevent")
+    } else if eventlet().unwrap_or(false) {
+        Some("eventlet")
+    } else {
+        None
+    }
+}
+
+/// A module, if something has imported it.
+fn module<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    modules.get_item(name)
 }
 
 fn listing(directory: &str) -> String {

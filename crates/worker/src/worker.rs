@@ -1,7 +1,7 @@
 //! A worker: forked by the zygote, adopted by the supervisor, runs requests until it is told to leave.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -10,21 +10,18 @@ use pyo3::{
     prelude::*,
     types::{PyCFunction, PyDict, PyTuple},
 };
-use rustix::{
-    fs::FileType,
-    io::{FdFlags, fcntl_setfd},
-    process::{Pid, Signal},
-};
+use rustix::process::{Pid, Signal};
 use wire::control::{FromWorker, ToWorker};
 
 use crate::{
     application::{self, Refusal},
     asgi::server::Server,
     control::{Control, fitting},
-    engine::{Engine, body_file::about_to_fork, evented::Evented, host, queue::Queue, ticker},
+    engine::{Engine, body_file::about_to_fork, evented::Evented, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
     green::{self, Green},
-    output, report,
+    hosts, output, report,
+    unshared::places::Places,
     zygote::Boot,
 };
 
@@ -44,6 +41,8 @@ pub(crate) struct Birth {
     pub(crate) slot: u32,
     /// It tells what its application costs, for all workers that import it themselves.
     pub(crate) tells_cost: bool,
+    /// It tells where its import opens what workers cannot share.
+    pub(crate) tells_places: bool,
     pub(crate) control: OwnedFd,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
@@ -60,7 +59,6 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
         let _ = descriptors::put_at(stream, number);
     }
     drop((birth.stdout, birth.stderr));
-    silence_sockets(&birth.control);
     signals::leave_to_supervisor();
     if !be_adopted(birth.supervisor) {
         exit_now(0);
@@ -82,7 +80,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     };
     let application = match application {
         Some(application) => application,
-        None => match green::patch(py, &boot).and_then(|()| application::import(py, &boot)) {
+        None => match import(py, &boot, birth.tells_places) {
             Ok(application) => {
                 if birth.tells_cost {
                     application::tell_cost(py, &application, &boot);
@@ -119,7 +117,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
         exit_now(0);
     }
     let served = match (&engine, &greenlets, &server) {
-        (Engine::Threads(queue), _, _) => serve(py, queue, &application),
+        (Engine::Threads(queue), _, _) => hosts::serve(py, queue, &application),
         (Engine::Evented(_), Some(greenlets), _) => greenlets.serve(py),
         (Engine::Evented(_), None, Some(server)) => server.serve(py),
         (Engine::Evented(_), None, None) => Ok(()),
@@ -131,23 +129,23 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     leave(py, &engine)
 }
 
-/// Sockets that the import opened (connections to databases, above all) are shared with every other worker. They become
-/// `/dev/null`: whoever uses one sees its end and connects anew, and its number stays taken, so that nothing of ours gets it
-/// while somebody still believes in it. Files stay open: log files are opened by imports.
-fn silence_sockets(control: &OwnedFd) {
-    let Ok(null) = descriptors::null() else { return };
-    for number in descriptors::open_numbers() {
-        if number <= 2 || number == control.as_raw_fd() || number == null.as_raw_fd() {
-            continue;
-        }
-        let socket = descriptors::with_number(number, |open| {
-            rustix::fs::fstat(open)
-                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
-        });
-        if socket == Some(true) && descriptors::put_at(&null, number).is_ok() {
-            descriptors::with_number(number, |open| fcntl_setfd(open.as_fd(), FdFlags::CLOEXEC).ok());
+/// The import that the zygote has not done. `tells_places`: it is watched for what it opens.
+fn import<'py>(py: Python<'py>, boot: &Boot, tells_places: bool) -> Result<Bound<'py, PyAny>, Refusal> {
+    green::patch(py, boot)?;
+    let watch = tells_places
+        .then(|| {
+            Places::watch(py, &boot.directory, !boot.green.is_empty())
+                .ok()
+                .flatten()
+        })
+        .flatten();
+    let imported = application::import(py, boot);
+    if let Some(places) = watch.and_then(|watch| watch.end(py).ok()) {
+        for place in places {
+            output::tell(py, &format!("{place}, so the workers cannot share one import"));
         }
     }
+    imported
 }
 
 /// Waits until the supervisor is the parent, then asks to die with it. `false`: it is gone already.
@@ -211,9 +209,6 @@ fn after_fork(py: Python<'_>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if let Some(random) = modules.get_item("numpy.random")? {
         random.call_method0("seed")?;
-    }
-    if let Some(db) = modules.get_item("django.db")? {
-        db.getattr("connections")?.call_method0("close_all")?;
     }
     Ok(())
 }
@@ -297,32 +292,6 @@ fn interrupt(engine: &Engine, thread: u32) {
             }
         }
     }
-}
-
-/// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python runs signal
-/// handlers and where applications expect to be; with one thread there is no other.
-fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let mut others = Vec::new();
-    for index in 1..queue.slots.len() {
-        let (of_thread, called) = (Arc::clone(queue), application.clone_ref(py));
-        let life = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-            let py = arguments.py();
-            host::run(py, &of_thread, index, called.clone_ref(py))
-        };
-        let options = PyDict::new(py);
-        options.set_item("target", PyCFunction::new_closure(py, None, None, life)?)?;
-        options.set_item("name", format!("appliance-{index}"))?;
-        options.set_item("daemon", true)?;
-        let thread = threading.getattr("Thread")?.call((), Some(&options))?;
-        thread.call_method0("start")?;
-        others.push(thread);
-    }
-    host::run(py, queue, 0, application.clone_ref(py))?;
-    for thread in others {
-        thread.call_method0("join")?;
-    }
-    Ok(())
 }
 
 /// Every answer is sent, then the application's own end, bounded, then ours. Not Py_Finalize: it waits for, and crashes on, what threads

@@ -1,8 +1,8 @@
 //! The zygote: the application's own interpreter, imported once, forked for every worker.
 //!
 //! It has one thread for all its life, because a fork copies only the thread that calls it and leaves the locks of all others
-//! locked. When importing the application starts a thread, nothing can be shared any more: the zygote tells, then executes
-//! its interpreter anew, without the application, and the workers import it themselves.
+//! locked. When the import leaves a thread, or a connection that only one process can use ([`unshared`](crate::unshared)), the
+//! zygote tells, then executes its interpreter anew, without the application, and the workers import it themselves.
 
 use std::{
     os::{
@@ -28,14 +28,19 @@ use crate::{
         fork::{self, Side},
         signals, title,
     },
-    green, output, stateful, worker,
+    green, output, stateful,
+    unshared::{Unshared, descriptors::Known},
+    worker,
 };
 
 /// Where the engine's file is, which the bootstrap has loaded.
 const ENGINE_FD: RawFd = 4;
 
-/// Carries [`ToZygote::Boot`] over an exec of ourselves.
+/// Carries [`ToZygote::Boot`] over an exec of ourselves, in hexadecimal digits...
 const AGAIN: &str = "APPLIANCE_BOOT";
+
+/// ...and that the import has opened what workers cannot share.
+const OPENED: &str = "APPLIANCE_OPENED";
 
 /// What to run, as told by the first message.
 #[derive(Debug, Clone)]
@@ -135,6 +140,7 @@ pub(crate) struct Zygote {
 /// All of the zygote's life; workers return from here to nowhere.
 pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
     descriptors::close_from(5);
+    fork::watch_threads();
     let supervisor = rustix::process::getppid();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| PyOSError::new_err(error.raw_os_error()))?;
@@ -147,7 +153,12 @@ pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
     }
     let control = Control::new(socket);
     let again = again(py)?;
-    let restarted = again.is_some();
+    let life = match (&again, taken(py, OPENED)?) {
+        (None, _) => Life::First,
+        (Some(_), opened) => Life::Second {
+            opened: opened.is_some(),
+        },
+    };
     let mut packet = Vec::new();
     let message = match again {
         Some(packet) => ToZygote::decode(&packet),
@@ -172,14 +183,12 @@ pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
             .collect(),
         supervisor,
     };
-    zygote.live(py, restarted)
+    zygote.live(py, life)
 }
 
 /// The message that an earlier life of this process has left.
 fn again(py: Python<'_>) -> PyResult<Option<Vec<u8>>> {
-    let environ = py.import("os")?.getattr("environ")?;
-    let left: Option<String> = environ.call_method1("pop", (AGAIN, py.None()))?.extract()?;
-    Ok(left.map(|hex| {
+    Ok(taken(py, AGAIN)?.map(|hex| {
         hex.as_bytes()
             .chunks(2)
             .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
@@ -187,14 +196,30 @@ fn again(py: Python<'_>) -> PyResult<Option<Vec<u8>>> {
     }))
 }
 
+/// A variable that is not for the application.
+fn taken(py: Python<'_>, name: &str) -> PyResult<Option<String>> {
+    let environ = py.import("os")?.getattr("environ")?;
+    environ.call_method1("pop", (name, py.None()))?.extract()
+}
+
+/// How often this process has been executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Once.
+    First,
+    /// Again, after an import that could not be shared; `opened`: it has opened what workers cannot share.
+    Second { opened: bool },
+}
+
 impl Zygote {
-    fn live(self, py: Python<'_>, restarted: bool) -> PyResult<()> {
+    fn live(self, py: Python<'_>, life: Life) -> PyResult<()> {
         title::set(
             &format!("appliance: zygote {}", self.boot.app),
             &format!("zygote {}", self.boot.app),
         );
         faulthandler(py)?;
         output::install(py)?;
+        let known = Known::now();
         let began = Instant::now();
         let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
             if self.boot.preload || self.boot.check {
@@ -213,16 +238,16 @@ impl Zygote {
         };
         output::end(py);
         let import_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let threads = if application.is_some() {
-            threads(py)?
+        let unshared = if application.is_some() {
+            Unshared::find(py, &known, !self.boot.green.is_empty())?
         } else {
-            String::new()
+            Unshared::default()
         };
-        if !restarted {
+        if life == Life::First {
             let ready = FromZygote::Ready {
                 python: version(py)?,
                 import_ms: if application.is_some() { import_ms } else { 0 },
-                threads: fitting(&threads),
+                unshared: fitting(&unshared.to_string()),
                 stateful: match application.is_some() {
                     true => fitting(&stateful::found(py)?),
                     false => String::new(),
@@ -232,10 +257,10 @@ impl Zygote {
                 exit_now(0);
             }
         }
-        if !threads.is_empty() {
-            return Err(self.restart(py));
+        if !unshared.is_empty() {
+            return Err(self.restart(py, unshared.has_descriptors()));
         }
-        self.forks(py, application.as_ref(), restarted)
+        self.forks(py, application.as_ref(), life)
     }
 
     fn fail(&self, py: Python<'_>, refusal: Refusal) -> ! {
@@ -249,8 +274,8 @@ impl Zygote {
         exit_now(1)
     }
 
-    /// Executes the interpreter anew, with the application left to the workers.
-    fn restart(&self, py: Python<'_>) -> PyErr {
+    /// Executes the interpreter anew, with the application left to the workers. `opened`: it opens what they cannot share.
+    fn restart(&self, py: Python<'_>, opened: bool) -> PyErr {
         let boot = self.boot.again();
         let hex: String = boot.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         let executable: PyResult<String> = py
@@ -274,16 +299,21 @@ impl Zygote {
         again
             .args(command.filter(|argument| !argument.is_empty()))
             .env(AGAIN, hex);
+        if opened {
+            again.env(OPENED, "1");
+        }
         PyOSError::new_err(format!(
             "the interpreter can not be executed again: {}",
             again.exec()
         ))
     }
 
-    /// Forks for every message until the supervisor is gone. `restarted`: an earlier life has imported the application.
-    fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>, restarted: bool) -> PyResult<()> {
+    /// Forks for every message until the supervisor is gone.
+    fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>, life: Life) -> PyResult<()> {
         let mut packet = Vec::new();
-        let mut tells_cost = !restarted;
+        // The first life has told it already, if there was one.
+        let mut tells_cost = life == Life::First;
+        let mut tells_places = life == Life::Second { opened: true };
         loop {
             let Some(descriptors) = py.detach(|| self.control.receive(&mut packet)) else {
                 exit_now(0);
@@ -296,12 +326,13 @@ impl Zygote {
             };
             freeze(py)?;
             match fork::twice(py) {
-                Ok(Side::Parent) => tells_cost = false,
+                Ok(Side::Parent) => (tells_cost, tells_places) = (false, false),
                 Ok(Side::Child) => {
                     let birth = worker::Birth {
                         boot: self.boot.clone(),
                         slot,
                         tells_cost,
+                        tells_places,
                         control,
                         stdout,
                         stderr,
@@ -360,28 +391,6 @@ fn faulthandler(py: Python<'_>) -> PyResult<()> {
     options.set_item("chain", false)?;
     faulthandler.call_method("register", (STACKS_SIGNAL,), Some(&options))?;
     Ok(())
-}
-
-/// Names of the threads beside the main one; empty when there are none.
-fn threads(py: Python<'_>) -> PyResult<String> {
-    let mut names: Vec<String> = Vec::new();
-    for thread in py.import("threading")?.call_method0("enumerate")?.try_iter()? {
-        names.push(thread?.getattr("name")?.extract()?);
-    }
-    names.retain(|name| name != "MainThread");
-    let native: Vec<String> = std::fs::read_dir("/proc/self/task")
-        .map(|tasks| {
-            tasks
-                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-                .map(|name| name.trim_end().to_owned())
-                .collect()
-        })
-        .unwrap_or_default();
-    let unnamed = native.len().saturating_sub(1 + names.len());
-    if unnamed > 0 {
-        names.push(format!("{unnamed} of C code"));
-    }
-    Ok(names.join(", "))
 }
 
 fn version(py: Python<'_>) -> PyResult<String> {

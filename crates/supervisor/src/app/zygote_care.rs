@@ -18,10 +18,10 @@ impl App {
                 FromZygote::Ready {
                     python,
                     import_ms,
-                    threads,
+                    unshared,
                     stateful,
                 } => {
-                    self.zygote_ready(&python, import_ms, &threads, cx.now);
+                    self.zygote_ready(&python, import_ms, &unshared, cx.now);
                     if let Some(told) = lone_process(self.config(), &stateful) {
                         warn!("{told}");
                     }
@@ -50,7 +50,7 @@ impl App {
         }
     }
 
-    pub(super) fn zygote_ready(&mut self, python: &str, import_ms: u64, threads: &str, now: Instant) {
+    pub(super) fn zygote_ready(&mut self, python: &str, import_ms: u64, unshared: &str, now: Instant) {
         let Some(zygote) = &mut self.zygote else { return };
         zygote.is_in_time();
         let boot_ms = elapsed_ms(now, zygote.started);
@@ -65,10 +65,10 @@ impl App {
             );
         }
         info!(app = %self.name, generation = self.generation, pid, python, boot_ms, import_ms, "zygote ready");
-        if !threads.is_empty() {
+        if !unshared.is_empty() {
             warn!(
-                app = %self.name, threads,
-                "the import left threads running: each worker imports on its own, no memory is shared; set preload = false to say so"
+                app = %self.name, unshared,
+                "the import leaves what workers cannot share: each imports on its own, which costs memory; preload = false says so"
             );
         }
     }

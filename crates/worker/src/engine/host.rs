@@ -1,6 +1,9 @@
 //! The life of a host thread: take a request, run it, answer; wait when there is none.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    os::fd::RawFd,
+    sync::{Arc, atomic::Ordering},
+};
 
 use pyo3::prelude::*;
 
@@ -8,14 +11,38 @@ use super::{
     now_ns,
     queue::{Next, Queue},
 };
-use crate::{ffi::exit_now, output, report, wsgi::call::Caller};
+use crate::{
+    ffi::{exit_now, threads},
+    output, report,
+    wsgi::call::Caller,
+};
+
+/// `select.select` of an application that has patched it: while the thread waits in it, greenlets of the application run.
+#[derive(Debug)]
+pub(crate) struct Select(Py<PyAny>);
+
+impl Select {
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self(py.import("select")?.getattr("select")?.unbind()))
+    }
+
+    fn wait(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
+        let nothing: [RawFd; 0] = [];
+        self.0.call1(py, ([descriptor], nothing, nothing)).map(drop)
+    }
+}
 
 /// Runs requests until the worker leaves. The GIL is held but for waiting and sending.
-pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application: Py<PyAny>) -> PyResult<()> {
+pub(crate) fn run(
+    py: Python<'_>,
+    queue: &Arc<Queue>,
+    index: usize,
+    application: Py<PyAny>,
+    select: Option<&Select>,
+) -> PyResult<()> {
     let slot = &queue.slots[index];
     let thread = u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap_or(0);
-    let ident: u64 = py.import("threading")?.getattr("get_ident")?.call0()?.extract()?;
-    slot.ident.store(ident, Ordering::Relaxed);
+    slot.ident.store(threads::ident(), Ordering::Relaxed);
     slot.thread.store(thread, Ordering::Relaxed);
     let mut caller = Caller::new(py, application, queue, index)?;
     loop {
@@ -41,9 +68,17 @@ pub(crate) fn run(py: Python<'_>, queue: &Arc<Queue>, index: usize, application:
                 queue.ended(began);
             }
             Next::Wait => {
-                if py.detach(|| queue.wait())
-                    && let Err(error) = py.check_signals()
-                {
+                let interrupted = match select {
+                    None if py.detach(|| queue.wait()) => py.check_signals(),
+                    None => Ok(()),
+                    Some(select) => {
+                        py.detach(|| queue.before_wait());
+                        let waited = select.wait(py, queue.descriptor());
+                        py.detach(|| queue.after_wait());
+                        waited
+                    }
+                };
+                if let Err(error) = interrupted {
                     // A signal handler of the application raised; there is no request that it could end.
                     output::tell(py, &report::traceback(py, &error));
                 }

@@ -5,7 +5,7 @@ mod disown;
 use std::{
     collections::VecDeque,
     ops::RangeInclusive,
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -142,6 +142,25 @@ impl Queue {
         let interrupted = self.poll(None) == Err(Errno::INTR);
         lock(&self.state).idle -= 1;
         interrupted
+    }
+
+    /// As [`Queue::wait`] in two halves, for a thread that waits for [`Queue::descriptor`] in a way of its own in between.
+    pub(crate) fn before_wait(&self) {
+        self.flush();
+    }
+
+    /// The second half: reads what has arrived.
+    pub(crate) fn after_wait(&self) {
+        let _ = self.poll(Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }));
+        lock(&self.state).idle -= 1;
+    }
+
+    /// Readable while there is something to read.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.links.epoll.as_raw_fd()
     }
 
     /// Sends what waits on any link; without the GIL.

@@ -55,11 +55,14 @@ pub(crate) fn close_from(first: u32) {
 
 /// Numbers of all open descriptors. Empty where /proc is not mounted.
 pub(crate) fn open_numbers() -> Vec<RawFd> {
-    std::fs::read_dir("/proc/self/fd")
+    let mut numbers: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
         .map(|entries| {
             entries
                 .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
                 .collect()
         })
-        .unwrap_or_default()
+        .unwrap_or_default();
+    // One of them was the listing's own.
+    numbers.retain(|&number| with_number(number, |_| ()).is_some());
+    numbers
 }

@@ -1,4 +1,4 @@
-//! An exception raised in another thread.
+//! Threads as Python's C API knows them.
 
 use std::{
     ffi::c_long,
@@ -27,6 +27,11 @@ static MAIN: AtomicU64 = AtomicU64::new(0);
 
 /// The calling thread is the main thread.
 pub(crate) fn this_is_main() {
-    // SAFETY: the function has no demands. On Linux it is what `threading.get_ident()` gives.
-    MAIN.store(unsafe { libc::pthread_self() } as u64, Ordering::Relaxed);
+    MAIN.store(ident(), Ordering::Relaxed);
+}
+
+/// The calling thread's own number: what `threading.get_ident()` gives on Linux, where nothing is patched.
+pub(crate) fn ident() -> u64 {
+    // SAFETY: the function has no demands.
+    unsafe { libc::pthread_self() as u64 }
 }

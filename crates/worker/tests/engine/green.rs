@@ -226,7 +226,7 @@ fn a_preloaded_application_runs_in_each_worker_with_a_hub_of_its_own() {
         let zygote = Zygote::start(&plan.preload());
         let told = zygote.hear();
         assert!(
-            matches!(&told, FromZygote::Ready { threads, .. } if threads.is_empty()),
+            matches!(&told, FromZygote::Ready { unshared, .. } if unshared.is_empty()),
             "{told:?}"
         );
         let workers = [zygote.fork(0), zygote.fork(1)];
@@ -264,7 +264,7 @@ fn an_application_that_starts_native_threads_is_imported_by_each_worker() {
         let zygote = Zygote::start(&Plan::new(&python, &app).green("gevent", 50).preload());
         let told = zygote.hear();
         assert!(
-            matches!(&told, FromZygote::Ready { threads, .. } if !threads.is_empty()),
+            matches!(&told, FromZygote::Ready { unshared, .. } if !unshared.is_empty()),
             "{told:?}"
         );
         let worker = zygote.fork(0);

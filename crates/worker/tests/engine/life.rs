@@ -138,10 +138,10 @@ fn an_import_that_starts_threads_is_not_shared() {
     on_every_python(|python| {
         let zygote = Zygote::start(&Plan::new(python, &app).preload());
         let told = zygote.hear();
-        let FromZygote::Ready { threads, .. } = &told else {
+        let FromZygote::Ready { unshared, .. } = &told else {
             panic!("{told:?}")
         };
-        assert_eq!(threads, "mine");
+        assert_eq!(unshared, "thread \"mine\"");
         let worker = zygote.fork(0);
         assert!(matches!(worker.hear(), Some(FromWorker::Ready { .. })));
         let pid = worker.pid.as_raw_nonzero();

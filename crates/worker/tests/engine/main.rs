@@ -6,10 +6,12 @@ mod lent;
 mod life;
 mod lifespan;
 mod link;
+mod patched;
 mod rig;
 mod socket;
 mod targets;
 mod trays;
+mod unshared;
 mod websocket;
 mod wsgi;
 
