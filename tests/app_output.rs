@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::harness::Site;
+use crate::harness::{Site, app::of_app};
 
 #[test]
 fn so_many_requests_run_at_once_as_there_are_threads() {
@@ -53,3 +53,49 @@ fn every_line_an_application_prints_is_logged_with_its_worker_and_its_request() 
     }
     assert!(site.stop().success());
 }
+
+#[test]
+fn programs_without_an_end_of_line_tear_no_line_and_long_lines_stay_whole() {
+    let mut site = Site::new("torn");
+    site.write("app/wsgi.py", TORN);
+    site.config(&of_app("", "workers = 1\nthreads = 2", "").replace("{apps}/", "app"));
+    site.start();
+    let id = site.get("/progress").text();
+    for line in ["said while it ran", "said by a program that Python forked"] {
+        site.wait_for_log(&format!("stdout request_id={id}: {line}\n"));
+    }
+    site.wait_for_log("stdout: 10% 20% done\n");
+    let id = site.get("/long").text();
+    site.wait_for_log(&format!("stdout request_id={id}: {{{}}}\n", "x".repeat(20_000)));
+    let id = site.get("/endless").text();
+    site.wait_for_log(&format!("stdout request_id={id}: end of it\n"));
+    let log = site.error_log();
+    let cut = log.lines().filter(|line| line.ends_with("x [line cut]"));
+    assert!(cut.count() >= 3, "200 KB in lines of 64 KiB");
+    assert!(!log.contains('\u{1e}') && !log.contains("\\u001e") && !log.contains("\\x1e"));
+    assert!(site.stop().success());
+}
+
+/// Prints beside programs that leave lines without an end, and prints long lines.
+const TORN: &str = r#"
+import multiprocessing
+import subprocess
+
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/progress":
+        subprocess.run(["printf", "10%%"])
+        print("said while it ran")
+        subprocess.run(["printf", " 20%%"])
+        child = multiprocessing.get_context("fork").Process(target=print, args=("said by a program that Python forked",))
+        child.start()
+        child.join()
+        subprocess.run(["echo", " done"])
+    elif environ["PATH_INFO"] == "/long":
+        print("{%s}" % ("x" * 20000))
+    else:
+        print("x" * 200000)
+        print("end of it")
+    start_response("200 OK", [])
+    return [environ["HTTP_X_REQUEST_ID"].encode()]
+"#;

@@ -1,75 +1,180 @@
 //! What an application prints, cut into lines.
 //!
-//! A line may begin with the id of the request it belongs to, between 0x1e and 0x1f: the engine puts it there.
+//! The engine marks its lines, each of which is one write: `0x1e ID 0x1f TEXT`, or for a part of a line that goes on
+//! `0x1e ID 0x1d THREAD 0x1f TEXT`, with `0x1e ID 0x1d THREAD 0x1d 0x1f TEXT` as the last one. What is not marked (programs that the
+//! application starts, C code) may stop in the middle of a line. Marked lines then stand in it as they are, and it goes on behind them.
 
-/// Longest line in bytes; a longer one goes on in the next.
-pub(crate) const LINE_MAX: usize = 16 << 10;
+use std::collections::VecDeque;
+
+/// Longest line in bytes; a longer one is cut, and the cut is marked.
+pub(crate) const LINE_MAX: usize = 64 << 10;
+
+/// Longest piece between a marker and the end of its line: what one write of a pipe keeps whole.
+const MARKED_MAX: usize = 4096;
+
+/// Lines of threads that go on, at most; of more the oldest is cut.
+const OPEN_MAX: usize = 64;
 
 /// Longest request id that is believed.
 const REQUEST_ID_MAX: usize = 128;
 
-const BEFORE_ID: u8 = 0x1e;
+const MARK: u8 = 0x1e;
 const AFTER_ID: u8 = 0x1f;
+const GOES_ON: u8 = 0x1d;
 
-/// The unfinished line of one stream.
+/// Stands where a line was cut that is too long.
+const CUT: &[u8] = " [line cut]".as_bytes();
+
+/// The unfinished lines of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
+    /// Not marked.
     rest: Vec<u8>,
+    /// From a marker on, while its end has not come.
+    marked: Option<Vec<u8>>,
+    open: VecDeque<Open>,
+}
+
+/// A marked line that goes on.
+#[derive(Debug)]
+struct Open {
+    thread: Vec<u8>,
+    id: Option<String>,
+    text: Vec<u8>,
+}
+
+/// A marked piece, taken apart.
+struct Piece<'a> {
+    id: Option<&'a str>,
+    /// Of which thread, if it is a part of a line.
+    thread: Option<&'a [u8]>,
+    last: bool,
+    text: &'a [u8],
 }
 
 impl Lines {
     /// Takes what was read and calls `line` with the request id, if any, and the text of each line that is complete.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(Option<&str>, &[u8])) {
-        while !bytes.is_empty() {
-            let room = LINE_MAX - self.rest.len();
-            let piece = &bytes[..bytes.len().min(room)];
-            match piece.iter().position(|&byte| byte == b'\n') {
-                Some(end) => {
-                    self.rest.extend_from_slice(&piece[..end]);
-                    bytes = &bytes[end + 1..];
-                }
-                None => {
-                    self.rest.extend_from_slice(piece);
-                    bytes = &bytes[piece.len()..];
-                    if self.rest.len() < LINE_MAX {
-                        return;
-                    }
-                }
+    pub(crate) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(Option<&str>, &[u8])) {
+        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let begins = if self.marked.is_some() {
+                Some(0)
+            } else {
+                part.iter().position(|&byte| byte == MARK)
+            };
+            let (plain, marked) = part.split_at(begins.unwrap_or(part.len()));
+            self.plain(plain, &mut line);
+            if !marked.is_empty() {
+                self.marked(marked, &mut line);
             }
-            self.finish(&mut line);
         }
     }
 
     /// The stream has ended; what is left is a line too.
     pub(crate) fn end(&mut self, mut line: impl FnMut(Option<&str>, &[u8])) {
+        if let Some(marked) = self.marked.take() {
+            self.rest.extend_from_slice(&marked);
+        }
+        for open in std::mem::take(&mut self.open) {
+            line(open.id.as_deref(), &open.text);
+        }
         if !self.rest.is_empty() {
-            self.finish(&mut line);
+            finish(&mut self.rest, &mut line);
         }
     }
 
-    fn finish(&mut self, line: &mut impl FnMut(Option<&str>, &[u8])) {
-        let text = self.rest.strip_suffix(b"\r").unwrap_or(&self.rest);
-        let (id, text) = split_id(text);
-        line(id, text);
-        self.rest.clear();
+    fn plain(&mut self, mut bytes: &[u8], line: &mut impl FnMut(Option<&str>, &[u8])) {
+        while !bytes.is_empty() {
+            let room = LINE_MAX - self.rest.len();
+            let (piece, behind) = bytes.split_at(bytes.len().min(room));
+            bytes = behind;
+            match piece.strip_suffix(b"\n") {
+                Some(piece) => {
+                    self.rest.extend_from_slice(piece);
+                    finish(&mut self.rest, line);
+                }
+                None => {
+                    self.rest.extend_from_slice(piece);
+                    if self.rest.len() == LINE_MAX {
+                        cut(None, &mut self.rest, line);
+                    }
+                }
+            }
+        }
+    }
+
+    fn marked(&mut self, bytes: &[u8], line: &mut impl FnMut(Option<&str>, &[u8])) {
+        let mut marked = self.marked.take().unwrap_or_default();
+        marked.extend_from_slice(bytes);
+        let Some(whole) = marked.strip_suffix(b"\n") else {
+            if marked.len() > MARKED_MAX {
+                // Nothing of ours.
+                self.plain(&marked, line);
+            } else {
+                self.marked = Some(marked);
+            }
+            return;
+        };
+        match Piece::of(whole) {
+            Some(piece) => self.piece(&piece, line),
+            None => self.plain(&marked, line),
+        }
+    }
+
+    fn piece(&mut self, piece: &Piece<'_>, line: &mut impl FnMut(Option<&str>, &[u8])) {
+        let Some(thread) = piece.thread else {
+            line(piece.id, piece.text);
+            return;
+        };
+        let at = self.open.iter().position(|open| open.thread == thread);
+        let mut open = at.and_then(|at| self.open.remove(at)).unwrap_or_else(|| Open {
+            thread: thread.to_vec(),
+            id: piece.id.map(str::to_owned),
+            text: Vec::new(),
+        });
+        if open.text.len() + piece.text.len() > LINE_MAX {
+            cut(open.id.as_deref(), &mut open.text, line);
+        }
+        open.text.extend_from_slice(piece.text);
+        if piece.last {
+            line(open.id.as_deref(), &open.text);
+            return;
+        }
+        self.open.push_back(open);
+        if self.open.len() > OPEN_MAX
+            && let Some(mut oldest) = self.open.pop_front()
+        {
+            cut(oldest.id.as_deref(), &mut oldest.text, line);
+        }
     }
 }
 
-fn split_id(line: &[u8]) -> (Option<&str>, &[u8]) {
-    let Some(tagged) = line.strip_prefix(&[BEFORE_ID]) else {
-        return (None, line);
-    };
-    let Some(end) = tagged
-        .iter()
-        .take(REQUEST_ID_MAX + 1)
-        .position(|&byte| byte == AFTER_ID)
-    else {
-        return (None, line);
-    };
-    match std::str::from_utf8(&tagged[..end]) {
-        Ok(id) => (Some(id), &tagged[end + 1..]),
-        Err(_) => (None, line),
+impl<'a> Piece<'a> {
+    /// `None`: it only looks as if it were marked.
+    fn of(piece: &'a [u8]) -> Option<Self> {
+        let tagged = piece.strip_prefix(&[MARK])?;
+        let end = tagged.iter().position(|&byte| byte == AFTER_ID)?;
+        let (tag, text) = (&tagged[..end], &tagged[end + 1..]);
+        let mut words = tag.split(|&byte| byte == GOES_ON);
+        let id = std::str::from_utf8(words.next()?).ok()?;
+        let (thread, last) = (words.next(), words.next().is_some());
+        (id.len() <= REQUEST_ID_MAX).then_some(Self {
+            id: Some(id).filter(|id| !id.is_empty()),
+            thread,
+            last,
+            text,
+        })
     }
+}
+
+fn finish(rest: &mut Vec<u8>, line: &mut impl FnMut(Option<&str>, &[u8])) {
+    line(None, rest.strip_suffix(b"\r").unwrap_or(rest));
+    rest.clear();
+}
+
+fn cut(id: Option<&str>, text: &mut Vec<u8>, line: &mut impl FnMut(Option<&str>, &[u8])) {
+    text.extend_from_slice(CUT);
+    line(id, text);
+    text.clear();
 }
 
 #[cfg(test)]
@@ -105,6 +210,59 @@ mod tests {
     fn an_endless_line_is_cut_and_memory_is_bounded() {
         let got = lines(&[&vec![b'x'; 3 * LINE_MAX + 5]]);
         let lengths: Vec<usize> = got.iter().map(|(_, text)| text.len()).collect();
-        assert_eq!(lengths, [LINE_MAX, LINE_MAX, LINE_MAX, 5]);
+        let cut = LINE_MAX + CUT.len();
+        assert_eq!(lengths, [cut, cut, cut, 5]);
+        assert!(got[0].1.ends_with(CUT));
+    }
+
+    #[test]
+    fn what_a_program_leaves_without_an_end_tears_no_marked_line() {
+        let got = lines(&[
+            b"dow",
+            b"nload 10%",
+            b"\x1eid\x1fhello\n",
+            b" 20%\x1eid\x1fwor",
+            b"ld\n 30%\n",
+        ]);
+        assert_eq!(got[0], (Some("id".to_owned()), b"hello".to_vec()));
+        assert_eq!(got[1], (Some("id".to_owned()), b"world".to_vec()));
+        assert_eq!(got[2], (None, b"download 10% 20% 30%".to_vec()));
+        assert_eq!(got.len(), 3);
+    }
+
+    #[test]
+    fn parts_of_a_line_are_put_together_by_thread() {
+        let got = lines(&[
+            b"\x1eone\x1d7\x1fa\n",
+            b"\x1etwo\x1d8\x1fx\n\x1ethree\x1fwhole\n",
+            b"\x1eone\x1d7\x1d\x1fb\n",
+            b"\x1e\x1d9\x1fnever ended\n",
+        ]);
+        assert_eq!(
+            got,
+            [
+                (Some("three".to_owned()), b"whole".to_vec()),
+                (Some("one".to_owned()), b"ab".to_vec()),
+                (Some("two".to_owned()), b"x".to_vec()),
+                (None, b"never ended".to_vec()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_of_parts_without_end_is_cut_and_its_memory_is_bounded() {
+        let part = [b"\x1eid\x1d7\x1f".to_vec(), vec![b'x'; 4000], b"\n".to_vec()].concat();
+        let parts = vec![part.as_slice(); 40];
+        let got = lines(&parts);
+        assert!(got.iter().all(|(_, text)| text.len() <= LINE_MAX + CUT.len()));
+        assert_eq!(
+            got.iter().filter(|(_, text)| text.ends_with(CUT)).count(),
+            got.len() - 1
+        );
+        let threads: Vec<Vec<u8>> = (0..1000)
+            .map(|at| format!("\x1e\x1d{at}\x1fx\n").into_bytes())
+            .collect();
+        let threads: Vec<&[u8]> = threads.iter().map(Vec::as_slice).collect();
+        assert_eq!(lines(&threads).len(), 1000);
     }
 }

@@ -1,9 +1,10 @@
 //! Standard output and error of the application: whole lines, each with the id of the request that wrote it.
 //!
-//! The supervisor reads both from pipes. A line that a thread prints while it runs a request starts with
-//! `0x1e ID 0x1f`; the supervisor takes that off and logs the line with the request's id. Lines are put together per thread, so
-//! that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes, which the kernel writes whole.
-//! What C code writes to descriptors 1 and 2 goes straight through.
+//! The supervisor reads both from pipes. A line starts with `0x1e ID 0x1f` (the id is empty outside of requests); the supervisor takes
+//! that off and logs the line with the request's id. Lines are put together per thread, so that two threads never mix in one
+//! line, and leave in pieces of at most `PIPE_BUF` bytes, which the kernel writes whole: of a longer line each piece names
+//! the thread, `0x1e ID 0x1d THREAD 0x1f`, and the last one has another `0x1d` before the `0x1f`. What programs that the application starts and
+//! C code write to descriptors 1 and 2 goes straight through.
 //!
 //! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
 //! ([`Id`]), which tasks and threads that a request starts inherit.
@@ -23,14 +24,17 @@ use rustix::{io::Errno, pipe::PIPE_BUF};
 /// Longest request id that is carried.
 const ID_MAX: usize = 128;
 
+/// Longest mark but for the id: four bytes, the number of a thread, and the line's end.
+const MARK_MAX: usize = 4 + 20 + 1;
+
 /// Longest line that waits for its end; a longer one is written in parts.
 const LINE_MAX: usize = 64 << 10;
 
 /// What one thread has begun.
 #[derive(Default)]
 struct Desk {
-    /// Prefix of its lines; empty outside of a request.
-    prefix: Vec<u8>,
+    /// Id of its request; empty outside of one.
+    id: Vec<u8>,
     /// Lines without their end, of standard output and of standard error.
     open: [Vec<u8>; 2],
 }
@@ -43,12 +47,9 @@ thread_local! {
 #[inline]
 pub(crate) fn begin(request_id: &[u8]) {
     DESK.with_borrow_mut(|desk| {
-        desk.prefix.clear();
-        if !request_id.is_empty() && request_id.len() <= ID_MAX && request_id.iter().all(u8::is_ascii_graphic)
-        {
-            desk.prefix.push(0x1e);
-            desk.prefix.extend_from_slice(request_id);
-            desk.prefix.push(0x1f);
+        desk.id.clear();
+        if request_id.len() <= ID_MAX && request_id.iter().all(u8::is_ascii_graphic) {
+            desk.id.extend_from_slice(request_id);
         }
     });
 }
@@ -61,11 +62,11 @@ pub(crate) fn end(py: Python<'_>) {
         for (open, pieces) in desk.open.iter_mut().zip(&mut left) {
             if !open.is_empty() {
                 open.push(b'\n');
-                *pieces = lines(&desk.prefix, open);
+                *pieces = lines(&desk.id, open);
                 open.clear();
             }
         }
-        desk.prefix.clear();
+        desk.id.clear();
         left
     });
     for (pieces, number) in left.iter().zip(1..) {
@@ -113,10 +114,7 @@ fn adopt(py: Python<'_>) {
 
 /// As [`begin`], but ends the lines of another request first.
 fn switch(py: Python<'_>, request_id: &[u8]) {
-    let same = DESK.with_borrow(|desk| {
-        let id = desk.prefix.get(1..desk.prefix.len().saturating_sub(1));
-        id.unwrap_or_default() == request_id
-    });
+    let same = DESK.with_borrow(|desk| desk.id == request_id);
     if !same {
         end(py);
         begin(request_id);
@@ -146,19 +144,19 @@ pub(crate) fn forget() {
 /// Takes bytes, writes the lines that are whole now.
 fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
     let pieces = DESK.with_borrow_mut(|desk| {
-        let Desk { prefix, open } = desk;
+        let Desk { id, open } = desk;
         let open = &mut open[usize::from(number == 2)];
         open.extend_from_slice(bytes);
         match memchr::memrchr(b'\n', open) {
             Some(last) => {
                 let rest = open.split_off(last + 1);
-                let pieces = lines(prefix, open);
+                let pieces = lines(id, open);
                 *open = rest;
                 pieces
             }
             None if open.len() > LINE_MAX => {
                 open.push(b'\n');
-                let pieces = lines(prefix, open);
+                let pieces = lines(id, open);
                 open.clear();
                 pieces
             }
@@ -172,7 +170,7 @@ fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
 /// parts of one line would be two lines.
 fn flush(py: Python<'_>, number: usize) {
     let piece = DESK.with_borrow_mut(|desk| {
-        if desk.prefix.is_empty() {
+        if desk.id.is_empty() {
             std::mem::take(&mut desk.open[usize::from(number == 2)])
         } else {
             Vec::new()
@@ -181,22 +179,32 @@ fn flush(py: Python<'_>, number: usize) {
     write_out(py, number, &piece);
 }
 
-/// Each line of `text` behind the prefix, long ones cut to lines that fit in one atomic write.
-fn lines(prefix: &[u8], text: &[u8]) -> Vec<u8> {
-    if prefix.is_empty() {
-        return text.to_vec();
-    }
-    let room = PIPE_BUF - prefix.len() - 1;
-    let mut out = Vec::with_capacity(text.len() + 2 * prefix.len());
+/// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each.
+fn lines(id: &[u8], text: &[u8]) -> Vec<u8> {
+    let room = PIPE_BUF - id.len() - MARK_MAX;
+    let mut out = Vec::with_capacity(text.len() + 2 * (id.len() + 3));
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        if line.is_empty() {
-            out.extend_from_slice(prefix);
+        if line.len() <= room {
+            out.push(0x1e);
+            out.extend_from_slice(id);
+            out.push(0x1f);
+            out.extend_from_slice(line);
             out.push(b'\n');
+            continue;
         }
-        for part in line.chunks(room) {
-            out.extend_from_slice(prefix);
-            out.extend_from_slice(part);
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
+        let mut pieces = line.chunks(room).peekable();
+        while let Some(piece) = pieces.next() {
+            out.push(0x1e);
+            out.extend_from_slice(id);
+            out.push(0x1d);
+            out.extend_from_slice(thread.as_bytes());
+            if pieces.peek().is_none() {
+                out.push(0x1d);
+            }
+            out.push(0x1f);
+            out.extend_from_slice(piece);
             out.push(b'\n');
         }
     }

@@ -516,12 +516,13 @@ fn what_is_printed_carries_the_request_id_in_whole_lines() {
         until("the lines arrive", || {
             let out = worker.stdout.lock().expect("no panic").clone();
             let err = worker.stderr.lock().expect("no panic").clone();
+            // Longer than what one write keeps whole, so in parts, which name their thread.
             let zs: usize = out
                 .lines()
-                .filter_map(|line| line.strip_prefix("\u{1e}id7\u{1f}z"))
-                .map(|rest| rest.len() + 1)
+                .filter_map(|line| line.strip_prefix("\u{1e}id7\u{1d}")?.split_once('\u{1f}'))
+                .map(|(_, rest)| rest.len())
                 .sum();
-            out.starts_with("\u{1e}id7\u{1f}printed\n\u{1e}id7\u{1f}part and bytes\n\u{1e}id7\u{1f}zz")
+            out.starts_with("\u{1e}id7\u{1f}printed\n\u{1e}id7\u{1f}part and bytes\n\u{1e}id7\u{1d}")
                 && zs == 5000
                 && err == "\u{1e}id7\u{1f}error line\nraw\n\u{1e}id7\u{1f}open end\n"
         });
