@@ -22,6 +22,7 @@ use wire::control::{FromZygote, STACKS_SIGNAL, ToZygote};
 
 use crate::{
     application::{self, Refusal},
+    asgi::event_loop,
     control::{Control, fitting},
     ffi::{
         descriptors, exit_now,
@@ -223,6 +224,7 @@ impl Zygote {
         let began = Instant::now();
         let imported = application::enter(py, &self.boot.directory, &self.boot.target).and_then(|()| {
             if self.boot.preload || self.boot.check {
+                event_loop::look(py, &self.boot.event_loop)?;
                 green::patch(py, &self.boot)?;
                 application::import(py, &self.boot).map(|found| {
                     application::tell_cost(py, &found, &self.boot);

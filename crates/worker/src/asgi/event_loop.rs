@@ -172,6 +172,17 @@ impl EventLoop {
     }
 }
 
+/// Is the loop there that the configuration asks for?
+pub(crate) fn look(py: Python<'_>, kind: &str) -> Result<(), Refusal> {
+    match kind {
+        "uvloop" => py
+            .import("uvloop")
+            .map(drop)
+            .map_err(|error| not_importable(py, &error)),
+        _ => Ok(()),
+    }
+}
+
 fn not_importable(py: Python<'_>, error: &PyErr) -> Refusal {
     let mut refusal = Refusal::raised(py, "python", "importing uvloop", error);
     if error.is_instance_of::<PyModuleNotFoundError>(py) {
