@@ -62,6 +62,7 @@ fn a_worker_that_no_request_can_reach_any_more_is_replaced() {
     site.start();
     assert_eq!(post(&site, "/close").status, 502);
     site.wait_for_log("worker died");
+    site.wait_for_log("killed by us (SIGKILL): its link was closed, and not by its end");
     assert_eq!(site.get("/").status, 200);
     assert!(site.stop().success());
 }
@@ -395,4 +396,65 @@ fn an_application_that_never_gets_ready_ends_the_start_with_its_stack() {
         }
         assert!(site.processes().is_empty(), "{:?}", site.processes());
     }
+}
+
+#[test]
+fn a_worker_that_terminates_itself_drains_and_is_replaced() {
+    for keys in [
+        "workers = 1\nthreads = 2",
+        "workers = 1\nthreads = 1",
+        "workers = 2\npreload = false",
+    ] {
+        let mut site = Site::of_app("sigterm", "crash", keys, "");
+        site.start();
+        let waiting = site.beside("/wait/go");
+        site.lines_of("waiting", 1);
+        let old: Vec<i32> = site
+            .processes_named("worker web/")
+            .iter()
+            .map(|worker| worker.pid)
+            .collect();
+        // A worker with one thread hears of it from outside.
+        if keys.contains("threads = 1") {
+            signal_pid(old[0], "TERM");
+        } else {
+            assert_eq!(site.get("/term").status, 200, "{keys}");
+        }
+        site.wait_for_log("worker was sent SIGTERM: it is replaced when its requests have ended");
+        // There is one that takes new requests before the old one is gone.
+        assert_eq!(site.get("/").status, 200, "{keys}");
+        site.write("go", "");
+        assert_eq!(waiting.join().unwrap().status, 200, "{keys}");
+        site.wait_for_log("worker left");
+        wait_for("one of the old is gone", || {
+            let now = site.processes_named("worker web/");
+            (old.iter().any(|old| now.iter().all(|worker| worker.pid != *old)) && now.len() == old.len())
+                .then_some(())
+        });
+        assert_eq!(site.get("/").status, 200, "{keys}");
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn signals_that_mean_something_to_other_servers_kill_nobody() {
+    let mut site = Site::of_app("other-signals", "crash", "workers = 1\nthreads = 1", "");
+    site.start();
+    for signal in ["USR1", "QUIT", "HUP", "INT"] {
+        for title in ["worker web/", "zygote web"] {
+            signal_pid(site.processes_named(title)[0].pid, signal);
+        }
+    }
+    let before = site.get("/").text();
+    let pid = before.split(' ').next().unwrap();
+    assert_eq!(
+        site.get("/").text().split(' ').next(),
+        Some(pid),
+        "the same worker"
+    );
+    assert_eq!(site.processes_named("zygote web").len(), 1);
+    assert!(!site.error_log().contains("died"), "{}", site.error_log());
+    // What an application forks is ended by them as anywhere.
+    assert_eq!(site.get("/terminate-child").text(), "-15");
+    assert!(site.stop().success());
 }

@@ -223,6 +223,7 @@ impl App {
     pub(crate) fn overran(&mut self, at: usize, thread: u32, now: Instant) {
         let drain = self.config().timeout.drain;
         let worker = &mut self.workers[at];
+        worker.why.get_or_insert("a request ran past timeout.request");
         worker.tell_stacks();
         match &mut worker.departure {
             Some(departure) => departure.interrupt(now, thread),
@@ -231,6 +232,38 @@ impl App {
         if worker.counts {
             worker.counts = false;
             self.pool.leave(worker.slot, now);
+        }
+    }
+
+    /// Workers that were told by somebody else to leave are replaced when their requests have ended. Gives the links that are to get
+    /// no more of them.
+    pub(crate) fn let_go(&mut self, now: Instant) -> Vec<u64> {
+        let (drain, shutdown) = (self.config().timeout.drain, self.shutdown());
+        let mut links = Vec::new();
+        for worker in &mut self.workers {
+            if self.retired || !worker.shall_leave(now) {
+                continue;
+            }
+            let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
+            info!(app = %self.name, slot, pid, "worker was sent SIGTERM: it is replaced when its requests have ended");
+            let mut departure = Departure::leave(now, drain, shutdown);
+            match worker.link {
+                Some(link) => links.push(link),
+                None => departure.idle(),
+            }
+            worker.departure = Some(departure);
+            worker.counts = false;
+            self.pool.leave(slot, now);
+        }
+        links
+    }
+
+    /// What comes behind the requests of a loop or a hub; `None`: threads run them.
+    fn shutdown(&self) -> Option<Duration> {
+        match self.config().interface {
+            Interface::Asgi(_) => Some(self.config().timeout.shutdown),
+            Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
+            Interface::Wsgi(WsgiHost::Threads(_)) => None,
         }
     }
 
@@ -288,11 +321,7 @@ impl App {
         if let Some(zygote) = &mut self.zygote {
             zygote.kill();
         }
-        let shutdown = match self.config().interface {
-            Interface::Asgi(_) => Some(self.config().timeout.shutdown),
-            Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
-            Interface::Wsgi(WsgiHost::Threads(_)) => None,
-        };
+        let shutdown = self.shutdown();
         for worker in &mut self.workers {
             worker.counts = false;
             match &mut worker.departure {

@@ -73,6 +73,15 @@ impl Departure {
         }
     }
 
+    /// It leaves while its generation serves: its requests get `drain`, then it goes as in [`Departure::retire`].
+    pub(crate) fn leave(now: Instant, drain: Duration, shutdown: Option<Duration>) -> Self {
+        Self {
+            idle: false,
+            idle_by: now + drain,
+            ..Self::retire(now, EXIT_WITHIN, shutdown)
+        }
+    }
+
     /// The time of its requests is over while their clients still wait. A loop (`shutdown`, as for [`Departure::retire`]) cancels
     /// them at once; in threads they are interrupted, and have a moment to end.
     pub(crate) fn expire(now: Instant, shutdown: Option<Duration>) -> Self {
@@ -196,6 +205,19 @@ mod tests {
         assert_eq!(departure.tick(now), [Step::Drain { within: DRAIN }]);
         assert_eq!(departure.deadline(), Some(now + DRAIN));
         assert_eq!(departure.tick(now + DRAIN), [Step::Kill]);
+    }
+
+    #[test]
+    fn a_worker_that_leaves_is_asked_when_its_requests_have_ended() {
+        let now = Instant::now();
+        let mut departure = Departure::leave(now, DRAIN, None);
+        assert_eq!(departure.tick(now), []);
+        assert_eq!(departure.deadline(), Some(now + DRAIN));
+        departure.idle();
+        assert_eq!(departure.tick(now), [LAST_DRAIN]);
+        let mut departure = Departure::leave(now, DRAIN, None);
+        assert_eq!(departure.tick(now + DRAIN), [LAST_DRAIN]);
+        assert_eq!(departure.tick(now + DRAIN + EXIT_WITHIN), [Step::Kill]);
     }
 
     #[test]

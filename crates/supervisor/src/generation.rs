@@ -132,6 +132,11 @@ impl Generation {
     pub(crate) fn tick(&mut self, proxies: &Proxies, cx: &mut Context<'_>) {
         for app in &mut self.apps {
             app.tick(cx);
+            for link in app.let_go(cx.now) {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.unlink(link);
+                }
+            }
         }
         if let Some(proxy) = &mut self.proxy
             && proxy.tick(cx.now)

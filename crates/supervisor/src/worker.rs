@@ -26,6 +26,9 @@ const PAGE_ENTRIES_MIN: u64 = 128;
 /// What a worker whose control socket or link has ended gets to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
+/// From a worker's wish to leave to what is done about it. A stop whose SIGTERM went to all processes has begun by then.
+const WISH_AFTER: Duration = Duration::from_millis(250);
+
 /// A worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -49,6 +52,10 @@ pub(crate) struct Worker {
     pub(crate) overdue: bool,
     /// SIGKILL was sent.
     pub(crate) killed: bool,
+    /// Why it is to be killed, where that was not its own doing.
+    pub(crate) why: Option<&'static str>,
+    /// It wants to be replaced; when that is due.
+    wish: Option<Instant>,
     ended: bool,
 }
 
@@ -82,6 +89,8 @@ impl Worker {
             failure: None,
             overdue: false,
             killed: false,
+            why: None,
+            wish: None,
             ended: false,
         };
         Ok((worker, (stdout, stderr)))
@@ -101,7 +110,11 @@ impl Worker {
                 let by = now + GONE_WITHIN;
                 match &mut self.departure {
                     Some(departure) => departure.hurry(by),
-                    None => self.departure = Some(Departure::kill(by)),
+                    None => {
+                        self.why
+                            .get_or_insert("its control socket was closed, and not by its end");
+                        self.departure = Some(Departure::kill(by));
+                    }
                 }
                 None
             }
@@ -145,6 +158,7 @@ impl Worker {
     pub(crate) fn is_overdue(&mut self, now: Instant) {
         if self.departure.is_none() {
             self.overdue = true;
+            self.why.get_or_insert("not ready within timeout.boot");
             self.tell_stacks();
             self.departure = Some(Departure::kill(now + STACKS_WITHIN));
         }
@@ -156,13 +170,31 @@ impl Worker {
         if self.overdue && !self.killed {
             self.overdue = false;
             self.departure = None;
+            self.why = None;
         }
         !self.killed
     }
 
     /// Its link has ended though nobody wanted that. Mostly because it is dying; if not, no request reaches it any more.
     pub(crate) fn unreachable(&mut self, now: Instant) {
+        self.why
+            .get_or_insert("its link was closed, and not by its end: does the application close descriptors that are not its own?");
         self.departure.get_or_insert(Departure::kill(now + GONE_WITHIN));
+    }
+
+    /// It wants to be replaced.
+    pub(crate) fn wishes_to_leave(&mut self, now: Instant) {
+        self.wish.get_or_insert(now + WISH_AFTER);
+    }
+
+    /// Is that due? Not before it is ready: what dies while it boots is a failed boot.
+    pub(crate) fn shall_leave(&mut self, now: Instant) -> bool {
+        let due =
+            self.ready && self.counts && self.departure.is_none() && self.wish.is_some_and(|at| at <= now);
+        if due {
+            self.wish = None;
+        }
+        due
     }
 
     /// Takes the steps of its departure that are due.
@@ -196,9 +228,12 @@ impl Worker {
         }
     }
 
-    /// When [`Worker::tick`] has something to do next.
+    /// When [`Worker::tick`] or [`Worker::shall_leave`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.departure.as_ref()?.deadline()
+        match &self.departure {
+            Some(departure) => departure.deadline(),
+            None => self.wish.filter(|_| self.ready && self.counts),
+        }
     }
 }
 
@@ -220,6 +255,8 @@ mod tests {
             failure: None,
             overdue: false,
             killed: false,
+            why: None,
+            wish: None,
             ended: false,
         }
     }

@@ -358,5 +358,7 @@ messages! {
             /// Python's traceback, or empty.
             traceback: String,
         },
+        /// Something other than the supervisor has sent it SIGTERM: it wants to finish what runs, and to be replaced.
+        4 => Leave {},
     }
 }

@@ -74,6 +74,8 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     if control.send(&hello.encode()).is_err() {
         exit_now(0);
     }
+    signals::ask_on(control.socket(), FromWorker::Leave {}.encode());
+    signals::leave_to_supervisor();
     let engine = match start(py, &control, &boot) {
         Ok(engine) => engine,
         Err(refusal) => fail(py, &control, refusal),

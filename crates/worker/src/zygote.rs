@@ -146,6 +146,7 @@ pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| PyOSError::new_err(error.raw_os_error()))?;
     signals::leave_to_supervisor();
+    signals::hear_nothing();
     let socket = descriptors::inherited(control)
         .ok_or_else(|| PyOSError::new_err(format!("there is no control socket on descriptor {control}")))?;
     let engine = descriptors::inherited(ENGINE_FD);

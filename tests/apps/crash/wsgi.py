@@ -5,6 +5,7 @@ Each import leaves a line in the file `imports`.
 """
 
 import gc
+import multiprocessing
 import os
 import random
 import signal
@@ -45,6 +46,16 @@ def application(environ, start_response):
         note("killed")
         os.kill(os.getpid(), getattr(signal, what))
         time.sleep(60)
+    if how == "term":
+        os.kill(os.getpid(), signal.SIGTERM)
+        note("terminated")
+    if how == "terminate-child":
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join(20)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(child.exitcode).encode()]
     if how == "eat":
         note("eaten")
         block = bytearray(int(what) << 20)

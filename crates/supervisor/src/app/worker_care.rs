@@ -38,6 +38,7 @@ impl App {
                         "worker ready"
                     );
                 }
+                FromWorker::Leave {} => worker.wishes_to_leave(cx.now),
                 FromWorker::Failed {
                     step,
                     message,
@@ -57,7 +58,10 @@ impl App {
         let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
         self.last_words(&source, cx);
         let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
-        let cause = cause(ended, worker.killed, cx.oom_kills.rose());
+        let mut cause = cause(ended, worker.killed, cx.oom_kills.rose());
+        if let (Ended::Signal(9), true, Some(why)) = (ended, worker.killed, worker.why) {
+            cause = format!("{cause}: {why}");
+        }
         if !worker.counts {
             info!(app = %self.name, slot, pid, generation = self.generation, cause, "worker left");
             return;
