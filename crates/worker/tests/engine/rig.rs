@@ -1,6 +1,7 @@
 //! The supervisor's and the proxy's part, played by the test: a zygote of a real interpreter, a worker, a link.
 
 use std::{
+    collections::HashSet,
     io::{IoSlice, Read},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
@@ -39,6 +40,10 @@ pub(crate) fn pythons() -> Vec<PathBuf> {
         found.extend(versions.filter_map(|version| Some(version.ok()?.path().join("bin/python3"))));
     }
     found.push("/usr/bin/python3".into());
+    found.extend((9..=15).map(|minor| PathBuf::from(format!("/usr/bin/python3.{minor}"))));
+    // The same one may have several names.
+    let mut seen = HashSet::new();
+    found.retain(|python| std::fs::canonicalize(python).is_ok_and(|real| seen.insert(real)));
     found.retain(|python| {
         Command::new(python)
             .args([
@@ -102,10 +107,13 @@ pub(crate) fn greenhouse(python: &Path) -> PathBuf {
     inside
 }
 
-/// The engine as it ships: built as the binary's build script does it, into the same directory, so mostly it is there already.
+/// The engine as it ships, or that of `$ENGINE_BUILT`, where there is no cargo: built as the binary's build script does it, into the same directory, so mostly it is there already.
 pub(crate) fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(built) = std::env::var_os("ENGINE_BUILT") {
+            return built.into();
+        }
         let test = std::env::current_exe().expect("a test has a path");
         // TARGET/PROFILE/deps/TEST
         let target_dir = test
