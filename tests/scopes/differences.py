@@ -180,7 +180,6 @@ LISTED = [
     ),
     Row("wsgi", OTHERWISE, ("SERVER_SOFTWARE",), "each its own"),
     Row("wsgi", LEAVES_OUT, ("gunicorn.socket",), "the connection is the proxy's; a WebSocket of a WSGI application has one"),
-    Row("wsgi", LEAVES_OUT, ("wsgi.early_hints",), "not offered"),
-    Row("wsgi", OTHERWISE, ("wsgi.errors", "wsgi.input"), "objects of each server's own kind"),
+    Row("wsgi", OTHERWISE, ("wsgi.errors", "wsgi.input", "wsgi.early_hints"), "objects of each server's own kind"),
     Row("wsgi", OTHERWISE, ("wsgi.multiprocess",), "an application may be given more workers at any reload"),
 ]
