@@ -23,6 +23,7 @@ mod check;
 mod crashes;
 mod demo;
 mod django;
+mod env_file;
 mod error_log;
 mod files;
 mod first;

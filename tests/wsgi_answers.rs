@@ -289,3 +289,29 @@ fn an_exception_is_told_in_the_log_with_its_request_and_not_to_the_client() {
     assert!(log.contains(&format!("web/0[{pid}] stderr")), "{log}");
     alive(site, &pid);
 }
+
+#[test]
+fn early_hints_are_a_103_for_clients_that_can_read_it() {
+    let (site, pid) = answers("answers-hints");
+    let (mut client, hint) = send(&site, "GET", "/hints");
+    assert_eq!(
+        (hint.status, hint.header("link")),
+        (103, Some("</a.css>; rel=preload; as=style"))
+    );
+    assert_eq!(client.read_response("GET").unwrap().text(), "hinted");
+    let mut old = site.connect();
+    old.send("GET /hints HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(old.read_head().unwrap().status, 200);
+    alive(site, &pid);
+}
+
+#[test]
+fn an_answer_without_the_body_that_it_announces_is_a_500_and_told() {
+    let (site, pid) = answers("answers-announced");
+    let mut client = site.connect();
+    assert_eq!(client.get("/announced?5", &[]).status, 500);
+    assert_eq!(client.get("/announced?0", &[]).status, 200);
+    assert_eq!(client.request("HEAD", "/announced?5", &[], b"").status, 200);
+    site.wait_for_log("GET /announced?5: the application's answer ended 5 bytes short of its Content-Length");
+    alive(site, &pid);
+}

@@ -123,6 +123,13 @@ def application(environ, start_response):
         Like.parts = list(Like.parts)
         start_response("200 OK", PLAIN)
         return environ["wsgi.file_wrapper"](Like(), 4)
+    if how == "hints":
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload; as=style")])
+        start_response("200 OK", PLAIN)
+        return [b"hinted"]
+    if how == "announced":
+        start_response("200 OK", [("Content-Length", query)])
+        return []
     if how == "length":
         start_response("200 OK", PLAIN + [("Content-Length", query)])
         return [b"12345"]
