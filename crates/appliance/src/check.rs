@@ -26,7 +26,12 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
         tell(&format!("warning: {warning}"));
     }
     match proxy::check_certificates(&config) {
-        Ok(told) => told.iter().for_each(|line| tell(line)),
+        Ok(checked) => {
+            checked.told.iter().for_each(|line| tell(line));
+            for warning in &checked.warnings {
+                tell(&format!("warning: {warning}"));
+            }
+        }
         Err(found) => problems.extend(found),
     }
     problems

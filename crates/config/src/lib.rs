@@ -71,6 +71,14 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// The text of a configuration file; a device given by mistake does not fill the memory.
+///
+/// # Errors
+/// When it cannot be read, is not UTF-8, or is larger than anybody writes by hand.
+pub fn read_file(path: &Path) -> std::io::Result<String> {
+    surroundings::read_bounded(path, surroundings::FILE_BYTES_MAX)
+}
+
 impl Config {
     /// Has it something to serve that needs no app: files, or servers behind us? A fixed answer or a redirect alone is no reason to
     /// be there.
@@ -81,7 +89,7 @@ impl Config {
 
     /// Reads the file at `path`.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let text = surroundings::read_bounded(path, surroundings::FILE_BYTES_MAX)
+        let text = read_file(path)
             .map_err(|error| Problems::unreadable(path, &format!("cannot be read: {error}")))?;
         Self::parse(&text, path)
     }

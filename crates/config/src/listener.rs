@@ -13,6 +13,8 @@ pub struct Listener {
     pub http2: bool,
     /// The pending-connection queue of the kernel.
     pub backlog: u32,
+    /// Permissions of the socket file of a Unix listener.
+    pub mode: u32,
     /// What one connection and one head may use.
     pub limits: Limits,
 }

@@ -1,8 +1,13 @@
 //! The paths of a configuration, looked at as whoever will use them.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
 
-use crate::{Action, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem};
+use crate::{Action, Address, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem};
 
 /// What using the paths of a configuration would show.
 #[derive(Debug, Default)]
@@ -33,10 +38,21 @@ impl Config {
         if let Some(path) = &self.server.pid_file {
             paths.need(path, &us, Need::Write);
         }
+        paths.need(&self.server.buffers.directory, user, Need::Make);
+        for listener in &self.listeners {
+            match &listener.address {
+                Address::Unix(socket) => {
+                    if let Some(directory) = socket.parent() {
+                        paths.need(directory, &us, Need::Make);
+                    }
+                }
+                Address::Tcp(address) => paths.may_bind(*address),
+            }
+        }
         for route in self.sites.iter().flat_map(|site| &site.routes) {
             if let Action::Files(files) = &route.action {
                 let exact = matches!(route.path, PathMatch::Exact(_));
-                paths.need(&files.root, user, if exact { Need::Read } else { Need::Enter });
+                paths.need_files(&files.root, user, if exact { Need::Read } else { Need::Enter });
                 for app in &self.apps {
                     paths.guard_links(files, &app.name, app.user.as_ref().unwrap_or(user));
                 }
@@ -59,6 +75,33 @@ impl Config {
 impl Paths {
     fn need(&mut self, path: &Path, who: &Identity, need: Need) {
         self.problems.extend(path_problem(path, who, need));
+    }
+
+    /// A new project has no `media/` yet: it is made by the first upload, and until then its files are 404.
+    fn need_files(&mut self, root: &Path, who: &Identity, need: Need) {
+        let missing = root
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        match path_problem(root, who, need) {
+            Some(told) if missing => self
+                .warnings
+                .push(format!("{told}, so all of it is 404 until it does")),
+            told => self.problems.extend(told),
+        }
+    }
+
+    /// Only the kernel knows who may have a low port, so it is asked. Any other refusal is for the start to tell: a server that
+    /// runs has the port.
+    fn may_bind(&mut self, address: SocketAddr) {
+        if (1..1024).contains(&address.port())
+            && let Err(error) = TcpListener::bind(address)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            self.problems.push(format!(
+                "{address}: {error}; ports below 1024 are root's: start as root with [server] user, give the program \
+                 CAP_NET_BIND_SERVICE, or take a higher port"
+            ));
+        }
     }
 
     /// Where links are followed, whoever can make one has any file served that the proxy may read: an application that

@@ -9,6 +9,8 @@ pub enum Outcome {
     ClientGone,
     /// The client was too slow with its head or body, or in taking the answer.
     ClientTimeout,
+    /// There is no site for the host that was asked for.
+    UnknownHost,
     /// Refused by our rules: a malformed head, a limit, a forbidden address.
     Refused,
     /// The queue was full, or the request waited in it for too long.
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Ok => "ok",
             Self::ClientGone => "client_gone",
             Self::ClientTimeout => "client_timeout",
+            Self::UnknownHost => "unknown_host",
             Self::Refused => "refused",
             Self::Overload => "overload",
             Self::Timeout => "timeout",

@@ -87,8 +87,14 @@ fn render(status: u16, reference: &str) -> Bytes {
     PAGE.replace("{status}", itoa::Buffer::new().format(status))
         .replace("{title}", title)
         .replace("{text}", text)
+        .replace("{again}", if helps_to_ask_again(status) { AGAIN } else { "" })
         .replace("{reference}", reference)
         .into()
+}
+
+/// Is it likely to be over in a moment?
+const fn helps_to_ask_again(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 507)
 }
 
 /// By this the operator finds the request in the logs. An id holds nothing that HTML or JSON would have to escape.
@@ -118,6 +124,8 @@ fn texts() -> impl Iterator<Item = (u16, &'static str, &'static str)> {
     })
 }
 
+/// The address of the page itself.
+const AGAIN: &str = "<a href=\"\">Try again</a>\n";
 const PAGE: &str = include_str!("../../../static/errors/page.html");
 const TEXTS: &str = include_str!("../../../static/errors/texts.txt");
 const HTML: &str = "text/html; charset=utf-8";
@@ -133,7 +141,12 @@ mod tests {
             let body = String::from_utf8_lossy(&body).into_owned();
             assert_eq!(content_type, HTML);
             assert!(body.contains(&format!("<b>{status}</b>")), "{body}");
-            for mark in ["{status}", "{title}", "{text}", "{reference}"] {
+            assert!(
+                body.contains("<link rel=\"icon\" href=\"data:,\">"),
+                "no request for an icon"
+            );
+            assert_eq!(body.contains("Try again"), helps_to_ask_again(status), "{status}");
+            for mark in ["{status}", "{title}", "{text}", "{reference}", "{again}"] {
                 assert!(!body.contains(mark), "{mark} is left in the page of {status}");
             }
         }

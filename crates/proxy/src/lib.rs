@@ -41,6 +41,6 @@ mod websocket;
 #[doc(hidden)]
 pub use front::bench;
 pub use process::run;
-pub use tls::check_certificates;
+pub use tls::{CertificatesChecked, check_certificates};
 #[doc(hidden)]
 pub use websocket::fuzz;

@@ -1,6 +1,6 @@
 //! The way of one request from its head to whoever answers it.
 
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use config::{Action, Address, Config, Host, PathMatch, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
@@ -61,8 +61,8 @@ async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Reco
         }
     };
     let Some(site) = context.router.site(&request.host) else {
-        tracing::debug!(host = request.host, "no site for this host");
-        errors::refuse(context, down, record, 404, Outcome::Ok, &[]).await;
+        unknown_host(&request.host);
+        errors::refuse(context, down, record, 404, Outcome::UnknownHost, &[]).await;
         return;
     };
     record.site = context.router.site_name(site);
@@ -133,6 +133,24 @@ fn takes_websockets(action: &Action) -> bool {
         Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => false,
     }
 }
+
+/// A 404 for every page is a riddle where a name was forgotten in `hosts`. Told for the first few only: who looks for hosts that
+/// are not there must not fill the log.
+fn unknown_host(host: &str) {
+    static TOLD: AtomicU16 = AtomicU16::new(0);
+    if TOLD.load(Ordering::Relaxed) < UNKNOWN_HOSTS_TOLD
+        && TOLD.fetch_add(1, Ordering::Relaxed) < UNKNOWN_HOSTS_TOLD
+    {
+        tracing::info!(
+            host,
+            "no site has this host: 404; each [[site]] names its `hosts`"
+        );
+    } else {
+        tracing::debug!(host, "no site has this host");
+    }
+}
+
+const UNKNOWN_HOSTS_TOLD: u16 = 20;
 
 /// Refuses what the route does not allow, before anything is read or run.
 async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, route: &Route) -> bool {

@@ -17,7 +17,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A listening socket can not be had.
-    #[error("can not listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", way_out(address, source))]
     Listen {
         /// Where.
         address: String,
@@ -87,5 +87,20 @@ impl Error {
 
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what, source }
+    }
+}
+
+/// What helps where a socket is refused, as the end of a sentence.
+fn way_out(address: &str, source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied if !address.starts_with("unix:") => {
+            "; ports below 1024 are root's: start as root with [server] user, give the program CAP_NET_BIND_SERVICE, or \
+             take a higher port"
+        }
+        io::ErrorKind::PermissionDenied => "; the directory of the socket must be writable",
+        io::ErrorKind::NotFound => "; make the directory of the socket first",
+        io::ErrorKind::AddrInUse if !address.starts_with("unix:") => "; `ss -ltnp` shows who listens there",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
+        _ => "",
     }
 }

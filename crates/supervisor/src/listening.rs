@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use config::Address;
+use config::{Address, Identity};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
 };
@@ -38,11 +38,15 @@ pub(crate) struct Listenings {
 
 impl Listenings {
     /// A socket for each listener, in order: the one there is, or a new one. All or none.
-    pub(crate) fn open(&mut self, listeners: &[config::Listener]) -> Result<Vec<Arc<Listening>>, Error> {
+    pub(crate) fn open(
+        &mut self,
+        listeners: &[config::Listener],
+        owner: Option<&Identity>,
+    ) -> Result<Vec<Arc<Listening>>, Error> {
         self.known.retain(|known| known.strong_count() > 0);
         let sockets: Vec<Arc<Listening>> = listeners
             .iter()
-            .map(|listener| self.one(listener))
+            .map(|listener| self.one(listener, owner))
             .collect::<Result<_, _>>()?;
         self.known = sockets
             .iter()
@@ -52,7 +56,7 @@ impl Listenings {
         Ok(sockets)
     }
 
-    fn one(&self, listener: &config::Listener) -> Result<Arc<Listening>, Error> {
+    fn one(&self, listener: &config::Listener, owner: Option<&Identity>) -> Result<Arc<Listening>, Error> {
         let known = self
             .known
             .iter()
@@ -66,16 +70,18 @@ impl Listenings {
         if let Some(known) = known {
             // The backlog of a socket that listens already can be changed.
             listen(&known.socket, backlog).map_err(|error| failed(error.into()))?;
+            known.admit(listener.mode, owner).map_err(failed)?;
             return Ok(known);
         }
-        let listening = Listening::open(&listener.address, backlog).map_err(failed)?;
+        let listening = Listening::open(listener, backlog, owner).map_err(failed)?;
         tracing::info!(address = %listening.told(), "listening");
         Ok(Arc::new(listening))
     }
 }
 
 impl Listening {
-    fn open(address: &Address, backlog: i32) -> io::Result<Self> {
+    fn open(listener: &config::Listener, backlog: i32, owner: Option<&Identity>) -> io::Result<Self> {
+        let address = &listener.address;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let mut made = None;
         let socket = match address {
@@ -108,12 +114,20 @@ impl Listening {
             socket,
             made,
         };
-        if let Some((path, ..)) = &listening.made {
-            // Who may connect is decided by the directory it lies in, as with nginx.
-            fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
-        }
+        listening.admit(listener.mode, owner)?;
         listen(&listening.socket, backlog)?;
         Ok(listening)
+    }
+
+    /// Lets those connect to a Unix socket that may: it belongs to the run user, and `mode` says who else.
+    fn admit(&self, mode: u32, owner: Option<&Identity>) -> io::Result<()> {
+        let Some((path, ..)) = &self.made else {
+            return Ok(());
+        };
+        if let Some(owner) = owner {
+            std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
     /// Does its address still lead to it? Not where its socket file was removed, or a link on the way to it leads elsewhere now.

@@ -301,7 +301,9 @@ impl Supervisor {
         for line in config.warnings.iter().flat_map(|warning| warning.lines()) {
             warn!("{line}");
         }
-        let sockets = self.listenings.open(&config.listeners)?;
+        let sockets = self
+            .listenings
+            .open(&config.listeners, config.server.user.as_ref())?;
         let number = self.generation_numbers.next();
         info!(generation = number, config = %config.path.display(), "booting");
         self.generations.push(Generation::new(
@@ -409,7 +411,7 @@ impl Supervisor {
 
 /// Reads the configuration; its text is what the proxy gets, so both see the same.
 pub(crate) fn read(conf: &std::path::Path) -> Result<(Config, String), Error> {
-    let text = std::fs::read_to_string(conf).map_err(|source| Error::Read {
+    let text = config::read_file(conf).map_err(|source| Error::Read {
         path: conf.to_owned(),
         source,
     })?;

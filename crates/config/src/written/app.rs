@@ -11,7 +11,7 @@ use super::{
 use crate::{App, Interface, Timeouts};
 
 /// `has_user` tells that the server's user is there for apps without one of their own.
-pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
+pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let surroundings = section.reading.surroundings;
     let websocket = section.section("websocket", "[app.websocket]");
     let (interface, target) = interface(name, &section, &websocket);
@@ -50,12 +50,6 @@ pub(crate) fn app(name: &str, section: Section<'_>, has_user: bool) -> App {
             .unwrap_or(Duration::from_secs(30)),
         user: section.value("user").and_then(|value| server::run_user(&value)),
     };
-    if surroundings.is_root() && app.user.is_none() && !has_user {
-        section.warning(
-            format!("the workers of app `{name}` run as root"),
-            "name a user: [server] user = \"www-data\"",
-        );
-    }
     queue.finish(&[]);
     websocket.finish(&[]);
     section.finish(OTHERS);

@@ -14,6 +14,7 @@ pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> 
             tls,
             http2: tls,
             backlog: BACKLOG_DEFAULT as u32,
+            mode: MODE_DEFAULT,
             limits: limits(Section::new(
                 top.reading,
                 "[listener.limits]",
@@ -81,6 +82,11 @@ fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address
         Some(http2)
     });
     let backlog = section.number("backlog", 1..=65535).unwrap_or(BACKLOG_DEFAULT) as u32;
+    let written = section.value("mode");
+    if let (Some(value), Some(Address::Tcp(_))) = (written, &address) {
+        value.problem("`mode` is for Unix sockets");
+    }
+    let mode = written.and_then(|value| mode(&value));
     let limits = limits(section.section("limits", "[listener.limits]"));
     section.finish(OTHERS);
     Some(Listener {
@@ -88,8 +94,24 @@ fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address
         tls,
         http2: http2.unwrap_or(tls),
         backlog,
+        mode: mode.unwrap_or(MODE_DEFAULT),
         limits,
     })
+}
+
+/// `"0660"`
+fn mode(value: &Value<'_>) -> Option<u32> {
+    let text = value
+        .as_text()
+        .or_else(|| value.wants("a text such as \"0660\""))?;
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    if mode.is_none() {
+        value.problem_with_help(
+            format!("`{text}` is not the mode of a file"),
+            "write \"0660\" for the user and the group, \"0666\" for everybody",
+        );
+    }
+    mode
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -169,6 +191,9 @@ fn address(value: &Value<'_>) -> Option<Address> {
 /// gunicorn's default is twice this, the kernel caps it at `net.core.somaxconn` (4096) anyway.
 const BACKLOG_DEFAULT: u64 = 1024;
 
+/// Who may connect may say who the client is (X-Forwarded-For is believed on a Unix socket), so not every local user.
+const MODE_DEFAULT: u32 = 0o660;
+
 /// `sun_path` holds 108 bytes, one of them the closing NUL.
 const UNIX_PATH_BYTES: usize = 108;
 
@@ -177,7 +202,6 @@ const OTHERS: &[Other] = &[
         "proxy_protocol",
         "let the balancer send X-Forwarded-For and name it in `trusted_proxies` of [server]",
     ),
-    Other::Later("mode", "the directory of the socket decides who may connect"),
     Other::Meant("listen", "`address`"),
     Other::Meant("bind", "`address`"),
     Other::Meant("port", "it in `address`, as in \"0.0.0.0:8000\""),

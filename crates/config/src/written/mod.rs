@@ -133,6 +133,7 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
     if problems.is_empty() {
         let warnings = Problems::render(path, text, reading.warnings.take());
         config.warnings = warnings.iter().map(str::to_owned).collect();
+        config.warnings.extend(of_root(surroundings, &config));
         return Ok(config);
     }
     if reading.left_out.get() > 0 {
@@ -144,6 +145,25 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
         });
     }
     Err(Problems::render(path, text, problems))
+}
+
+/// One line, however many apps there are.
+fn of_root(surroundings: &dyn Surroundings, config: &Config) -> Option<String> {
+    if !surroundings.is_root() || config.server.user.is_some() {
+        return None;
+    }
+    let apps: Vec<_> = config
+        .apps
+        .iter()
+        .filter(|app| app.user.is_none())
+        .map(|app| app.name.as_str())
+        .collect();
+    (!apps.is_empty()).then(|| {
+        format!(
+            "warning: workers run as root: {}; name a user, such as [server] user = \"www-data\"",
+            apps.join(", ")
+        )
+    })
 }
 
 fn read(top: Section<'_>, path: PathBuf) -> Config {
@@ -178,7 +198,7 @@ fn read(top: Section<'_>, path: PathBuf) -> Config {
                 "name it in a site, or leave it out",
             );
         }
-        apps.push(app::app(name, section, server.user.is_some()));
+        apps.push(app::app(name, section));
     }
     let mut upstreams = Vec::new();
     for (index, (name, section)) in written_upstreams.into_iter().enumerate() {

@@ -3,23 +3,34 @@
 use std::{
     fs::File,
     io::Read,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use config::CertificateFiles;
+use config::{CertificateFiles, Host};
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     sign::CertifiedKey,
 };
 use x509_parser::{
     extensions::GeneralName,
-    prelude::{FromDer, X509Certificate},
+    prelude::{FromDer, X509Certificate, X509Version},
+    public_key::PublicKey,
 };
 
 /// Longest certificate or key file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+/// The byte-order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+const RSA_BITS_MIN: usize = 2048;
+/// Curves by their identifiers.
+const P256: &str = "1.2.840.10045.3.1.7";
+const P384: &str = "1.3.132.0.34";
 
 /// A certificate that expires sooner than this is worth a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * DAY);
@@ -86,17 +97,17 @@ impl Certificate {
     pub(crate) fn load(files: &CertificateFiles) -> Result<Self, CertificateError> {
         let chain = read_chain(&files.certificate)?;
         let key = read_key(&files.key)?;
+        let malformed = |reason: String| CertificateError::Malformed {
+            path: files.certificate.clone(),
+            reason,
+        };
+        let leaf = Leaf::parse(&chain[0]).map_err(malformed)?;
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| {
             CertificateError::Malformed {
                 path: files.key.clone(),
                 reason: format!("this private key can not be used: {error}"),
             }
         })?;
-        let malformed = |reason: String| CertificateError::Malformed {
-            path: files.certificate.clone(),
-            reason,
-        };
-        let leaf = Leaf::parse(&chain[0]).map_err(malformed)?;
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
             // Unknown: the key can not tell its public half, which no key of ours does.
@@ -131,6 +142,58 @@ impl Certificate {
             line.push_str(&problem);
         }
         line
+    }
+
+    /// What clients will dislike, though it is served.
+    pub(crate) fn warnings(&self, now: SystemTime) -> Vec<String> {
+        let shown = self.path.display();
+        let mut warnings = Vec::new();
+        if let Some(problem) = self.expiry_problem(now) {
+            warnings.push(format!("{shown}: expires {}, {problem}", self.expires));
+        }
+        let chain: Vec<_> = self
+            .key
+            .cert
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok())
+            .map(|(_, certificate)| certificate)
+            .collect();
+        for pair in chain.windows(2) {
+            if pair[0].issuer().as_raw() != pair[1].subject().as_raw() {
+                let (issuer, next) = (pair[0].issuer(), pair[1].subject());
+                warnings.push(format!(
+                    "{shown}: the certificate of {issuer} should follow, not that of {next}"
+                ));
+            }
+            if moment(pair[1].validity().not_after.timestamp()) < now {
+                warnings.push(format!(
+                    "{shown}: the intermediate certificate of {} expired",
+                    pair[1].subject()
+                ));
+            }
+        }
+        // The root is left out of a chain, so only a leaf alone shows that something is missing.
+        if let [leaf] = chain.as_slice()
+            && leaf.issuer().as_raw() != leaf.subject().as_raw()
+        {
+            warnings.push(format!(
+                "{shown}: holds the certificate alone; clients that do not have that of its issuer, {}, refuse it: append the \
+                 intermediate certificate",
+                leaf.issuer()
+            ));
+        }
+        warnings
+    }
+
+    /// Is it for this host, or for all below a `.host`?
+    pub(crate) fn covers(&self, host: &Host) -> bool {
+        self.names.iter().any(|name| match host {
+            Host::Exact(host) => {
+                let wild = name.strip_prefix('*').zip(host.split_once('.'));
+                name == host || wild.is_some_and(|(below, (_, rest))| below.strip_prefix('.') == Some(rest))
+            }
+            Host::Below(below) => name.strip_prefix('*') == Some(below),
+        })
     }
 
     /// What is wrong with its dates.
@@ -170,11 +233,16 @@ impl Leaf {
     fn parse(der: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, leaf) = X509Certificate::from_der(der)
             .map_err(|error| format!("the first certificate is malformed: {error}"))?;
+        if let Some(unusable) = unusable(&leaf) {
+            return Err(unusable);
+        }
         let mut names = Vec::new();
         if let Ok(Some(alternatives)) = leaf.subject_alternative_name() {
             for name in &alternatives.value.general_names {
-                if let GeneralName::DNSName(name) = name {
-                    names.push(name.trim_end_matches('.').to_ascii_lowercase());
+                match name {
+                    GeneralName::DNSName(name) => names.push(name.trim_end_matches('.').to_ascii_lowercase()),
+                    GeneralName::IPAddress(bytes) => names.extend(address(bytes)),
+                    _ => {}
                 }
             }
         } else {
@@ -199,6 +267,49 @@ impl Leaf {
             ),
         })
     }
+}
+
+/// As a site's `hosts` have it.
+fn address(bytes: &[u8]) -> Option<String> {
+    <[u8; 4]>::try_from(bytes)
+        .map(|bytes| IpAddr::from(bytes).to_string())
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| IpAddr::from(bytes).to_string()))
+        .ok()
+}
+
+/// Why no client of ours could be served with this certificate.
+fn unusable(leaf: &X509Certificate<'_>) -> Option<String> {
+    if leaf.version() != X509Version::V3 {
+        return Some(
+            "is an X.509 certificate of version 1, which clients refuse; make one of version 3, with a subjectAltName: \
+             openssl req -x509 -addext subjectAltName=DNS:example.org ..."
+                .to_owned(),
+        );
+    }
+    let key = leaf.public_key();
+    let has = match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < RSA_BITS_MIN => {
+            format!("an RSA key of {} bits", rsa.key_size())
+        }
+        Ok(PublicKey::EC(_)) => {
+            let curve = key
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|any| any.as_oid().ok())?
+                .to_id_string();
+            match curve.as_str() {
+                P256 | P384 => return None,
+                "1.3.132.0.35" => "a key on the curve P-521".to_owned(),
+                other => format!("a key on the curve {other}"),
+            }
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "has {has}; this server has RSA of {RSA_BITS_MIN} bits and more, P-256, P-384 and Ed25519: make a new key, for \
+         example with `openssl ecparam -name prime256v1 -genkey -noout`, and a certificate for it"
+    ))
 }
 
 fn moment(timestamp: i64) -> SystemTime {
@@ -228,6 +339,24 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     })
 }
 
+/// What editors and `cat` make of PEM: a byte-order mark before the first line, and a file whose last line has no end with
+/// the next one glued to it. The parser would pass over what begins there without a word.
+fn in_lines(text: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(text.len() + BEGIN.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, BEGIN) {
+        let (before, begin) = rest.split_at(at);
+        lines.extend_from_slice(before.strip_suffix(MARK).unwrap_or(before));
+        if lines.last().is_some_and(|last| *last != b'\n') {
+            lines.push(b'\n');
+        }
+        lines.extend_from_slice(BEGIN);
+        rest = &begin[BEGIN.len()..];
+    }
+    lines.extend_from_slice(rest);
+    lines
+}
+
 fn malformed_pem(path: &Path, error: &pem::Error) -> CertificateError {
     CertificateError::Malformed {
         path: path.to_owned(),
@@ -244,5 +373,5 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text))
         .map_err(unreadable)?;
-    Ok(text)
+    Ok(in_lines(&text))
 }

@@ -2,29 +2,53 @@
 
 use std::time::SystemTime;
 
-use config::Config;
+use config::{Config, Host};
 
 use super::certificate::Certificate;
 
-/// Opens every certificate and key. `Ok`: a line about each, with its names and expiry. `Err`: what keeps the proxy from
-/// starting, every problem at once.
-pub fn check_certificates(config: &Config) -> Result<Vec<String>, Vec<String>> {
+/// Certificates that can be served.
+#[derive(Debug, Default)]
+pub struct CertificatesChecked {
+    /// A line about each, with its names and expiry.
+    pub told: Vec<String>,
+    /// What clients will dislike.
+    pub warnings: Vec<String>,
+}
+
+/// Opens every certificate and key. `Err`: what keeps the proxy from starting, every problem at once.
+pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<String>> {
     let now = SystemTime::now();
-    let mut told = Vec::new();
+    let mut checked = CertificatesChecked::default();
+    let mut certificates = Vec::new();
     let mut problems = Vec::new();
     for files in &config.tls.certificates {
         match Certificate::load(files) {
-            Ok(certificate) => told.push(certificate.told(now)),
+            Ok(certificate) => {
+                checked.told.push(certificate.told(now));
+                checked.warnings.extend(certificate.warnings(now));
+                certificates.push(certificate);
+            }
             Err(error) => problems.push(error.to_string()),
         }
     }
-    if config.tls.certificates.is_empty()
-        && let Some(listener) = config.listeners.iter().find(|listener| listener.tls)
-    {
-        problems.push(super::TlsError::NoCertificate(listener.address.to_string()).to_string());
+    if let Some(listener) = config.listeners.iter().find(|listener| listener.tls) {
+        if config.tls.certificates.is_empty() {
+            problems.push(super::TlsError::NoCertificate(listener.address.to_string()).to_string());
+        }
+        for host in config.sites.iter().flat_map(|site| &site.hosts) {
+            if !certificates.iter().any(|certificate| certificate.covers(host)) {
+                let name = match host {
+                    Host::Exact(name) => name.clone(),
+                    Host::Below(below) => format!("*{below}"),
+                };
+                checked.warnings.push(format!(
+                    "no certificate is for {name}: clients refuse it by HTTPS"
+                ));
+            }
+        }
     }
     if problems.is_empty() {
-        Ok(told)
+        Ok(checked)
     } else {
         Err(problems)
     }

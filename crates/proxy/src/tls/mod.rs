@@ -10,7 +10,7 @@ use std::sync::Arc;
 use config::{Config, MinimumVersion};
 use rustls::{ServerConfig, server::ServerSessionMemoryCache};
 
-pub use check::check_certificates;
+pub use check::{CertificatesChecked, check_certificates};
 
 use certificate::{Certificate, CertificateError};
 use resolver::Resolver;

@@ -217,7 +217,9 @@ fn the_check_tells_names_and_expiry_or_every_problem() {
     make(directory.path(), "good", &["example.org", "*.example.org"], 90);
     make(directory.path(), "soon", &["soon.test"], 3);
     make(directory.path(), "late", &["late.test"], -1);
-    let told = check_certificates(&config(directory.path(), &["good", "soon", "late"], "1.2")).unwrap();
+    let checked = check_certificates(&config(directory.path(), &["good", "soon", "late"], "1.2")).unwrap();
+    assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
+    let told = checked.told;
     assert!(
         told[0].contains("example.org, *.example.org, expires 2"),
         "{}",
@@ -295,4 +297,104 @@ mod trusting {
             self.0.signature_verification_algorithms.supported_schemes()
         }
     }
+}
+
+#[test]
+fn glued_files_and_byte_order_marks_are_read() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["a.example"], 90);
+    make(directory.path(), "b", &["b.example"], 90);
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let (a, b) = (read("a.pem"), read("b.pem"));
+    let mark = "\u{feff}";
+    for text in [
+        format!("{}{b}", a.trim_end()),
+        format!("{mark}{a}{b}"),
+        format!("{mark}{}{mark}{b}", a.trim_end()),
+        format!("{}\r\n{b}", a.trim_end()),
+    ] {
+        std::fs::write(directory.path().join("chain.pem"), &text).unwrap();
+        let certificate = Certificate::load(&files(directory.path(), "chain.pem", "a.key")).unwrap();
+        assert_eq!(certificate.key.cert.len(), 2, "{text}");
+    }
+    std::fs::write(
+        directory.path().join("marked.key"),
+        format!("{mark}{}", read("a.key")),
+    )
+    .unwrap();
+    Certificate::load(&files(directory.path(), "a.pem", "marked.key")).unwrap();
+}
+
+#[test]
+fn hosts_that_no_certificate_covers_are_told() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["example.org", "*.example.net"], 90);
+    let mut config = config(directory.path(), &["a"], "1.2");
+    let exact = |name: &str| config::Host::Exact(name.into());
+    config.sites[0].hosts = vec![
+        exact("example.org"),
+        exact("www.example.org"),
+        exact("www.example.net"),
+        exact("example.net"),
+        exact("a.b.example.net"),
+        config::Host::Below(".example.net".into()),
+        config::Host::Below(".example.org".into()),
+    ];
+    let warnings = check_certificates(&config).unwrap().warnings;
+    let names: Vec<_> = warnings
+        .iter()
+        .filter_map(|line| line.strip_prefix("no certificate is for "))
+        .collect();
+    let names: Vec<_> = names
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "www.example.org",
+            "example.net",
+            "a.b.example.net",
+            "*.example.org"
+        ]
+    );
+}
+
+#[test]
+fn a_leaf_alone_and_an_expired_intermediate_are_told() {
+    let directory = TempDir::new().unwrap();
+    let authority_key = KeyPair::generate().unwrap();
+    let leaf_key = KeyPair::generate().unwrap();
+    let write = |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();
+    write("leaf.key", leaf_key.serialize_pem());
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "the issuer");
+    authority.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    authority.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let issuer_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let leaf = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let leaf_pem = leaf.signed_by(&leaf_key, &issuer).unwrap().pem();
+    let warnings = |chain: &str| {
+        write("chain.pem", chain.to_owned());
+        let certificate = Certificate::load(&files(directory.path(), "chain.pem", "leaf.key")).unwrap();
+        certificate.warnings(SystemTime::now())
+    };
+    let alone = warnings(&leaf_pem);
+    assert!(
+        alone.len() == 1 && alone[0].contains("append the intermediate"),
+        "{alone:?}"
+    );
+    let expired = warnings(&format!("{leaf_pem}{issuer_pem}"));
+    assert!(
+        expired.len() == 1 && expired[0].ends_with("CN=the issuer expired"),
+        "{expired:?}"
+    );
+    make(directory.path(), "other", &["b.example"], 90);
+    let other = std::fs::read_to_string(directory.path().join("other.pem")).unwrap();
+    assert!(warnings(&format!("{leaf_pem}{other}"))[0].contains("should follow"));
 }

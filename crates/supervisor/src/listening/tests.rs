@@ -9,6 +9,7 @@ fn listener(address: Address) -> config::Listener {
         tls: false,
         http2: false,
         backlog: 16,
+        mode: 0o660,
         limits: config::Limits {
             connections_max: 1,
             target_bytes_max: 1,
@@ -31,8 +32,8 @@ fn scratch(name: &str) -> PathBuf {
 fn a_socket_is_shared_by_generations_and_closed_with_the_last() {
     let any = listener(Address::Tcp("127.0.0.1:0".parse().expect("an address")));
     let mut sockets = Listenings::default();
-    let first = sockets.open(std::slice::from_ref(&any)).expect("a socket");
-    let second = sockets.open(&[any]).expect("the same socket");
+    let first = sockets.open(std::slice::from_ref(&any), None).expect("a socket");
+    let second = sockets.open(&[any], None).expect("the same socket");
     assert!(Arc::ptr_eq(&first[0], &second[0]));
     let address = first[0].told();
     drop(first);
@@ -47,7 +48,7 @@ fn a_stale_socket_file_is_replaced_and_ours_is_removed_at_the_end() {
     drop(UnixListener::bind(&path).expect("a socket file"));
     let unix = listener(Address::Unix(path.clone()));
     let open = Listenings::default()
-        .open(&[unix])
+        .open(&[unix], None)
         .expect("the stale file is no hindrance");
     UnixStream::connect(&path).expect("listening");
     drop(open);
@@ -58,7 +59,7 @@ fn a_stale_socket_file_is_replaced_and_ours_is_removed_at_the_end() {
 fn a_socket_somebody_listens_on_is_left_alone() {
     let path = scratch("taken");
     let theirs = UnixListener::bind(&path).expect("a socket file");
-    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))]);
+    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))], None);
     assert!(matches!(failed, Err(Error::Listen { .. })));
     UnixStream::connect(&path).expect("theirs still works");
     drop(theirs);
@@ -69,7 +70,7 @@ fn a_socket_somebody_listens_on_is_left_alone() {
 fn a_file_that_is_no_socket_is_not_removed() {
     let path = scratch("file");
     fs::write(&path, "precious").expect("a file");
-    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))]);
+    let failed = Listenings::default().open(&[listener(Address::Unix(path.clone()))], None);
     assert!(failed.is_err());
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
     fs::remove_file(&path).expect("ours to remove");
@@ -80,12 +81,28 @@ fn a_socket_file_that_is_not_found_at_its_address_any_more_is_made_again() {
     let path = scratch("removed");
     let unix = listener(Address::Unix(path.clone()));
     let mut sockets = Listenings::default();
-    let first = sockets.open(std::slice::from_ref(&unix)).expect("a socket");
+    let first = sockets.open(std::slice::from_ref(&unix), None).expect("a socket");
     fs::remove_file(&path).expect("the file of the socket");
-    let second = sockets.open(&[unix]).expect("another socket");
+    let second = sockets.open(&[unix], None).expect("another socket");
     UnixStream::connect(&path).expect("listening");
     drop(first);
     UnixStream::connect(&path).expect("not removed with the one it has replaced");
     drop(second);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_unix_socket_is_for_its_user_and_group_unless_it_says_otherwise() {
+    let path = scratch("mode");
+    let mut unix = listener(Address::Unix(path.clone()));
+    let mode = || fs::metadata(&path).expect("a socket").mode() & 0o777;
+    let mut sockets = Listenings::default();
+    let first = sockets.open(std::slice::from_ref(&unix), None).expect("a socket");
+    assert_eq!(mode(), 0o660);
+    unix.mode = 0o666;
+    let second = sockets
+        .open(std::slice::from_ref(&unix), None)
+        .expect("the same socket");
+    assert!(Arc::ptr_eq(&first[0], &second[0]), "a reload keeps the socket");
+    assert_eq!(mode(), 0o666);
 }
