@@ -79,8 +79,8 @@ fn a_browser_is_through_a_reload_with_its_websocket_and_its_events() {
         println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
         return;
     };
-    let keys = "asgi = \"main:app\"\nworkers = 1";
-    let mut site = Site::of_app("browser", "browser_page", keys, "[server]\ngrace = \"1s\"");
+    let keys = "asgi = \"main:app\"\nworkers = 1\ntimeout = { drain = \"1s\" }";
+    let mut site = Site::of_app("browser", "browser_page", keys, "");
     site.start();
     let _browser = Browser::open(&chromium, &site, &format!("http://127.0.0.1:{}/", site.port));
     let before = told(&site, "open");

@@ -153,14 +153,15 @@ impl App {
         down.send_head(&answer).await?;
         let limits = &context.config.listeners[down.connection().listener].limits;
         let keepalive = Keepalive::new(self.keepalive, Instant::now());
-        let mut traffic = Traffic::new(ticket, down, &mut app, keepalive, limits.body_timeout);
-        if leaving {
-            traffic.leave();
-        }
-        let mut draining = pin!(context.drain.draining());
-        let mut timer = pin!(sleep_until(Instant::now()));
-        let end = poll_fn(|cx| traffic.poll(cx, draining.as_mut(), timer.as_mut())).await;
-        drop(traffic);
+        let end = {
+            let mut traffic = Traffic::new(ticket, down, &mut app, keepalive, limits.body_timeout);
+            if leaving {
+                traffic.leave();
+            }
+            let mut draining = pin!(context.drain.draining());
+            let mut timer = pin!(sleep_until(Instant::now()));
+            poll_fn(|cx| traffic.poll(cx, draining.as_mut(), timer.as_mut())).await
+        };
         if !ticket.over && !app.closed {
             let rest = std::mem::take(down.input());
             tokio::spawn(app.dismiss(rest));
