@@ -362,8 +362,7 @@ fn what_keeps_state_in_the_process_is_named_where_there_are_several() {
     let socket_io =
         |manager: &str| format!("import socketio\nserver = socketio.AsyncServer({manager})\n{ASGI}");
     let publishes = "client_manager=__import__('socketio.async_pubsub_manager').async_pubsub_manager.AsyncPubSubManager()";
-    let flask =
-        "import flask_socketio, flask\nflask_socketio.SocketIO(flask.Flask('x'), async_mode='threading')\n";
+    let flask = "import flask_socketio, flask\nsocketio = flask_socketio.SocketIO(flask.Flask('x'), async_mode='threading')\n";
     let socket_io_packages = &["python-socketio", "flask-socketio"];
     for (module, packages, named) in [
         (format!("import streamlit\n{ASGI}"), &[][..], "Streamlit"),

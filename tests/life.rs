@@ -164,13 +164,10 @@ fn a_daemon_that_can_not_start_says_so_and_why() {
 #[test]
 fn an_address_that_is_taken_is_named() {
     let mut site = Site::of_app("taken", "hello", "workers = 1", "");
-    site.expect_error("can not listen on");
+    site.expect_error("cannot listen on");
     let _holder = TcpListener::bind(("127.0.0.1", site.port)).unwrap();
     assert_eq!(site.spawn().wait().code(), Some(1));
-    let told = format!(
-        "can not listen on 127.0.0.1:{}: Address already in use",
-        site.port
-    );
+    let told = format!("cannot listen on 127.0.0.1:{}: Address already in use", site.port);
     assert!(site.output().contains(&told), "{}", site.output());
     assert!(site.processes().is_empty());
 }

@@ -75,7 +75,7 @@ fn a_bad_configuration_is_reported_and_the_old_one_runs_on() {
     );
     site.signal("HUP");
     site.wait_for_log_times("reload refused", 2);
-    assert!(site.error_log().contains(&format!("can not listen on {address}")));
+    assert!(site.error_log().contains(&format!("cannot listen on {address}")));
     assert_eq!(site.get("/").text(), "one");
 
     site.write("site.toml", &good);
