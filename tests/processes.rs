@@ -352,3 +352,35 @@ fn killing_the_supervisor_leaves_no_process() {
     site.wait();
     wait_for("every process ends", || site.processes().is_empty().then_some(()));
 }
+
+#[test]
+fn the_supervisor_has_all_open_files_it_may_have_and_applications_what_they_had() {
+    let mut site = Site::of_app("open-files", "hello", "workers = 1", "");
+    let program = site.command(&[]);
+    let mut limited = std::process::Command::new("sh");
+    limited
+        .args(["-c", "ulimit -Sn 200; exec \"$@\"", "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(&site.directory);
+    site.start_by(limited);
+    site.processes_at_least("worker web/", 1);
+    let soft = |pid: i32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"))
+            .unwrap();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    assert_ne!(soft(site.pid()), "200");
+    for title in ["zygote web", "worker web/"] {
+        assert_eq!(soft(site.processes_named(title)[0].pid), "200", "{title}");
+    }
+    assert!(site.stop().success());
+}

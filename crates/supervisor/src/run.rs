@@ -20,7 +20,7 @@ use crate::{
     listening::Listenings,
     log_files,
     notify::Notify,
-    os::{descriptors, signals::Signals, wait},
+    os::{descriptors, open_files, signals::Signals, wait},
     pid_file::PidFile,
     reload::Reload,
     supervisor::{Supervisor, read, tell},
@@ -133,6 +133,9 @@ impl Life {
             }
         })?;
         info!(version = env!("CARGO_PKG_VERSION"), "starting");
+        if let Err(error) = open_files::raise_limit() {
+            warn!(%error, "limit of open files could not be raised");
+        }
         let on_terminal = config.error_log.to == To::Stderr;
         let access_log = config.access_log.as_ref().map(|log| &log.to);
         if background.is_some() && (on_terminal || matches!(access_log, Some(To::Stdout | To::Stderr))) {

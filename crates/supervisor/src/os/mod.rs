@@ -5,6 +5,7 @@ pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod inherited;
 pub(crate) mod memory_file;
+pub(crate) mod open_files;
 pub(crate) mod packet;
 pub(crate) mod signals;
 pub(crate) mod spawn;

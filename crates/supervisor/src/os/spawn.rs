@@ -13,6 +13,8 @@ use std::{
 
 use rustix::io::fcntl_dupfd_cloexec;
 
+use super::open_files;
+
 /// Whom a child runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunAs {
@@ -42,6 +44,10 @@ pub(crate) fn spawn(
         .map(|(fd, target)| (fd.as_raw_fd(), *target))
         .collect();
     let run_as = run_as.cloned();
+    let open_files = open_files::limit_of_children().map(|(soft, hard)| libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    });
     let parent = std::process::id();
     command.process_group(0);
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe functions are allowed. It
@@ -49,6 +55,11 @@ pub(crate) fn spawn(
     unsafe {
         command.pre_exec(move || {
             accept_signals()?;
+            if let Some(limit) = &open_files
+                && libc::setrlimit(libc::RLIMIT_NOFILE, limit) < 0
+            {
+                return Err(io::Error::last_os_error());
+            }
             if let Some(who) = &run_as {
                 drop_privileges(who)?;
             }
