@@ -20,14 +20,18 @@ fi
 # The binaries are of this system; only the interpreters, and what they load, are of the other.
 tests=$(cargo test --workspace --locked --no-run --test engine 2>&1 | sed -n 's/.*tests\/engine\/main.rs (\(.*\))/\1/p')
 [ -n "$tests" ] || { echo "the tests do not build"; exit 1; }
-mkdir -p "$root$here"
-export here root tests
+# Virtualenvs may be kept elsewhere, behind a link.
+mkdir -p target/tests/virtualenvs
+venvs=$(readlink -f target/tests/virtualenvs)
+mkdir -p "$root$here" "$root$venvs"
+export here root tests venvs
 exec unshare -m sh -eu -c '
     mount --make-rprivate /
     mount --rbind /proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --bind /etc/ssl "$root/etc/ssl"
     mount --bind "$here" "$root$here"
+    [ -e "$root$venvs/." ] && mount --bind "$venvs" "$root$venvs"
     exec chroot "$root" env -u PYENV_ROOT HOME=/root PATH=/usr/bin:/bin RUST_BACKTRACE=0 \
         ENGINE_BUILT="$here/target/engine/release/libappliance_worker.so" \
         sh -c "cd $here && exec \"\$@\"" sh "$here/$tests" "$@"
