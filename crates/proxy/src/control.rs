@@ -40,7 +40,7 @@ pub(crate) enum ControlError {
     /// A message of another version or a damaged one.
     #[error("control socket: {0}")]
     Malformed(#[from] wire::Malformed),
-    /// A message or its descriptors did not fit.
+    /// A message did not fit.
     #[error("control socket: a message was cut short")]
     Cut,
     /// A message that has no place here.
@@ -135,11 +135,13 @@ fn receive(socket: impl AsFd) -> Result<Message, ControlError> {
     if received.bytes == 0 {
         return Err(ControlError::Closed);
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(ControlError::Cut);
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        // No descriptor is left in this process. The message has come, and whoever needs what is missing says so: that costs one
+        // link or one log file, and not every connection.
+        tracing::error!("a descriptor from the supervisor is lost: too many files are open");
     }
     Ok((ToProxy::decode(&packet[..received.bytes])?, descriptors))
 }
@@ -153,4 +155,55 @@ fn send(socket: impl AsFd, message: &FromProxy) -> io::Result<()> {
         SendFlags::NOSIGNAL,
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use rustix::net::{AddressFamily, SendAncillaryMessage, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    /// In a process of its own, since the limit counts for all of it.
+    #[test]
+    fn a_descriptor_for_which_there_is_no_room_costs_no_more_than_itself() {
+        const CHILD: &str = "APPLIANCE_TEST_WITHOUT_DESCRIPTORS";
+        if std::env::var_os(CHILD).is_none() {
+            let name = "control::tests::a_descriptor_for_which_there_is_no_room_costs_no_more_than_itself";
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            let output = child.args([name, "--exact"]).env(CHILD, "1").output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            return;
+        }
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let file = File::open("/dev/null").unwrap();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        let two = [file.as_fd(), file.as_fd()];
+        assert!(beside.push(SendAncillaryMessage::ScmRights(&two)));
+        let packet = ToProxy::Unlink { link: 7 }.encode();
+        sendmsg(
+            &theirs,
+            &[IoSlice::new(&packet)],
+            &mut beside,
+            SendFlags::NOSIGNAL,
+        )
+        .unwrap();
+
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+        let received = Control::new(ours).receive();
+        setrlimit(Resource::RLIMIT_NOFILE, 64, hard).unwrap();
+        let (message, descriptors) = received.unwrap();
+        assert_eq!(message, ToProxy::Unlink { link: 7 });
+        assert!(descriptors.is_empty());
+    }
 }

@@ -18,7 +18,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     select,
     sync::{
-        mpsc::{UnboundedReceiver, unbounded_channel},
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
     task::JoinSet,
@@ -104,6 +104,7 @@ struct Process {
     /// One loop per front thread; the first one is this thread's.
     runtimes: Vec<Runtime>,
     reports: UnboundedReceiver<FromProxy>,
+    reporter: UnboundedSender<FromProxy>,
 }
 
 impl Process {
@@ -165,12 +166,14 @@ impl Process {
             listening,
             runtimes,
             reports,
+            reporter,
         })
     }
 
     /// Serves until the drain is done or the supervisor is gone.
     fn serve(self, control: Control, generation: u64, error_log: &error_log::Guard) -> ExitCode {
         let (context, reports, listening) = (self.context, self.reports, self.listening);
+        let reporter = self.reporter;
         let stage = watch::Sender::new(Stage::Waiting);
         let mut runtimes = self.runtimes.into_iter();
         let Some(first) = runtimes.next() else {
@@ -218,6 +221,7 @@ impl Process {
                 stage: &stage,
                 error_log,
                 generation,
+                reporter,
                 links: HashMap::new(),
             };
             office.obey(&control, reports).await?;
@@ -297,6 +301,7 @@ struct Office<'a> {
     stage: &'a watch::Sender<Stage>,
     error_log: &'a error_log::Guard,
     generation: u64,
+    reporter: UnboundedSender<FromProxy>,
     /// Which app a link belongs to.
     links: HashMap<u64, Arc<App>>,
 }
@@ -397,6 +402,8 @@ impl Office<'_> {
         let (Some(app), Some(socket), Some(page)) = (self.app(name), descriptors.next(), descriptors.next())
         else {
             tracing::error!(app = name, slot, pid, link, "link without its app or descriptors");
+            // The supervisor makes another one, with another worker.
+            let _ = self.reporter.send(FromProxy::LinkIdle { link });
             return;
         };
         self.links.insert(link, Arc::clone(&app));
