@@ -71,7 +71,7 @@ fn no_request_fails_through_twenty_reloads_and_twenty_killed_workers() {
     assert!(gets > 2 * CLIENTS * ROUNDS, "{gets}");
     // Only what ran in a killed worker: at most one for each of its threads.
     assert!(interrupted <= 2 * ROUNDS, "{interrupted}");
-    assert_eq!(site.error_log().matches("worker died").count(), ROUNDS);
+    assert_eq!(site.error_log().matches("] worker died ").count(), ROUNDS);
     wait_for("one access line for each request", || {
         let lines = site.access_log().matches('\n').count();
         assert!(lines <= gets + posts, "{lines} lines");

@@ -32,6 +32,7 @@ mod forwarded;
 mod green;
 mod http1;
 mod http2;
+mod http2_applications;
 mod http2_refused;
 mod idle_memory;
 mod leaving;

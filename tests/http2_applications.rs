@@ -1,0 +1,89 @@
+//! What applications say and are told over HTTP/2, seen by curl.
+
+use std::fs;
+
+use crate::harness::{Site, curl::VERSIONS};
+
+fn hinting(test: &str) -> Site {
+    let mut site = Site::certified(
+        test,
+        r#"
+        [app.wsgi]
+        wsgi = "wsgi:application"
+        directory = "{apps}/hints"
+        python = "{python}"
+        workers = 1
+
+        [app.asgi]
+        asgi = "asgi:application"
+        lifespan = "off"
+        directory = "{apps}/hints"
+        python = "{python}"
+        workers = 1
+
+        [[site]]
+        https = "off"
+        [[site.route]]
+        path = "/wsgi/"
+        app = "wsgi"
+        [[site.route]]
+        path = "/asgi/"
+        app = "asgi"
+        "#,
+    );
+    site.start();
+    site
+}
+
+#[test]
+fn early_hints_of_applications_reach_clients_of_either_version() {
+    let mut site = hinting("hints");
+    for round in 1..=2 {
+        for version in VERSIONS {
+            for interface in ["/wsgi/", "/asgi/"] {
+                let answer = site.curl(version, interface, &["--dump-header", "heads"]);
+                assert_eq!(answer.status, 200, "{version} {interface}");
+                let heads = fs::read_to_string(site.directory.join("heads")).unwrap();
+                let (hint, rest) = heads.split_once("\r\n\r\n").unwrap();
+                assert!(hint.contains(" 103"), "{version} {interface}: {heads}");
+                let link = "link: </a.css>; rel=preload; as=style";
+                assert!(
+                    hint.to_ascii_lowercase().contains(link),
+                    "{version} {interface}: {heads}"
+                );
+                assert!(rest.contains(" 200"), "{version} {interface}: {heads}");
+            }
+        }
+        site.signal("HUP");
+        site.wait_for_log(&format!(" serving generation={} ", round + 1));
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn any_number_of_cookies_is_one_field_over_http2() {
+    let mut site = hinting("crumbs");
+    for count in [1, 99, 100, 101, 150, 400] {
+        let crumbs: Vec<String> = (0..count)
+            .map(|at| format!("cookie: name{at}=value{at}"))
+            .collect();
+        let arguments: Vec<&str> = crumbs.iter().flat_map(|crumb| ["--header", crumb]).collect();
+        let sent: Vec<&str> = crumbs
+            .iter()
+            .filter_map(|crumb| crumb.strip_prefix("cookie: "))
+            .collect();
+        for interface in ["/wsgi/", "/asgi/"] {
+            let answer = site.curl("--http2", interface, &arguments);
+            assert_eq!(
+                (answer.status, answer.text()),
+                (200, sent.join("; ")),
+                "{count} {interface}"
+            );
+        }
+    }
+    // Fields that are no crumbs have their limit.
+    let fields: Vec<String> = (0..150).map(|at| format!("x-{at}: a")).collect();
+    let arguments: Vec<&str> = fields.iter().flat_map(|field| ["--header", field]).collect();
+    assert_eq!(site.curl("--http2", "/wsgi/", &arguments).status, 431);
+    assert!(site.stop().success());
+}
