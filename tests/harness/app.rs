@@ -67,7 +67,7 @@ pub(crate) fn of_app(app: &str, keys: &str, more: &str) -> String {
     } else {
         "wsgi = \"wsgi\""
     };
-    let python = if keys.contains("venv =") {
+    let python = if keys.contains("venv =") || keys.contains("\npython =") {
         ""
     } else {
         "python = \"{python}\""
