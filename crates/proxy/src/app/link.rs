@@ -59,6 +59,9 @@ pub(super) enum LinkError {
     /// A frame that only we send, or one without the file that it should bring.
     #[error("unexpected {0:?} frame")]
     Unexpected(Kind),
+    /// The process had no room for a descriptor that came.
+    #[error("a descriptor was lost: the limit of open files is reached")]
+    DescriptorLost,
     /// It ignores flow control.
     #[error("more response data than granted")]
     Flooded,

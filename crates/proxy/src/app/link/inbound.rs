@@ -6,7 +6,8 @@ use bytes::Bytes;
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketType, recvmsg, sockopt,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketType,
+        recvmsg, sockopt,
     },
 };
 use wire::{
@@ -77,6 +78,10 @@ impl Inbound {
                 Err(error) => return Err(LinkError::Os(error.into())),
             }
         };
+        // What came after it would be given the wrong file.
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(LinkError::DescriptorLost);
+        }
         let mut with_files = false;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(files) = message {
