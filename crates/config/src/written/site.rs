@@ -179,6 +179,12 @@ fn route(section: Section<'_>, names: &Names<'_>, defaults: &Defaults) -> Option
     if let Some(value) = section.value("strip") {
         match (value.boolean(), &mut action) {
             (Some(true), Some(Action::Upstream(to))) => to.strip = bare_prefix(&path).to_owned(),
+            (Some(true), Some(Action::App { .. })) if mount.as_deref() == Some("") => {
+                value.problem_with_help(
+                    "`strip` cuts the mount off, and `mount` is empty",
+                    "leave one of the two out",
+                );
+            }
             (Some(true), Some(Action::App { strip, .. })) => *strip = true,
             (Some(true), Some(_)) => value.problem("`strip` is for routes to an app or an upstream"),
             _ => {}
@@ -300,13 +306,15 @@ fn in_order(mut written: Vec<Written>, section: &Section<'_>) -> Vec<Route> {
 }
 
 /// An app is mounted at the outermost of its routes: a second route `/admin/` to the app at `/`, there for a larger
-/// `body_max` say, must not make `/admin` vanish from the paths the app sees.
+/// `body_max` say, must not make `/admin` vanish from the paths the app sees. Where the mount is cut off, the outermost is that
+/// of the routes that say so: the same app at `/` keeps its whole path and takes nothing from theirs.
 fn mount_apps(written: &mut [Written]) {
-    let prefixes: Vec<(AppIndex, String, Option<String>)> = written
+    let prefixes: Vec<(AppIndex, bool, String, Option<String>)> = written
         .iter()
         .filter_map(|written| match (&written.route.path, &written.route.action) {
-            (path @ PathMatch::Prefix(_), Action::App { app, .. }) => {
-                Some((*app, bare_prefix(path).to_owned(), written.mount.clone()))
+            (path @ PathMatch::Prefix(_), Action::App { app, strip, .. }) => {
+                let prefix = bare_prefix(path).to_owned();
+                Some((*app, *strip, prefix, written.mount.clone()))
             }
             _ => None,
         })
@@ -316,12 +324,15 @@ fn mount_apps(written: &mut [Written]) {
     } in written
     {
         let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &route.path;
-        if let Action::App { app, mount, .. } = &mut route.action {
-            let around = prefixes
-                .iter()
-                .filter(|(other, prefix, _)| other == app && is_below(path, prefix));
-            let outermost = around.min_by_key(|(_, prefix, _)| prefix.len());
-            let inherited = outermost.map(|(_, prefix, mount)| mount.as_ref().unwrap_or(prefix).clone());
+        if let Action::App {
+            app, mount, strip, ..
+        } = &mut route.action
+        {
+            let around = prefixes.iter().filter(|(other, cut, prefix, _)| {
+                other == app && (*cut || !*strip) && is_below(path, prefix)
+            });
+            let outermost = around.min_by_key(|(_, _, prefix, _)| prefix.len());
+            let inherited = outermost.map(|(_, _, prefix, mount)| mount.as_ref().unwrap_or(prefix).clone());
             *mount = chosen.take().or(inherited).unwrap_or_default();
         }
     }

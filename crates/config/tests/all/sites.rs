@@ -224,3 +224,38 @@ app = "web"
         [("/sanic/", "/sanic", true), ("/told/", "/told", false)]
     );
 }
+
+#[test]
+fn what_is_cut_off_is_the_outermost_route_that_says_so() {
+    let config = read(
+        r#"
+[app.web]
+asgi = "web:app"
+[[site]]
+app = "web"
+[[site.route]]
+path = "/sanic/"
+app = "web"
+strip = true
+[[site.route]]
+path = "/sanic/upload/"
+app = "web"
+strip = true
+body_max = "1GiB"
+"#,
+    );
+    let cut = actions(&config)
+        .into_iter()
+        .filter_map(|(name, action)| match action {
+            Action::App { mount, strip, .. } => Some((name, mount.as_str(), *strip)),
+            _ => None,
+        });
+    assert_eq!(
+        cut.collect::<Vec<_>>(),
+        [
+            ("/sanic/upload/", "/sanic", true),
+            ("/sanic/", "/sanic", true),
+            ("/", "", false)
+        ]
+    );
+}

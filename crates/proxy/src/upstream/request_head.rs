@@ -6,7 +6,7 @@ use super::upgrade::Upgrade;
 use crate::{
     forwarded::{self, Passing},
     front::request_line::RequestLine,
-    head::{BodyLength, Head},
+    head::{BodyLength, Head, Version},
     request::Request,
 };
 
@@ -98,6 +98,10 @@ fn write_fields(out: &mut BytesMut, head: &Head, passing: Passing) {
             continue;
         }
         if !passing.lets(name, options) {
+            continue;
+        }
+        // An extended CONNECT has none (RFC 8441 §5); the server is given one of ours.
+        if head.version == Version::Http2 && name.eq_ignore_ascii_case(b"sec-websocket-key") {
             continue;
         }
         if name.eq_ignore_ascii_case(b"cookie") {

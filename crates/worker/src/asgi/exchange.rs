@@ -302,9 +302,9 @@ impl Exchange {
         for link in event.required(intern!(py, "links"))?.try_iter()?.take(LINKS_MAX) {
             let link = super::event::bytes(&link?)?;
             let link = link.as_bytes();
-            if memchr::memchr3(b'\r', b'\n', 0, link).is_some() {
+            if link.iter().copied().any(crate::wsgi::head::is_control) {
                 return Err(broken(
-                    "a link of http.response.early_hint has a line end or NUL in it".to_owned(),
+                    "a link of http.response.early_hint has a control character in it".to_owned(),
                 ));
             }
             fields.put(&mut payload, b"link", link);

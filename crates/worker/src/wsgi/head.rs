@@ -230,7 +230,7 @@ fn latin1<'a>(text: &'a str, scratch: &'a mut Vec<u8>) -> PyResult<&'a [u8]> {
 }
 
 /// Controls but the tab: they end or falsify a head.
-fn is_control(byte: u8) -> bool {
+pub(crate) fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
 }
 
