@@ -1,6 +1,10 @@
 //! HTTP/2 with a client that breaks the rules: frames made by hand. Whatever becomes of a head, it leaves one line.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{Connection, Site, certificate::Certificate};
 
@@ -54,6 +58,7 @@ const END_HEADERS: u8 = 4;
 const WHOLE: u8 = END_STREAM | END_HEADERS;
 const PRIORITY: u8 = 2;
 const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
@@ -146,6 +151,11 @@ const GET: [(&str, &str); 4] = [
     (":authority", "localhost"),
     (":path", "/"),
 ];
+
+/// Did a read wait in vain? The connection is open then.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
 
 fn get_with<'a>(field: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
     [&GET[..], &[field]].concat()
@@ -288,29 +298,90 @@ fn a_client_that_leaves_in_the_middle_of_a_head_leaves_one_line() {
     site.records(1);
 }
 
+/// Field lines that are more than twice `head_max` by the count of RFC 9113 §6.5.2, and few bytes.
+fn too_large() -> Vec<(&'static str, &'static str)> {
+    [&GET[..], &[("a", "b"); 500]].concat()
+}
+
+#[test]
+fn refused_heads_among_good_requests_never_end_the_connection() {
+    let (mut site, client) = site("http2-refused-often");
+    let mut http2 = Http2::open(&site, &client);
+    for number in 0..100 {
+        let stream = 1 + 4 * number;
+        let refused = match number % 2 {
+            0 => get_with(("te", "gzip")),
+            _ => too_large(),
+        };
+        http2.request(stream, &refused);
+        http2.request(stream + 2, &GET);
+        loop {
+            let frame = http2.frame().unwrap();
+            assert_ne!(frame.kind, GOAWAY, "after {number}");
+            if frame.kind == DATA && frame.stream == stream + 2 && frame.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+    }
+    let records = site.records(200);
+    let count = |status| records.iter().filter(|record| record["status"] == status).count();
+    assert_eq!((count(200), count(400), count(431)), (100, 50, 50));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn refused_heads_alone_end_the_connection_by_a_farewell_and_what_runs_is_served() {
+    let (mut site, client) = site("http2-refused-only");
+    for (number, refused) in [get_with(("te", "gzip")), too_large()].iter().enumerate() {
+        let mut http2 = Http2::open(&site, &client);
+        // Nothing of a body may be sent yet.
+        http2.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        http2.request(1, &GET);
+        assert_eq!(http2.next(HEADERS).stream, 1);
+        let heads: Vec<_> = (1..=40)
+            .map(|head| frame(HEADERS, WHOLE, 1 + 2 * head, &block(refused)))
+            .collect();
+        http2.connection.send(heads.concat()).unwrap();
+        assert_eq!(http2.next(GOAWAY).payload[4..8], [0; 4], "case {number}");
+        http2.send(WINDOW_UPDATE, 0, 1, &[0, 0, 1, 0]);
+        assert_eq!(http2.next(DATA).payload, b"hello");
+    }
+    assert!(site.stop().success());
+}
+
 #[test]
 fn a_client_that_sends_nothing_but_malformed_heads_is_cut_off() {
     let (mut site, client) = site("http2-abuse");
     let mut http2 = Http2::open(&site, &client);
-    let mut sent = 0;
-    while http2
-        .connection
-        .send(frame(
-            HEADERS,
-            WHOLE,
-            1 + 2 * sent,
-            &block(&get_with(("te", "gzip"))),
-        ))
-        .is_ok()
-    {
-        sent += 1;
-        assert!(sent < 1000, "still open");
-        if http2.frame().is_err() {
+    let malformed = block(&get_with(("te", "gzip")));
+    let (mut sent, mut farewells) = (0, Vec::new());
+    'open: loop {
+        let head = frame(HEADERS, WHOLE, 1 + 2 * sent, &malformed);
+        if http2.connection.send(head).is_err() {
             break;
         }
+        sent += 1;
+        assert!(sent < 1000, "still open");
+        // Each is answered before the next is sent.
+        loop {
+            match http2.frame() {
+                Ok(frame) if frame.kind == RST_STREAM => break,
+                Ok(frame) if frame.kind == GOAWAY => farewells.push(frame.payload[4..8].to_vec()),
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(!is_timeout(&error), "still open after {sent}");
+                    break 'open;
+                }
+            }
+        }
     }
-    let lines = site.access_lines(32).len() as u32;
-    assert!((32..=sent).contains(&lines), "{lines} lines of {sent}");
+    assert_eq!(farewells.first(), Some(&vec![0; 4]), "{sent} sent");
+    assert!(
+        farewells[1..].iter().all(|code| *code == ENHANCE_YOUR_CALM),
+        "{farewells:?}"
+    );
+    let lines = site.access_lines(64).len() as u32;
+    assert!((64..=sent).contains(&lines), "{lines} lines of {sent}");
     assert!(site.stop().success());
 }
 
@@ -408,7 +479,10 @@ fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
             match http2.frame() {
                 Ok(frame) if frame.kind == GOAWAY => break Some(frame.payload[4..8].to_vec()),
                 Ok(_) => {}
-                Err(_) => break None,
+                Err(error) => {
+                    assert!(!is_timeout(&error), "still open: {flood:?}");
+                    break None;
+                }
             }
         };
         assert!(end.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{flood:?}");
@@ -425,17 +499,38 @@ fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
 fn a_head_that_is_never_complete_ends_with_head_timeout() {
     let (mut site, client) = site("http2-slow-head");
     let mut http2 = Http2::open(&site, &client);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
-    while http2.frame().is_ok() {}
-    let waited = begun.elapsed().as_secs();
-    assert!((1..20).contains(&waited), "{waited} s");
+    assert_slow_head(&mut http2, begun, &[]);
     assert_eq!(site.records(1).len(), 1);
     // With a neighbour that is being answered, and pieces that come all the time, it is the same.
     let mut http2 = Http2::open(&site, &client);
+    let begun = Instant::now();
     let post = [&[(":method", "POST")], &GET[1..]].concat();
     http2.send(HEADERS, END_HEADERS, 1, &block(&post));
-    http2.send(HEADERS, END_STREAM, 3, &block(&GET)[..5]);
-    while http2.frame().is_ok() {}
+    let head = frame(HEADERS, WHOLE, 3, &block(&too_large()));
+    http2.connection.set_patience(Duration::from_millis(100));
+    assert_slow_head(&mut http2, begun, &head);
     assert!(site.stop().success());
+}
+
+/// Sends one byte of the head whenever nothing has come for a while, up to the farewell.
+#[track_caller]
+fn assert_slow_head(http2: &mut Http2, begun: Instant, head: &[u8]) {
+    let mut pieces = head.chunks(1);
+    let farewell = loop {
+        match http2.frame() {
+            Ok(frame) if frame.kind == GOAWAY => break frame,
+            Ok(_) => {}
+            Err(error) => {
+                assert!(is_timeout(&error), "{error} instead of a farewell");
+                // The last one makes it complete.
+                let piece = pieces.next().expect("an end long before the head's");
+                http2.connection.send(piece).unwrap();
+            }
+        }
+    };
+    assert_eq!(farewell.payload[4..8], [0; 4]);
+    let waited = begun.elapsed().as_secs_f32();
+    assert!((1.9..20.0).contains(&waited), "{waited} s");
 }

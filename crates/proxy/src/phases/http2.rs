@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     h2_head,
     h2_session::H2Session,
-    refusals::{Books, Refused, Settled, Watched},
+    refusals::{Allowance, Books, Refused, Settled, Watched},
 };
 use crate::{
     connection::Connection,
@@ -51,9 +51,6 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
 const PENDING_RESETS_MAX: usize = 32;
 
-/// Requests against the rules that h2 refuses before the connection ends.
-const MALFORMED_MAX: u32 = 32;
-
 /// After the farewell an idle client has this long to close.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -74,7 +71,7 @@ pub(crate) async fn serve_http2(
                 limits,
                 streams: JoinSet::new(),
                 served: 0,
-                malformed: 0,
+                refusals: Allowance::of_refusals(Instant::now()),
                 books,
                 head_timer: None,
                 leaving: false,
@@ -116,7 +113,8 @@ struct Conversation<'a> {
     limits: &'a Limits,
     streams: JoinSet<()>,
     served: u32,
-    malformed: u32,
+    /// Heads that h2 may still refuse.
+    refusals: Allowance,
     books: Books,
     head_timer: HeadTimer,
     /// The farewell (GOAWAY) has been said: the client opens no new streams.
@@ -135,6 +133,7 @@ impl Conversation<'_> {
                 accepted = h2.accept() => match accepted {
                     Some(Ok((request, reply))) => {
                         self.books.handed();
+                        self.refusals.earn();
                         if self.accept(request, reply).await {
                             idle_until = Instant::now() + self.patience();
                         }
@@ -147,7 +146,17 @@ impl Conversation<'_> {
                 },
                 // It has nothing more to hand over: what it has written leaves now, and this is what it has refused.
                 settled = settled(&self.books, &mut self.head_timer, self.limits.head_timeout) => match settled {
-                    Ok(Notice::Settled(Settled::Refused(refused))) => self.tell(refused),
+                    Ok(Notice::Settled(Settled::Refused(refused))) => {
+                        if !self.bear(refused) {
+                            tracing::debug!(peer = ?self.connection.peer, "HTTP/2 client sends malformed requests");
+                            if self.leaving {
+                                return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
+                            }
+                            // What the client asks for besides is still served, and as many again may be on their way.
+                            idle_until = self.leave(&mut h2);
+                            self.refusals = Allowance::of_refusals(Instant::now());
+                        }
+                    }
                     Ok(Notice::Settled(Settled::Flooded)) => {
                         tracing::debug!(peer = ?self.connection.peer, "HTTP/2 client sends frames without end");
                         return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
@@ -174,9 +183,6 @@ impl Conversation<'_> {
                     }
                     idle_until = self.leave(&mut h2);
                 }
-            }
-            if self.malformed >= MALFORMED_MAX {
-                return;
             }
             if self.served >= self.limits.requests_max && !self.leaving {
                 idle_until = self.leave(&mut h2);
@@ -226,11 +232,19 @@ impl Conversation<'_> {
         served
     }
 
+    /// Tells what h2 has refused; `false`: that was more than the client may send.
+    fn bear(&mut self, refused: Refused) -> bool {
+        self.tell(refused);
+        let count = refused.malformed.saturating_add(refused.too_large);
+        self.served = self.served.saturating_add(count);
+        self.refusals.take(count, Instant::now())
+    }
+
     /// Writes the lines of what h2 has refused.
-    fn tell(&mut self, refused: Refused) {
+    fn tell(&self, refused: Refused) {
         for (count, status) in [(refused.malformed, 400), (refused.too_large, 431)] {
             for _ in 0..count {
-                self.reject(status);
+                self.line(Some(status), Some(Outcome::Refused));
             }
         }
         // A client that has not heard of our limit yet does nothing wrong.
@@ -243,14 +257,9 @@ impl Conversation<'_> {
     }
 
     /// The connection is over.
-    fn tell_rest(&mut self) {
+    fn tell_rest(&self) {
         let rest = self.books.close();
         self.tell(rest);
-    }
-
-    fn reject(&mut self, status: u16) {
-        self.malformed += 1;
-        self.line(Some(status), Some(Outcome::Refused));
     }
 
     /// The line of a request that never came to us: nothing is known of it.

@@ -28,8 +28,8 @@ use tokio::{
     time::Instant,
 };
 
-pub(super) use self::ledger::Refused;
-use self::{allowance::Allowance, ledger::Ledger};
+use self::ledger::Ledger;
+pub(super) use self::{allowance::Allowance, ledger::Refused};
 use crate::listener::stream::ClientStream;
 
 /// A client's HTTP/2 connection as the one that serves it sees it; h2 reads and writes through the [`Watched`] half.
@@ -76,7 +76,7 @@ impl Books {
                 lazy: false,
                 waiting: false,
                 cuts: Vec::new(),
-                allowance: Allowance::new(Instant::now()),
+                allowance: Allowance::of_frames(Instant::now()),
             })),
         };
         (books.clone(), Watched { books })
