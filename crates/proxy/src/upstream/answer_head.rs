@@ -52,9 +52,12 @@ pub(crate) enum BadAnswer {
     /// Nobody has asked for it, or not for this one.
     #[error("an answer that switches to a protocol nobody asked for")]
     Switch,
-    /// The client would take the answer for a WebSocket (HTTP/2), and would not notice itself that it is none.
-    #[error("neither a WebSocket nor a refusal of it")]
+    /// The proof that it has understood the request for a WebSocket is not that of this request.
+    #[error("a WebSocket without its proof")]
     NoWebSocket,
+    /// There is a page where the client asks for a WebSocket. On HTTP/2 the client would take any success for one.
+    #[error("a page where a WebSocket was asked for")]
+    Page,
     /// More than [`INTERIM_MAX`].
     #[error("interim answers without end")]
     Interim,

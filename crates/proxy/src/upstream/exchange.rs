@@ -425,6 +425,10 @@ impl Exchange<'_> {
         let server = self.seat.as_ref().map_or("", |seat| seat.url());
         let request_id = self.question.request.request_id.as_str();
         let (status, answered) = (failure.verdict().0, down.answered());
+        if matches!(failure, Failure::BadAnswer(BadAnswer::Page)) {
+            tracing::debug!(upstream, server, request_id, error = %failure, "request refused");
+            return;
+        }
         tracing::warn!(upstream, server, request_id, status, answered, error = %failure, "upstream failed");
     }
 }

@@ -38,6 +38,8 @@ impl Failure {
         match self {
             Self::Silent => (504, Outcome::Timeout),
             Self::ConnectTimeout => (504, Outcome::UpstreamFailed),
+            // The client's mistake: any page can be asked for in this way.
+            Self::BadAnswer(BadAnswer::Page) => (501, Outcome::Refused),
             Self::NoServer | Self::Connect(_) | Self::Closed | Self::Broken(_) | Self::BadAnswer(_) => {
                 (502, Outcome::UpstreamFailed)
             }

@@ -59,7 +59,7 @@ impl Upgrade {
     /// May this answer, which is no acceptance, go to the client?
     pub(super) fn refused(&self, answer: &Answer) -> Result<(), BadAnswer> {
         if self.key.is_some() && answer.status < 300 {
-            return Err(BadAnswer::NoWebSocket);
+            return Err(BadAnswer::Page);
         }
         Ok(())
     }
