@@ -3,7 +3,7 @@
 mod failing;
 mod names;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{
     Connection, Site,
@@ -353,6 +353,13 @@ fn a_web_socket_is_passed_through() {
 
 /// Upgrades, and has every byte sent back: they are only bytes, in both directions, while the connection lives.
 fn talk(client: &mut Connection) {
+    upgrade(client);
+    for message in [b"\x81\x05hello".as_slice(), &[0; 3000], b"\x88\x00"] {
+        echoed(client, message);
+    }
+}
+
+fn upgrade(client: &mut Connection) {
     client
         .send(
             "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -365,16 +372,58 @@ fn talk(client: &mut Connection) {
         answer.header("upgrade").map(str::to_ascii_lowercase).as_deref(),
         Some("websocket")
     );
-    for message in [b"\x81\x05hello".as_slice(), &[0; 3000], b"\x88\x00"] {
-        client.send(message).unwrap();
-        let mut echoed = vec![0; message.len()];
-        let mut at = 0;
-        while at < echoed.len() {
-            let read = client.read(&mut echoed[at..]).unwrap();
-            assert_ne!(read, 0, "cut after {at} bytes");
-            at += read;
-        }
-        assert_eq!(echoed, message);
+}
+
+#[track_caller]
+fn echoed(client: &mut Connection, message: &[u8]) {
+    client.send(message).unwrap();
+    assert_eq!(take(client, message.len()), message);
+}
+
+#[track_caller]
+fn take(client: &mut Connection, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let mut at = 0;
+    while at < length {
+        let read = client.read(&mut bytes[at..]).unwrap();
+        assert_ne!(read, 0, "cut after {at} bytes");
+        at += read;
+    }
+    bytes
+}
+
+#[test]
+fn a_websocket_of_a_server_outlasts_a_reload_and_is_told_of_a_stop() {
+    let server = Upstream::tcp("a");
+    let mut site = site("upstream-websocket-stop", &[&server.url], "");
+    let mut clients = [site.connect(), site.connect()];
+    for client in &mut clients {
+        upgrade(client);
+    }
+    site.signal("HUP");
+    site.wait_for_log("proxy drains");
+    let [answers, silent] = &mut clients;
+    for client in [&mut *answers, silent] {
+        echoed(client, b"\x81\x05hello");
+    }
+    let begun = Instant::now();
+    site.signal("TERM");
+    let restart = b"\x88\x02\x03\xf4";
+    for client in [&mut *answers, silent] {
+        assert_eq!(take(client, restart.len()), restart);
+    }
+    answers.send(restart).unwrap();
+    assert!(answers.closed());
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(site.wait().success());
+    assert!(silent.closed());
+    // The default of `grace` is 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    for record in site.records(2) {
+        assert_eq!(
+            (&record["status"], &record["outcome"]),
+            (&101.into(), &"ok".into())
+        );
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Drain {
 #[derive(Debug)]
 struct Inner {
     draining: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
     cut: watch::Sender<bool>,
     idle_ms: AtomicU64,
     open: AtomicUsize,
@@ -38,6 +39,7 @@ impl Drain {
         Self {
             inner: Arc::new(Inner {
                 draining: watch::Sender::new(false),
+                stopping: watch::Sender::new(false),
                 cut: watch::Sender::new(false),
                 idle_ms: AtomicU64::new(0),
                 open: AtomicUsize::new(0),
@@ -51,6 +53,11 @@ impl Drain {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.inner.idle_ms.store(idle_ms, Ordering::Relaxed);
         self.inner.draining.send_replace(true);
+    }
+
+    /// What runs has a grace from now on, and no more: this is a stop, and no reload.
+    pub(crate) fn stop(&self) {
+        self.inner.stopping.send_replace(true);
     }
 
     /// The grace is over: whatever is still open is closed now.
@@ -67,6 +74,11 @@ impl Drain {
     /// Resolves when the drain begins, at once when it has.
     pub(crate) async fn draining(&self) {
         wait_for(self.inner.draining.subscribe()).await;
+    }
+
+    /// Resolves when what would last for ever is to end.
+    pub(crate) async fn stopping(&self) {
+        wait_for(self.inner.stopping.subscribe()).await;
     }
 
     /// Resolves when what is left is to be cut.

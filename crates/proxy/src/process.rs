@@ -388,6 +388,9 @@ impl Office<'_> {
                 let connections = self.context.drain.open();
                 tracing::info!(grace_ms = grace.map(|_| grace_ms), connections, "proxy drains");
                 self.context.drain.start(Duration::from_millis(idle_ms));
+                if grace.is_some() {
+                    self.context.drain.stop();
+                }
                 return Some(grace);
             }
             ToProxy::Boot { .. } | ToProxy::Listener { .. } => {

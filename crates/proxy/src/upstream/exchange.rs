@@ -371,7 +371,7 @@ impl Exchange<'_> {
                 .body_timeout,
             server: upstream.read_timeout(),
         };
-        let end = tunnel::run(down, &mut server, patience).await;
+        let end = tunnel::run(down, &mut server, patience, &context.drain).await;
         let request_id = self.question.request.request_id.as_str();
         tracing::debug!(upstream = upstream.name(), request_id, ?end, "WebSocket ended");
         self.record.outcome = Some(end.outcome());

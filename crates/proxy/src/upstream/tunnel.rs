@@ -1,5 +1,7 @@
 //! A WebSocket between a client and a server behind us: bytes both ways, until one side ends.
 //!
+//! When the process stops the client is told so (1012) between two frames of the server's, and its answer goes to the server.
+//!
 //! Nothing is read from one side while the other has not taken what was read before, so a tunnel costs the memory of one
 //! read for each direction, and a slow side slows the other down by the protocol's own means.
 
@@ -15,7 +17,11 @@ use logs::Outcome;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::ServerConnection;
-use crate::downstream::Downstream;
+use crate::{
+    downstream::Downstream,
+    drain::Drain,
+    websocket::{close, passing::Passing, writer::Writer},
+};
 
 /// How long what may last.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +49,15 @@ pub(super) enum End {
     ServerStuck,
     /// Nothing came for too long.
     Silent,
+    /// The process stops, and the client has not answered that in time.
+    Left,
 }
 
 impl End {
     /// What is to be thought of it. A WebSocket ends by somebody closing it, so that most ends are good ones.
     pub(super) fn outcome(self) -> Outcome {
         match self {
-            Self::Closed => Outcome::Ok,
+            Self::Closed | Self::Left => Outcome::Ok,
             Self::ClientGone => Outcome::ClientGone,
             Self::ClientStuck => Outcome::ClientTimeout,
             Self::ServerGone => Outcome::UpstreamFailed,
@@ -63,6 +71,7 @@ pub(super) async fn run<D: Downstream>(
     down: &mut D,
     server: &mut ServerConnection,
     patience: Patience,
+    drain: &Drain,
 ) -> End {
     let now = Instant::now();
     let mut tunnel = Tunnel {
@@ -74,9 +83,20 @@ pub(super) async fn run<D: Downstream>(
         server_stuck: None,
         flushing: true,
         parting: None,
+        said: Passing::default(),
+        heard: Passing::default(),
+        leaving: None,
+        closed: false,
     };
+    let mut stopping = pin!(drain.stopping());
     let mut timer = pin!(sleep_until(now + patience.silence));
-    poll_fn(|cx| tunnel.poll(cx, timer.as_mut())).await
+    poll_fn(|cx| {
+        if tunnel.leaving.is_none() && stopping.as_mut().poll(cx).is_ready() {
+            tunnel.leave(Instant::now());
+        }
+        tunnel.poll(cx, timer.as_mut())
+    })
+    .await
 }
 
 struct Tunnel<'a, D> {
@@ -92,6 +112,13 @@ struct Tunnel<'a, D> {
     flushing: bool,
     /// The client sends no more, and the server knows: it has this long to answer.
     parting: Option<Instant>,
+    /// What the server says, and what the client does.
+    said: Passing,
+    heard: Passing,
+    /// The process stops: the WebSocket has this long to end.
+    leaving: Option<Instant>,
+    /// The client has been sent its last frame for that reason; nothing may follow.
+    closed: bool,
 }
 
 impl<D: Downstream> Tunnel<'_, D> {
@@ -105,6 +132,9 @@ impl<D: Downstream> Tunnel<'_, D> {
             if moved {
                 self.moved = now;
                 continue;
+            }
+            if self.is_answered() {
+                return Poll::Ready(End::Closed);
             }
             let (deadline, end) = self.deadline();
             if deadline <= now {
@@ -122,6 +152,30 @@ impl<D: Downstream> Tunnel<'_, D> {
         // The other tasks of the thread have their turn.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The process stops: says so to the client as soon as no frame is under way.
+    fn leave(&mut self, now: Instant) {
+        self.leaving = Some(now + CLOSE_TIME);
+        self.close();
+    }
+
+    /// Says goodbye, where there is a place for it.
+    fn close(&mut self) {
+        if self.closed || !self.said.is_between() {
+            return;
+        }
+        // The server may have said it.
+        if !self.said.is_closed() {
+            Writer::close(close::RESTART, "", self.down.output());
+            self.flushing = true;
+        }
+        self.closed = true;
+    }
+
+    /// Has the client answered our goodbye, and the server the answer?
+    fn is_answered(&self) -> bool {
+        self.closed && !self.flushing && self.heard.is_closed() && self.server.waiting() == 0
     }
 
     /// Has the client said something?
@@ -149,6 +203,7 @@ impl<D: Downstream> Tunnel<'_, D> {
             }
         }
         let said = self.down.input().split().freeze();
+        self.heard.take_all(&said);
         self.server.push(said, false);
         Ok(true)
     }
@@ -177,8 +232,20 @@ impl<D: Downstream> Tunnel<'_, D> {
                 Poll::Ready(Ok(_)) => {}
             }
         }
+        if self.closed {
+            self.server.input.clear();
+            return Ok(true);
+        }
         mem::swap(self.down.output(), &mut self.server.input);
         self.flushing = true;
+        if self.leaving.is_none() {
+            self.said.take_all(self.down.output());
+        } else {
+            // What comes behind this frame is too late.
+            let taken = self.said.take(self.down.output());
+            self.down.output().truncate(taken);
+            self.close();
+        }
         Ok(true)
     }
 
@@ -190,6 +257,7 @@ impl<D: Downstream> Tunnel<'_, D> {
             stuck(self.client_stuck, self.patience.client, End::ClientStuck),
             stuck(self.server_stuck, self.patience.server, End::ServerStuck),
             self.parting.map(|until| (until, End::Closed)),
+            self.leaving.map(|until| (until, End::Left)),
         ]
         .into_iter()
         .flatten()
@@ -211,3 +279,5 @@ fn note(stuck: &mut Option<Instant>, taken: bool, now: Instant) {
 const TURNS_MAX: usize = 8;
 /// What a server may still say to a client that sends no more.
 const PARTING_TIME: Duration = Duration::from_secs(5);
+/// What a WebSocket may take to end when the process stops, as those of applications may.
+const CLOSE_TIME: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use h2::{client::SendRequest, ext::Protocol};
 use http::{Method, Request, Response};
 use rustls::ClientConfig;
+use tokio::io::AsyncWriteExt;
 
 use super::{Client, House, backend::Backend, has, http2};
 
@@ -183,6 +184,31 @@ async fn both_ends_of_a_websocket_can_end_it() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_websocket_outlasts_a_drain_and_a_stop_closes_it_between_frames() {
+    let (_, house) = house("", "").await;
+    let (mut client, _) = ask(&house, "/upgrade").await;
+    house.context.drain.start(super::PATIENCE);
+    // The server sends everything back: a frame, and the beginning of another one.
+    client.send("\x01\x02hi\x01\x05hel").await;
+    assert_eq!(client.take(9).await, "\x01\x02hi\x01\x05hel");
+    house.context.drain.stop();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.send("lo\x01\x04late").await;
+    assert_eq!(client.take(2).await, "lo");
+    while client.input.len() < 4 {
+        assert!(client.more().await, "closed without a word");
+    }
+    assert_eq!(*std::mem::take(&mut client.input), *b"\x88\x02\x03\xf4");
+    client.stream.write_all(b"\x88\x02\x03\xf4").await.unwrap();
+    assert_eq!(client.rest().await, "");
+    let line = &house.lines(1).await[0];
+    assert!(line.contains("\"ok\""), "{line}");
+    tokio::time::timeout(super::PATIENCE, house.context.drain.idle())
+        .await
+        .unwrap();
 }
 
 async fn connect(house: &House, trust: Arc<ClientConfig>) -> SendRequest<Bytes> {
