@@ -29,6 +29,10 @@ fn hinting(test: &str) -> Site {
         [[site.route]]
         path = "/asgi/"
         app = "asgi"
+        [[site.route]]
+        path = "/asgi/late"
+        app = "asgi"
+        request_buffering = false
         "#,
     );
     site.start();
@@ -85,5 +89,20 @@ fn any_number_of_cookies_is_one_field_over_http2() {
     let fields: Vec<String> = (0..150).map(|at| format!("x-{at}: a")).collect();
     let arguments: Vec<&str> = fields.iter().flat_map(|field| ["--header", field]).collect();
     assert_eq!(site.curl("--http2", "/wsgi/", &arguments).status, 431);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn an_application_that_answers_first_gets_the_body_of_a_client_that_asked_whether_to_send_it() {
+    let mut site = hinting("late");
+    for version in VERSIONS {
+        for size in [3, 100_000] {
+            let body = vec![b'x'; size];
+            let expects = ["--header", "Expect: 100-continue", "--expect100-timeout", "0.1"];
+            let arguments = [&expects[..], &["--data-binary", "@-"]].concat();
+            let answer = site.curl_with(version, "/asgi/late", &arguments, &body);
+            assert_eq!(answer.text(), format!("first and {size} bytes"), "{version}");
+        }
+    }
     assert!(site.stop().success());
 }

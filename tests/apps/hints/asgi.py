@@ -3,7 +3,20 @@
 
 async def application(scope, receive, send):
     assert scope["type"] == "http"
+    if scope["path"].endswith("/late"):
+        return await answers_before_it_reads(receive, send)
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload; as=style"]})
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     cookies = [value for name, value in scope["headers"] if name == b"cookie"]
     await send({"type": "http.response.body", "body": b"|".join(cookies)})
+
+
+async def answers_before_it_reads(receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    size, more = 0, True
+    while more:
+        event = await receive()
+        assert event["type"] == "http.request", event
+        size, more = size + len(event["body"]), event["more_body"]
+    await send({"type": "http.response.body", "body": b" and %d bytes" % size})

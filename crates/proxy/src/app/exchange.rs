@@ -164,8 +164,6 @@ impl Ticket<'_> {
             return Ok(());
         };
         self.over = end;
-        // A client that waits for `100 Continue` and gets the answer instead need not send anything any more.
-        self.reading &= self.begun || down.head().fields.get("expect").is_none();
         let AnswerHead {
             answer,
             body_bytes,

@@ -290,6 +290,7 @@ impl Downstream for Http1Session<'_> {
         }
         let framing = ReplyFraming::choose(answer, &self.head.method, self.head.version);
         self.keep_alive &= framing != ReplyFraming::UntilClose && self.body.can_be_skipped();
+        self.body.answered();
         write_head(
             &mut self.stream.output,
             answer,

@@ -51,7 +51,7 @@ pub(crate) enum Received {
 pub(crate) enum Sent {
     All,
     Wait,
-    /// After a turn of the loop: it has sent to nobody, and might never stop.
+    /// After a turn of the loop: it has sent to nobody, or nothing, and might never stop.
     Turn,
 }
 

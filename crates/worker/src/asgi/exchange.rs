@@ -253,6 +253,8 @@ impl Exchange {
             ));
         }
         let over = state.answer.is_over();
+        // It costs no credit, so nothing else would ever keep a view that sends only such parts.
+        let empty = !last && matches!(&part, Part::Bytes(bytes) if bytes.as_bytes().is_empty());
         state.answer.body(py, part, last);
         if over && !last {
             // The head was the answer to a HEAD, or the Content-Length is full.
@@ -264,7 +266,11 @@ impl Exchange {
         if complete {
             wake(py, &self.receivers);
         }
-        Ok(if waits { Sent::Wait } else { Sent::All })
+        Ok(match (waits, empty) {
+            (true, _) => Sent::Wait,
+            (false, true) => Sent::Turn,
+            (false, false) => Sent::All,
+        })
     }
 
     fn trailers(&self, py: Python<'_>, event: &Event<'_>) -> PyResult<Sent> {

@@ -379,6 +379,17 @@ fn who_sends_without_end_to_nobody_lets_others_run_and_is_ended() {
 }
 
 #[test]
+fn who_sends_nothing_without_end_lets_others_run_and_is_ended_with_its_client() {
+    with_app(|worker, link| {
+        link.ask(1, Ask::get("/endless_of_nothing"));
+        assert_eq!(link.get(2, "/hello").text(), "hello");
+        link.tell(1, Kind::Cancel, b"");
+        assert_eq!(link.get(3, "/hello").text(), "hello");
+        printed(worker, "\u{1e}id1\u{1f}endless: ClientLeft");
+    });
+}
+
+#[test]
 fn who_sends_without_end_behind_the_end_of_an_answer_lets_others_run_and_is_ended() {
     with_app(|worker, link| {
         let head = Ask {

@@ -111,6 +111,17 @@ async def endless_of_another_kind(scope, receive, send):
         raise ValueError("the client is gone")
 
 
+async def endless_of_nothing(scope, receive, send):
+    """Sends nothing without end."""
+    await send({"type": "http.response.start", "status": 200})
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+    except OSError as error:
+        print("endless:", type(error).__name__, flush=True)
+        raise
+
+
 async def endless_beyond_its_length(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
     while True:
