@@ -514,6 +514,33 @@ fn a_head_that_is_never_complete_ends_with_head_timeout() {
     assert!(site.stop().success());
 }
 
+#[test]
+fn heads_of_which_each_is_in_time_have_no_time_together() {
+    let (mut site, client) = site("http2-many-heads");
+    let mut http2 = Http2::open(&site, &client);
+    let heads: Vec<_> = (0..10)
+        .map(|number| frame(HEADERS, WHOLE, 1 + 2 * number, &block(&GET)))
+        .collect();
+    let bytes = heads.concat();
+    let (first, rest) = bytes.split_at(12);
+    // Each piece is the end of a head and the beginning of the next one.
+    http2.connection.send(first).unwrap();
+    for piece in rest.chunks(heads[0].len()) {
+        std::thread::sleep(Duration::from_millis(400));
+        http2.connection.send(piece).unwrap();
+    }
+    for _ in &heads {
+        loop {
+            let frame = http2.frame().unwrap();
+            assert_ne!(frame.kind, GOAWAY);
+            if frame.kind == DATA && frame.flags & END_STREAM != 0 {
+                break;
+            }
+        }
+    }
+    assert!(site.stop().success());
+}
+
 /// Sends one byte of the head whenever nothing has come for a while, up to the farewell.
 #[track_caller]
 fn assert_slow_head(http2: &mut Http2, begun: Instant, head: &[u8]) {

@@ -292,22 +292,21 @@ async fn settled(books: &Books, timer: &mut HeadTimer, head_timeout: Duration) -
         if let Some(settled) = books.settle(cx)? {
             return Poll::Ready(Ok(Notice::Settled(settled)));
         }
-        if !books.is_open() {
+        let Some(head) = books.open_head() else {
             *timer = None;
             return Poll::Pending;
-        }
-        let until = || Box::pin(sleep(head_timeout));
-        timer
-            .get_or_insert_with(until)
-            .as_mut()
-            .poll(cx)
-            .map(|()| Ok(Notice::SlowHead))
+        };
+        let until = || (head, Box::pin(sleep(head_timeout)));
+        // The one before may have ended, and this one begun, since the last look.
+        let running = timer.take().filter(|(of, _)| *of == head);
+        let (_, sleep) = timer.insert(running.unwrap_or_else(until));
+        sleep.as_mut().poll(cx).map(|()| Ok(Notice::SlowHead))
     })
     .await
 }
 
-/// Runs while a head has begun and is not complete.
-type HeadTimer = Option<Pin<Box<Sleep>>>;
+/// Runs while a head, of this number, has begun and is not complete.
+type HeadTimer = Option<(u32, Pin<Box<Sleep>>)>;
 
 fn open(context: &Context, connection: &Connection) -> OpenRecord {
     let mut record = context

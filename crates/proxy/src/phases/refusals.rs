@@ -122,9 +122,9 @@ impl Books {
         Ok(settled)
     }
 
-    /// Has a head begun that is not complete?
-    pub(super) fn is_open(&self) -> bool {
-        self.wire().ledger.is_open()
+    /// Which head has begun and is not complete, if any?
+    pub(super) fn open_head(&self) -> Option<u32> {
+        self.wire().ledger.open_head()
     }
 
     /// Leaves an answer that broke off. A reset takes with it what h2 has not written yet, so that it has to wait: the

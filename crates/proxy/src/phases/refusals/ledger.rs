@@ -215,9 +215,9 @@ impl Ledger {
         self.blocked
     }
 
-    /// Is a head under way?
-    pub(super) fn is_open(&self) -> bool {
-        self.open
+    /// The number of the head that is under way.
+    pub(super) fn open_head(&self) -> Option<u32> {
+        self.open.then_some(self.complete)
     }
 
     /// Frames that have come since the last call and are of no use to any request: h2 answers them, or passes them over.
