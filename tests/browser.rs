@@ -1,4 +1,5 @@
-//! A real browser: its WebSockets and its EventSource through a reload, and to a server behind the proxy over HTTP/2.
+//! A real browser: its WebSockets and its EventSource through a reload, and to a server behind the proxy over
+//! HTTP/2.
 
 use std::{
     fs,

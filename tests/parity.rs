@@ -1,9 +1,10 @@
 //! What nginx does with files, we do. With `SERVER_UNDER_TEST=nginx` the same tests run against nginx, and where nginx is
 //! installed both are also compared side by side.
 //!
-//! Left out on purpose: the Server and Date fields, the texts of error pages, the charset of HTML (nginx names it for every text
-//! or for none, we leave it to the document), and the places where nginx does not follow
-//! RFC 9110 (a Range in a HEAD request, `bytes=5-2`, If-Modified-Since beside If-None-Match); `files` tests those.
+//! Left out on purpose: the Server and Date fields, the texts of error pages, the charset of HTML (nginx
+//! names it for every text or for none, we leave it to the document), and the places where nginx does not
+//! follow RFC 9110 (a Range in a HEAD request, `bytes=5-2`, If-Modified-Since beside If-None-Match); `files`
+//! tests those.
 
 use cases::{CONDITIONALS, Case, DIRECTORIES, PLAIN, PRECOMPRESSED, RANGES, REFUSALS, TABLES, get};
 use server::Server;

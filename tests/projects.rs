@@ -1,5 +1,5 @@
-//! Other people's software is the judge: projects and clients as the package index has them, each with a few lines of application
-//! below `tests/apps`, behind the real program.
+//! Other people's software is the judge: projects and clients as the package index has them, each with a few
+//! lines of application below `tests/apps`, behind the real program.
 
 mod bridges;
 mod dav;

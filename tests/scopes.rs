@@ -1,5 +1,5 @@
-//! What applications are told of a request: whole scopes and environs against those of uvicorn and gunicorn, for every shape that a
-//! request can have; the page that lists the differences is kept true.
+//! What applications are told of a request: whole scopes and environs against those of uvicorn and gunicorn,
+//! for every shape that a request can have; the page that lists the differences is kept true.
 //!
 //! `UPDATE_PAGES=1 cargo test -p appliance --test site scopes` writes the page anew.
 

@@ -1,5 +1,5 @@
-//! WebSockets of WSGI applications whose libraries speak the protocol themselves: Flask-Sock, simple-websocket and Flask-SocketIO as
-//! they are, on threads and on greenlets, over HTTP/1.1 and HTTP/2.
+//! WebSockets of WSGI applications whose libraries speak the protocol themselves: Flask-Sock,
+//! simple-websocket and Flask-SocketIO as they are, on threads and on greenlets, over HTTP/1.1 and HTTP/2.
 
 use std::{path::PathBuf, process::Command};
 

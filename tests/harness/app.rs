@@ -103,7 +103,8 @@ pub(crate) fn mounts() -> bool {
     mounted
 }
 
-/// The program in a mount namespace of its own, where `prepare` has been run; `program` becomes the last command.
+/// The program in a mount namespace of its own, where `prepare` has been run; `program` becomes the last
+/// command.
 pub(crate) fn in_namespace(site: &Site, prepare: &str, program: &str) -> Command {
     let binary = site.directory.join("appliance");
     fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();

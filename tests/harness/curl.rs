@@ -24,8 +24,8 @@ const LISTENERS: &str = r#"
 "#;
 
 impl Site {
-    /// A site of this configuration with a plain listener and one with TLS, where curl speaks either version. The plain one is
-    /// redirected unless the configuration says `https = "off"`.
+    /// A site of this configuration with a plain listener and one with TLS, where curl speaks either version.
+    /// The plain one is redirected unless the configuration says `https = "off"`.
     pub(crate) fn certified(test: &str, config: &str) -> Self {
         let site = Self::new(test);
         Certificate::new(&["localhost"]).write(&site.directory, "localhost");

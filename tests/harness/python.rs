@@ -24,8 +24,9 @@ pub(crate) const ASGI_PACKAGES: &[&str] = &[
     "channels",
 ];
 
-/// One virtualenv for the projects of others that are judges of ours (`projects.rs`), with the clients that they bring. Held to a
-/// major version each: a new one may ask for something else, and is then a change to the test.
+/// One virtualenv for the projects of others that are judges of ours (`projects.rs`), with the clients that
+/// they bring. Held to a major version each: a new one may ask for something else, and is then a change to
+/// the test.
 pub(crate) const PROJECT_PACKAGES: &[&str] = &[
     "python-socketio==5.*",
     "aiohttp==3.*",

@@ -1,5 +1,5 @@
-//! What carries a WSGI application into ASGI (Starlette's, a2wsgi's and asgiref's bridges) and back (a2wsgi): bodies and paths, mounted
-//! by us and not, and mounted by Starlette.
+//! What carries a WSGI application into ASGI (Starlette's, a2wsgi's and asgiref's bridges) and back (a2wsgi):
+//! bodies and paths, mounted by us and not, and mounted by Starlette.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,8 @@ use crate::harness::{Site, curl::VERSIONS};
 
 const BRIDGES: [&str; 3] = ["starlette", "a2wsgi", "asgiref"];
 
-/// Each bridge is an app, at a path of its own and once more without being told of it; all of them are in one Starlette, too.
+/// Each bridge is an app, at a path of its own and once more without being told of it; all of them are in one
+/// Starlette, too.
 fn config() -> String {
     let mut config = String::from("[[site]]\nrespond = \"nothing\"\n");
     let apps = [

@@ -1,4 +1,5 @@
-//! WsgiDAV: methods that no page has, answers of 207 and 423, a Destination field, uploads with and without a length.
+//! WsgiDAV: methods that no page has, answers of 207 and 423, a Destination field, uploads with and without a
+//! length.
 
 use std::fs;
 

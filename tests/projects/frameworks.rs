@@ -1,12 +1,13 @@
-//! Frameworks that many first applications are written in, each with the same few pages: Bottle, Pyramid, Falcon under either
-//! interface, Litestar and Sanic.
+//! Frameworks that many first applications are written in, each with the same few pages: Bottle, Pyramid,
+//! Falcon under either interface, Litestar and Sanic.
 
 use serde_json::{Value, json};
 
 use super::{content, sha256, site};
 use crate::harness::{Connection, Message, Site, WebSocket, curl::VERSIONS};
 
-/// A framework: its interface, and whether it knows that it is mounted, routes on the rest of the path and names itself as a whole.
+/// A framework: its interface, and whether it knows that it is mounted, routes on the rest of the path and
+/// names itself as a whole.
 struct Framework {
     name: &'static str,
     interface: &'static str,

@@ -1,5 +1,6 @@
-//! Uploads of Django and Django REST framework: several files, form fields, a large file, a body of unknown length; under both
-//! interfaces, with whole bodies and such that are on their way, over both versions of HTTP, and again after a reload.
+//! Uploads of Django and Django REST framework: several files, form fields, a large file, a body of unknown
+//! length; under both interfaces, with whole bodies and such that are on their way, over both versions of
+//! HTTP, and again after a reload.
 
 use std::fs;
 
@@ -38,7 +39,8 @@ const CONFIG: &str = r#"
     request_buffering = false
 "#;
 
-/// Where the project is found: under `wsgi` at the root, under `asgi` below two paths, the last with bodies on their way.
+/// Where the project is found: under `wsgi` at the root, under `asgi` below two paths, the last with bodies
+/// on their way.
 const PLACES: [&str; 3] = ["", "/live", "/flow"];
 
 /// Files as a user has them: an empty one, a small one, one over what Django keeps in memory, a large one.
@@ -167,7 +169,8 @@ fn uploads(site: &Site, files: &[Value], version: &str, place: &str) {
     uploads_of_unknown_length(site, files, version, place);
 }
 
-/// A body whose end curl does not know when it begins: chunked on HTTP/1.1, without `content-length` on HTTP/2.
+/// A body whose end curl does not know when it begins: chunked on HTTP/1.1, without `content-length` on
+/// HTTP/2.
 #[track_caller]
 fn uploads_of_unknown_length(site: &Site, files: &[Value], version: &str, place: &str) {
     let from_input = ["--upload-file", "-", "-X", "POST", "-H"];
@@ -204,7 +207,8 @@ fn uploads_of_unknown_length(site: &Site, files: &[Value], version: &str, place:
     let answer = site.curl_with(version, &format!("{place}/form"), &kind, &body);
     let told: Value = serde_json::from_slice(&answer.body).unwrap();
     if place == "/flow" {
-        // Nobody knows the length, and Django takes a form without one for empty; it does so behind every server.
+        // Nobody knows the length, and Django takes a form without one for empty; it does so behind every
+        // server.
         assert_eq!(
             (&told["fields"], &told["files"]),
             (&json!({}), &json!({})),

@@ -1,4 +1,5 @@
-//! python-socketio and engineio with their own clients: long polling, the upgrade to a WebSocket, rooms, bytes, a reload.
+//! python-socketio and engineio with their own clients: long polling, the upgrade to a WebSocket, rooms,
+//! bytes, a reload.
 
 use std::{
     io::{BufRead, BufReader},

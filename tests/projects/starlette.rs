@@ -1,4 +1,5 @@
-//! Starlette below compressing and looking middleware, as it is today and as 0.36, which many sites have still.
+//! Starlette below compressing and looking middleware, as it is today and as 0.36, which many sites have
+//! still.
 
 use std::path::Path;
 

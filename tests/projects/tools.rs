@@ -1,5 +1,5 @@
-//! The Python SDK of the Model Context Protocol with its own client: events as the answer to a POST, and the older pair of paths, where
-//! a stream stays open beside the POSTs.
+//! The Python SDK of the Model Context Protocol with its own client: events as the answer to a POST, and the
+//! older pair of paths, where a stream stays open beside the POSTs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Releases side by side, and a link `current` that leads to one of them: a reload serves what it leads to then.
+//! Releases side by side, and a link `current` that leads to one of them: a reload serves what it leads to
+//! then.
 
 use std::{
     fs,
@@ -29,7 +30,8 @@ const CONFIG: &str = r#"
     files = { "/static/" = "static/" }
 "#;
 
-/// Says everything that comes from its release: its code, the variable of its file, its interpreter, where it works.
+/// Says everything that comes from its release: its code, the variable of its file, its interpreter, where it
+/// works.
 const APP: &str = r#"
 import os, sys
 def application(environ, start_response):

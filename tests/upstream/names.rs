@@ -9,7 +9,8 @@ use std::{
 use super::site;
 use crate::harness::{Site, app, upstream::Upstream, wait_for};
 
-/// A started site of this upstream that looks names up in the file `hosts` of its directory, and nowhere else.
+/// A started site of this upstream that looks names up in the file `hosts` of its directory, and nowhere
+/// else.
 fn with_hosts(test: &str, servers: &[&str], hosts: &str) -> Option<Site> {
     if !app::mounts() {
         return None;
@@ -54,7 +55,7 @@ fn a_name_that_does_not_resolve_is_a_502_of_its_route_until_it_does() {
     };
     assert_eq!(site.get("/").text(), "here");
     assert_eq!(site.get("/back/").status, 502);
-    site.wait_for_log("name of an upstream server can not be looked up");
+    site.wait_for_log("name of an upstream server cannot be looked up");
     // A reload is not refused for it.
     site.signal("HUP");
     site.wait_for_log(" serving generation=2 ");

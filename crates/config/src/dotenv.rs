@@ -1,13 +1,15 @@
 //! `env_file`: KEY=VALUE lines, as shells and other servers read them.
 //!
 //! Comments, blank lines, `export`, single quotes (no escapes), double quotes (`\n`, `\t`, `\"`, `\\`, `\$`)
-//! and values over several lines inside quotes. `${NAME}` and `${NAME:-default}` are replaced wherever they stand, as python-dotenv
-//! does it; `"\${NAME}"` is not. `$NAME` is deliberately left alone: a password may contain it.
+//! and values over several lines inside quotes. `${NAME}` and `${NAME:-default}` are replaced wherever they
+//! stand, as python-dotenv does it; `"\${NAME}"` is not. `$NAME` is deliberately left alone: a password may
+//! contain it.
 
 /// Names and values in order.
 pub(crate) type Variables = Vec<(String, String)>;
 
-/// Every variable, or every problem with its line number. What a value refers to is looked up in the lines above it, then outside.
+/// Every variable, or every problem with its line number. What a value refers to is looked up in the lines
+/// above it, then outside.
 pub(crate) fn parse(
     text: &str,
     outside: impl Fn(&str) -> Option<String>,
@@ -68,7 +70,8 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// Largest value: no program can be started with more in one variable, and each reference may double what it refers to.
+/// Largest value: no program can be started with more in one variable, and each reference may double what it
+/// refers to.
 const BYTES_MAX: usize = 128 << 10;
 
 /// A value as it was read.

@@ -80,8 +80,8 @@ pub fn read_file(path: &Path) -> std::io::Result<String> {
 }
 
 impl Config {
-    /// Has it something to serve that needs no app: files, or servers behind us? A fixed answer or a redirect alone is no reason to
-    /// be there.
+    /// Has it something to serve that needs no app: files, or servers behind us? A fixed answer or a redirect
+    /// alone is no reason to be there.
     pub fn serves_without_apps(&self) -> bool {
         let mut routes = self.sites.iter().flat_map(|site| &site.routes);
         routes.any(|route| matches!(route.action, Action::Files(_) | Action::Upstream(_)))

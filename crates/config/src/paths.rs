@@ -1,4 +1,4 @@
-//! The paths of a configuration, looked at as whoever will use them.
+//! The paths of a configuration, looked at as the users that will use them.
 
 use std::{
     collections::HashSet,
@@ -19,8 +19,9 @@ pub struct Paths {
 }
 
 impl Config {
-    /// Everything the configuration names that cannot be used by who will use it: certificates by us, before we become
-    /// the run user, and so are logs and the pid file; files, directories and interpreters by the run user.
+    /// Everything the configuration names that cannot be used by who will use it: certificates by us, before
+    /// we become the run user, and so are logs and the pid file; files, directories and interpreters by the
+    /// run user.
     pub fn check_paths(&self) -> Paths {
         let us = Identity::current();
         let user = self.server.user.as_ref().unwrap_or(&us);
@@ -90,8 +91,8 @@ impl Paths {
         }
     }
 
-    /// Only the kernel knows who may have a low port, so it is asked. Any other refusal is for the start to tell: a server that
-    /// runs has the port.
+    /// Only the kernel knows who may have a low port, so it is asked. Any other refusal is for the start to
+    /// tell: a server that runs has the port.
     fn may_bind(&mut self, address: SocketAddr) {
         if (1..1024).contains(&address.port())
             && let Err(error) = TcpListener::bind(address)
@@ -104,8 +105,8 @@ impl Paths {
         }
     }
 
-    /// Where links are followed, whoever can make one has any file served that the proxy may read: an application that
-    /// unpacks an archive it was sent, for example. Root reads what it likes anyway.
+    /// Where links are followed, anybody who can make one has any file served that the proxy may read: an
+    /// application that unpacks an archive it was sent, for example. Root reads what it likes anyway.
     fn guard_links(&mut self, files: &Files, app: &str, user: &Identity) {
         if files.symlinks == Symlinks::Inside || user.uid == 0 {
             return;

@@ -32,8 +32,8 @@ pub struct Server {
 pub struct Buffers {
     /// Bytes of one body kept in memory before it moves to a temporary file.
     pub memory_bytes: usize,
-    /// Bytes that all bodies beyond their `memory_bytes` share before they move to a file; the most that request bodies may
-    /// have together where no file can be made.
+    /// Bytes that all bodies beyond their `memory_bytes` share before they move to a file; the most that
+    /// request bodies may have together where no file can be made.
     pub shared_bytes: usize,
     /// Bytes of one response that may wait for a slow client (memory and file together); past it the worker waits.
     pub response_bytes_max: u64,

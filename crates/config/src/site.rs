@@ -9,7 +9,8 @@ pub struct Site {
     pub name: String,
     /// Host names; empty: this site answers for every host no other site has.
     pub hosts: Vec<Host>,
-    /// Fields set on what is answered without a route: a redirect to HTTPS, a 404. The routes have them as well.
+    /// Fields set on what is answered without a route: a redirect to HTTPS, a 404. The routes have them as
+    /// well.
     pub headers: Vec<(String, String)>,
     /// A plain HTTP request is answered by a redirect to HTTPS.
     pub redirect_https: bool,

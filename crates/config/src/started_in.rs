@@ -1,4 +1,4 @@
-//! The directory we were started in, as whoever started us calls it.
+//! The directory we were started in, as the caller that started us names it.
 
 use std::{
     env, fs, io,
@@ -8,9 +8,9 @@ use std::{
 
 /// The path from the directory we were started in.
 ///
-/// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is to find what it
-/// leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which counts where both are the same
-/// directory.
+/// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is
+/// to find what it leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which
+/// counts where both are the same directory.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     let named = env::var_os("PWD").map(PathBuf::from);
     match named.filter(|named| path.is_relative() && is_here(named)) {

@@ -51,8 +51,8 @@ pub enum PeerAddress {
 }
 
 impl Config {
-    /// A line for each server whose name cannot be looked up now. Nothing that keeps a server down: it may be there when it is
-    /// needed.
+    /// A line for each server whose name cannot be looked up now. Nothing that keeps a server down: it may be
+    /// there when it is needed.
     pub fn check_names(&self, surroundings: &dyn Surroundings) -> Vec<String> {
         let mut told = Vec::new();
         for upstream in &self.upstreams {

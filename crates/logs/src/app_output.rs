@@ -16,7 +16,8 @@ use crate::event_line::push_plain;
 /// The target of these events; always let through.
 pub(crate) const TARGET: &str = "app_output";
 
-/// Bytes of one line; the rest makes further events. Whoever reads what applications print cuts lines before that, and marks the cut.
+/// Bytes of one line; the rest makes further events. Whoever reads what applications print cuts lines before
+/// that, and marks the cut.
 const LINE_BYTES: usize = 128 * 1024;
 
 /// Writes a line an application printed, whatever the log's level: an application's output has no level of ours.

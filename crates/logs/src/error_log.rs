@@ -91,8 +91,8 @@ pub fn init(config: &config::ErrorLog, role: &str, file: Option<File>) -> Result
     Ok(Guard { sink })
 }
 
-/// Our own events from `level` on. Libraries are held to errors, unless somebody debugs: what they warn of is what a peer does,
-/// and a peer must not be able to fill the log.
+/// Our own events from `level` on. Libraries are held to errors, unless somebody debugs: what they warn of is
+/// what a peer does, and a peer must not be able to fill the log.
 fn targets(level: Level) -> Targets {
     let (ours, theirs) = match level {
         Level::Error => (LevelFilter::ERROR, LevelFilter::ERROR),

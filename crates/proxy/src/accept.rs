@@ -3,8 +3,8 @@
 /// Weights are compared in thousandths.
 pub(crate) const FULL: u16 = 1000;
 
-/// Elements of Accept or Accept-Encoding fields and their weights, names as sent; several fields are one list (RFC 9110 §5.3).
-/// An element whose weight is no weight counts as refused.
+/// Elements of Accept or Accept-Encoding fields and their weights, names as sent; several fields are one list
+/// (RFC 9110 §5.3). An element whose weight is no weight counts as refused.
 pub(crate) fn weights<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = (&'a [u8], u16)> {
     let elements = fields.flat_map(|value| value.split(|&byte| byte == b','));
     elements.filter_map(|element| {

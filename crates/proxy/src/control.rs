@@ -139,8 +139,8 @@ fn receive(socket: impl AsFd) -> Result<Message, ControlError> {
         return Err(ControlError::Cut);
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
-        // No descriptor is left in this process. The message has come, and whoever needs what is missing says so: that costs one
-        // link or one log file, and not every connection.
+        // No descriptor is left in this process. The message has come, and the code that needs what is
+        // missing says so: that costs one link or one log file, and not every connection.
         tracing::error!("a descriptor from the supervisor is lost: too many files are open");
     }
     Ok((ToProxy::decode(&packet[..received.bytes])?, descriptors))

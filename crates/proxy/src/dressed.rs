@@ -46,8 +46,9 @@ fn set_headers(answer: &mut Answer, headers: &[(String, String)]) {
     }
 }
 
-/// Does this field say something about what the route is there for? On a page of our own it would be wrong: a 404 that is
-/// `immutable` stays in caches, and a page that is called `text/css` cannot be read. Policies are for pages too.
+/// Does this field say something about what the route is there for? On a page of our own it would be wrong: a
+/// 404 that is `immutable` stays in caches, and a page that is called `text/css` cannot be read. Policies are
+/// for pages too.
 fn is_of_content(name: &str) -> bool {
     let starts = |prefix: &str| {
         name.get(..prefix.len())

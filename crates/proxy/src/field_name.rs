@@ -1,7 +1,7 @@
 //! Names of header fields as HTTP/1 shows them.
 //!
-//! Names have no case, but people read them and old programs compare them. Applications of ASGI and HTTP/2 servers have them
-//! in lower case, WSGI and we do not: one answer would have both.
+//! Names have no case, but people read them and old programs compare them. Applications of ASGI and HTTP/2
+//! servers have them in lower case, WSGI and we do not: one answer would have both.
 
 /// Begins each word with a capital. Capitals that are there stay: an `ETag` is one.
 pub(crate) fn capitalise(name: &mut [u8]) {

@@ -209,10 +209,10 @@ pub(crate) struct Passing {
 }
 
 impl Passing {
-    /// Does this field go on? Not what concerns this connection only, not what we tell ourselves ([`request_fields`]), from a
-    /// stranger nothing that applications take for the word of a proxy, and unless it is wanted no name with an underscore,
-    /// which an app could not tell from the one with a hyphen. `connection` is the value of the Connection field.
-    /// Content-Length is the caller's business.
+    /// Does this field go on? Not what concerns this connection only, not what we tell ourselves
+    /// ([`request_fields`]), from a stranger nothing that applications take for the word of a proxy, and
+    /// unless it is wanted no name with an underscore, which an app could not tell from the one with a
+    /// hyphen. `connection` is the value of the Connection field. Content-Length is the caller's business.
     pub(crate) fn lets(self, name: &[u8], connection: &[u8]) -> bool {
         if memchr::memchr(b'_', name).is_none() {
             return self.lets_hyphened(name, connection);
@@ -254,7 +254,8 @@ fn is_ours(name: &[u8]) -> bool {
     matches!(name.len(), 9..=17) && NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
-/// A field by which a proxy tells an application where it is and how it was reached, and that is believed without a question.
+/// A field by which a proxy tells an application where it is and how it was reached, and that is believed
+/// without a question.
 fn is_of_proxies(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-forwarded-";
     const NAMES: [&[u8]; 6] = [

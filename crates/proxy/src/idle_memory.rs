@@ -1,8 +1,8 @@
 //! Memory that a crowd needed goes back to the system once the crowd is gone.
 //!
-//! The allocator keeps what was freed: after eight thousand connections a proxy held 135 MB of which it used 5. Giving it back
-//! means a walk over the whole heap, so this is done only where it can pay (the process has grown and has worked since the last
-//! time) and nobody waits for it (it is quiet now).
+//! The allocator keeps what was freed: after eight thousand connections a proxy held 135 MB of which it used
+//! 5. Giving it back means a walk over the whole heap, so this is done only where it can pay (the process has
+//! grown and has worked since the last time) and nobody waits for it (it is quiet now).
 
 use std::{
     fs,
@@ -104,7 +104,8 @@ pub(crate) async fn look_after<T>(alive: Weak<T>) {
             return;
         }
         if Look::now().is_some_and(|look| trimmer.pays(look)) {
-            // On a thread of its own: the walk takes milliseconds, and requests do not wait for it. Without a thread there is no walk.
+            // On a thread of its own: the walk takes milliseconds, and requests do not wait for it. Without a
+            // thread there is no walk.
             let walk = thread::Builder::new().name("trim".into());
             let _ = walk.spawn(os::trim);
         }

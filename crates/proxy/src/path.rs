@@ -66,8 +66,8 @@ pub(crate) enum Written {
     Dotted,
 }
 
-/// The path that an encoded one means, and how it was written. It starts with `/`; it ends with one when the encoded path ends
-/// with a slash or a dot segment.
+/// The path that an encoded one means, and how it was written. It starts with `/`; it ends with one when the
+/// encoded path ends with a slash or a dot segment.
 pub(crate) fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetError> {
     let decoded = decode(encoded)?;
     let mut path = Vec::with_capacity(decoded.len() + 1);
@@ -101,8 +101,8 @@ pub(crate) fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetErro
     Ok((path, written))
 }
 
-/// What is left of an encoded path behind a prefix; `None` where it does not begin with the prefix. A slash of the prefix is one in
-/// the path, anything else may be encoded.
+/// What is left of an encoded path behind a prefix; `None` where it does not begin with the prefix. A slash
+/// of the prefix is one in the path, anything else may be encoded.
 pub(crate) fn behind<'a>(encoded: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let mut rest = encoded;
     for &expected in prefix.as_bytes() {
@@ -154,8 +154,8 @@ pub(crate) fn encode(path: &[u8]) -> String {
     percent_encode(path, PATH).to_string()
 }
 
-/// A query, or a path that is encoded already, as it may stand in a Location field: only bytes that would break the field are
-/// encoded, and the backslash.
+/// A query, or a path that is encoded already, as it may stand in a Location field: only bytes that would
+/// break the field are encoded, and the backslash.
 pub(crate) fn encode_query(query: &[u8]) -> String {
     percent_encode(query, QUERY).to_string()
 }

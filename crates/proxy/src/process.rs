@@ -307,7 +307,8 @@ struct Office<'a> {
 }
 
 impl Office<'_> {
-    /// Carries out messages and passes reports on until the drain is done. Where that takes long, it is told now and then.
+    /// Carries out messages and passes reports on until the drain is done. Where that takes long, it is told
+    /// now and then.
     async fn obey(
         &mut self,
         control: &AsyncControl,
@@ -353,7 +354,8 @@ impl Office<'_> {
         }
     }
 
-    /// Carries out one message; a drain's grace is given back, `None` in it where that is as long as it takes.
+    /// Carries out one message; a drain's grace is given back, `None` in it where that is as long as it
+    /// takes.
     fn carry_out(&mut self, (message, descriptors): (ToProxy, Vec<OwnedFd>)) -> Option<Option<Duration>> {
         match message {
             ToProxy::Start {} => {

@@ -82,8 +82,8 @@ fn https_location(request: &Request, sent: &[u8], host: &str, port: u16) -> Stri
     format!("https://{host}{port}{}", sent_target(sent, &request.query))
 }
 
-/// Fills in the marks of a template; `sent` is the target. What comes from the client is encoded, so it cannot end the field, and
-/// where the template names no host, neither can the client.
+/// Fills in the marks of a template; `sent` is the target. What comes from the client is encoded, so it
+/// cannot end the field, and where the template names no host, neither can the client.
 fn expand(template: &str, request: &Request, sent: &[u8], host: &str) -> String {
     let mut location = String::with_capacity(template.len() + sent.len());
     let mut rest = template;

@@ -35,8 +35,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The path as whoever answers below a prefix is told of it: with its slashes as they came, as long as it begins with the
-    /// prefix all the same. The route was found by the normalised path, and nobody may take another one for it.
+    /// The path as an application or server below a prefix is told of it: with its slashes as they came, as
+    /// long as it begins with the prefix all the same. The route was found by the normalised path, and nobody
+    /// may take another one for it.
     pub(crate) fn told_path(&self, prefix: &str) -> &[u8] {
         let begins = |path: &[u8]| {
             path.strip_prefix(prefix.as_bytes())
@@ -48,8 +49,8 @@ impl Request {
         }
     }
 
-    /// The target `sent` without a prefix, for whoever answers below it and does not know: cut off what the client wrote by
-    /// the same rule, else off the normalised path, which is encoded anew.
+    /// The target `sent` without a prefix, for one that is below it and does not know: cut off what the
+    /// client wrote by the same rule, else off the normalised path, which is encoded anew.
     pub(crate) fn target_below(&self, prefix: &str, sent: &[u8]) -> Vec<u8> {
         let sent = path::split(sent)
             .ok()

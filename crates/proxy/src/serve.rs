@@ -134,8 +134,8 @@ fn takes_websockets(action: &Action) -> bool {
     }
 }
 
-/// A 404 for every page is a riddle where a name was forgotten in `hosts`. Told for the first few only: who looks for hosts that
-/// are not there must not fill the log.
+/// A 404 for every page is a riddle where a name was forgotten in `hosts`. Told for the first few only: who
+/// looks for hosts that are not there must not fill the log.
 fn unknown_host(host: &str) {
     static TOLD: AtomicU16 = AtomicU16::new(0);
     if TOLD.load(Ordering::Relaxed) < UNKNOWN_HOSTS_TOLD

@@ -20,7 +20,8 @@ use tokio::{
 
 use crate::os;
 
-/// A connected Unix socket. It never waits in the kernel, also where another process that has it makes it one that does.
+/// A connected Unix socket. It never waits in the kernel, also where another process that has it makes it one
+/// that does.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
     socket: AsyncFd<OwnedFd>,

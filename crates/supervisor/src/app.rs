@@ -235,8 +235,8 @@ impl App {
         }
     }
 
-    /// Workers that were told by somebody else to leave are replaced when their requests have ended. Gives the links that are to get
-    /// no more of them.
+    /// Workers that were told by somebody else to leave are replaced when their requests have ended. Gives
+    /// the links that are to get no more of them.
     pub(crate) fn let_go(&mut self, now: Instant) -> Vec<u64> {
         let (drain, shutdown) = (self.config().timeout.drain, self.shutdown());
         let mut links = Vec::new();
@@ -267,8 +267,8 @@ impl App {
         }
     }
 
-    /// Its generation takes no new connections and is cut at `until`, if ever: what runs has the drain timeout, if that ends
-    /// earlier. Called again, it only gets shorter.
+    /// Its generation takes no new connections and is cut at `until`, if ever: what runs has the drain
+    /// timeout, if that ends earlier. Called again, it only gets shorter.
     pub(crate) fn drain(&mut self, until: Option<Instant>, now: Instant) {
         let by = now + self.config().timeout.drain;
         if self

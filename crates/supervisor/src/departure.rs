@@ -73,7 +73,8 @@ impl Departure {
         }
     }
 
-    /// It leaves while its generation serves: its requests get `drain`, then it goes as in [`Departure::retire`].
+    /// It leaves while its generation serves: its requests get `drain`, then it goes as in
+    /// [`Departure::retire`].
     pub(crate) fn leave(now: Instant, drain: Duration, shutdown: Option<Duration>) -> Self {
         Self {
             idle: false,

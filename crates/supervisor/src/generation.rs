@@ -176,8 +176,8 @@ impl Generation {
         apps.chain([proxy, proxy_at].into_iter().flatten()).min()
     }
 
-    /// Why it can not take over, if that is settled. `first`: nothing else serves, so that one app that does not boot must not
-    /// keep the others down, nor files and the servers behind us.
+    /// Why it cannot take over, if that is settled. `first`: nothing else serves, so that one app that does
+    /// not boot must not keep the others down, nor files and the servers behind us.
     pub(crate) fn failure(&self, first: bool, now: Instant) -> Option<Error> {
         let failed = |app: &App| {
             let journey = app.journey.tell(app.boot_failure()?, now);
@@ -228,8 +228,8 @@ impl Generation {
         }
     }
 
-    /// Accepts nothing new; what runs has `grace`, or as long as it takes, but in workers no more than their drain timeout. Called
-    /// again, it only gets shorter.
+    /// Accepts nothing new; what runs has `grace`, or as long as it takes, but in workers no more than their
+    /// drain timeout. Called again, it only gets shorter.
     pub(crate) fn drain(&mut self, grace: Option<Duration>, idle: Duration, now: Instant) {
         self.sockets.clear();
         self.proxy_at = None;

@@ -130,7 +130,8 @@ impl Listening {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
-    /// Does its address still lead to it? Not where its socket file was removed, or a link on the way to it leads elsewhere now.
+    /// Does its address still lead to it? Not where its socket file was removed, or a link on the way to it
+    /// leads elsewhere now.
     fn is_found(&self) -> bool {
         self.made.as_ref().is_none_or(|(path, dev, ino)| {
             fs::symlink_metadata(path).is_ok_and(|file| file.dev() == *dev && file.ino() == *ino)

@@ -206,8 +206,8 @@ impl Proxy {
         self.channel.send(message.encode(), files);
     }
 
-    /// Stop accepting, end what runs within the grace (`None`: as long as it takes), exit. An idle connection has `idle` to send
-    /// one more request. A second call can only shorten the grace.
+    /// Stop accepting, end what runs within the grace (`None`: as long as it takes), exit. An idle connection
+    /// has `idle` to send one more request. A second call can only shorten the grace.
     pub(crate) fn drain(&mut self, grace: Option<Duration>, idle: Duration, now: Instant) {
         let mut idle = idle;
         if let Some(grace) = grace {

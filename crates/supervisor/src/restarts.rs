@@ -1,4 +1,5 @@
-//! How soon something that died is started again. There is no last time: what it lacks may come back any moment.
+//! How soon something that died is started again. There is no last time: what it lacks may come back any
+//! moment.
 
 use std::time::Duration;
 

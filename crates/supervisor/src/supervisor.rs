@@ -169,7 +169,8 @@ impl Supervisor {
             && let Some(Action::Boot) = self.reload.tick(draining)
         {
             self.boot_next(now);
-            // One without apps waits for nothing before its proxy is started, so nothing would wake the loop for it.
+            // One without apps waits for nothing before its proxy is started, so nothing would wake the loop
+            // for it.
             self.boot_on(now);
         }
         if self.stop_by.is_some_and(|by| by <= now) {
@@ -239,7 +240,8 @@ impl Supervisor {
         self.notify.ready("serving");
     }
 
-    /// Proxies of earlier generations have as long as their transfers take, but there are not more of them than this.
+    /// Proxies of earlier generations have as long as their transfers take, but there are not more of them
+    /// than this.
     fn bound_old_proxies(&mut self, most: usize, now: Instant) {
         let is_old = |generation: &&mut Generation| {
             matches!(generation.phase, Phase::Draining { until: None }) && generation.proxy.is_some()

@@ -26,7 +26,8 @@ const PAGE_ENTRIES_MIN: u64 = 128;
 /// What a worker whose control socket or link has ended gets to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// From a worker's wish to leave to what is done about it. A stop whose SIGTERM went to all processes has begun by then.
+/// From a worker's wish to leave to what is done about it. A stop whose SIGTERM went to all processes has
+/// begun by then.
 const WISH_AFTER: Duration = Duration::from_millis(250);
 
 /// A worker.
@@ -164,8 +165,8 @@ impl Worker {
         }
     }
 
-    /// It is ready. A moment too late is as good as in time: what was to become of it is taken back. `false`: it is killed
-    /// already.
+    /// It is ready. A moment too late is as good as in time: what was to become of it is taken back. `false`:
+    /// it is killed already.
     pub(crate) fn is_in_time(&mut self) -> bool {
         if self.overdue && !self.killed {
             self.overdue = false;

@@ -181,7 +181,8 @@ messages! {
             /// Which.
             link: u64,
         },
-        /// No worker of the app can be had (they die again and again before they are ready): answer 503 at once. `false`: workers are to be expected again.
+        /// No worker of the app can be had (they die again and again before they are ready): answer 503 at
+        /// once. `false`: workers are to be expected again.
         6 => AppDown {
             /// Name of the app.
             app: String,
@@ -291,7 +292,8 @@ messages! {
             python: String,
             /// How long the import took in milliseconds, 0 without preload.
             import_ms: u64,
-            /// What the import has left that workers cannot share (threads, connections); not empty: each of them imports on its own.
+            /// What the import has left that workers cannot share (threads, connections); not empty: each of
+            /// them imports on its own.
             unshared: String,
             /// What the import has brought in that keeps its clients in the memory of one process.
             stateful: String,
@@ -358,7 +360,8 @@ messages! {
             /// Python's traceback, or empty.
             traceback: String,
         },
-        /// Something other than the supervisor has sent it SIGTERM: it wants to finish what runs, and to be replaced.
+        /// Something other than the supervisor has sent it SIGTERM: it wants to finish what runs, and to be
+        /// replaced.
         4 => Leave {},
     }
 }

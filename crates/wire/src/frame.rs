@@ -7,9 +7,9 @@
 //!
 //! A stream is one request and its answer. The proxy chooses its number and does not use it again while it is open.
 //!
-//! Descriptors travel as `SCM_RIGHTS` with the bytes of a frame that says it carries one ([`BODY_FD`], [`Kind::File`] or
-//! [`Kind::Socket`]). The kernel keeps their order, so a receiver queues what arrives and takes the oldest for each such
-//! frame.
+//! Descriptors travel as `SCM_RIGHTS` with the bytes of a frame that says it carries one ([`BODY_FD`],
+//! [`Kind::File`] or [`Kind::Socket`]). The kernel keeps their order, so a receiver queues what arrives and
+//! takes the oldest for each such frame.
 //!
 //! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
 //! [`WINDOW`] payload bytes of one stream beyond what the receiver granted by [`Kind::Credit`] frames. A descriptor counts
@@ -29,10 +29,11 @@
 //! [`Kind::Accept`], and then both send [`Kind::Message`] until one sends [`Kind::Close`]; or it refuses with an ordinary
 //! response. Handshake, masking, fragments, pings and compression are the proxy's.
 //!
-//! A WSGI application speaks that protocol itself. To a request that says it is a WebSocket its worker answers with
-//! [`Kind::Socket`] first: one end of a socket pair, whose other end the application has. As soon as the application writes there,
-//! that is the answer, beginning with a head of status 101, and what else is said on the stream only tells that the application
-//! has ended. An application that leaves the socket alone gives an ordinary response.
+//! A WSGI application speaks that protocol itself. To a request that says it is a WebSocket its worker
+//! answers with [`Kind::Socket`] first: one end of a socket pair, whose other end the application has. As
+//! soon as the application writes there, that is the answer, beginning with a head of status 101, and what
+//! else is said on the stream only tells that the application has ended. An application that leaves the
+//! socket alone gives an ordinary response.
 
 use crate::{Malformed, cursor::Cursor};
 
@@ -96,9 +97,9 @@ pub enum Kind {
     Request = 1,
     /// Proxy to worker: more of a streamed request body, the last with [`END`].
     Body = 2,
-    /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was granted before, the
-    /// [`MESSAGE_COST`] of messages among them. From the worker it also says that the application has asked for the request's
-    /// body, for which it may be 0.
+    /// Either: payload is a `u32`, bytes of the other direction's data that may be sent beyond what was
+    /// granted before, the [`MESSAGE_COST`] of messages among them. From the worker it also says that the
+    /// application has asked for the request's body, for which it may be 0.
     Credit = 3,
     /// Proxy to worker: nobody waits for this answer any more. The worker stops sending, closes the iterable, and sends
     /// nothing more but one [`Kind::Abort`] or [`END`] frame, so that the proxy knows that the stream is free.
@@ -122,8 +123,8 @@ pub enum Kind {
     Return = 23,
     /// Worker to proxy: body bytes on a tray; payload is [`Tray`]. With [`BODY_FD`] it is the first time that this tray is used.
     Tray = 24,
-    /// Worker to proxy, once and before anything else of its stream: a connected stream socket, whose descriptor comes with this
-    /// frame. Only for a WSGI request that says it is a WebSocket. No payload.
+    /// Worker to proxy, once and before anything else of its stream: a connected stream socket, whose
+    /// descriptor comes with this frame. Only for a WSGI request that says it is a WebSocket. No payload.
     Socket = 25,
     /// Either: a WebSocket message or a part of one, flags [`TEXT`] and [`MORE`].
     Message = 32,

@@ -17,8 +17,9 @@ pub struct Request<'a> {
     pub version: u8,
     /// The client spoke TLS to us, or a trusted proxy says that it did to it.
     pub https: bool,
-    /// The client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4); the proxy has checked the handshake. With WSGI the head is
-    /// that of an HTTP/1.1 handshake whatever the client speaks, and the worker answers as [`crate::frame::Kind::Socket`] says.
+    /// The client asks for a WebSocket (RFC 6455 §4.1, RFC 8441 §4); the proxy has checked the handshake.
+    /// With WSGI the head is that of an HTTP/1.1 handshake whatever the client speaks, and the worker answers
+    /// as [`crate::frame::Kind::Socket`] says.
     pub websocket: bool,
     /// TLS version as the handshake numbers it (0x0304 is TLS 1.3); 0 when the client did not speak TLS to us.
     pub tls_version: u16,
@@ -42,14 +43,15 @@ pub struct Request<'a> {
     pub client: &'a [u8],
     /// Its port, 0 when unknown.
     pub client_port: u16,
-    /// Host name or address the request was made to, without port; for ASGI the address it reached, or the path of the socket.
+    /// Host name or address the request was made to, without port; for ASGI the address it reached, or the
+    /// path of the socket.
     pub server: &'a [u8],
     /// The port that goes with it; 0 where that is the path of a Unix socket.
     pub server_port: u16,
     /// Id of the request, as in the access log.
     pub request_id: &'a [u8],
-    /// Header fields in order; names in lower case. Those for one connection are gone, but for what asks for a WebSocket;
-    /// Content-Length is the length of the body wherever that is known.
+    /// Header fields in order; names in lower case. Those for one connection are gone, but for what asks for
+    /// a WebSocket; Content-Length is the length of the body wherever that is known.
     pub headers: Headers<'a>,
 }
 

@@ -262,7 +262,8 @@ pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &B
     }
 }
 
-/// Django calls a synchronous view of an ASGI application in one thread, so that they run one after the other.
+/// Django calls a synchronous view of an ASGI application in one thread, so that they run one after the
+/// other.
 fn is_django(application: &Bound<'_, PyAny>) -> PyResult<bool> {
     match module(application.py(), "django.core.handlers.asgi")? {
         Some(module) => application.is_instance(&module.getattr("ASGIHandler")?),

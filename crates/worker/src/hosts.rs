@@ -1,9 +1,10 @@
 //! The threads that run a WSGI application.
 //!
-//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs in the main thread alone,
-//! one request at a time, as under gunicorn's sync workers. There `threading.Thread` makes greenlets, which would all run in the
-//! main thread, and real threads are no way out: of a lock that gevent made and two threads want, one gets `LoopExit` (imports inside of
-//! functions are enough for that) or the process a segmentation fault; eventlet's never wake another thread.
+//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs
+//! in the main thread alone, one request at a time, as under gunicorn's sync workers. There
+//! `threading.Thread` makes greenlets, which would all run in the main thread, and real threads are no way
+//! out: of a lock that gevent made and two threads want, one gets `LoopExit` (imports inside of functions are
+//! enough for that) or the process a segmentation fault; eventlet's never wake another thread.
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::{
     },
 };
 
-/// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python runs signal
-/// handlers and where applications expect to be; with one thread there is no other.
+/// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python
+/// runs signal handlers and where applications expect to be; with one thread there is no other.
 pub(crate) fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResult<()> {
     if application::patched_by(py).is_some() {
         let select = Select::new(py)?;

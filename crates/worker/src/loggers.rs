@@ -1,6 +1,6 @@
-//! The loggers that other servers set up, and that applications use as if they were their own: `uvicorn.error` to say something at
-//! all, the handlers of `gunicorn.error` for the logger of a Flask application. Without a handler what they say below WARNING would
-//! be nowhere.
+//! The loggers that other servers set up, and that applications use as if they were their own:
+//! `uvicorn.error` to say something at all, the handlers of `gunicorn.error` for the logger of a Flask
+//! application. Without a handler what they say below WARNING would be nowhere.
 
 use pyo3::prelude::*;
 
@@ -13,8 +13,8 @@ fn names(interface: &str) -> &'static [&'static str] {
     }
 }
 
-/// Lets them write to standard error from INFO on, and nowhere else, as those servers do. An application that configures them itself
-/// comes afterwards. `uvicorn.error` writes through `uvicorn`.
+/// Lets them write to standard error from INFO on, and nowhere else, as those servers do. An application that
+/// configures them itself comes afterwards. `uvicorn.error` writes through `uvicorn`.
 pub(crate) fn set_up(py: Python<'_>, interface: &str) -> PyResult<()> {
     let logging = py.import("logging")?;
     let info = logging.getattr("INFO")?;

@@ -1,10 +1,11 @@
 //! Standard output and error of the application: whole lines, each with the id of the request that wrote it.
 //!
-//! The supervisor reads both from pipes. A line starts with `0x1e ID 0x1f` (the id is empty outside of requests); the supervisor takes
-//! that off and logs the line with the request's id. Lines are put together per thread, so that two threads never mix in one
-//! line, and leave in pieces of at most `PIPE_BUF` bytes, which the kernel writes whole: of a longer line each piece names
-//! the thread, `0x1e ID 0x1d THREAD 0x1f`, and the last one has another `0x1d` before the `0x1f`. What programs that the application starts and
-//! C code write to descriptors 1 and 2 goes straight through.
+//! The supervisor reads both from pipes. A line starts with `0x1e ID 0x1f` (the id is empty outside of
+//! requests); the supervisor takes that off and logs the line with the request's id. Lines are put together
+//! per thread, so that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes,
+//! which the kernel writes whole: of a longer line each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
+//! and the last one has another `0x1d` before the `0x1f`. What programs that the application starts and C
+//! code write to descriptors 1 and 2 goes straight through.
 //!
 //! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
 //! ([`Id`]), which tasks and threads that a request starts inherit.

@@ -1,4 +1,5 @@
-//! Can what was found be called as its interface calls applications? Asked before the first request, which would fail.
+//! Can what was found be called as its interface calls applications? Asked before the first request, which
+//! would fail.
 
 use pyo3::{
     prelude::*,

@@ -5,7 +5,8 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
-/// What the import has brought in, as `Gradio, channels.layers.InMemoryChannelLayer`; empty when there is none.
+/// What the import has brought in, as `Gradio, channels.layers.InMemoryChannelLayer`; empty when there is
+/// none.
 pub(crate) fn found(py: Python<'_>) -> PyResult<String> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     let imported = |module: &str| modules.contains(module).unwrap_or(false);
@@ -42,8 +43,8 @@ fn has_layer_in_memory(py: Python<'_>) -> PyResult<bool> {
         .any(|backend| backend == LAYER))
 }
 
-/// Is there a Socket.IO server whose clients are known to this process alone? Servers stand in no list, so the objects of the
-/// process are looked through; only where python-socketio was imported.
+/// Is there a Socket.IO server whose clients are known to this process alone? Servers stand in no list, so
+/// the objects of the process are looked through; only where python-socketio was imported.
 fn has_lone_server(py: Python<'_>, modules: &Bound<'_, PyDict>) -> PyResult<bool> {
     let servers: Vec<Bound<'_, PyAny>> = [
         "socketio.server",

@@ -1,9 +1,10 @@
 //! What an import has left in the process that a fork cannot hand to several workers.
 //!
-//! A fork copies one thread, so every other one is missing in the worker, with whatever lock it held. It shares open descriptions: of a
-//! connection (to a database, above all) each worker would read what was meant for another, and an epoll set, an eventfd or a
-//! self-pipe would wake the wrong process. Closing them behind the application's back makes its first request fail. So an
-//! import that leaves such things is not shared: the zygote tells what it is and each worker imports the application itself.
+//! A fork copies one thread, so every other one is missing in the worker, with whatever lock it held. It
+//! shares open descriptions: of a connection (to a database, above all) each worker would read what was meant
+//! for another, and an epoll set, an eventfd or a self-pipe would wake the wrong process. Closing them behind
+//! the application's back makes its first request fail. So an import that leaves such things is not shared:
+//! the zygote tells what it is and each worker imports the application itself.
 //!
 //! Everything else is shared as it is: files, datagram sockets (each message is whole), listening sockets.
 
@@ -66,7 +67,8 @@ impl std::fmt::Display for Unshared {
     }
 }
 
-/// Django opens its connections again by itself, so those of the import are closed here, and the import can be shared.
+/// Django opens its connections again by itself, so those of the import are closed here, and the import can
+/// be shared.
 fn close_connections_of_django(py: Python<'_>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?;
     let db = modules.call_method1("get", ("django.db",))?;

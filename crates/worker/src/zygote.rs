@@ -1,8 +1,9 @@
 //! The zygote: the application's own interpreter, imported once, forked for every worker.
 //!
-//! It has one thread for all its life, because a fork copies only the thread that calls it and leaves the locks of all others
-//! locked. When the import leaves a thread, or a connection that only one process can use ([`unshared`](crate::unshared)), the
-//! zygote tells, then executes its interpreter anew, without the application, and the workers import it themselves.
+//! It has one thread for all its life, because a fork copies only the thread that calls it and leaves the
+//! locks of all others locked. When the import leaves a thread, or a connection that only one process can use
+//! ([`unshared`](crate::unshared)), the zygote tells, then executes its interpreter anew, without the
+//! application, and the workers import it themselves.
 
 use std::{
     os::{
@@ -277,7 +278,8 @@ impl Zygote {
         exit_now(1)
     }
 
-    /// Executes the interpreter anew, with the application left to the workers. `opened`: it opens what they cannot share.
+    /// Executes the interpreter anew, with the application left to the workers. `opened`: it opens what they
+    /// cannot share.
     fn restart(&self, py: Python<'_>, opened: bool) -> PyErr {
         let boot = self.boot.again();
         let hex: String = boot.encode().iter().map(|byte| format!("{byte:02x}")).collect();

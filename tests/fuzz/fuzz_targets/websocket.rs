@@ -1,5 +1,5 @@
-//! Whatever a WebSocket client sends: no panic, no message past its limit, no part past the room given; and of frames that only go
-//! past the ends are found however they come.
+//! Whatever a WebSocket client sends: no panic, no message past its limit, no part past the room given; and
+//! of frames that only go past the ends are found however they come.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

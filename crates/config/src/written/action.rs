@@ -61,8 +61,8 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         // Costs one look per encoding, and saves the bytes wherever a build step made the siblings.
         precompressed: true,
         cache_control: String::new(),
-        // As nginx: `collectstatic --link` and a `media` that lies on another disk work. Who must not trust those that
-        // may write there says "inside", and `check` tells where that is so.
+        // As nginx: `collectstatic --link` and a `media` that lies on another disk work. Who must not trust
+        // those that may write there says "inside", and `check` tells where that is so.
         symlinks: Symlinks::Follow,
         types: Vec::new(),
         charset: Charset::Usual,

@@ -191,7 +191,8 @@ fn address(value: &Value<'_>) -> Option<Address> {
 /// gunicorn's default is twice this, the kernel caps it at `net.core.somaxconn` (4096) anyway.
 const BACKLOG_DEFAULT: u64 = 1024;
 
-/// Who may connect may say who the client is (X-Forwarded-For is believed on a Unix socket), so not every local user.
+/// Who may connect may say who the client is (X-Forwarded-For is believed on a Unix socket), so not every
+/// local user.
 const MODE_DEFAULT: u32 = 0o660;
 
 /// `sun_path` holds 108 bytes, one of them the closing NUL.

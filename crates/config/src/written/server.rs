@@ -137,7 +137,7 @@ const STATE_DIR_DEFAULT: &str = "/var/lib/appliance";
 /// gunicorn's `graceful_timeout`; service managers wait longer before they kill.
 const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Each takes some 10 MB; nobody who reloads a few times a day reaches it.
+/// Each takes some 10 MB; a few reloads a day do not reach it.
 const OLD_PROXIES_DEFAULT: usize = 16;
 
 /// Most request bodies and pages fit, and a thousand of them at once are 64 MiB.

@@ -305,9 +305,10 @@ fn in_order(mut written: Vec<Written>, section: &Section<'_>) -> Vec<Route> {
     written.into_iter().map(|written| written.route).collect()
 }
 
-/// An app is mounted at the outermost of its routes: a second route `/admin/` to the app at `/`, there for a larger
-/// `body_max` say, must not make `/admin` vanish from the paths the app sees. Where the mount is cut off, the outermost is that
-/// of the routes that say so: the same app at `/` keeps its whole path and takes nothing from theirs.
+/// An app is mounted at the outermost of its routes: a second route `/admin/` to the app at `/`, there for a
+/// larger `body_max` say, must not make `/admin` vanish from the paths the app sees. Where the mount is cut
+/// off, the outermost is that of the routes that say so: the same app at `/` keeps its whole path and takes
+/// nothing from theirs.
 fn mount_apps(written: &mut [Written]) {
     let prefixes: Vec<(AppIndex, bool, String, Option<String>)> = written
         .iter()

@@ -40,8 +40,8 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         read_timeout: section
             .duration("read_timeout", wait.clone())
             .unwrap_or(Duration::from_secs(60)),
-        // nginx cuts them after `proxy_read_timeout` too, which every manual tells to raise: many applications send nothing
-        // for minutes. Only what a dead peer leaves behind has to end some time.
+        // nginx cuts them after `proxy_read_timeout` too, which every manual tells to raise: many
+        // applications send nothing for minutes. Only what a dead peer leaves behind has to end some time.
         tunnel_timeout: section
             .duration("tunnel_timeout", wait)
             .unwrap_or(Duration::from_secs(60 * 60)),

@@ -68,7 +68,8 @@ pub(crate) struct App {
     spare: Arc<Spare>,
     slabs: Arc<Slabs>,
     request_timeout: Duration,
-    /// An application that knows whole messages of WebSockets; one that does not may speak the protocol itself.
+    /// An application that knows whole messages of WebSockets; one that does not may speak the protocol
+    /// itself.
     websocket: Option<config::WebSocket>,
     keepalive: config::Keepalive,
     reports: UnboundedSender<FromProxy>,
@@ -336,7 +337,8 @@ impl App {
         result
     }
 
-    /// The application expects another server in front of it, and its answers are empty. Told once: it answers so again and again.
+    /// The application expects another server in front of it, and its answers are empty. Told once: it
+    /// answers so again and again.
     fn tell_left_to_us(&self, field: &str, call: &Call) {
         if self.told_left_to_us.swap(true, Ordering::Relaxed) {
             return;

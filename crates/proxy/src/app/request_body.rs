@@ -30,7 +30,8 @@ pub(super) struct RequestBody {
     pub(super) len: u64,
     /// There is more of it than `inline`: it follows the request while it arrives.
     pub(super) follows: bool,
-    /// Its route does not wait for the whole of it: the application is told of its length what the client said.
+    /// Its route does not wait for the whole of it: the application is told of its length what the client
+    /// said.
     pub(super) unbuffered: bool,
 }
 
@@ -77,8 +78,9 @@ pub(super) enum BodyError {
     Memory,
 }
 
-/// Reads the body of `down`'s request: small ones into memory, larger ones into a slab, and what finds no room there into a file: in
-/// memory, or on disk when it is over `memory_bytes`. Where the disk takes no files it stays in memory that all bodies share.
+/// Reads the body of `down`'s request: small ones into memory, larger ones into a slab, and what finds no
+/// room there into a file: in memory, or on disk when it is over `memory_bytes`. Where the disk takes no
+/// files it stays in memory that all bodies share.
 pub(super) async fn read<D: Downstream>(
     down: &mut D,
     buffers: &Buffers,

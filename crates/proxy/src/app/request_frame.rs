@@ -234,7 +234,8 @@ pub(super) fn write(
     out
 }
 
-/// The Content-Length that the application is told: `None` where there is no body, or where only its end will tell.
+/// The Content-Length that the application is told: `None` where there is no body, or where only its end will
+/// tell.
 fn told_length(head: &Head, body: &RequestBody, interface: Interface<'_>) -> Option<u64> {
     match head.body {
         // What follows an extended CONNECT is no body.

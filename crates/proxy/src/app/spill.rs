@@ -14,8 +14,8 @@ use rustix::{
 };
 use tracing::warn;
 
-/// A file nobody else can open and that is gone with its last descriptor. Where the file system cannot do that in one
-/// step, the file is unlinked at once.
+/// A file nobody else can open and that is gone with its last descriptor. Where the file system cannot do
+/// that in one step, the file is unlinked at once.
 pub(super) fn temporary_file(buffers: &Buffers) -> Result<File, Unavailable> {
     let error = match unnamed(&buffers.directory) {
         Ok(file) => return Ok(file),

@@ -25,7 +25,8 @@ pub(super) struct Upload {
     waiting: usize,
     /// Bytes the worker takes now.
     window: usize,
-    /// Nothing is read of the client: reading would tell it to send, and the application may not want the body.
+    /// Nothing is read of the client: reading would tell it to send, and the application may not want the
+    /// body.
     patient: bool,
     /// The client has sent all of it.
     whole: bool,
@@ -93,8 +94,8 @@ impl Upload {
         }
     }
 
-    /// The worker takes so many bytes more, or none, which only says that its application asks for the body. It runs the
-    /// request for certain.
+    /// The worker takes so many bytes more, or none, which only says that its application asks for the body.
+    /// It runs the request for certain.
     pub(super) fn credit(&mut self, bytes: u32) {
         self.patient = false;
         self.window = self.window.saturating_add(bytes as usize);

@@ -151,8 +151,8 @@ impl App {
         errors::refuse(context, down, record, bad.status, Outcome::Refused, fields).await;
     }
 
-    /// Queues a request for a WebSocket; `None`: it was refused, and the client told. It runs once: its client comes again by itself,
-    /// and who was greeted by a worker that died need not be greeted twice.
+    /// Queues a request for a WebSocket; `None`: it was refused, and the client told. It runs once: its
+    /// client comes again by itself, and who was greeted by a worker that died need not be greeted twice.
     async fn ask<D: Downstream>(
         &self,
         context: &Context,
@@ -205,7 +205,8 @@ impl End {
     }
 }
 
-/// A client has this long to answer our close frame: a round trip on a bad line, and what it still had to send before.
+/// A client has this long to answer our close frame: a round trip on a bad line, and what it still had to
+/// send before.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// What the worker says is taken while less than this waits for the client.

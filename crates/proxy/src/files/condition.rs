@@ -60,7 +60,8 @@ enum Comparison {
     Weak,
 }
 
-/// Does the list of entity tags name ours, or anything at all (`*`)? The mark of a weak one is `W/`, in this case only.
+/// Does the list of entity tags name ours, or anything at all (`*`)? The mark of a weak one is `W/`, in this
+/// case only.
 fn names(fields: &Fields, name: &str, etag: Option<&str>, comparison: Comparison) -> bool {
     let opaque = etag.map(|etag| etag.trim_start_matches("W/").as_bytes());
     fields.all(name).any(|value| {
@@ -111,7 +112,8 @@ pub(super) fn parse_date(text: &str) -> Option<SystemTime> {
     })
 }
 
-/// The calendar repeats itself every 400 years, and later years are understood. Their weekday is seldom right, and says nothing.
+/// The calendar repeats itself every 400 years, and later years are understood. Their weekday is seldom
+/// right, and says nothing.
 fn before_1970(text: &str, year: Range<usize>) -> Option<SystemTime> {
     let written: u64 = text.get(year.clone())?.parse().ok()?;
     let cycles = 1969_u64.checked_sub(written)? / 400 + 1;

@@ -1,5 +1,5 @@
-//! Content types by file name: the table of `new_mime_guess`, which follows IANA and what browsers take, and what it says
-//! otherwise than IANA or nginx.
+//! Content types by file name: the table of `new_mime_guess`, which follows IANA and what browsers take, and
+//! what it says otherwise than IANA or nginx.
 
 use std::borrow::Cow;
 
@@ -38,8 +38,8 @@ pub(super) fn chosen(files: &Files, name: &[u8]) -> Option<String> {
     })
 }
 
-/// Texts are UTF-8, but for those that say themselves what they are: XML in its first line, HTML in a `meta`. What we said
-/// would win, and old pages would break.
+/// Texts are UTF-8, but for those that say themselves what they are: XML in its first line, HTML in a `meta`.
+/// What we said would win, and old pages would break.
 fn usual_charset(plain: &str) -> Option<&'static str> {
     let declares_itself = plain == "text/html" || plain == "text/xml" || plain.ends_with("+xml");
     (plain.starts_with("text/") && !declares_itself).then_some("utf-8")
@@ -58,7 +58,8 @@ fn plain(extension: &str) -> &'static str {
         .unwrap_or("application/octet-stream")
 }
 
-/// Registered names where the table has older ones or puts another first, and those that nginx and browsers agree upon.
+/// Registered names where the table has older ones or puts another first, and those that nginx and browsers
+/// agree upon.
 const OURS: [(&str, &str); 17] = [
     ("mjs", "text/javascript"),
     ("cjs", "text/javascript"),

@@ -4,8 +4,8 @@ use std::{path::PathBuf, sync::Mutex};
 
 use super::walk::Link;
 
-/// Names the link in the error log: without that a 404 for a file that is there is a riddle. Once, because a client may
-/// ask for it as often as it likes.
+/// Names the link in the error log: without that a 404 for a file that is there is a riddle. Once, because a
+/// client may ask for it as often as it likes.
 pub(super) fn tell(link: &Link) {
     if is_news(&TOLD, link) {
         tracing::warn!(

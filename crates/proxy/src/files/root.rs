@@ -53,9 +53,9 @@ impl<'a> Root<'a> {
 
     /// Opens what lies at a relative path without `..`.
     ///
-    /// Where links must stay inside, the kernel sees to it in one call, but it takes every absolute link for one that leads
-    /// out, and old kernels and some sandboxes do not know the call: there the path is [walked](walk). The links of /proc
-    /// that are somebody's open files are nobody's to follow.
+    /// Where links must stay inside, the kernel sees to it in one call, but it takes every absolute link for
+    /// one that leads out, and old kernels and some sandboxes do not know the call: there the path is
+    /// [walked](walk). The links of /proc that are somebody's open files are nobody's to follow.
     pub(super) fn open_below(&mut self, relative: &[u8], flags: OFlags) -> Result<OwnedFd, NotOpened> {
         let (path, symlinks) = (self.path, self.symlinks);
         let fd = self.open()?;

@@ -1,8 +1,8 @@
 //! By what a client can tell that its copy of a file is still good.
 //!
-//! Size and time tell one content from another, as far as the time does: where it was set to the same value for all files
-//! (reproducible builds write 0 or 1) the content itself is asked, and within one tick of the clock a file can be written
-//! twice. No inode: two servers with the same files must agree.
+//! Size and time tell one content from another, as far as the time does: where it was set to the same value
+//! for all files (reproducible builds write 0 or 1) the content itself is asked, and within one tick of the
+//! clock a file can be written twice. No inode: two servers with the same files must agree.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -45,8 +45,9 @@ impl Written {
 }
 
 impl Validators {
-    /// Of a file by size and time; `encoding` is the coding of a compressed sibling, "" for the plain file. Where the time is
-    /// one of whole seconds the ETag has nginx's form; codings that nginx does not know have a mark of their own.
+    /// Of a file by size and time; `encoding` is the coding of a compressed sibling, "" for the plain file.
+    /// Where the time is one of whole seconds the ETag has nginx's form; codings that nginx does not know
+    /// have a mark of their own.
     pub(super) fn new(written: Written, len: u64, encoding: &str, now: SystemTime) -> Self {
         let Written { seconds, nanoseconds } = written;
         if written.says_nothing() {
@@ -118,8 +119,8 @@ fn mark(encoding: &str) -> &'static str {
     }
 }
 
-/// A file that is younger may be written once more without a change of its time: some file systems count in seconds, and all
-/// of them in ticks.
+/// A file that is younger may be written once more without a change of its time: some file systems count in
+/// seconds, and all of them in ticks.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// Enough that no two contents share a tag.

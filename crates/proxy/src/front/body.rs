@@ -81,8 +81,8 @@ impl RequestBody {
                 }
     }
 
-    /// The head of the answer is on its way: nothing may follow it that is none of the answer's, `100 Continue` least of all. A
-    /// client sends its body all the same, or does not (RFC 9110 §10.1.1).
+    /// The head of the answer is on its way: nothing may follow it that is none of the answer's, `100
+    /// Continue` least of all. A client sends its body all the same, or does not (RFC 9110 §10.1.1).
     pub(crate) fn answered(&mut self) {
         self.expects_continue = false;
     }

@@ -62,7 +62,8 @@ enum State {
     Done,
 }
 
-/// A place in chunk extensions: `;name`, `;name=value` or `;name="value"`, with blanks around `;` and `=` (RFC 9112 §7.1.1).
+/// A place in chunk extensions: `;name`, `;name=value` or `;name="value"`, with blanks around `;` and `=`
+/// (RFC 9112 §7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     /// Blanks behind the size or behind a value.

@@ -1,8 +1,8 @@
 //! A client's connection: its socket, TLS if spoken, what has been read ahead and what waits to be written.
 //!
-//! The front works on the two buffers directly, so that a request costs one read and its answer one write. h2 gets
-//! the same object as its `Stream`: what the front has read ahead comes out of the buffer first, and small writes wait
-//! for the flush.
+//! The front works on the two buffers directly, so that a request costs one read and its answer one write. h2
+//! gets the same object as its `Stream`: what the front has read ahead comes out of the buffer first, and
+//! small writes wait for the flush.
 
 use std::{
     io::{self, IoSlice},
@@ -238,8 +238,8 @@ impl AsyncRead for Transport {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => {
                 let read = Pin::new(&mut *stream).poll_read(cx, buf);
-                // What TLS has to say by itself, that it does not renegotiate for example, has no write of ours to leave
-                // with: the peer would wait for it.
+                // What TLS has to say by itself, that it does not renegotiate for example, has no write of
+                // ours to leave with: the peer would wait for it.
                 if read.is_pending() && stream.get_ref().1.wants_write() {
                     ready!(Pin::new(stream).poll_flush(cx))?;
                 }

@@ -19,7 +19,8 @@ pub(crate) fn read(fd: impl AsFd, buf: &mut ReadBuf<'_>) -> Result<usize, Errno>
     Ok(read)
 }
 
-/// Reads once behind the end of `bytes`, without waiting, at most `limit` and no more than it has room for; says how many bytes that was.
+/// Reads once behind the end of `bytes`, without waiting, at most `limit` and no more than it has room for;
+/// says how many bytes that was.
 pub(crate) fn append(fd: impl AsFd, bytes: &mut Vec<u8>, limit: usize) -> Result<usize, Errno> {
     let room = bytes.spare_capacity_mut();
     let limit = limit.min(room.len());

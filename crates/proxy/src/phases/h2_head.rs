@@ -13,15 +13,16 @@ use crate::{
 /// Makes a head of what h2 has decoded; `Err`: the status to refuse it with. A head is there in any case, so that the
 /// refusal has something to answer to. `ended`: no body follows.
 ///
-/// h2 has seen to what makes a request malformed by its form (pseudo fields, connection-specific fields, upper case). What is
-/// left are the rules that HTTP/1 has as well, and our own limits.
+/// h2 has seen to what makes a request malformed by its form (pseudo fields, connection-specific fields,
+/// upper case). What is left are the rules that HTTP/1 has as well, and our own limits.
 pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result<(), u16>) {
     let mut facts = Facts::default();
     let mut fields = Fields::with_capacity(parts.headers.len(), 512);
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in &parts.headers {
         if name == header::COOKIE {
-            // RFC 9113 §8.2.3: crumbs are one field again before they leave HTTP/2, and one field for our limits.
+            // RFC 9113 §8.2.3: crumbs are one field again before they leave HTTP/2, and one field for our
+            // limits.
             if !cookies.is_empty() {
                 cookies.extend_from_slice(b"; ");
             }
@@ -72,7 +73,8 @@ pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result
     (head, verdict)
 }
 
-/// What RFC 7541 §4.1 counts for each field besides its text, less the bytes that stand between name and value in `Fields`.
+/// What RFC 7541 §4.1 counts for each field besides its text, less the bytes that stand between name and
+/// value in `Fields`.
 const FIELD_OVERHEAD: usize = 32 - 4;
 
 /// `:path`; a CONNECT of the usual kind has none.

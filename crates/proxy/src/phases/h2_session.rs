@@ -33,8 +33,8 @@ use crate::{
 /// Read from a file at a time; what the client's window takes is usually less.
 const FILE_PIECE_BYTES: usize = 64 << 10;
 
-/// A client that is still sending its body when it has its answer is listened to for this long: most look for an answer when
-/// they have sent everything, and a reset would take it from them.
+/// A client that is still sending its body when it has its answer is listened to for this long: most look for
+/// an answer when they have sent everything, and a reset would take it from them.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// One HTTP/2 stream.
@@ -113,8 +113,8 @@ impl H2Session {
         }
     }
 
-    /// A body that is announced as empty, and the stream goes on all the same: is it empty? Whoever runs the request could not
-    /// be stopped any more.
+    /// A body that is announced as empty, and the stream goes on all the same: is it empty? Whoever runs the
+    /// request could not be stopped any more.
     pub(crate) async fn confirm_empty(&mut self) -> Result<(), ClientError> {
         if self.head.body != BodyLength::Known(0) || self.body.is_end_stream() {
             return Ok(());
@@ -126,7 +126,8 @@ impl H2Session {
         }
     }
 
-    /// The answer is over. One that is not complete is cut so that the client can tell, once it has been sent what there is.
+    /// The answer is over. One that is not complete is cut so that the client can tell, once it has been sent
+    /// what there is.
     pub(crate) async fn finish(mut self) {
         if !self.ended {
             match self.reply {
@@ -409,7 +410,8 @@ fn response_head(answer: &Answer) -> Result<Response<()>, http::Error> {
     Ok(head)
 }
 
-/// Adds the fields that may be in HTTP/2. Blanks around a value make a message malformed here (RFC 9113 §8.2.1).
+/// Adds the fields that may be in HTTP/2. Blanks around a value make a message malformed here (RFC 9113
+/// §8.2.1).
 fn put(map: &mut HeaderMap, fields: &Fields) {
     for (name, value) in fields.iter() {
         if let Ok(name) = HeaderName::from_bytes(name)

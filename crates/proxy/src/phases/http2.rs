@@ -152,7 +152,8 @@ impl Conversation<'_> {
                             if self.leaving {
                                 return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
                             }
-                            // What the client asks for besides is still served, and as many again may be on their way.
+                            // What the client asks for besides is still served, and as many again may be on
+                            // their way.
                             idle_until = self.leave(&mut h2);
                             self.refusals = Allowance::of_refusals(Instant::now());
                         }
@@ -285,8 +286,8 @@ enum Notice {
     SlowHead,
 }
 
-/// Sends what h2 has written; resolves when there is something to tell. What makes h2 write or refuse is polled first, so
-/// nothing needs to wake this but the deadline of a head that comes in pieces.
+/// Sends what h2 has written; resolves when there is something to tell. What makes h2 write or refuse is
+/// polled first, so nothing needs to wake this but the deadline of a head that comes in pieces.
 async fn settled(books: &Books, timer: &mut HeadTimer, head_timeout: Duration) -> io::Result<Notice> {
     poll_fn(|cx| {
         if let Some(settled) = books.settle(cx)? {

@@ -94,7 +94,8 @@ impl Books {
         self.wire().ledger.handed();
     }
 
-    /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what nobody has told yet.
+    /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what
+    /// nobody has told yet.
     pub(super) fn settle(&self, cx: &mut Context<'_>) -> io::Result<Option<Settled>> {
         let mut wire = self.wire();
         if wire.waiting {
@@ -127,8 +128,9 @@ impl Books {
         self.wire().ledger.open_head()
     }
 
-    /// Leaves an answer that broke off. A reset takes with it what h2 has not written yet, so that it has to wait: the
-    /// stream's task ends with this call, which wakes the connection, and what h2 then writes goes first.
+    /// Leaves an answer that broke off. A reset takes with it what h2 has not written yet, so that it has to
+    /// wait: the stream's task ends with this call, which wakes the connection, and what h2 then writes goes
+    /// first.
     pub(super) fn cut(&self, reply: SendStream<Bytes>, body: RecvStream, reason: Reason) {
         self.wire().cuts.push(Cut {
             reply,

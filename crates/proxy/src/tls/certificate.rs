@@ -339,8 +339,8 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     })
 }
 
-/// What editors and `cat` make of PEM: a byte-order mark before the first line, and a file whose last line has no end with
-/// the next one glued to it. The parser would pass over what begins there without a word.
+/// What editors and `cat` make of PEM: a byte-order mark before the first line, and a file whose last line
+/// has no end with the next one glued to it. The parser would pass over what begins there without a word.
 fn in_lines(text: &[u8]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(text.len() + BEGIN.len());
     let mut rest = text;

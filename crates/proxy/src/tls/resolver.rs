@@ -22,7 +22,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Certificates in the order of the configuration; the first one that the client can verify is the default.
+    /// Certificates in the order of the configuration; the first one that the client can verify is the
+    /// default.
     pub(crate) fn new(certificates: &[Certificate]) -> Self {
         let mut exact: HashMap<String, Vec<_>> = HashMap::new();
         let mut wildcard: HashMap<String, Vec<_>> = HashMap::new();

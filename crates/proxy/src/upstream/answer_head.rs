@@ -55,7 +55,8 @@ pub(crate) enum BadAnswer {
     /// The proof that it has understood the request for a WebSocket is not that of this request.
     #[error("a WebSocket without its proof")]
     NoWebSocket,
-    /// There is a page where the client asks for a WebSocket. On HTTP/2 the client would take any success for one.
+    /// There is a page where the client asks for a WebSocket. On HTTP/2 the client would take any success for
+    /// one.
     #[error("a page where a WebSocket was asked for")]
     Page,
     /// More than [`INTERIM_MAX`].

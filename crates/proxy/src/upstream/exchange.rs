@@ -137,7 +137,8 @@ impl Exchange<'_> {
                 }
                 Ok(Said::Answer(mut head)) => {
                     self.upload.forget();
-                    // What came with the head is looked at first: while nothing is sent the client can still be told.
+                    // What came with the head is looked at first: while nothing is sent the client can still
+                    // be told.
                     let first = match head.body.take(&mut server.input) {
                         Ok(first) => first,
                         Err(bad) => break bad.into(),

@@ -22,11 +22,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Before a server closes a connection we stop using it: a request must not meet the close on its way.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Where the idle connections to one server are found: a number that no other server has as long as this lives.
+/// Where the idle connections to one server are found: a number that no other server has as long as this
+/// lives.
 #[derive(Debug)]
 pub(super) struct Place(usize);
 
-/// Numbers that are free again, and the lowest that was never given; names come to mean other servers all the time.
+/// Numbers that are free again, and the lowest that was never given; names come to mean other servers all the
+/// time.
 static FREE: Mutex<(Vec<usize>, usize)> = Mutex::new((Vec::new(), 0));
 
 impl Place {

@@ -1,5 +1,5 @@
-//! The addresses of servers that are written as names, looked up again and again: a name server may be away when we start,
-//! and what a name leads to changes, in a network of containers with every deployment.
+//! The addresses of servers that are written as names, looked up again and again: a name server may be away
+//! when we start, and what a name leads to changes, in a network of containers with every deployment.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,8 +23,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// More addresses of one name are left out.
 const ADDRESSES_MAX: usize = 64;
 
-/// Looks up the names of all upstreams, and goes on with that in the loop that runs this. Returns when each was looked up once,
-/// or when that takes too long.
+/// Looks up the names of all upstreams, and goes on with that in the loop that runs this. Returns when each
+/// was looked up once, or when that takes too long.
 pub(crate) async fn look_up(upstreams: &[Arc<Upstream>]) {
     let mut firsts = Vec::new();
     for upstream in upstreams {
@@ -84,7 +84,7 @@ async fn follow(
                     let again_s = AGAIN.as_secs();
                     tracing::warn!(
                         upstream = upstream.name(), host, %error, again_s,
-                        "name of an upstream server can not be looked up: it is tried again and again"
+                        "name of an upstream server cannot be looked up: it is tried again and again"
                     );
                 }
                 failed = true;

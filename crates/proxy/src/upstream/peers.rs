@@ -77,8 +77,8 @@ impl Upstream {
         &self.config
     }
 
-    /// The name at this position leads to these addresses now. What is known of those that stay is kept. Answers whether
-    /// anything has changed.
+    /// The name at this position leads to these addresses now. What is known of those that stay is kept.
+    /// Answers whether anything has changed.
     pub(super) fn found(&self, written: usize, addresses: &[SocketAddr]) -> bool {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
         let is_found = |server: &Server| match &server.address {
@@ -202,7 +202,8 @@ impl Seat {
         &self.server.address
     }
 
-    /// The server can not be connected to, or gives no answer: it is passed over for a while. `true`: it was well until now.
+    /// The server cannot be connected to, or gives no answer: it is passed over for a while. `true`: it was
+    /// well until now.
     pub(crate) fn rest(&self) -> bool {
         let rest_ms = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
         let until = self.server.now_ms().saturating_add(rest_ms);

@@ -1,9 +1,10 @@
 //! A WebSocket between a client and a server behind us: bytes both ways, until one side ends.
 //!
-//! When the process stops the client is told so (1012) between two frames of the server's, and its answer goes to the server.
+//! When the process stops the client is told so (1012) between two frames of the server's, and its answer
+//! goes to the server.
 //!
-//! Nothing is read from one side while the other has not taken what was read before, so a tunnel costs the memory of one
-//! read for each direction, and a slow side slows the other down by the protocol's own means.
+//! Nothing is read from one side while the other has not taken what was read before, so a tunnel costs the
+//! memory of one read for each direction, and a slow side slows the other down by the protocol's own means.
 
 use std::{
     future::poll_fn,

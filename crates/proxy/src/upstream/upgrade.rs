@@ -1,7 +1,9 @@
-//! A request for a WebSocket as a server behind us is asked it, and what the server's answer means to the client.
+//! A request for a WebSocket as a server behind us is asked it, and what the server's answer means to the
+//! client.
 //!
-//! Servers are asked in HTTP/1.1, whatever the client speaks. A client on HTTP/2 sends an extended CONNECT without a key
-//! (RFC 8441 §5), so the server gets one of ours, and we check in the client's place that the answer belongs to it.
+//! Servers are asked in HTTP/1.1, whatever the client speaks. A client on HTTP/2 sends an extended CONNECT
+//! without a key (RFC 8441 §5), so the server gets one of ours, and we check in the client's place that the
+//! answer belongs to it.
 
 use bytes::BytesMut;
 
@@ -20,8 +22,8 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// The wish of a request that [asks](handshake::asked) for a WebSocket; `None` where it can not be passed on: a body
-    /// could be taken for the WebSocket, and a server might choose another protocol of several.
+    /// The wish of a request that [asks](handshake::asked) for a WebSocket; `None` where it cannot be passed
+    /// on: a body could be taken for the WebSocket, and a server might choose another protocol of several.
     pub(crate) fn of(head: &Head) -> Option<Self> {
         if head.version == Version::Http2 {
             return Some(Self {

@@ -1,8 +1,8 @@
 //! Where frames begin and end in bytes that go past.
 //!
-//! Of a WebSocket whose application speaks the protocol itself we read nothing but the lengths of frames: a frame of ours
-//! (a ping, a close) may stand between two of the application's and nowhere else, and a close frame tells that the end is near.
-//! What is wrong with the frames is the business of those who speak.
+//! Of a WebSocket whose application speaks the protocol itself we read nothing but the lengths of frames: a
+//! frame of ours (a ping, a close) may stand between two of the application's and nowhere else, and a close
+//! frame tells that the end is near. What is wrong with the frames is the business of those who speak.
 
 /// The frames of one direction.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The limit of open files: raised for ourselves, since each worker takes some, and as it was for our children, who are asked for
-//! nothing else than what they are used to. The proxy raises its own.
+//! The limit of open files: raised for ourselves, since each worker takes some, and as it was for our
+//! children, who are asked for nothing else than what they are used to. The proxy raises its own.
 
 use std::{io, sync::OnceLock};
 

@@ -267,7 +267,7 @@ fn a_crash_loop_is_tried_again_for_ever_and_a_reload_ends_it() {
         let told = format!("slot={slot} wait_ms=1000 deaths=8 ");
         bench.wait("another try", || bench.log().contains(&told));
     }
-    // They were ready each time: whoever asks waits for the next.
+    // They were ready each time: a later call waits for the next.
     assert!(!bench.journal().contains("down app=web True"));
     bench.write_conf("good");
     bench.signal("HUP");

@@ -213,8 +213,9 @@ impl Answer {
                 let taken = &bytes.as_bytes()[..usize::try_from(len).unwrap_or(0)];
                 if self.waiting.is_empty() && len <= self.credit {
                     let end = self.ends_here();
-                    // Nothing of the answer has come yet, or an empty part: the head need not wait for the first byte. Unless none
-                    // will come though a Content-Length says so: that is a failure, and the client can still be told.
+                    // Nothing of the answer has come yet, or an empty part: the head need not wait for the
+                    // first byte. Unless none will come though a Content-Length says so: that is a failure,
+                    // and the client can still be told.
                     let falls_short = last && self.missing() > 0;
                     if end || !taken.is_empty() || !(self.sent || falls_short) {
                         self.credit -= len;

@@ -52,7 +52,8 @@ impl Body {
         true
     }
 
-    /// The application waits for more of it. `true`: the proxy has to hear that, since the client may wait to be asked to send.
+    /// The application waits for more of it. `true`: the proxy has to hear that, since the client may wait to
+    /// be asked to send.
     pub(crate) fn ask(&mut self) -> bool {
         match self {
             Self::Streamed { asked, .. } => !std::mem::replace(asked, true),

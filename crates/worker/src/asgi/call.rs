@@ -133,8 +133,8 @@ impl Unit {
     }
 }
 
-/// Was it raised because a `send` told that its client has left? Frameworks make exceptions of their own of that, and task groups
-/// make groups.
+/// Was it raised because a `send` told that its client has left? Frameworks make exceptions of their own of
+/// that, and task groups make groups.
 fn is_of_leaving<'py>(error: &Bound<'py, PyAny>, depth: usize) -> bool {
     let py = error.py();
     if error.is_instance_of::<ClientLeft>() {

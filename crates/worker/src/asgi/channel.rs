@@ -41,7 +41,8 @@ pub(crate) trait Peer: Send + Sync + std::fmt::Debug {
 #[derive(Debug)]
 pub(crate) enum Received {
     Event(Py<PyAny>),
-    /// An event that the application has been given before: who asks again and again lets the loop turn in between.
+    /// An event that the application has been given before: who asks again and again lets the loop turn in
+    /// between.
     Again(Py<PyAny>),
     Nothing,
 }

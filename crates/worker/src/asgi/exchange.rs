@@ -27,8 +27,8 @@ use crate::engine::{evented::Key, job::Job, link::Link, lock};
 /// Most links of one `http.response.early_hint`.
 const LINKS_MAX: usize = 64;
 
-/// So many events may be sent that nobody takes: enough for the application to hear that its client has left and to end, and for
-/// an answer of ordinary length to come to its end without an error.
+/// So many events may be sent that nobody takes: enough for the application to hear that its client has left
+/// and to end, and for an answer of ordinary length to come to its end without an error.
 const UNHEARD_MAX: u32 = 1000;
 
 /// What is told of an answer that is too long.
@@ -337,9 +337,10 @@ impl Exchange {
         self.host.wrote(py, &self.link);
     }
 
-    /// An event was sent that nobody takes. It has no effect, as the specification wants it: the application may learn it from
-    /// `receive`, or never. But a view that only sends would keep the loop from all other requests of the worker, and from
-    /// hearing anything, so the others have their turn now, and what does not come to an end is ended.
+    /// An event was sent that nobody takes. It has no effect, as the specification wants it: the application
+    /// may learn it from `receive`, or never. But a view that only sends would keep the loop from all other
+    /// requests of the worker, and from hearing anything, so the others have their turn now, and what does
+    /// not come to an end is ended.
     fn unheard(&self, py: Python<'_>, mut state: MutexGuard<'_, State>) -> PyResult<Sent> {
         state.unheard = state.unheard.saturating_add(1);
         let too_many = state.unheard > UNHEARD_MAX;

@@ -1,5 +1,5 @@
-//! A file as the body of an answer, or as a part of it: opened or duplicated here, with the application's rights, and read by the
-//! proxy. What has to be read to know how long it is, is read here.
+//! A file as the body of an answer, or as a part of it: opened or duplicated here, with the application's
+//! rights, and read by the proxy. What has to be read to know how long it is, is read here.
 
 use std::os::fd::OwnedFd;
 

@@ -103,8 +103,8 @@ impl Host {
         Ok(host)
     }
 
-    /// From here on requests are taken; each scope gets a copy of this state, and offers the extensions by which a file is the
-    /// body of an answer or does not.
+    /// From here on requests are taken; each scope gets a copy of this state, and offers the extensions by
+    /// which a file is the body of an answer or does not.
     pub(crate) fn open(
         self: &Arc<Self>,
         py: Python<'_>,

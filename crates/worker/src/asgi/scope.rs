@@ -30,8 +30,9 @@ const WEBSOCKET_SPEC: &str = "2.4";
 /// Extensions that every HTTP scope offers.
 const HTTP_EXTENSIONS: &[&str] = &["http.response.trailers", "http.response.early_hint"];
 
-/// Extensions that put a file in the place of a body. Frameworks use them wherever they are offered, and middleware that looks at
-/// bodies (to compress them, to measure them) breaks on them: they are offered to applications that ask for them.
+/// Extensions that put a file in the place of a body. Frameworks use them wherever they are offered, and
+/// middleware that looks at bodies (to compress them, to measure them) breaks on them: they are offered to
+/// applications that ask for them.
 const FILE_EXTENSIONS: &[&str] = &["http.response.pathsend", "http.response.zerocopysend"];
 
 /// Builds scopes.

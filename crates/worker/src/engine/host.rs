@@ -17,7 +17,8 @@ use crate::{
     wsgi::call::Caller,
 };
 
-/// `select.select` of an application that has patched it: while the thread waits in it, greenlets of the application run.
+/// `select.select` of an application that has patched it: while the thread waits in it, greenlets of the
+/// application run.
 #[derive(Debug)]
 pub(crate) struct Select(Py<PyAny>);
 

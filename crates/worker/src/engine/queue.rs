@@ -144,7 +144,8 @@ impl Queue {
         interrupted
     }
 
-    /// As [`Queue::wait`] in two halves, for a thread that waits for [`Queue::descriptor`] in a way of its own in between.
+    /// As [`Queue::wait`] in two halves, for a thread that waits for [`Queue::descriptor`] in a way of its
+    /// own in between.
     pub(crate) fn before_wait(&self) {
         self.flush();
     }

@@ -73,8 +73,8 @@ static REHEARSED: AtomicBool = AtomicBool::new(false);
 /// The kernel's ids of the threads that [`look`] saw.
 static TASKS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Has the threads looked at in every [`rehearse`]. Handlers run in the reverse order of their registration, so this is called before
-/// the application is imported: its libraries' handlers then run first.
+/// Has the threads looked at in every [`rehearse`]. Handlers run in the reverse order of their registration,
+/// so this is called before the application is imported: its libraries' handlers then run first.
 pub(crate) fn watch_threads() {
     // SAFETY: the function is registered for the life of the process, and the engine is never unloaded.
     unsafe { libc::pthread_atfork(Some(look), None, None) };
@@ -107,8 +107,8 @@ fn tasks() -> Vec<u32> {
     numbers.unwrap_or_default()
 }
 
-/// Forks a process that ends at once, and gives the ids of the threads that were there when every handler had run that forks call.
-/// Empty where /proc is not mounted.
+/// Forks a process that ends at once, and gives the ids of the threads that were there when every handler had
+/// run that forks call. Empty where /proc is not mounted.
 pub(crate) fn rehearse(_py: Python<'_>) -> PyResult<Vec<u32>> {
     REHEARSED.store(true, Ordering::Relaxed);
     // SAFETY: as in `twice`; the child runs nothing but `_exit`.

@@ -1,6 +1,6 @@
-//! Signals that a terminal, an init system or an operator sends. The supervisor decides when a worker goes, so here they do
-//! nothing, or ask it. A handler that does nothing, and not "ignore": what is ignored stays ignored in every program that the
-//! application starts, and those should die of a ^C.
+//! Signals that a terminal, an init system or an operator sends. The supervisor decides when a worker goes,
+//! so here they do nothing, or ask it. A handler that does nothing, and not "ignore": what is ignored stays
+//! ignored in every program that the application starts, and those should die of a ^C.
 
 use std::{
     os::fd::{AsRawFd, OwnedFd},
@@ -29,7 +29,8 @@ extern "C" fn ask(signal: libc::c_int) {
     }
     let control = CONTROL.load(Ordering::Relaxed);
     if let (0.., Some(wish)) = (control, WISH.get()) {
-        // SAFETY: async-signal-safe, and errno is put back. A number that is no socket any more is an error; no memory depends on it.
+        // SAFETY: async-signal-safe, and errno is put back. A number that is no socket any more is an error;
+        // no memory depends on it.
         unsafe {
             let errno = *libc::__errno_location();
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
@@ -39,7 +40,8 @@ extern "C" fn ask(signal: libc::c_int) {
     }
 }
 
-/// A process that the application has forked is ended by the signal, from its first moment on, as it would be under another server.
+/// A process that the application has forked is ended by the signal, from its first moment on, as it would be
+/// under another server.
 fn by_default_in_copies(signal: libc::c_int) -> bool {
     // SAFETY: all of it is async-signal-safe. What is raised here is delivered when the handler returns.
     unsafe {
@@ -60,7 +62,8 @@ pub(crate) fn ask_on(control: &OwnedFd, wish: Vec<u8>) {
     CONTROL.store(control.as_raw_fd(), Ordering::Relaxed);
 }
 
-/// SIGTERM asks the supervisor in a worker; SIGINT and SIGHUP do nothing. Ignores SIGPIPE as Python does, and unblocks every signal.
+/// SIGTERM asks the supervisor in a worker; SIGINT and SIGHUP do nothing. Ignores SIGPIPE as Python does, and
+/// unblocks every signal.
 pub(crate) fn leave_to_supervisor() {
     OWNER.store(std::process::id().cast_signed(), Ordering::Relaxed);
     let on_term = if CONTROL.load(Ordering::Relaxed) < 0 {
@@ -84,8 +87,8 @@ pub(crate) fn leave_to_supervisor() {
     }
 }
 
-/// SIGUSR1 and SIGQUIT, which mean something to other servers, do nothing. Before the application is imported: it may have
-/// handlers of its own for them.
+/// SIGUSR1 and SIGQUIT, which mean something to other servers, do nothing. Before the application is
+/// imported: it may have handlers of its own for them.
 pub(crate) fn hear_nothing() {
     for signal in [libc::SIGUSR1, libc::SIGQUIT] {
         install(signal, nothing as Handler as libc::sighandler_t);
@@ -93,7 +96,8 @@ pub(crate) fn hear_nothing() {
 }
 
 fn install(signal: libc::c_int, handler: libc::sighandler_t) {
-    // SAFETY: the structure is zeroed and then filled as sigaction(2) demands; our handlers call only what is async-signal-safe.
+    // SAFETY: the structure is zeroed and then filled as sigaction(2) demands; our handlers call only what is
+    // async-signal-safe.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler;

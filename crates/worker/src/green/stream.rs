@@ -234,8 +234,8 @@ impl Stream {
         });
     }
 
-    /// Ends a request whose application has answered on its socket, if an application that has may end like this: by an error, or
-    /// without an answer (`None`). `False`: it is an ordinary failure.
+    /// Ends a request whose application has answered on its socket, if an application that has may end like
+    /// this: by an error, or without an answer (`None`). `False`: it is an ordinary failure.
     fn conclude(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) -> bool {
         let Some(socket) = &self.socket else { return false };
         let ends = error.is_none_or(|error| ClientSocket::is_end(py, &PyErr::from_value(error)));

@@ -81,7 +81,8 @@ const EVENTS: [(&str, &str); 6] = [
     ("[io_uring]", "io_uring"),
 ];
 
-/// `None`: workers may share it. `green`: the hub of a greenlet library makes its own epoll set and eventfd anew in each worker.
+/// `None`: workers may share it. `green`: the hub of a greenlet library makes its own epoll set and eventfd
+/// anew in each worker.
 pub(crate) fn kind(number: RawFd, green: bool) -> Option<Kind> {
     with_number(number, |open| {
         let file = FileType::from_raw_mode(fstat(open).ok()?.st_mode);
@@ -128,8 +129,8 @@ fn name(address: &SocketAddrAny) -> Option<String> {
         .or(hidden)
 }
 
-/// The reading end of a pipe whose writing end is elsewhere: what comes is meant for one reader. Not so where this process has
-/// both ends (a `multiprocessing.Queue` of all workers), and where nobody writes any more.
+/// The reading end of a pipe whose writing end is elsewhere: what comes is meant for one reader. Not so where
+/// this process has both ends (a `multiprocessing.Queue` of all workers), and where nobody writes any more.
 fn pipe(open: BorrowedFd<'_>) -> Option<Kind> {
     let inode = fstat(open).ok()?.st_ino;
     if fcntl_getfl(open).ok()? & OFlags::RWMODE != OFlags::RDONLY {

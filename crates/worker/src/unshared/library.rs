@@ -1,7 +1,7 @@
 //! Which library a thread that Python does not know belongs to.
 //!
-//! A thread that waits has the addresses of its callers on its stack; the innermost one that is not the C library's tells whose thread
-//! it is. A guess, but one that needs no list of libraries.
+//! A thread that waits has the addresses of its callers on its stack; the innermost one that is not the C
+//! library's tells whose thread it is. A guess, but one that needs no list of libraries.
 
 use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 

@@ -1,8 +1,8 @@
 //! Where in the application a descriptor was opened that workers cannot share.
 //!
-//! Nothing tells which line of Python made C code open something, so the import is watched: at each line of the application's own files
-//! the descriptors are compared with those at the line before. That costs time, so only one worker does it, of an
-//! application that is known to open such things, and not for long.
+//! Nothing tells which line of Python made C code open something, so the import is watched: at each line of
+//! the application's own files the descriptors are compared with those at the line before. That costs time,
+//! so only one worker does it, of an application that is known to open such things, and not for long.
 
 use std::{
     os::fd::RawFd,
@@ -18,7 +18,8 @@ use rustix::fs::{FileType, fstat};
 use super::descriptors::{self, Known};
 use crate::{engine::lock, ffi::descriptors::with_number};
 
-/// How much is watched, in units of about half a microsecond: an import must not miss the boot timeout for that.
+/// How much is watched, in units of about half a microsecond: an import must not miss the boot timeout for
+/// that.
 const WATCHED_MAX: u32 = 2_000_000;
 
 /// What a line of the application costs of it, and what a call of any function.
@@ -47,7 +48,8 @@ struct Seen {
 }
 
 impl Places {
-    /// Watches from here on. Nothing is watched where something else (a debugger, a measurement of coverage) watches already.
+    /// Watches from here on. Nothing is watched where something else (a debugger, a measurement of coverage)
+    /// watches already.
     pub(crate) fn watch(py: Python<'_>, directory: &str, green: bool) -> PyResult<Option<Self>> {
         let sys = py.import("sys")?;
         if !sys.call_method0("gettrace")?.is_none() {
@@ -64,7 +66,8 @@ impl Places {
                 .collect(),
             places: vec![None; NUMBERS_MAX],
         }));
-        // Python calls the first function for every frame that begins, and what that one gives for each line of the frame.
+        // Python calls the first function for every frame that begins, and what that one gives for each line
+        // of the frame.
         let shared = Arc::clone(&seen);
         let own = Arc::clone(&directory);
         let of_line = move |arguments: &Bound<'_, PyTuple>,

@@ -1,8 +1,8 @@
 //! Threads that are there at the moment of a fork.
 //!
-//! Not those of the moment before: libraries stop their threads in handlers that every fork calls (OpenBLAS by `pthread_atfork`,
-//! applications by `os.register_at_fork`) and start them again when they are needed. So one fork is rehearsed, and what
-//! counts are the threads that are left when all handlers have run.
+//! Not those of the moment before: libraries stop their threads in handlers that every fork calls (OpenBLAS
+//! by `pthread_atfork`, applications by `os.register_at_fork`) and start them again when they are needed. So
+//! one fork is rehearsed, and what counts are the threads that are left when all handlers have run.
 
 use pyo3::prelude::*;
 

@@ -136,7 +136,8 @@ impl Caller {
         match prepared {
             Ok((start_response, environ)) => {
                 if websocket {
-                    // Nobody knows when the application's first byte comes, and the proxy has to listen for it.
+                    // Nobody knows when the application's first byte comes, and the proxy has to listen for
+                    // it.
                     py.detach(|| job.link.flush());
                 } else {
                     self.hints.begin(&start_response);
@@ -185,7 +186,8 @@ impl Caller {
             Ok(None) => return,
             Err(error) => return tell_failure(py, start_response, environ, Failure::Raised(error)),
         };
-        // It may do real work (signals, database connections, callbacks), and the answer should not wait for that.
+        // It may do real work (signals, database connections, callbacks), and the answer should not wait for
+        // that.
         if let Ok(start_response) = start_response.try_borrow() {
             self.flush_idle(py, &start_response.exchange);
         }
@@ -194,8 +196,8 @@ impl Caller {
         }
     }
 
-    /// Code of the application runs next, behind the end of its answer. The last answer of a batch would be sent right afterwards,
-    /// so it can as well be sent now.
+    /// Code of the application runs next, behind the end of its answer. The last answer of a batch would be
+    /// sent right afterwards, so it can as well be sent now.
     fn flush_idle(&self, py: Python<'_>, exchange: &Exchange) {
         if self.queue.is_empty() {
             exchange.flush(py);

@@ -1,11 +1,13 @@
 //! `environ["gunicorn.socket"]`: an application that speaks the WebSocket protocol itself.
 //!
-//! Libraries as simple-websocket (and with it Flask-Sock, and python-engineio below Flask-SocketIO) take the client's connection
-//! from under the server, write the head of status 101 and frames to it, and then tell the server in some odd way that there is
-//! nothing left to answer. They find the connection by its name in the environ; ours is the one that gunicorn has. It is one end
-//! of a socket pair, and the other one goes to the proxy ([`Kind::Socket`]).
+//! Libraries as simple-websocket (and with it Flask-Sock, and python-engineio below Flask-SocketIO) take the
+//! client's connection from under the server, write the head of status 101 and frames to it, and then tell
+//! the server in some odd way that there is nothing left to answer. They find the connection by its name in
+//! the environ; ours is the one that gunicorn has. It is one end of a socket pair, and the other one goes to
+//! the proxy ([`Kind::Socket`]).
 //!
-//! It is a `socket.socket` as the application has it: where the standard library is patched, one that waits in greenlets.
+//! It is a `socket.socket` as the application has it: where the standard library is patched, one that waits
+//! in greenlets.
 
 use std::{
     ffi::CStr,
@@ -77,8 +79,9 @@ impl ClientSocket {
             .unwrap_or(false)
     }
 
-    /// Is this how an application ends that has answered on its socket? It raises what made gunicorn (`StopIteration`) or the
-    /// development server of Werkzeug (`ConnectionError`) let go of the connection; or its client has left it.
+    /// Is this how an application ends that has answered on its socket? It raises what made gunicorn
+    /// (`StopIteration`) or the development server of Werkzeug (`ConnectionError`) let go of the connection;
+    /// or its client has left it.
     pub(crate) fn is_end(py: Python<'_>, error: &PyErr) -> bool {
         error.is_instance_of::<PyStopIteration>(py) || error.is_instance_of::<PyConnectionError>(py)
     }

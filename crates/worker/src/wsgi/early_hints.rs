@@ -1,7 +1,9 @@
-//! `wsgi.early_hints`: fields that the client gets before the answer, as a 103 (RFC 8297). As gunicorn offers it.
+//! `wsgi.early_hints`: fields that the client gets before the answer, as a 103 (RFC 8297). As gunicorn offers
+//! it.
 //!
-//! What the application calls must know its own request, also when it is kept and called much later. A new object for each request
-//! would cost all applications for what few of them use; so a host thread gives the same one again, unless somebody kept it.
+//! What the application calls must know its own request, also when it is kept and called much later. A new
+//! object for each request would cost all applications for what few of them use; so a host thread gives the
+//! same one again, unless somebody kept it.
 
 use std::sync::Mutex;
 

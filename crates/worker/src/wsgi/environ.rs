@@ -182,7 +182,8 @@ impl Environ {
         Ok(found)
     }
 
-    /// A field came more than once (or one of them is set already): all values of one variable in it, in their order.
+    /// A field came more than once (or one of them is set already): all values of one variable in it, in
+    /// their order.
     fn join(&mut self, py: Python<'_>, request: &Request<'_>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut joined: Vec<(&[u8], Vec<u8>)> = Vec::new();
         for (name, value) in request.headers.iter() {
@@ -221,8 +222,9 @@ fn are_one_variable(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().map(letter).eq(other.iter().map(letter))
 }
 
-/// The variable for a field of this name in lower case. None for `proxy`, which programs take for their own configuration
-/// (httpoxy). Names with an underscore, which are mistaken for those with a hyphen, come only where they are wanted.
+/// The variable for a field of this name in lower case. None for `proxy`, which programs take for their own
+/// configuration (httpoxy). Names with an underscore, which are mistaken for those with a hyphen, come only
+/// where they are wanted.
 fn variable_name(name: &[u8]) -> Option<String> {
     match name {
         b"content-type" => Some("CONTENT_TYPE".to_owned()),

@@ -24,8 +24,8 @@ pub(crate) struct FileWrapper {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Size {
     Known(u64),
-    /// It has to be read: what the kernel makes up while it is read (/proc, /sys) says that it has no bytes, or a page of them, and
-    /// has no blocks.
+    /// It has to be read: what the kernel makes up while it is read (/proc, /sys) says that it has no bytes,
+    /// or a page of them, and has no blocks.
     Unknown,
 }
 

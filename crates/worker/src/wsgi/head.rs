@@ -151,7 +151,8 @@ fn decoded<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<Cow<'a, str>> {
     }
 }
 
-/// Name and value of each field. PEP 3333 says a list of tuples; every other server takes whatever gives pairs.
+/// Name and value of each field. PEP 3333 says a list of tuples; every other server takes whatever gives
+/// pairs.
 fn each_field<'py>(
     headers: &Bound<'py, PyAny>,
     mut take: impl FnMut(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>,
@@ -251,7 +252,8 @@ fn hop_by_hop(name: &[u8]) -> Option<usize> {
         .position(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
 }
 
-/// Says that such a field is not sent: once for each name, since an application that sets one sets it with every answer.
+/// Says that such a field is not sent: once for each name, since an application that sets one sets it with
+/// every answer.
 fn tell_dropped(py: Python<'_>, hop: usize) {
     static TOLD: AtomicU32 = AtomicU32::new(0);
     if TOLD.fetch_or(1 << hop, Ordering::Relaxed) & 1 << hop == 0 {

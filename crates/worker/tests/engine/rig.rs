@@ -107,7 +107,8 @@ pub(crate) fn greenhouse(python: &Path) -> PathBuf {
     inside
 }
 
-/// The engine as it ships, or that of `$ENGINE_BUILT`, where there is no cargo: built as the binary's build script does it, into the same directory, so mostly it is there already.
+/// The engine as it ships, or that of `$ENGINE_BUILT`, where there is no cargo: built as the binary's build
+/// script does it, into the same directory, so mostly it is there already.
 pub(crate) fn engine() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

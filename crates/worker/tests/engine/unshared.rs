@@ -17,8 +17,8 @@ def app(environ, start_response):
     return [b'%d %s' % (IMPORTER, str(use()).encode())]
 ";
 
-/// What is left by an application that does this before it defines the rest: the zygote's word, and whether the worker has imported it
-/// itself. The worker prints `place`.
+/// What is left by an application that does this before it defines the rest: the zygote's word, and whether
+/// the worker has imported it itself. The worker prints `place`.
 fn left(python: &Path, imports: &str, place: &str) -> (String, bool) {
     let app = format!("{imports}\n{TELL}");
     let app = match imports.split_once("# use\n") {

@@ -22,7 +22,8 @@ pub(super) struct Call<T> {
     pub(super) retried: bool,
     /// The worker has begun to answer.
     pub(super) answered: bool,
-    /// Its application has taken the connection over: it runs for as long as it likes, and is no measure of what others take.
+    /// Its application has taken the connection over: it runs for as long as it likes, and is no measure of
+    /// what others take.
     pub(super) switched: bool,
     /// Its worker has got more of its body than the frame of the request holds: it can not be run again once started.
     pub(super) streamed: bool,

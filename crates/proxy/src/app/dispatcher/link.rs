@@ -10,8 +10,8 @@ const SLOTS_MAX: usize = 1 << 15;
 /// How long a link from which something was taken back comes last in the choice.
 const SILENT_NS: u64 = 1_000_000_000;
 
-/// A silent one is given a request again after this pause, which doubles each time that one has to be taken back as well. If it
-/// were at once, it would be the same request, the oldest.
+/// A silent one is given a request again after this pause, which doubles each time that one has to be taken
+/// back as well. If it were at once, it would be the same request, the oldest.
 const PROBE_NS: u64 = 1_000_000;
 const PROBE_DOUBLINGS_MAX: u32 = 6;
 

@@ -74,7 +74,8 @@ impl<T: Clone> Dispatcher<T> {
         link.page.page().started_ns(entry, stream)
     }
 
-    /// The application has answered on its socket: as [`Dispatcher::answered`], and its time matters no more, whatever runs it.
+    /// The application has answered on its socket: as [`Dispatcher::answered`], and its time matters no more,
+    /// whatever runs it.
     pub(crate) fn switched(&mut self, id: CallId) -> Option<u64> {
         let (index, stream) = self.place(id)?;
         self.calls.find_mut(id)?.switched = true;

@@ -19,8 +19,8 @@ const STUCK_NS: u64 = 5_000_000_000;
 /// Requests taken back from a worker without a sound from it, before it counts as stuck.
 const STUCK_RECALLS: u32 = 8;
 
-/// How often the time doubles that a request is left with a worker which does not begin it: to 32 ms, or a third of a second with
-/// an evented one.
+/// How often the time doubles that a request is left with a worker which does not begin it: to 32 ms, or a
+/// third of a second with an evented one.
 const DOUBLINGS_MAX: u8 = 5;
 
 /// Bounds of the pause between two looks at the deadlines.
@@ -152,8 +152,9 @@ impl<T: Clone> Dispatcher<T> {
     pub(super) fn steal(&mut self, now_ns: u64) {
         let silence_ns = self.silence_ns();
         let late = |at_ns: u64| now_ns.saturating_sub(at_ns) > silence_ns;
-        // A machine with too much to do makes every worker silent now and then. What was taken back is given more time with the
-        // next one, so that it comes to rest; but never so much that it stays with one that has stopped.
+        // A machine with too much to do makes every worker silent now and then. What was taken back is given
+        // more time with the next one, so that it comes to rest; but never so much that it stays with one
+        // that has stopped.
         let too_late = |at_ns: u64, call: &Call<T>| {
             now_ns.saturating_sub(at_ns) > silence_ns << call.recalls.min(DOUBLINGS_MAX)
         };

@@ -195,7 +195,8 @@ impl Inbound {
         })
     }
 
-    /// The socket of the frame that is looked at. Whoever is connected to it says nothing that a client could not be told.
+    /// The socket of the frame that is looked at. Whoever is connected to it says nothing that a client could
+    /// not be told.
     fn socket(&mut self) -> Result<OwnedFd, LinkError> {
         let socket = self.file(Kind::Socket)?;
         let is_stream = sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)

@@ -1,12 +1,14 @@
 //! A WebSocket whose application speaks the protocol itself.
 //!
-//! Under WSGI there is no interface for WebSockets, but there are libraries that take the client's connection from under the
-//! server. A worker gives them one end of a socket pair and us the other one ([`Kind::Socket`](wire::frame::Kind::Socket)). What
-//! the application writes there before its ordinary answer is its answer: a head of status 101, which is checked and becomes
-//! ours, and then bytes both ways ([`traffic`]). One that leaves the socket alone is answered for as ever, so that nothing changes
-//! for an application that knows no WebSockets.
+//! Under WSGI there is no interface for WebSockets, but there are libraries that take the client's connection
+//! from under the server. A worker gives them one end of a socket pair and us the other one
+//! ([`Kind::Socket`](wire::frame::Kind::Socket)). What the application writes there before its ordinary
+//! answer is its answer: a head of status 101, which is checked and becomes ours, and then bytes both ways
+//! ([`traffic`]). One that leaves the socket alone is answered for as ever, so that nothing changes for an
+//! application that knows no WebSockets.
 //!
-//! The kernel's buffers and ours are all that is between client and application: who does not read stops the other one.
+//! The kernel's buffers and ours are all that is between client and application: who does not read stops the
+//! other one.
 
 mod app_end;
 mod head;
@@ -65,7 +67,8 @@ struct Switched {
 }
 
 impl App {
-    /// Answers a request for a WebSocket to an application that may speak the protocol itself, and carries it to its end.
+    /// Answers a request for a WebSocket to an application that may speak the protocol itself, and carries it
+    /// to its end.
     pub(crate) async fn open_bridge<D: Downstream>(
         &self,
         context: &Context,

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// PING, SETTINGS, PRIORITY and unknown frames that a client may send at once. nginx ends a connection after as many.
+/// PING, SETTINGS, PRIORITY and unknown frames that a client may send at once. nginx ends a connection after
+/// as many.
 const FRAMES_MAX: u32 = 10_000;
 
 /// So many more each second: some clients measure the line by pings, for days.
 const FRAMES_PER_SECOND: u32 = 100;
 
-/// Heads that h2 refuses. A balancer's connection carries those of many clients, so that it is no life's total.
+/// Heads that h2 refuses. A balancer's connection carries those of many clients, so that it is no life's
+/// total.
 const REFUSALS_MAX: u32 = 32;
 const REFUSALS_PER_SECOND: u32 = 1;
 

@@ -53,7 +53,7 @@ pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
 impl Frame {
-    /// Has it a length that its kind can not have, so that the connection has to end for it (RFC 9113 §4.2)?
+    /// Has it a length that its kind cannot have, so that the connection has to end for it (RFC 9113 §4.2)?
     pub(super) fn is_misfit(self) -> bool {
         match self.kind {
             PING => self.length != 8,

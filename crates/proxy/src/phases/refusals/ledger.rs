@@ -40,7 +40,7 @@ pub(super) struct Ledger {
     of_interest: bool,
     /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
     farewell: u32,
-    /// A frame has come whose length its kind can not have.
+    /// A frame has come whose length its kind cannot have.
     misfit: bool,
     /// Frames that are of no use to any request, since they were last asked for.
     control: u32,
@@ -159,8 +159,9 @@ impl Ledger {
         }
     }
 
-    /// These bytes, which are the next for the client, with the right reason in the farewell: h2 says PROTOCOL_ERROR of frames
-    /// whose length is wrong, which has a code of its own. `None`: they are right as they are.
+    /// These bytes, which are the next for the client, with the right reason in the farewell: h2 says
+    /// PROTOCOL_ERROR of frames whose length is wrong, which has a code of its own. `None`: they are right as
+    /// they are.
     pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         if !self.misfit {
             return None;
@@ -220,7 +221,8 @@ impl Ledger {
         self.open.then_some(self.complete)
     }
 
-    /// Frames that have come since the last call and are of no use to any request: h2 answers them, or passes them over.
+    /// Frames that have come since the last call and are of no use to any request: h2 answers them, or passes
+    /// them over.
     pub(super) fn take_control(&mut self) -> u32 {
         std::mem::take(&mut self.control)
     }

@@ -38,8 +38,8 @@ impl AppEnd {
         })
     }
 
-    /// Reads once into an empty `buf`; what is empty afterwards has ended. `over`: the request has ended, so that all that is to come
-    /// is there, whether or not the event loop has heard of it.
+    /// Reads once into an empty `buf`; what is empty afterwards has ended. `over`: the request has ended, so
+    /// that all that is to come is there, whether or not the event loop has heard of it.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, over: bool) -> Poll<()> {
         if self.closed {
             return Poll::Ready(());
@@ -62,7 +62,8 @@ impl AppEnd {
         poll_fn(|cx| self.poll_fill_head(cx, false)).await;
     }
 
-    /// The same once the request has answered otherwise or ended: all that is there, as far as a head may reach.
+    /// The same once the request has answered otherwise or ended: all that is there, as far as a head may
+    /// reach.
     pub(super) async fn fill_head_now(&mut self) {
         poll_fn(|cx| {
             while !self.closed && self.head.len() < HEAD_BYTES_MAX && self.poll_fill_head(cx, true).is_ready()
@@ -81,8 +82,8 @@ impl AppEnd {
         Poll::Ready(())
     }
 
-    /// Writes from the beginning of `bytes` until they are gone, or the application takes no more. To one that has closed its end
-    /// they are lost.
+    /// Writes from the beginning of `bytes` until they are gone, or the application takes no more. To one
+    /// that has closed its end they are lost.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut BytesMut) -> Poll<()> {
         while !bytes.is_empty() {
             match ready!(Pin::new(&mut self.socket).poll_write(cx, bytes)) {
@@ -93,8 +94,9 @@ impl AppEnd {
         Poll::Ready(())
     }
 
-    /// The client is gone, and the request still runs: the application gets what was read for it, then reads the end. What it
-    /// writes until it has seen that goes nowhere: an error in its hands would be its first word of a client that left.
+    /// The client is gone, and the request still runs: the application gets what was read for it, then reads
+    /// the end. What it writes until it has seen that goes nowhere: an error in its hands would be its first
+    /// word of a client that left.
     pub(super) async fn dismiss(mut self, rest: BytesMut) {
         let end = async {
             self.socket.write_all(&rest).await?;

@@ -30,8 +30,8 @@ pub(super) enum BadHead {
     Subprotocol,
 }
 
-/// Makes our head of what the application has written: 101, or 200 on HTTP/2. Says how long its own was; `None`: not all of it is
-/// there. `accept`: what it has to answer to the key it was given.
+/// Makes our head of what the application has written: 101, or 200 on HTTP/2. Says how long its own was;
+/// `None`: not all of it is there. `accept`: what it has to answer to the key it was given.
 pub(super) fn read(bytes: &[u8], head: &Head, accept: &str) -> Result<Option<(Answer, usize)>, BadHead> {
     if !bytes.iter().zip(START).all(|(byte, expected)| byte == expected) {
         return Err(BadHead::NoSwitch);

@@ -31,9 +31,9 @@ use crate::{
     },
 };
 
-/// How long the second sign that an application has ended may come behind the first one. A worker that dies closes all its
-/// descriptors, one after the other; and where a client closes, the thread that runs the request may be quicker than the one that
-/// answers the close.
+/// How long the second sign that an application has ended may come behind the first one. A worker that dies
+/// closes all its descriptors, one after the other; and where a client closes, the thread that runs the
+/// request may be quicker than the one that answers the close.
 const LAST_WORD_TIME: Duration = Duration::from_millis(500);
 
 /// Readings before the other tasks of the thread get their turn.
@@ -51,7 +51,8 @@ pub(super) struct Traffic<'a, 'b, D> {
     stage: Stage,
     /// Nothing more comes of the application.
     app_over: bool,
-    /// Nothing more comes of the client, which may still listen: Chromium ends its side of an HTTP/2 stream with its close frame.
+    /// Nothing more comes of the client, which may still listen: Chromium ends its side of an HTTP/2 stream
+    /// with its close frame.
     client_over: bool,
     /// A frame of ours that waits for the end of one of the application's.
     waiting: Option<Ours>,
@@ -66,8 +67,8 @@ pub(super) struct Traffic<'a, 'b, D> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The application has closed its socket without a close frame, and its request has not ended; or that has, and the client's
-    /// close frame has not been answered.
+    /// The application has closed its socket without a close frame, and its request has not ended; or that
+    /// has, and the client's close frame has not been answered.
     Ending {
         until: Instant,
     },
@@ -113,7 +114,8 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
         traffic
     }
 
-    /// One turn: takes what is there on both sides, writes to each. `draining` resolves when the proxy leaves.
+    /// One turn: takes what is there on both sides, writes to each. `draining` resolves when the proxy
+    /// leaves.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -153,7 +155,8 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                 return Poll::Pending;
             }
             if let Some(due) = self.due() {
-                // Every sign of life puts it off: it is set again only once it has gone off, and finds that it was too early.
+                // Every sign of life puts it off: it is set again only once it has gone off, and finds that
+                // it was too early.
                 if due < timer.deadline() || timer.is_elapsed() {
                     timer.as_mut().reset(due);
                 }
@@ -383,7 +386,8 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
         let mut dead = false;
         if self.stage == Stage::Open {
             if !self.said.is_between() {
-                // There is no place for a ping, and whether the client is there the rest of the frame will tell.
+                // There is no place for a ping, and whether the client is there the rest of the frame will
+                // tell.
                 self.keepalive.heard(now);
             }
             match self.keepalive.look(now) {
