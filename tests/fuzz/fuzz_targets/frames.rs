@@ -67,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
                     assert_eq!(again, frame.payload);
                 }
             }
-            Kind::Body | Kind::Credit | Kind::Cancel | Kind::Data | Kind::Message => {}
+            Kind::Body | Kind::Credit | Kind::Cancel | Kind::Data | Kind::Message | Kind::Socket => {}
         }
         rest = &rest[used..];
     }
