@@ -196,6 +196,16 @@ fn a_name_that_cannot_be_looked_up_is_a_warning_of_check_and_no_problem() {
     }
 }
 
+/// The routes to an app: name, mount, and whether it is cut off.
+fn cut_mounts(config: &Config) -> Vec<(&str, &str, bool)> {
+    let routes = actions(config).into_iter();
+    let mounted = routes.filter_map(|(name, action)| match action {
+        Action::App { mount, strip, .. } => Some((name, mount.as_str(), *strip)),
+        _ => None,
+    });
+    mounted.collect()
+}
+
 #[test]
 fn an_app_can_have_its_mount_cut_off() {
     let config = read(
@@ -213,14 +223,8 @@ path = "/told/"
 app = "web"
 "#,
     );
-    let cut = actions(&config)
-        .into_iter()
-        .filter_map(|(name, action)| match action {
-            Action::App { mount, strip, .. } => Some((name, mount.as_str(), *strip)),
-            _ => None,
-        });
     assert_eq!(
-        cut.collect::<Vec<_>>(),
+        cut_mounts(&config),
         [("/sanic/", "/sanic", true), ("/told/", "/told", false)]
     );
 }
@@ -244,14 +248,8 @@ strip = true
 body_max = "1GiB"
 "#,
     );
-    let cut = actions(&config)
-        .into_iter()
-        .filter_map(|(name, action)| match action {
-            Action::App { mount, strip, .. } => Some((name, mount.as_str(), *strip)),
-            _ => None,
-        });
     assert_eq!(
-        cut.collect::<Vec<_>>(),
+        cut_mounts(&config),
         [
             ("/sanic/upload/", "/sanic", true),
             ("/sanic/", "/sanic", true),
