@@ -30,6 +30,7 @@ mod first;
 mod flask;
 mod forwarded;
 mod green;
+mod hostile;
 mod http1;
 mod http2;
 mod http2_applications;

@@ -8,10 +8,20 @@ use std::{
 
 use wire::{Malformed, control::MESSAGE_MAX};
 
-use crate::os::{descriptors, packet};
+use crate::os::{
+    descriptors,
+    packet::{self, Sender},
+};
 
 /// Messages that may wait for a process to read; one that lets so many pile up has stopped working.
 const WAITING_MAX: usize = 1024;
+
+/// Messages that a zygote or a worker may say in its life beyond one for each that it got: it has a handful to say, and a
+/// SIGTERM is one more.
+const UNASKED_MAX: u32 = 256;
+
+/// Messages of one process that are heard in one turn of the loop: the others have their turn too.
+pub(crate) const HEARD_PER_TURN: usize = 16;
 
 /// Our end of the control socket to one process. It never blocks: what the process does not take yet waits here.
 #[derive(Debug)]
@@ -19,29 +29,41 @@ pub(crate) struct Channel {
     socket: OwnedFd,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     broken: bool,
+    /// Messages that may still come; `None`: any number, from a process that is our own program.
+    left: Option<u32>,
 }
 
 /// What came.
 #[derive(Debug)]
 pub(crate) enum Received<M> {
-    /// A message.
-    Message(M),
+    /// A message, and who sent it.
+    Message(M, Option<Sender>),
     /// Nothing at the moment.
     Nothing,
-    /// The process has closed its end, or breaks the protocol; there is nothing more to hear from it.
+    /// The process has closed its end; there is nothing more to hear from it.
     Ended,
+    /// It breaks the protocol; nothing more of it is heard.
+    Breach,
 }
 
 impl Channel {
-    /// A channel and the process's end of it.
+    /// A channel to a process of our own program, and its end of it.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = descriptors::packet_pair()?;
         let channel = Self {
             socket: ours,
             waiting: VecDeque::new(),
             broken: false,
+            left: None,
         };
         Ok((channel, theirs))
+    }
+
+    /// A channel to a process that an application lives in: what it says is counted.
+    pub(crate) fn pair_with_application() -> io::Result<(Self, OwnedFd)> {
+        let (channel, theirs) = Self::pair()?;
+        let left = Some(UNASKED_MAX);
+        Ok((Self { left, ..channel }, theirs))
     }
 
     /// Sends a message, now or when there is room.
@@ -49,6 +71,7 @@ impl Channel {
         if self.broken {
             return;
         }
+        self.left = self.left.map(|left| left.saturating_add(1));
         if self.waiting.len() >= WAITING_MAX {
             self.broken = true;
             self.waiting.clear();
@@ -83,19 +106,31 @@ impl Channel {
     }
 
     /// The next message, without waiting.
-    pub(crate) fn receive<M>(&self, decode: fn(&[u8]) -> Result<M, Malformed>) -> Received<M> {
-        let mut buffer = vec![0; MESSAGE_MAX];
+    pub(crate) fn receive<M>(&mut self, decode: fn(&[u8]) -> Result<M, Malformed>) -> Received<M> {
+        let mut buffer = [0; MESSAGE_MAX];
         let mut reset = false;
         loop {
             return match packet::receive(&self.socket, &mut buffer) {
-                Ok(0) => Received::Ended,
-                Ok(len) => match decode(&buffer[..len]) {
-                    Ok(message) => Received::Message(message),
-                    Err(error) => {
-                        tracing::error!(%error, "message refused");
-                        Received::Ended
+                Ok((0, _)) => Received::Ended,
+                Ok((len, sender)) => {
+                    if let Some(left) = &mut self.left {
+                        let Some(fewer) = left.checked_sub(1) else {
+                            tracing::error!(
+                                ?sender,
+                                "a process says more to the supervisor than it can have to say"
+                            );
+                            return Received::Breach;
+                        };
+                        *left = fewer;
                     }
-                },
+                    match decode(&buffer[..len]) {
+                        Ok(message) => Received::Message(message, sender),
+                        Err(error) => {
+                            tracing::error!(%error, ?sender, "message refused");
+                            Received::Breach
+                        }
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
                 // It has ended without reading all of ours. The kernel says so first, and once; its last words are behind.
@@ -123,11 +158,11 @@ mod tests {
 
     #[test]
     fn a_message_is_read_before_the_end() {
-        let (channel, theirs) = Channel::pair().expect("a socket pair");
-        packet::send(&theirs, &FromWorker::Hello { pid: 7 }.encode(), &[]).expect("room for a packet");
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
+        packet::send(&theirs, &FromWorker::Hello {}.encode(), &[]).expect("room for a packet");
         drop(theirs);
         let first = channel.receive(FromWorker::decode);
-        assert!(matches!(first, Received::Message(FromWorker::Hello { pid: 7 })));
+        assert!(matches!(first, Received::Message(FromWorker::Hello {}, _)));
         assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
     }
 
@@ -135,10 +170,10 @@ mod tests {
     fn the_last_words_of_a_process_that_did_not_listen_are_heard() {
         let (mut channel, theirs) = Channel::pair().expect("a socket pair");
         channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
-        packet::send(&theirs, &FromWorker::Hello { pid: 7 }.encode(), &[]).expect("room for a packet");
+        packet::send(&theirs, &FromWorker::Hello {}.encode(), &[]).expect("room for a packet");
         drop(theirs);
         let first = channel.receive(FromWorker::decode);
-        assert!(matches!(first, Received::Message(FromWorker::Hello { pid: 7 })));
+        assert!(matches!(first, Received::Message(FromWorker::Hello {}, _)));
         assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
     }
 
@@ -153,9 +188,49 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_says_who_sent_a_message() {
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
+        packet::send(&theirs, &FromWorker::Hello {}.encode(), &[]).expect("room for a packet");
+        let Received::Message(_, Some(sender)) = channel.receive(FromWorker::decode) else {
+            panic!("a message with its sender");
+        };
+        assert_eq!(sender.pid, std::process::id());
+        assert_eq!(sender.uid, rustix::process::getuid().as_raw());
+    }
+
+    #[test]
+    fn descriptors_beside_a_message_are_dropped_by_the_kernel() {
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
+        let (read, write) = rustix::pipe::pipe().expect("a pipe");
+        packet::send(&theirs, &FromWorker::Hello {}.encode(), &[write]).expect("room for a packet");
+        assert!(matches!(
+            channel.receive(FromWorker::decode),
+            Received::Message(_, Some(_))
+        ));
+        // Nobody holds the writing end any more.
+        assert_eq!(rustix::io::read(&read, &mut [0; 1]), Ok(0));
+    }
+
+    #[test]
     fn a_malformed_packet_ends_the_conversation() {
-        let (channel, theirs) = Channel::pair().expect("a socket pair");
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
         packet::send(&theirs, &[200, 1, 2], &[]).expect("room for a packet");
-        assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
+        assert!(matches!(channel.receive(FromWorker::decode), Received::Breach));
+    }
+
+    #[test]
+    fn an_application_that_never_stops_talking_is_heard_for_a_while() {
+        let (mut channel, theirs) = Channel::pair_with_application().expect("a socket pair");
+        channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
+        let say = || packet::send(&theirs, &FromWorker::Leave {}.encode(), &[]).expect("room for a packet");
+        for _ in 0..=UNASKED_MAX {
+            say();
+            assert!(matches!(
+                channel.receive(FromWorker::decode),
+                Received::Message(..)
+            ));
+        }
+        say();
+        assert!(matches!(channel.receive(FromWorker::decode), Received::Breach));
     }
 }

@@ -38,7 +38,8 @@ impl Numbers {
     }
 }
 
-/// The processes that have a place here. A worker says its own pid, so it is checked: our child, and nobody else's.
+/// The processes that have a place here. The kernel says who sent a hello, and it is checked:
+/// our child, and nobody else's.
 #[derive(Debug, Default)]
 pub(crate) struct Pids {
     known: HashSet<u32>,
@@ -50,7 +51,7 @@ impl Pids {
         self.known.insert(pid);
     }
 
-    /// A process says that this is its pid. `false`: it can not be.
+    /// A worker has said hello from this process. `false`: it cannot be.
     pub(crate) fn claim(&mut self, pid: u32) -> bool {
         wait::is_child(pid) && self.known.insert(pid)
     }

@@ -141,14 +141,14 @@ impl Proxy {
             return None;
         }
         match self.channel.receive(FromProxy::decode) {
-            Received::Message(FromProxy::Ready {}) => {
+            Received::Message(FromProxy::Ready {}, _) => {
                 self.ready = true;
                 self.kill_at = None;
                 Some(FromProxy::Ready {})
             }
-            Received::Message(message) => Some(message),
+            Received::Message(message, _) => Some(message),
             Received::Nothing => None,
-            Received::Ended => {
+            Received::Ended | Received::Breach => {
                 self.ended = true;
                 let by = now + EXIT_WITHIN;
                 self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));

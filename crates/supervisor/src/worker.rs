@@ -16,7 +16,7 @@ use crate::{
     channel::{Channel, Received},
     departure::{Departure, Step},
     journey::Failure,
-    os::{descriptors, memory_file, wait},
+    os::{descriptors, memory_file, packet::Sender, wait},
     zygote::{Pipes, STACKS_WITHIN, Zygote},
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct ProxyEnd {
 impl Worker {
     /// Asks the zygote for one.
     pub(crate) fn fork(zygote: &mut Zygote, number: u64, slot: u32) -> io::Result<(Self, Pipes)> {
-        let (channel, theirs) = Channel::pair()?;
+        let (channel, theirs) = Channel::pair_with_application()?;
         let (stdout, stdout_theirs) = descriptors::output_pipe()?;
         let (stderr, stderr_theirs) = descriptors::output_pipe()?;
         zygote.channel.send(
@@ -98,13 +98,13 @@ impl Worker {
     }
 
     /// The next message.
-    pub(crate) fn hear(&mut self, now: Instant) -> Option<FromWorker> {
+    pub(crate) fn hear(&mut self, now: Instant) -> Option<(FromWorker, Option<Sender>)> {
         self.channel.flush();
         if self.ended {
             return None;
         }
         match self.channel.receive(FromWorker::decode) {
-            Received::Message(message) => Some(message),
+            Received::Message(message, sender) => Some((message, sender)),
             Received::Nothing => None,
             Received::Ended => {
                 self.ended = true;
@@ -119,7 +119,18 @@ impl Worker {
                 }
                 None
             }
+            Received::Breach => {
+                self.breach("it broke the protocol of its control socket");
+                None
+            }
         }
+    }
+
+    /// It said what it may not say: nothing of it is heard any more, and it is killed.
+    pub(crate) fn breach(&mut self, why: &'static str) {
+        self.why.get_or_insert(why);
+        self.kill();
+        self.ended = true;
     }
 
     /// Whether the control socket can still say something.

@@ -53,7 +53,7 @@ impl Zygote {
         check: bool,
         now: Instant,
     ) -> io::Result<(Self, Pipes)> {
-        let (mut channel, theirs) = Channel::pair()?;
+        let (mut channel, theirs) = Channel::pair_with_application()?;
         let (stdout, stdout_theirs) = descriptors::output_pipe()?;
         let (stderr, stderr_theirs) = descriptors::output_pipe()?;
         let mut command = Command::new(&app.python);
@@ -91,14 +91,26 @@ impl Zygote {
             return None;
         }
         match self.channel.receive(FromZygote::decode) {
-            Received::Message(message) => Some(message),
+            Received::Message(message, _) => Some(message),
             Received::Nothing => None,
             Received::Ended => {
                 self.ended = true;
                 self.kill_at = Some(Instant::now() + STACKS_WITHIN);
                 None
             }
+            Received::Breach => {
+                self.breach();
+                None
+            }
         }
+    }
+
+    /// It breaks the protocol: nothing of it is heard any more, and it is killed in the next turn.
+    pub(crate) fn breach(&mut self) {
+        self.ended = true;
+        self.kill_at = Some(Instant::now());
+        self.failure
+            .get_or_insert_with(|| Failure::new("zygote", "it broke the protocol of its control socket"));
     }
 
     /// Whether the control socket can still say something.

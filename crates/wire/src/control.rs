@@ -341,11 +341,8 @@ messages! {
 messages! {
     /// Worker to supervisor.
     pub enum FromWorker {
-        /// First message, right after the fork.
-        1 => Hello {
-            /// The worker's process id.
-            pid: u32,
-        },
+        /// First message, right after the fork. The kernel says whose it is.
+        1 => Hello {},
         /// The application is imported and requests may come.
         2 => Ready {
             /// From fork to now, in milliseconds.

@@ -68,10 +68,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
         &format!("{}/{}", boot.app, birth.slot),
     );
     let control = Arc::new(Control::new(birth.control));
-    let hello = FromWorker::Hello {
-        pid: std::process::id(),
-    };
-    if control.send(&hello.encode()).is_err() {
+    if control.send(&FromWorker::Hello {}.encode()).is_err() {
         exit_now(0);
     }
     signals::ask_on(control.socket(), FromWorker::Leave {}.encode());

@@ -7,23 +7,50 @@ use wire::control::FromWorker;
 
 use super::App;
 use crate::{
-    cause::cause, context::Context, journey::Failure, os::wait::Ended, output::Source, worker::Worker,
+    cause::cause,
+    channel::HEARD_PER_TURN,
+    context::Context,
+    environment::run_as,
+    journey::Failure,
+    os::{packet::Sender, wait::Ended},
+    output::Source,
+    worker::Worker,
 };
+
+/// Can a worker of an app that runs as this user (`None`: as we do) have this one? What starts as root may become anybody.
+fn may_be(user: Option<u32>, sender: u32) -> bool {
+    let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw());
+    user == 0 || user == sender
+}
 
 impl App {
     pub(super) fn hear_worker(&mut self, at: usize, cx: &mut Context<'_>) {
-        while let Some(message) = self.workers[at].hear(cx.now) {
+        let user = run_as(self.identity()).map(|who| who.uid);
+        for _ in 0..HEARD_PER_TURN {
+            let Some((message, sender)) = self.workers[at].hear(cx.now) else {
+                return;
+            };
             let worker = &mut self.workers[at];
             match message {
-                FromWorker::Hello { pid } if worker.pid.is_none() && cx.pids.claim(pid) => {
-                    worker.pid = Some(pid);
-                    let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
-                    cx.outputs.name(&source, pid);
+                FromWorker::Hello {} => {
+                    match sender.filter(|sender| worker.pid.is_none() && may_be(user, sender.uid)) {
+                        Some(Sender { pid, .. }) if cx.pids.claim(pid) => {
+                            worker.pid = Some(pid);
+                            let source =
+                                Source::worker(self.generation, &self.name, worker.number, worker.slot);
+                            cx.outputs.name(&source, pid);
+                        }
+                        _ => {
+                            error!(app = %self.name, slot = worker.slot, ?sender, "a stranger says that it is a worker");
+                            worker.breach("another process said that it was this worker");
+                        }
+                    }
                 }
-                FromWorker::Hello { pid } => {
-                    error!(app = %self.name, slot = worker.slot, pid, "a worker claims a process id that is not its own");
-                    worker.kill();
+                FromWorker::Ready { .. } | FromWorker::Leave {} if worker.pid.is_none() => {
+                    worker.breach("it spoke before it said who it is");
                 }
+                FromWorker::Ready { .. } if worker.ready => worker.breach("it was ready twice"),
+                FromWorker::Failed { .. } if worker.failure.is_some() => worker.breach("it failed twice"),
                 FromWorker::Ready { boot_ms } if !worker.is_in_time() => {
                     info!(app = %self.name, slot = worker.slot, boot_ms, "worker ready too late, it is killed already");
                 }

@@ -7,14 +7,20 @@ use wire::control::FromZygote;
 
 use super::App;
 use crate::{
-    cause::cause, check::lone_process, context::Context, departure::Departure, journey::Failure,
-    os::wait::Ended, output::Source, pool::Source as Forks, zygote::Zygote,
+    cause::cause, channel::HEARD_PER_TURN, check::lone_process, context::Context, departure::Departure,
+    journey::Failure, os::wait::Ended, output::Source, pool::Source as Forks, zygote::Zygote,
 };
 
 impl App {
     pub(super) fn hear_zygote(&mut self, cx: &mut Context<'_>) {
-        while let Some(message) = self.zygote.as_mut().and_then(Zygote::hear) {
+        for _ in 0..HEARD_PER_TURN {
+            let Some(zygote) = &mut self.zygote else { return };
+            let Some(message) = zygote.hear() else { return };
             match message {
+                FromZygote::Ready { .. } if zygote.ready => {
+                    error!(app = %self.name, pid = zygote.pid, "a zygote was ready twice");
+                    zygote.breach();
+                }
                 FromZygote::Ready {
                     python,
                     import_ms,
@@ -31,13 +37,11 @@ impl App {
                     message,
                     traceback,
                 } => {
-                    if let Some(zygote) = &mut self.zygote {
-                        zygote.failure = Some(Failure {
-                            step,
-                            message,
-                            traceback,
-                        });
-                    }
+                    zygote.failure.get_or_insert(Failure {
+                        step,
+                        message,
+                        traceback,
+                    });
                 }
                 FromZygote::ForkFailed { slot, message } => {
                     error!(app = %self.name, slot, error = message, "worker not forked");

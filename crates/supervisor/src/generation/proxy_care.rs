@@ -8,6 +8,7 @@ use wire::control::FromProxy;
 use super::{Generation, Phase, Proxies};
 use crate::{
     cause::cause,
+    channel::HEARD_PER_TURN,
     context::Context,
     log_files::LogFiles,
     os::wait::Ended,
@@ -16,7 +17,10 @@ use crate::{
 
 impl Generation {
     pub(super) fn hear_proxy(&mut self, now: Instant) {
-        while let Some(message) = self.proxy.as_mut().and_then(|proxy| proxy.hear(now)) {
+        for _ in 0..HEARD_PER_TURN {
+            let Some(message) = self.proxy.as_mut().and_then(|proxy| proxy.hear(now)) else {
+                return;
+            };
             match message {
                 FromProxy::Ready {} => {
                     let pid = self.proxy.as_ref().map_or(0, |proxy| proxy.pid);

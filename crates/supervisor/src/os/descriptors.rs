@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
-    net::{AddressFamily, SocketFlags, SocketType, socketpair},
+    net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt::set_socket_passcred},
     pipe::{PipeFlags, pipe_with},
 };
 
@@ -27,9 +27,10 @@ pub(crate) fn reserve_low() -> io::Result<()> {
     }
 }
 
-/// A connected pair for control messages: ours (never blocks) and the child's.
+/// A connected pair for control messages: ours (never blocks, and the kernel says who sent each message) and the child's.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pair(SocketType::SEQPACKET)?;
+    set_socket_passcred(&ours, true)?;
     never_block(&ours)?;
     Ok((ours, theirs))
 }

@@ -1,12 +1,15 @@
 //! One message per packet of a `SOCK_SEQPACKET` socket, descriptors beside it.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
 };
 
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use wire::control::DESCRIPTORS_MAX;
 
 /// Sends one packet without waiting.
@@ -26,9 +29,32 @@ pub(crate) fn send(socket: impl AsFd, packet: &[u8], descriptors: &[OwnedFd]) ->
     Ok(())
 }
 
-/// Receives one packet without waiting; `Ok(0)` is the end. No process sends descriptors to the supervisor, so no room is
-/// made for them and the kernel drops what comes.
-pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (len, _) = recv(socket, buffer, RecvFlags::DONTWAIT)?;
-    Ok(len)
+/// Who sent a packet, in the kernel's words: an unprivileged process cannot give another one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Real user id.
+    pub(crate) uid: u32,
+}
+
+/// Receives one packet without waiting; a length of 0 is the end, which nobody sends. No process sends descriptors to the
+/// supervisor, so no room is made for them and the kernel drops what comes.
+pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Option<Sender>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(buffer)],
+        &mut control,
+        RecvFlags::DONTWAIT,
+    )?;
+    let sender = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmCredentials(sender) => Some(Sender {
+            pid: sender.pid.as_raw_nonzero().get().cast_unsigned(),
+            uid: sender.uid.as_raw(),
+        }),
+        _ => None,
+    });
+    Ok((received.bytes, sender))
 }

@@ -26,8 +26,8 @@ pub(crate) struct RunAs {
 /// Descriptors that children get lie below this number; copies that wait for the exec lie above.
 const PARKED: RawFd = 16;
 
-/// Starts the command with each descriptor at its number, as somebody else if asked, in a process group of its own (a ^C
-/// at the terminal is for the supervisor alone) and killed by the kernel when this process dies. Answers its pid; it is
+/// Starts the command with each descriptor at its number, as somebody else if asked, in a session of its own (the terminal,
+/// its ^C and what could be typed into it are for the supervisor alone) and killed by the kernel when this process dies. Answers its pid; it is
 /// reaped by [`super::wait::reap`].
 pub(crate) fn spawn(
     command: &mut Command,
@@ -49,12 +49,14 @@ pub(crate) fn spawn(
         rlim_max: hard,
     });
     let parent = std::process::id();
-    command.process_group(0);
     // SAFETY: the closure runs in the child between fork and exec, where only async-signal-safe functions are allowed. It
     // makes system calls on values moved into it and allocates nothing (`last_os_error` does not allocate).
     unsafe {
         command.pre_exec(move || {
             accept_signals()?;
+            if libc::setsid() < 0 {
+                return Err(io::Error::last_os_error());
+            }
             if let Some(limit) = &open_files
                 && libc::setrlimit(libc::RLIMIT_NOFILE, limit) < 0
             {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{IoSlice, Read},
+    io::{IoSlice, IoSliceMut, Read},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -13,8 +13,8 @@ use std::{
 
 use rustix::{
     net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-        SocketType, sendmsg, socketpair, sockopt,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair, sockopt,
     },
     process::{Pid, Signal, WaitOptions},
 };
@@ -305,17 +305,17 @@ impl Zygote {
         let (control, theirs) = pair(SocketType::SEQPACKET);
         let (out, stdout) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
         let (err, stderr) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
+        sockopt::set_socket_passcred(&control, true).expect("the kernel says who sends");
         send(
             &self.control,
             &ToZygote::Fork { slot }.encode(),
             &[theirs, stdout, stderr],
         );
-        let hello = receive(&control).map(|packet| FromWorker::decode(&packet).expect("a message"));
-        let Some(FromWorker::Hello { pid }) = hello else {
-            panic!("no hello but {hello:?}")
-        };
+        let (packet, sender) = receive_from(&control).expect("a hello");
+        let hello = FromWorker::decode(&packet).expect("a message");
+        assert_eq!(hello, FromWorker::Hello {});
         Worker {
-            pid: Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid"),
+            pid: sender.expect("the kernel says who sent it"),
             control: Some(control),
             stdout: collect(out),
             stderr: collect(err),
@@ -440,11 +440,28 @@ pub(crate) fn send(socket: &OwnedFd, bytes: &[u8], descriptors: &[OwnedFd]) {
 }
 
 fn receive(socket: &OwnedFd) -> Option<Vec<u8>> {
+    receive_from(socket).map(|(packet, _)| packet)
+}
+
+/// A packet, and the process that sent it where the socket was asked to say so.
+fn receive_from(socket: &OwnedFd) -> Option<(Vec<u8>, Option<Pid>)> {
     sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(PATIENCE)).expect("a timeout");
     let mut packet = vec![0; MESSAGE_MAX];
-    let (len, _) = rustix::net::recv(socket, &mut packet[..], RecvFlags::empty()).ok()?;
-    packet.truncate(len);
-    (len > 0).then_some(packet)
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut packet)],
+        &mut beside,
+        RecvFlags::empty(),
+    )
+    .ok()?;
+    let sender = beside.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid),
+        _ => None,
+    });
+    packet.truncate(received.bytes);
+    (received.bytes > 0).then_some((packet, sender))
 }
 
 /// Reads a pipe to its end, in a thread.

@@ -1,0 +1,71 @@
+"""Runs anybody's code in its worker: says to the supervisor what it likes, and looks for a terminal."""
+
+import fcntl
+import os
+import socket
+import termios
+import threading
+
+# As on the wire: a kind, then numbers of eight bytes and texts with four bytes of length before them.
+HELLO = b"\x01"
+READY = b"\x02" + bytes(8)
+FAILED = b"\x03" + 3 * bytes(4)
+LEAVE = b"\x04"
+MESSAGES = {
+    "hello": [HELLO],
+    "ready": [READY],
+    "failed-twice": [FAILED, FAILED],
+    "unknown": [b"\xc8"],
+    "cut": [READY[:5]],
+    "longer": [LEAVE + b"more"],
+    "not-utf8": [b"\x03" + b"\x01\0\0\0\xff" + 2 * bytes(4)],
+    "lying-length": [b"\x03" + b"\xff\xff\xff\xff"],
+}
+
+
+def control():
+    """The socket to the supervisor: the only one of this process that carries packets."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        if found.type == socket.SOCK_SEQPACKET:
+            return found
+    raise LookupError("no control socket")
+
+
+def say(messages):
+    with control() as supervisor:
+        for message in messages:
+            supervisor.send(message)
+
+
+def flood(message):
+    with control() as supervisor:
+        supervisor.setblocking(True)
+        while True:
+            supervisor.send(message)
+
+
+def terminal():
+    try:
+        with open("/dev/tty", "r+b", buffering=0) as tty:
+            fcntl.ioctl(tty, termios.TIOCSTI, b"#")
+    except OSError as error:
+        return "%s: %s" % (type(error).__name__, error)
+    return "typed"
+
+
+def application(environ, start_response):
+    how, _, what = environ["PATH_INFO"].strip("/").partition("/")
+    answer = "hello"
+    if how == "say":
+        say(MESSAGES[what])
+        threading.Event().wait(60)
+    if how == "flood":
+        threading.Thread(target=flood, args=(LEAVE,), daemon=True).start()
+    if how == "terminal":
+        answer = terminal()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [answer.encode()]

@@ -1,0 +1,150 @@
+//! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::harness::{Connection, Site, processes::signal_pid};
+
+/// A hostile application below /hostile, an honest one at /.
+fn site(test: &str) -> Site {
+    let site = Site::new(test);
+    site.config(
+        r#"
+        [app.honest]
+        wsgi = "wsgi"
+        directory = "{apps}/hello"
+        python = "{python}"
+        workers = 1
+        [app.hostile]
+        wsgi = "wsgi"
+        directory = "{apps}/hostile"
+        python = "{python}"
+        workers = 1
+        [[site]]
+        [[site.route]]
+        path = "/"
+        app = "honest"
+        [[site.route]]
+        path = "/hostile"
+        app = "hostile"
+        strip = true
+        "#,
+    );
+    site
+}
+
+/// A client of the honest application, which fails when one of its requests does.
+struct Neighbour {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<usize>,
+}
+
+impl Neighbour {
+    fn of(site: &Site) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, port) = (Arc::clone(&stop), site.port);
+        let thread = std::thread::spawn(move || {
+            let mut connection = Connection::open(port);
+            let mut served = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                if served % 100 == 99 {
+                    connection = Connection::open(port);
+                }
+                let answer = connection.get("/", &[]);
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                served += 1;
+            }
+            served
+        });
+        Self { stop, thread }
+    }
+
+    /// How many requests were answered.
+    fn leave(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("no request of the neighbour failed")
+    }
+}
+
+#[test]
+fn each_breach_of_the_control_protocol_costs_the_worker_that_committed_it() {
+    let cases = [
+        ("hello", "another process said that it was this worker"),
+        ("ready", "it was ready twice"),
+        ("failed-twice", "it failed twice"),
+        ("unknown", "it broke the protocol"),
+        ("cut", "it broke the protocol"),
+        ("longer", "it broke the protocol"),
+        ("not-utf8", "it broke the protocol"),
+        ("lying-length", "it broke the protocol"),
+    ];
+    let mut site = site("hostile-control");
+    for text in ["worker died", "a stranger says", "message refused"] {
+        site.expect_error(text);
+    }
+    site.start();
+    let neighbour = Neighbour::of(&site);
+    for (number, (message, why)) in (1..).zip(cases) {
+        let answer = site.connect().request(
+            "POST",
+            &format!("/hostile/say/{message}"),
+            &[("Content-Length", "0")],
+            b"",
+        );
+        assert_eq!(answer.status, 502, "{message}");
+        site.wait_for_log_times("] worker died app=hostile", number);
+        let log = site.error_log();
+        let died = log
+            .lines()
+            .rfind(|line| line.contains("] worker died app=hostile"));
+        assert!(died.is_some_and(|line| line.contains(why)), "{message}: {died:?}");
+        assert_eq!(site.get("/hostile/").status, 200, "{message}");
+    }
+    assert!(neighbour.leave() > 0);
+    assert!(!site.error_log().contains("worker died app=honest"));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_worker_that_floods_the_supervisor_keeps_it_from_nothing() {
+    let mut site = site("hostile-flood");
+    site.expect_error("worker died")
+        .expect_error("says more to the supervisor");
+    site.start();
+    let neighbour = Neighbour::of(&site);
+    assert_eq!(site.get("/hostile/flood").status, 200);
+    site.wait_for_log("worker died app=hostile");
+    assert_eq!(site.get("/hostile/").status, 200);
+    assert!(neighbour.leave() > 0);
+    // What it said was not worth more than a line.
+    assert!(site.error_log().lines().count() < 50, "{}", site.error_log());
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_worker_cannot_type_into_the_terminal_of_the_administrator() {
+    let mut site = site("hostile-terminal");
+    let program = site.command(&[]);
+    let mut on_terminal = Command::new("python3");
+    on_terminal
+        .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(&site.directory);
+    site.start_by(on_terminal);
+    let answer = site.get("/hostile/terminal").text();
+    assert!(answer.contains("No such device or address"), "{answer}");
+    let supervisor = site.processes_named("site.toml").pop().expect("the supervisor");
+    signal_pid(supervisor.pid, "TERM");
+    site.wait();
+}
