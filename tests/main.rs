@@ -25,6 +25,7 @@ mod demo;
 mod django;
 mod env_file;
 mod error_log;
+mod expect;
 mod files;
 mod first;
 mod flask;

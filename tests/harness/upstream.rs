@@ -45,7 +45,8 @@ impl Received {
 
 /// A running server. What it answers depends on the path:
 /// `/echo` the body of the request; `/held` waits for [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and
-/// every byte after it is sent back; `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the server's name.
+/// every byte after it is sent back; `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the
+/// server's name. A client that waits for `100 Continue` is told so, but for `?wordless`, and `/refused` is a 401 in its place.
 pub(crate) struct Upstream {
     /// What `servers` in the configuration needs.
     pub(crate) url: String,
@@ -175,7 +176,7 @@ impl Shared {
     fn serve(&self, stream: &impl Stream) -> io::Result<()> {
         let mut reader = BufReader::new(stream.second()?);
         let mut writer = stream.second()?;
-        while let Some(request) = read_request(&mut reader)? {
+        while let Some(request) = read_request(&mut reader, &mut writer)? {
             let target = request.target.clone();
             let upgrade = request.all("upgrade").first().copied().map(str::to_owned);
             let body = request.body.clone();
@@ -191,6 +192,7 @@ impl Shared {
                 ("/echo", _) => body,
                 ("/big", size) => vec![b'x'; size.parse().unwrap_or(0)],
                 ("/break", _) => return Ok(()),
+                ("/refused", _) => return Ok(()),
                 ("/raw", name) => {
                     let (raw, last) = RAW
                         .iter()
@@ -283,7 +285,7 @@ const RAW: [(&str, &str, bool); 13] = [
 ];
 
 /// `None` when the client has no further request.
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Received>> {
+fn read_request(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Result<Option<Received>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -306,6 +308,17 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Received>> {
         headers,
         body: Vec::new(),
     };
+    if !request.all("expect").is_empty() {
+        if request.target == "/refused" {
+            let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n";
+            write!(writer, "{head}Content-Length: 0\r\n\r\n")?;
+            reader.read_to_end(&mut request.body)?;
+            return Ok(Some(request));
+        }
+        if !request.target.ends_with("?wordless") {
+            writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+    }
     if request.all("transfer-encoding").contains(&"chunked") {
         loop {
             let mut size = String::new();

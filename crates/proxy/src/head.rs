@@ -27,6 +27,16 @@ impl Head {
             "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
         )
     }
+
+    /// Does the client wait for `100 Continue` before it sends its body? HTTP/1.0 knows no such word (RFC 9110 §10.1.1).
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.body != BodyLength::Known(0)
+            && self.version != Version::Http10
+            && self
+                .fields
+                .get("expect")
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    }
 }
 
 /// Methods that a 405 names where nothing narrows them (RFC 9110 §15.5.6).

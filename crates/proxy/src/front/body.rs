@@ -87,6 +87,11 @@ impl RequestBody {
         self.expects_continue = false;
     }
 
+    /// The client has been told to send it.
+    pub(crate) fn continued(&mut self) {
+        self.expects_continue = false;
+    }
+
     /// Next piece, `None` at the end. Safe to drop.
     pub(crate) async fn read(&mut self, stream: &mut ClientStream) -> Result<Option<Bytes>, ClientError> {
         if let Framing::Known { left } = self.framing

@@ -276,6 +276,9 @@ impl Downstream for Http1Session<'_> {
         if self.head.version != Version::Http11 || self.reply != Reply::NotBegun {
             return Ok(());
         }
+        if answer.status == 100 {
+            self.body.continued();
+        }
         write_informational(&mut self.stream.output, answer);
         self.flush().await
     }

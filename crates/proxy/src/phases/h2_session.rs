@@ -87,11 +87,7 @@ impl H2Session {
         books: Books,
         limits: &Limits,
     ) -> Self {
-        let expects = head.body != BodyLength::Known(0)
-            && head
-                .fields
-                .get("expect")
-                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        let expects = head.expects_continue();
         Self {
             body,
             reply: Reply::NotBegun(reply),
@@ -194,7 +190,7 @@ impl Downstream for H2Session {
     }
 
     async fn read_body(&mut self) -> Result<Option<Bytes>, ClientError> {
-        if std::mem::take(&mut self.expects) && self.bytes_in == 0 {
+        if self.expects && self.bytes_in == 0 {
             self.send_informational(&Answer::new(100)).await?;
         }
         let deadline = self.pace.wait(Instant::now());
@@ -220,6 +216,7 @@ impl Downstream for H2Session {
         let Reply::NotBegun(reply) = &mut self.reply else {
             return Ok(());
         };
+        self.expects &= answer.status != 100;
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::CONTINUE);
         put(head.headers_mut(), &answer.fields);

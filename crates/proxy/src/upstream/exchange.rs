@@ -3,7 +3,11 @@
 //! Both directions run at once: a server may answer before it has read everything. Nothing is read from the server while the
 //! client has not taken what was read before, so an answer of any size goes through in the memory of one read.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use logs::Record;
@@ -52,9 +56,9 @@ pub(crate) async fn answer<D: Downstream>(
     question: &Question<'_>,
     record: &mut Record,
 ) -> Result<(), ClientError> {
-    let body = match question.upgrade {
-        Some(_) => BodyLength::Known(0),
-        None => down.head().body,
+    let (body, expects_continue) = match question.upgrade {
+        Some(_) => (BodyLength::Known(0), false),
+        None => (down.head().body, down.head().expects_continue()),
     };
     // A handshake may be repeated, though over HTTP/2 it is a CONNECT.
     let idempotent = question.upgrade.is_some() || down.head().is_idempotent();
@@ -65,7 +69,7 @@ pub(crate) async fn answer<D: Downstream>(
         seat: None,
         tried: Vec::new(),
         idempotent,
-        upload: Upload::new(body, idempotent),
+        upload: Upload::new(body, expects_continue, idempotent),
     };
     exchange.run(context, down).await
 }
@@ -118,6 +122,8 @@ enum Event {
     Turn(Turn),
     /// A piece of the request's body; `None`: that was all.
     Piece(Option<Bytes>),
+    /// The server leaves a client without a word that waits for `100 Continue`.
+    NoWord,
 }
 
 impl Exchange<'_> {
@@ -254,11 +260,12 @@ impl Exchange<'_> {
             None if upstream.kept_max() == 0 => Then::Close,
             None => Then::Keep,
         };
-        request_head::write(server.output(), down.head(), request, strip, host, then);
+        // Whether a client that waits for `100 Continue` is to send its body is the server's decision (RFC 9110 §10.1.1).
+        let expect = self.upload.awaits_word();
+        request_head::write(server.output(), down.head(), request, strip, host, expect, then);
         self.upload.repeat(server);
-        // What is there of the body leaves together with the head. Whoever waits for `100 Continue` is told to send when a
-        // server has the request.
-        if self.upload.reading && (self.upload.begun || down.head().fields.get("expect").is_none()) {
+        // What is there of the body leaves together with the head.
+        if !expect {
             self.read_ahead(down, server).await?;
         }
         let head_only = down.head().method == "HEAD";
@@ -271,6 +278,12 @@ impl Exchange<'_> {
                 Event::Turn(Turn::Sent) => continue,
                 Event::Piece(piece) => {
                     self.upload.pass(server, piece);
+                    continue;
+                }
+                Event::NoWord => {
+                    if self.upload.go_on() {
+                        down.send_informational(&Answer::new(100)).await?;
+                    }
                     continue;
                 }
             }
@@ -292,8 +305,7 @@ impl Exchange<'_> {
                         if interim > INTERIM_MAX {
                             return Err(BadAnswer::Interim.into());
                         }
-                        // Of 100 the client has heard from us.
-                        if answer.status != 100 {
+                        if answer.status != 100 || self.upload.go_on() {
                             down.send_informational(&answer).await?;
                         }
                     }
@@ -317,7 +329,7 @@ impl Exchange<'_> {
             keep,
         } = head;
         // A client that waits for `100 Continue` and gets the answer instead need not send anything any more.
-        if self.upload.reading && !self.upload.begun && down.head().fields.get("expect").is_some() {
+        if self.upload.awaits_word() {
             self.upload.abandon();
         }
         alongside(&mut server, down.send_head(&answer)).await?;
@@ -348,7 +360,7 @@ impl Exchange<'_> {
             match self.next(down, &mut server).await? {
                 Event::Turn(Turn::Read(0)) if body.close() => break,
                 Event::Turn(Turn::Read(0)) => return Err(Failure::Closed.into()),
-                Event::Turn(_) => {}
+                Event::Turn(_) | Event::NoWord => {}
                 Event::Piece(piece) => self.upload.pass(&mut server, piece),
             }
         }
@@ -385,7 +397,8 @@ impl Exchange<'_> {
 
     /// Whatever comes next: from the server, or from the client.
     async fn next<D: Downstream>(&self, down: &mut D, server: &mut ServerConnection) -> Result<Event, Ended> {
-        if self.upload.reading && !server.is_sending() {
+        let awaits_word = self.upload.awaits_word();
+        if self.upload.reading && !awaits_word && !server.is_sending() {
             // It is the client's turn, which has its own deadline.
             return select! {
                 biased;
@@ -400,9 +413,16 @@ impl Exchange<'_> {
                 () = down.gone() => Err(ClientError::Gone.into()),
             }
         };
-        within(self.question.upstream.read_timeout(), next)
+        let patience = match awaits_word {
+            true => WORD_TIME_MAX,
+            false => self.question.upstream.read_timeout(),
+        };
+        within(patience, next)
             .await
-            .unwrap_or_else(|_| Err(Failure::Silent.into()))
+            .unwrap_or_else(|_| match awaits_word {
+                true => Ok(Event::NoWord),
+                false => Err(Failure::Silent.into()),
+            })
     }
 
     /// Takes of the request's body what is there, and does not wait for more.
@@ -472,3 +492,7 @@ async fn alongside<T>(server: &mut ServerConnection, sending: impl Future<Output
     }
     sending.await
 }
+
+/// A server that leaves a client that waits for `100 Continue` without a word for this long does not know it: curl and others
+/// do not wait longer for it, either.
+const WORD_TIME_MAX: Duration = Duration::from_secs(1);

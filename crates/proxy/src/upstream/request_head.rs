@@ -22,13 +22,15 @@ pub(super) enum Then<'a> {
 }
 
 /// Appends the head. Of the client's fields those go on that are for servers; framing and what concerns the connection are
-/// written anew. `strip` is cut from the path, `host` stands in where the client named none.
+/// written anew. `strip` is cut from the path, `host` stands in where the client named none; `expect`: the body waits for
+/// `100 Continue`.
 pub(super) fn write(
     out: &mut BytesMut,
     head: &Head,
     request: &Request,
     strip: &str,
     host: &str,
+    expect: bool,
     then: Then<'_>,
 ) {
     let sent = head.fields.as_http1();
@@ -71,6 +73,9 @@ pub(super) fn write(
             }
         }
         BodyLength::Unknown => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    if expect {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
     }
     match then {
         Then::Keep => {}
@@ -148,7 +153,8 @@ mod tests {
     fn written(head: &Head, strip: &str, last: bool) -> String {
         let mut out = BytesMut::new();
         let then = if last { Then::Close } else { Then::Keep };
-        write(&mut out, head, &request(), strip, "named.example", then);
+        let expect = head.expects_continue();
+        write(&mut out, head, &request(), strip, "named.example", expect, then);
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -193,6 +199,23 @@ mod tests {
         let written = written(&head, "", true);
         assert_eq!(written.matches("chunked").count(), 1);
         assert!(written.ends_with("Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_server_is_told_of_a_body_that_waits_for_its_word() {
+        let mut head = Recorder::new("PUT", "/", &[("Expect", "100-Continue")]).head;
+        head.body = BodyLength::Known(5);
+        let expects = "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        assert!(written(&head, "", false).ends_with(expects));
+        // An old client does not wait, and without a body there is nothing to wait with.
+        for (version, body) in [
+            (Version::Http10, BodyLength::Known(5)),
+            (Version::Http11, BodyLength::Known(0)),
+            (Version::Http2, BodyLength::Known(0)),
+        ] {
+            (head.version, head.body) = (version, body);
+            assert!(!written(&head, "", false).contains("Expect"), "{version:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(super) struct Upload {
     chunked: bool,
     /// Some of it was read.
     pub(super) begun: bool,
+    /// The client sends it once it has been told to.
+    expects_continue: bool,
+    /// The client has been told so, whether it waits for that or not.
+    continued: bool,
     /// It will never be read to its end.
     abandoned: bool,
     /// What was read of it while the request may have to be sent again.
@@ -23,11 +27,13 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Nothing of it has been read. `idempotent`: the request may be sent again.
-    pub(super) fn new(body: BodyLength, idempotent: bool) -> Self {
+    /// Nothing of it has been read. `expects_continue`: the client waits for `100 Continue`; `idempotent`: the request may be
+    /// sent again.
+    pub(super) fn new(body: BodyLength, expects_continue: bool, idempotent: bool) -> Self {
         Self {
             reading: body != BodyLength::Known(0),
             chunked: body == BodyLength::Unknown,
+            expects_continue,
             lost: !idempotent,
             ..Self::default()
         }
@@ -41,6 +47,16 @@ impl Upload {
     /// Can it be sent again, on another connection or to another server, from its first byte on?
     pub(super) fn can_repeat(&self) -> bool {
         !self.begun || !self.lost
+    }
+
+    /// Does the client still wait for `100 Continue`?
+    pub(super) fn awaits_word(&self) -> bool {
+        self.reading && self.expects_continue && !self.continued
+    }
+
+    /// The server says `100 Continue`, or we do in its place. Is the client to hear it? It does once.
+    pub(super) fn go_on(&mut self) -> bool {
+        !std::mem::replace(&mut self.continued, true)
     }
 
     /// Nobody wants it any more.

@@ -77,6 +77,12 @@ impl Backend {
         let mut input = Vec::new();
         while let Some(head) = until(&mut stream, &mut input, b"\r\n\r\n").await {
             let lower = head.to_ascii_lowercase();
+            if head.contains(" /back/asks ") && lower.contains("expect: 100-continue") {
+                let word = b"HTTP/1.1 100 Continue\r\n\r\n";
+                if stream.write_all(word).await.is_err() {
+                    return;
+                }
+            }
             let body = if let Some(rest) = lower.split("content-length: ").nth(1) {
                 let length = rest.split("\r\n").next().unwrap().parse().unwrap();
                 take(&mut stream, &mut input, length).await

@@ -297,20 +297,29 @@ async fn a_client_that_waits_for_the_word_gets_it() {
     let (backend, address) = Backend::tcp().await;
     let (house, client) = house(Some(address), "");
     let mut send = connect(&house, client).await.ready().await.unwrap();
-    let mut expects = request(Method::POST, "/back/");
-    expects
-        .headers_mut()
-        .insert("expect", "100-continue".parse().unwrap());
-    let (mut answer, mut upload) = send.send_request(expects.clone(), false).unwrap();
-    assert_eq!(interim(&mut answer).await.status(), 100);
-    upload.send_data(Bytes::from_static(b"abc"), true).unwrap();
-    assert_eq!(answer.await.unwrap().status(), 200);
-    let seen = &backend.seen()[0];
-    assert_eq!(
-        (seen.body.as_str(), seen.field("expect")),
-        ("3\r\nabc\r\n0\r\n\r\n", None)
-    );
+    let expecting = |path| {
+        let mut expects = request(Method::POST, path);
+        expects
+            .headers_mut()
+            .insert("expect", "100-continue".parse().unwrap());
+        expects
+    };
+    // From the server, and from us where it does not know the word.
+    for (number, path) in ["/back/asks", "/back/"].into_iter().enumerate() {
+        let (mut answer, mut upload) = send.send_request(expecting(path), false).unwrap();
+        assert_eq!(interim(&mut answer).await.status(), 100);
+        upload.send_data(Bytes::from_static(b"abc"), true).unwrap();
+        let more = poll_fn(|cx| answer.poll_informational(cx)).await;
+        assert!(more.is_none(), "{path}: {more:?}");
+        assert_eq!(answer.await.unwrap().status(), 200);
+        let seen = &backend.seen()[number];
+        assert_eq!(
+            (seen.body.as_str(), seen.field("expect")),
+            ("3\r\nabc\r\n0\r\n\r\n", Some("100-continue"))
+        );
+    }
     // Whoever is refused at once need not send anything.
+    let mut expects = expecting("/back/");
     expects
         .headers_mut()
         .insert("content-length", "1000".parse().unwrap());

@@ -46,6 +46,7 @@ impl Stage {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const EXPECTS: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// One more request goes the same way.
@@ -301,14 +302,22 @@ async fn what_is_no_answer_is_a_bad_gateway() {
 }
 
 #[tokio::test]
-async fn interim_answers_come_through_but_for_our_own() {
+async fn interim_answers_come_through_and_100_does_once() {
     let stage = Stage::open("").await;
     let (mut client, _server) = stage
         .ask(
             GET,
-            &format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n{OK}"),
+            &format!(
+                "HTTP/1.1 100 Continue\r\nX-Whose: theirs\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+                 HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n{OK}"
+            ),
         )
         .await;
+    let head = client.until(b"\r\n\r\n").await;
+    assert!(
+        head.starts_with("HTTP/1.1 100") && has(&head, "X-Whose: theirs"),
+        "{head}"
+    );
     let head = client.until(b"\r\n\r\n").await;
     assert!(
         head.starts_with("HTTP/1.1 103") && has(&head, "Link: </a.css>"),
@@ -319,19 +328,64 @@ async fn interim_answers_come_through_but_for_our_own() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_the_word_and_gets_the_answer_need_not_send() {
+async fn whether_a_client_that_waits_for_the_word_is_to_send_is_the_servers_decision() {
     let stage = Stage::open("").await;
-    let expects = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     let mut client = stage.house.connect().await;
-    client.send(expects).await;
+    client.send(EXPECTS).await;
+    let mut server = stage.server().await;
+    let head = server.until(b"\r\n\r\n").await;
+    assert!(has(&head, "Expect: 100-continue"), "{head}");
+    // The word is the server's own, and comes once, also to a client whose body goes on after the answer has begun.
+    server
+        .send("HTTP/1.1 100 Continue\r\nX-Whose: theirs\r\n\r\n")
+        .await;
+    let head = client.until(b"\r\n\r\n").await;
+    assert!(
+        head.starts_with("HTTP/1.1 100") && has(&head, "X-Whose: theirs"),
+        "{head}"
+    );
+    server
+        .send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        .await;
+    let head = client.until(b"\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    client.send("hi").await;
+    assert_eq!(server.take(2).await, "hi");
+    server.send("ok").await;
+    assert_eq!(client.take(2).await, "ok");
+    in_step(&mut client, &mut server).await;
+
+    // A refusal comes instead of the word: nothing is sent, and neither connection is used again.
+    client.send(EXPECTS).await;
+    server.until(b"\r\n\r\n").await;
+    server
+        .send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno")
+        .await;
+    let (head, body) = client.answer().await;
+    assert!(
+        head.starts_with("HTTP/1.1 417") && has(&head, "Connection: close"),
+        "{head}"
+    );
+    assert_eq!((body.as_str(), server.rest().await.as_str()), ("no", ""));
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_the_word_hears_it_from_us_where_the_server_does_not_know_it() {
+    let stage = Stage::open("read_timeout = \"500ms\"").await;
+    let mut client = stage.house.connect().await;
+    client.send(EXPECTS).await;
     let mut server = stage.server().await;
     server.until(b"\r\n\r\n").await;
-    // The word comes once a server has the request.
-    assert!(client.until(b"\r\n\r\n").await.starts_with("HTTP/1.1 100"));
+    assert_eq!(client.until(b"\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    // What the server says of it later is old news.
+    server.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("hi").await;
     assert_eq!(server.take(2).await, "hi");
     server.send(OK).await;
-    assert_eq!(client.answer().await.1, "ok");
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("HTTP/1.1 200") && body == "ok", "{head}");
+    in_step(&mut client, &mut server).await;
 }
 
 #[tokio::test]
