@@ -148,3 +148,59 @@ fn a_worker_cannot_type_into_the_terminal_of_the_administrator() {
     signal_pid(supervisor.pid, "TERM");
     site.wait();
 }
+
+/// Descriptors that the proxy has open.
+fn descriptors(site: &Site) -> usize {
+    let proxy = site.processes_named("appliance: proxy").pop().expect("the proxy");
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid))
+        .expect("its descriptors")
+        .count()
+}
+
+#[test]
+fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
+    let mut site = Site::new("slices");
+    site.config(
+        r#"
+        [app.slices]
+        asgi = "asgi:app"
+        directory = "{apps}/slices"
+        python = "{python}"
+        workers = 1
+        pathsend = true
+        [[site]]
+        app = "slices"
+        "#,
+    );
+    site.start();
+    assert_eq!(site.get("/many/3").body.len(), 3 * 1024);
+    let before = descriptors(&site);
+    for (target, slices) in [("/one/15000", 15_000), ("/many/15000", 15_000)] {
+        let mut stalled = site.connect();
+        stalled
+            .send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+            .unwrap();
+        stalled.read_head().unwrap();
+        // The worker is held up: what it may send has come when the others have been served for a while.
+        for _ in 0..50 {
+            assert_eq!(site.get("/one/1").body.len(), 1024);
+            assert!(
+                descriptors(&site) < before + 40,
+                "{target}: {}",
+                descriptors(&site)
+            );
+        }
+        let mut bytes = 0;
+        while let Some(chunk) = stalled.read_chunk().unwrap() {
+            bytes += chunk.len();
+        }
+        assert_eq!(bytes, 1024 * slices);
+        drop(stalled);
+    }
+    crate::harness::wait_for("the files are closed", || {
+        (descriptors(&site) <= before).then_some(())
+    });
+    // What may wait while it is read does not travel.
+    assert!(site.get("/slow/100").body.len() == 100);
+    assert!(site.stop().success());
+}

@@ -27,7 +27,7 @@ use tokio::{
 use wire::control::{FromProxy, TEXT_MAX, ToProxy, UNLIMITED_MS};
 
 use crate::{
-    app::{App, LinkParts, lull::Lull, spare::Spare},
+    app::{App, LinkParts, app_file, lull::Lull, spare::Spare},
     boot::{Boot, BootError, Ready},
     context::Context,
     control::{AsyncControl, Control, ControlError},
@@ -133,11 +133,13 @@ impl Process {
         // The hop's housekeeping starts its tasks here.
         let entered = handles[0].enter();
         let spare = Spare::new(config.server.buffers.shared_bytes);
+        let files_max = app_file::files_max(config.apps.len());
         let apps = config.apps.iter().map(|app| {
             App::new(
                 app,
                 &config.server.buffers,
                 &spare,
+                files_max,
                 reporter.clone(),
                 handles.clone(),
                 Arc::clone(&lull),

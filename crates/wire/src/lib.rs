@@ -1,6 +1,7 @@
 //! Frames and messages between the processes of `appliance`. No dependencies; everything here is bytes in, values out.
 //!
 //! * [`frame`], [`request`], [`response`], [`websocket`]: the hop between proxy and worker, multiplexed binary frames on a stream socket.
+//! * [`file_system`]: which files may travel on the hop.
 //! * [`page`]: the shared page of one link, which answers "was this request started?" even after the worker is dead.
 //! * [`control`]: the messages between supervisor, proxy, zygote and worker, one message per `SOCK_SEQPACKET` packet.
 //!
@@ -9,6 +10,7 @@
 //! allocated.
 
 pub mod control;
+pub mod file_system;
 pub mod frame;
 pub mod page;
 pub mod request;

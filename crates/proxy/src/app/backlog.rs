@@ -5,9 +5,10 @@ use std::{collections::VecDeque, fs::File, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use config::Buffers;
 use tracing::warn;
-use wire::frame::{FileRange, WINDOW};
+use wire::frame::{FILE_COST, FileRange, WINDOW};
 
 use super::{
+    app_file::AppFile,
     spare::{Share, Spare},
     spill::{Spill, Unavailable},
 };
@@ -41,7 +42,7 @@ pub(super) struct Backlog<'a> {
 enum Piece {
     Memory(Bytes),
     Spilled(u64),
-    File(Arc<File>, FileRange),
+    File(Arc<AppFile>, FileRange),
 }
 
 /// What to send next.
@@ -49,8 +50,10 @@ enum Piece {
 pub(super) enum Next {
     /// These bytes.
     Bytes(Bytes),
-    /// A range of a file: file, offset, length, and whether it is ours.
-    File(Arc<File>, u64, u64, bool),
+    /// A range of a file of ours: file, offset, length. Tell [`Backlog::sent`] afterwards.
+    Spilled(Arc<File>, u64, u64),
+    /// A range of a file of the application's. Tell [`Backlog::file_sent`] afterwards.
+    File(Arc<AppFile>, FileRange),
 }
 
 impl<'a> Backlog<'a> {
@@ -86,11 +89,18 @@ impl<'a> Backlog<'a> {
         memory_bytes.saturating_sub(self.buffers.memory_bytes.max(WINDOW as usize))
     }
 
-    /// Bytes of a file of the application's.
-    pub(super) fn push_file(&mut self, file: Arc<File>, range: FileRange) {
+    /// Bytes of a file of the application's. The worker may send another one once this one has left.
+    pub(super) fn push_file(&mut self, file: Arc<AppFile>, range: FileRange) {
         if range.len > 0 {
             self.pieces.push_back(Piece::File(file, range));
+        } else {
+            self.file_sent();
         }
+    }
+
+    /// A file of the application's does not wait any more.
+    pub(super) fn file_sent(&mut self) {
+        self.owed += u64::from(FILE_COST);
     }
 
     /// Puts bytes on disk; `false`: they have to stay in memory.
@@ -123,7 +133,7 @@ impl<'a> Backlog<'a> {
         true
     }
 
-    /// Takes what is to be sent next. Tell [`Backlog::sent`] afterwards when it was a file.
+    /// Takes what is to be sent next.
     pub(super) fn pop(&mut self) -> Option<Next> {
         match self.pieces.pop_front()? {
             Piece::Memory(bytes) => {
@@ -138,9 +148,9 @@ impl<'a> Backlog<'a> {
                     self.pieces.push_front(Piece::Spilled(len - now));
                 }
                 let (file, offset, len) = self.spill.as_ref()?.next(now);
-                Some(Next::File(file, offset, len, true))
+                Some(Next::Spilled(file, offset, len))
             }
-            Piece::File(file, range) => Some(Next::File(file, range.offset, range.len, false)),
+            Piece::File(file, range) => Some(Next::File(file, range)),
         }
     }
 
@@ -193,6 +203,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+    use crate::app::app_file::{Files, Held};
 
     fn buffers(response_bytes_max: u64) -> Buffers {
         Buffers {
@@ -208,14 +219,13 @@ mod tests {
         while let Some(next) = backlog.pop() {
             match next {
                 Next::Bytes(bytes) => out.extend_from_slice(&bytes),
-                Next::File(file, offset, len, ours) => {
+                Next::Spilled(file, offset, len) => {
                     let mut piece = vec![0; len as usize];
                     file.read_exact_at(&mut piece, offset).expect("read");
                     out.extend_from_slice(&piece);
-                    if ours {
-                        backlog.sent(len);
-                    }
+                    backlog.sent(len);
                 }
+                Next::File(..) => backlog.file_sent(),
             }
         }
         out
@@ -256,5 +266,23 @@ mod tests {
         assert_eq!(drain(&mut backlog).len(), 4 << 20);
         granted += u64::from(backlog.credit().expect("empty again"));
         assert_eq!(granted, 4 << 20);
+    }
+
+    #[test]
+    fn a_worker_that_sends_file_upon_file_waits_for_the_client() {
+        let buffers = buffers(1 << 30);
+        let mut backlog = Backlog::new(&buffers, &Spare::new(32 << 20));
+        let held = Held::new(1000);
+        let mut files = Files::new(&held);
+        for number in 0..WINDOW / FILE_COST {
+            let file = tempfile::tempfile().expect("a file");
+            let file = files.take(file.into()).expect("a regular file");
+            backlog.push_file(file, FileRange { offset: 0, len: 1 });
+            assert_eq!(backlog.credit(), None, "{number}");
+        }
+        assert_eq!(held.count(), 16);
+        drain(&mut backlog);
+        assert_eq!(held.count(), 0);
+        assert_eq!(backlog.credit(), Some(WINDOW));
     }
 }

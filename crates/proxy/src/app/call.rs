@@ -9,16 +9,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use wire::frame::{AbortReason, FileRange, HEADER_LEN, MESSAGE_COST, PAYLOAD_MAX, Return, WINDOW};
+use wire::frame::{AbortReason, FILE_COST, FileRange, HEADER_LEN, MESSAGE_COST, PAYLOAD_MAX, Return, WINDOW};
 
 use super::{
+    app_file::AppFile,
     dispatcher::{Failure, LinkIndex},
     request_body::Stored,
     upload::Upload,
 };
 
-/// Files of one answer, and sockets, that may wait to be looked at; a descriptor each.
-const FILES_MAX: usize = 64;
+/// Sockets that may wait to be looked at; a descriptor each, and one is all that a request can bring.
+const SOCKETS_MAX: usize = 4;
 
 /// One request: what is sent, and what came back so far.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(crate) enum Event {
     /// Body bytes from a file.
     File {
         /// The file.
-        file: Arc<File>,
+        file: Arc<AppFile>,
         /// Which bytes of it.
         range: FileRange,
         /// Nothing follows.
@@ -109,10 +110,10 @@ struct Inbox {
     events: VecDeque<Event>,
     waker: Option<Waker>,
     course: Course,
-    /// What body bytes and messages took that came, and what they may take.
+    /// What body bytes, messages and files took that came, and what they may take.
     received: u64,
     granted: u64,
-    files: usize,
+    sockets: usize,
 }
 
 /// The worker sends more than it was granted.
@@ -224,9 +225,15 @@ impl Call {
                     return Err(Flooded);
                 }
             }
-            Event::File { .. } | Event::Socket(_) => {
-                inbox.files += 1;
-                if inbox.files > FILES_MAX {
+            Event::File { .. } => {
+                inbox.received += u64::from(FILE_COST);
+                if inbox.received > inbox.granted {
+                    return Err(Flooded);
+                }
+            }
+            Event::Socket(_) => {
+                inbox.sockets += 1;
+                if inbox.sockets > SOCKETS_MAX {
                     return Err(Flooded);
                 }
             }
@@ -253,8 +260,8 @@ impl Call {
         let mut inbox = self.inbox();
         match inbox.events.pop_front() {
             Some(event) => {
-                if matches!(event, Event::File { .. } | Event::Socket(_)) {
-                    inbox.files -= 1;
+                if matches!(event, Event::Socket(_)) {
+                    inbox.sockets -= 1;
                 }
                 Poll::Ready(event)
             }
@@ -271,8 +278,8 @@ impl Call {
     /// Puts what was taken last back for another to take.
     pub(crate) fn put_back(&self, event: Event) {
         let mut inbox = self.inbox();
-        if matches!(event, Event::File { .. } | Event::Socket(_)) {
-            inbox.files += 1;
+        if matches!(event, Event::Socket(_)) {
+            inbox.sockets += 1;
         }
         inbox.events.push_front(event);
     }

@@ -204,11 +204,15 @@ impl Ticket<'_> {
             self.read_ahead(down).await?;
             match flow.backlog.pop() {
                 Some(Next::Bytes(bytes)) => self.alongside(flow, down.send_body(bytes)).await?,
-                Some(Next::File(file, offset, len, ours)) => {
+                Some(Next::Spilled(file, offset, len)) => {
                     self.alongside(flow, down.send_file(&file, offset, len)).await?;
-                    if ours {
-                        flow.backlog.sent(len);
-                    }
+                    flow.backlog.sent(len);
+                }
+                Some(Next::File(file, range)) => {
+                    let sending = down.send_file(file.file(), range.offset, range.len);
+                    self.alongside(flow, sending).await?;
+                    drop(file);
+                    flow.backlog.file_sent();
                 }
                 None if self.over => break,
                 None => {
@@ -253,6 +257,11 @@ impl Ticket<'_> {
             Absorbed::Last => self.over = true,
             Absorbed::Strange => {
                 self.app.give_up(self.id);
+                self.over = true;
+            }
+            Absorbed::Beyond => {
+                self.app.tell_beyond(&self.call);
+                self.app.leave(self.id);
                 self.over = true;
             }
         }

@@ -29,6 +29,8 @@ pub(super) enum Absorbed {
     Last,
     /// Nothing of the kind may come here: the worker breaks the protocol.
     Strange,
+    /// More files of the application wait for clients than it may have: nothing more of this answer is wanted.
+    Beyond,
 }
 
 impl<'a> Flow<'a> {
@@ -53,6 +55,10 @@ impl<'a> Flow<'a> {
             Event::Data { bytes, end } => {
                 self.take(bytes);
                 end
+            }
+            Event::File { file, .. } if file.is_beyond() => {
+                self.fault = Some(Fault::BadAnswer);
+                return Absorbed::Beyond;
             }
             Event::File { file, range, end } => {
                 let offset = range.offset;
@@ -110,5 +116,33 @@ impl<'a> Flow<'a> {
                 fits
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::app_file::{Files, Held};
+
+    #[test]
+    fn a_file_that_the_app_may_not_have_ends_its_answer_alone() {
+        let buffers = Buffers {
+            memory_bytes: 4096,
+            shared_bytes: 0,
+            response_bytes_max: 1 << 20,
+            directory: std::env::temp_dir(),
+        };
+        let mut files = Files::new(&Held::new(1));
+        let mut flow = Flow::new(&buffers, &Spare::new(0), None);
+        let mut send = || {
+            let file = tempfile::tempfile().expect("a file");
+            flow.absorb(Event::File {
+                file: files.take(file.into()).expect("a regular file"),
+                range: FileRange { offset: 0, len: 1 },
+                end: false,
+            })
+        };
+        assert_eq!((send(), send()), (Absorbed::More, Absorbed::Beyond));
+        assert_eq!(flow.fault, Some(Fault::BadAnswer));
     }
 }

@@ -20,7 +20,7 @@ use self::{
     inbound::Inbound,
     trays::{LINGER, Returns, Trays},
 };
-use super::{App, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
+use super::{App, app_file::Files, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
 use crate::{os::TrayError, unix_socket::UnixSocket};
 
 /// Readings before the other tasks of the thread get their turn.
@@ -59,6 +59,9 @@ pub(super) enum LinkError {
     /// A frame that only we send, or one without the file that it should bring.
     #[error("unexpected {0:?} frame")]
     Unexpected(Kind),
+    /// A descriptor of something else than a file that can be read without waiting.
+    #[error("a file that is none, or whose reading may wait")]
+    NotAFile,
     /// The process had no room for a descriptor that came.
     #[error("a descriptor was lost: the limit of open files is reached")]
     DescriptorLost,
@@ -109,7 +112,7 @@ async fn read(
     socket: &UnixSocket,
     returns: Arc<Returns>,
 ) -> Result<(), LinkError> {
-    let mut inbound = Inbound::new(Trays::new(returns));
+    let mut inbound = Inbound::new(Trays::new(returns), Files::new(&app.files));
     let mut arrivals = Vec::new();
     loop {
         socket.readable().await?;

@@ -6,6 +6,7 @@
 //! keeps it in a [`backlog`] while the client takes it at its own pace.
 
 mod answer_head;
+pub(crate) mod app_file;
 mod backlog;
 mod call;
 mod dispatcher;
@@ -48,6 +49,7 @@ use wire::control::FromProxy;
 
 pub(crate) use self::link::LinkParts;
 use self::{
+    app_file::Held,
     call::{Call, Event, Flooded},
     dispatcher::{CallId, Dispatcher, LinkIndex, Refusal, Rules},
     link::{Arrival, LinkError, Taken},
@@ -67,6 +69,8 @@ pub(crate) struct App {
     /// Memory that bodies share.
     spare: Arc<Spare>,
     slabs: Arc<Slabs>,
+    /// Its files that wait for clients.
+    files: Arc<Held>,
     request_timeout: Duration,
     /// An application that knows whole messages of WebSockets; one that does not may speak the protocol
     /// itself.
@@ -83,14 +87,17 @@ pub(crate) struct App {
     lull: Arc<Lull>,
     /// It was told that the application leaves answers to the server.
     told_left_to_us: AtomicBool,
+    /// It was told that more of its files wait than may.
+    told_beyond: AtomicBool,
 }
 
 impl App {
-    /// Starts without any worker. `runtimes` are the front threads, at least one.
+    /// Starts without any worker. `files_max`: of its files, so many may wait for clients. `runtimes` are the front threads, at least one.
     pub(crate) fn new(
         config: &config::App,
         buffers: &Buffers,
         spare: &Arc<Spare>,
+        files_max: usize,
         reports: UnboundedSender<FromProxy>,
         runtimes: Vec<Handle>,
         lull: Arc<Lull>,
@@ -114,6 +121,7 @@ impl App {
             rules,
             buffers,
             spare,
+            files_max,
             websocket,
             config.keepalive,
             reports,
@@ -131,6 +139,7 @@ impl App {
         rules: Rules,
         buffers: &Buffers,
         spare: &Arc<Spare>,
+        files_max: usize,
         websocket: Option<config::WebSocket>,
         keepalive: config::Keepalive,
         reports: UnboundedSender<FromProxy>,
@@ -144,6 +153,7 @@ impl App {
             buffers: buffers.clone(),
             spare: Arc::clone(spare),
             slabs: Slabs::new(spare, buffers.memory_bytes),
+            files: Held::new(files_max),
             request_timeout: Duration::from_nanos(rules.request_timeout_ns),
             websocket,
             keepalive,
@@ -155,6 +165,7 @@ impl App {
             needs: Needs::new(),
             lull,
             told_left_to_us: AtomicBool::new(false),
+            told_beyond: AtomicBool::new(false),
         });
         if let Some(runtime) = app.runtimes.first() {
             runtime.spawn(keep(Arc::downgrade(&app), keeper));
@@ -350,6 +361,19 @@ impl App {
             target = %String::from_utf8_lossy(target.unwrap_or_default()),
             "the app leaves its response to the server, which is not supported: the response is sent as it is; \
              send the file itself, by wsgi.file_wrapper or pathsend"
+        );
+    }
+
+    /// More of its files wait for clients than may. Told once, it is so again and again then.
+    fn tell_beyond(&self, call: &Call) {
+        if self.told_beyond.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let target = call.request().map(|request| request.target);
+        error!(
+            app = %self.name,
+            target = %String::from_utf8_lossy(target.unwrap_or_default()),
+            "too many files of the app wait for clients, answers are cut; raise the limit of open files (LimitNOFILE, ulimit -n)"
         );
     }
 

@@ -75,6 +75,7 @@ impl House {
                         app,
                         &config.server.buffers,
                         &Spare::new(config.server.buffers.shared_bytes),
+                        100,
                         reporter.clone(),
                         vec![Handle::current()],
                         Arc::clone(&lull),

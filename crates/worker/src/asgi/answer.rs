@@ -4,7 +4,7 @@ use std::{collections::VecDeque, os::fd::OwnedFd};
 
 use pyo3::{prelude::*, types::PyBytes};
 use wire::{
-    frame::{self, AbortReason, END, FileRange, Kind, WINDOW},
+    frame::{self, AbortReason, END, FILE_COST, FileRange, Kind, WINDOW},
     request::HeadersWriter,
     response::Trailers,
 };
@@ -12,7 +12,10 @@ use wire::{
 use super::{channel::broken, head::Head};
 use crate::{
     engine::link::Link,
-    wsgi::head::{BYTES_MAX, HINTS_BYTES_MAX},
+    wsgi::{
+        file_wrapper::answers_at_once,
+        head::{BYTES_MAX, HINTS_BYTES_MAX},
+    },
 };
 
 /// Most body bytes in one frame.
@@ -51,7 +54,10 @@ pub(crate) struct Answer {
 enum Piece {
     /// Bytes from a position on.
     Bytes(Py<PyBytes>, usize),
+    /// A file that goes as a descriptor.
     File(OwnedFd, FileRange),
+    /// A file that is read here, because that may take its time.
+    Read(OwnedFd, FileRange),
 }
 
 /// What the application adds to its body.
@@ -244,7 +250,12 @@ impl Answer {
                 }
                 range.len = self.fitting(range.len);
                 if range.len > 0 {
-                    self.waiting.push_back(Piece::File(file, range));
+                    let piece = if answers_at_once(&file) {
+                        Piece::File
+                    } else {
+                        Piece::Read
+                    };
+                    self.waiting.push_back(piece(file, range));
                 }
             }
         }
@@ -332,11 +343,40 @@ impl Answer {
                         self.frame(&[], false);
                     }
                     let end = self.waiting.is_empty() && self.ends_here();
+                    if !end {
+                        let Some(left) = self.credit.checked_sub(u64::from(FILE_COST)) else {
+                            self.waiting.push_front(Piece::File(file, range));
+                            return;
+                        };
+                        self.credit = left;
+                    }
                     let flags = if end { END } else { 0 };
                     self.link.put(Some(file), |out| {
                         frame::put(out, self.stream, Kind::File, flags, &range.encode())
                     });
                     self.over |= end;
+                }
+                Piece::Read(file, mut range) => {
+                    let room = self.credit.min(FRAME).min(range.len);
+                    if room == 0 {
+                        self.waiting.push_front(Piece::Read(file, range));
+                        return;
+                    }
+                    let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
+                    let read =
+                        rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut bytes, range.offset));
+                    let Some(read @ 1..) = read.ok() else {
+                        // It became shorter, or cannot be read any more: the client must not take it for the whole.
+                        return self.abort(AbortReason::Exception);
+                    };
+                    self.credit -= read as u64;
+                    range.offset += read as u64;
+                    range.len -= read as u64;
+                    let end = range.len == 0 && self.waiting.is_empty() && self.ends_here();
+                    self.frame(&bytes[..read], end);
+                    if range.len > 0 {
+                        self.waiting.push_front(Piece::Read(file, range));
+                    }
                 }
             }
         }

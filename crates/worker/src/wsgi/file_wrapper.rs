@@ -8,6 +8,7 @@ use pyo3::{
     types::{PyBytes, PyInt},
 };
 use rustix::fs::FileType;
+use wire::file_system;
 
 use crate::ffi::descriptors;
 
@@ -41,6 +42,11 @@ impl Size {
         let made_up = size == 0 || size <= PAGE && stat.st_blocks == 0;
         Some(if made_up { Self::Unknown } else { Self::Known(size) })
     }
+}
+
+/// Can the proxy read it without waiting for somebody else? What it cannot is read here.
+pub(crate) fn answers_at_once(file: impl AsFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|of| file_system::answers_at_once(of.f_type as u32))
 }
 
 /// A regular file from its current position on.
@@ -85,11 +91,11 @@ impl FileWrapper {
 }
 
 impl OpenFile {
-    /// The regular file of this number, from a position on. None when it has to be read to know
-    /// how long it is.
+    /// The regular file of this number, from a position on. None when it has to be read to know how long it is, or
+    /// when reading it may wait.
     pub(crate) fn of(number: i32, offset: u64) -> Option<Self> {
         let (file, size) = descriptors::with_number(number, |file| {
-            let Some(Size::Known(size)) = Size::of(file) else {
+            let Some(Size::Known(size)) = Size::of(file).filter(|_| answers_at_once(file)) else {
                 return None;
             };
             Some((rustix::io::fcntl_dupfd_cloexec(file, 5).ok()?, size))

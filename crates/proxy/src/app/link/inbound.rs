@@ -1,6 +1,6 @@
 //! What comes from a worker: bytes, and descriptors beside them, made into frames.
 
-use std::{collections::VecDeque, fs::File, io::IoSliceMut, mem::MaybeUninit, os::fd::OwnedFd, sync::Arc};
+use std::{collections::VecDeque, io::IoSliceMut, mem::MaybeUninit, os::fd::OwnedFd};
 
 use bytes::Bytes;
 use rustix::{
@@ -16,7 +16,11 @@ use wire::{
 };
 
 use super::{Arrival, LinkError, trays::Trays};
-use crate::{app::call::Event, os, unix_socket::UnixSocket};
+use crate::{
+    app::{app_file::Files, call::Event},
+    os,
+    unix_socket::UnixSocket,
+};
 
 /// One reading takes at most this much, unless a single frame is larger.
 pub(super) const READ_BYTES: usize = 128 << 10;
@@ -27,8 +31,8 @@ pub(super) const LARGE: usize = 64 << 10;
 /// The kernel passes at most this many descriptors at once.
 const DESCRIPTORS_MAX: usize = 253;
 
-/// Descriptors that may wait for their frames.
-const PENDING_MAX: usize = 1024;
+/// Descriptors that may wait for their frames: each comes with the first bytes of its own.
+const PENDING_MAX: usize = DESCRIPTORS_MAX;
 
 /// Bytes and descriptors that have come and are not understood yet.
 pub(super) struct Inbound {
@@ -36,6 +40,7 @@ pub(super) struct Inbound {
     filled: usize,
     files: VecDeque<OwnedFd>,
     trays: Trays,
+    known: Files,
     /// The frame that is coming, when it is large; everything before it has been taken.
     large: Option<Large>,
 }
@@ -47,12 +52,13 @@ struct Large {
 }
 
 impl Inbound {
-    pub(super) fn new(trays: Trays) -> Self {
+    pub(super) fn new(trays: Trays, known: Files) -> Self {
         Self {
             bytes: vec![0; READ_BYTES],
             filled: 0,
             files: VecDeque::new(),
             trays,
+            known,
             large: None,
         }
     }
@@ -156,7 +162,7 @@ impl Inbound {
             Kind::File => {
                 let file = self.file(header.kind)?;
                 let range = FileRange::decode(payload.bytes())?;
-                let file = Arc::new(File::from(file));
+                let file = self.known.take(file).map_err(|_| LinkError::NotAFile)?;
                 (Event::File { file, range, end }, end)
             }
             Kind::Tray => {

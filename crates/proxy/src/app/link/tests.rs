@@ -6,6 +6,7 @@ use super::{
     inbound::{LARGE, READ_BYTES},
     *,
 };
+use crate::app::app_file::Held;
 
 #[tokio::test]
 async fn frames_of_all_sizes_arrive_whole_and_in_order() {
@@ -37,7 +38,7 @@ async fn frames_of_all_sizes_arrive_whole_and_in_order() {
                 Err(_) => theirs.room().await.expect("room"),
             }
         }
-        let file = Arc::new(File::open("/dev/null").expect("open"));
+        let file = Arc::new(tempfile::tempfile().expect("a file"));
         let mut last = Vec::new();
         let range = FileRange { offset: 1, len: 2 };
         frame::put(&mut last, 99, Kind::File, END, &range.encode());
@@ -46,7 +47,10 @@ async fn frames_of_all_sizes_arrive_whole_and_in_order() {
         theirs
     });
     let (mut inbound, mut arrivals) = (
-        Inbound::new(Trays::new(Returns::new(&Arc::default()))),
+        Inbound::new(
+            Trays::new(Returns::new(&Arc::default())),
+            Files::new(&Held::new(1)),
+        ),
         Vec::new(),
     );
     while arrivals.len() < sizes.len() + 1 {

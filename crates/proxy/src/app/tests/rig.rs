@@ -43,6 +43,7 @@ pub(super) struct Settings {
     pub(super) memory_bytes: usize,
     pub(super) shared_bytes: usize,
     pub(super) response_bytes_max: u64,
+    pub(super) files_max: usize,
     /// `None`: WSGI.
     pub(super) websocket: Option<config::WebSocket>,
     pub(super) keepalive: config::Keepalive,
@@ -60,6 +61,7 @@ impl Default for Settings {
             memory_bytes: 256 << 10,
             shared_bytes: 32 << 20,
             response_bytes_max: 64 << 20,
+            files_max: 100,
             websocket: Some(config::WebSocket {
                 message_bytes_max: 16 << 20,
                 compression: true,
@@ -110,6 +112,7 @@ impl Rig {
             rules,
             &buffers,
             &Spare::new(buffers.shared_bytes),
+            settings.files_max,
             settings.websocket.clone(),
             settings.keepalive,
             sender,
