@@ -1,12 +1,19 @@
 //! HTTP/2 with a client that breaks the rules: frames made by hand. Whatever becomes of a head, it leaves one line.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::harness::{Connection, Site, certificate::Certificate};
+use crate::harness::{
+    Site,
+    certificate::Certificate,
+    http2::{
+        ACK, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, Http2,
+        PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, client, frame,
+        is_timeout,
+    },
+};
 
 /// A site that says hello over HTTPS, and what its clients need.
 fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
@@ -28,133 +35,7 @@ fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
         "#,
     );
     site.start();
-    let mut client = (*certificate.client()).clone();
-    client.alpn_protocols = vec![b"h2".to_vec()];
-    (site, Arc::new(client))
-}
-
-/// A connection on which both sides have said their preface.
-struct Http2 {
-    connection: Connection,
-    input: Vec<u8>,
-}
-
-/// A frame of the server.
-#[derive(Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const WHOLE: u8 = END_STREAM | END_HEADERS;
-const PRIORITY: u8 = 2;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-const ACK: u8 = 1;
-const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
-const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
-const FRAME_SIZE_ERROR: [u8; 4] = [0, 0, 0, 6];
-
-impl Http2 {
-    fn open(site: &Site, client: &Arc<rustls::ClientConfig>) -> Self {
-        let mut http2 = Self {
-            connection: Connection::open_tls(site.tls_port, Arc::clone(client), "localhost"),
-            input: Vec::new(),
-        };
-        let preface = [
-            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
-            &frame(SETTINGS, 0, 0, &[]),
-        ]
-        .concat();
-        http2.connection.send(preface).unwrap();
-        http2
-    }
-
-    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        self.connection.send(frame(kind, flags, stream, payload)).unwrap();
-    }
-
-    /// A request with these fields and no body.
-    fn request(&mut self, stream: u32, fields: &[(&str, &str)]) {
-        self.send(HEADERS, WHOLE, stream, &block(fields));
-    }
-
-    /// The next frame of this kind; what comes before it is passed over.
-    #[track_caller]
-    fn next(&mut self, kind: u8) -> Frame {
-        loop {
-            let frame = self.frame().expect("a frame");
-            if frame.kind == kind {
-                return frame;
-            }
-        }
-    }
-
-    fn frame(&mut self) -> io::Result<Frame> {
-        let head = self.take(9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        Ok(Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-            payload: self.take(length as usize)?,
-        })
-    }
-
-    fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        while self.input.len() < length {
-            let mut piece = [0; 4096];
-            match self.connection.read(&mut piece)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => self.input.extend_from_slice(&piece[..read]),
-            }
-        }
-        let rest = self.input.split_off(length);
-        Ok(std::mem::replace(&mut self.input, rest))
-    }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Fields as literals that no table learns (RFC 7541 §6.2.2).
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            assert!(text.len() < 127);
-            block.push(text.len() as u8);
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    block
-}
-
-const GET: [(&str, &str); 4] = [
-    (":method", "GET"),
-    (":scheme", "https"),
-    (":authority", "localhost"),
-    (":path", "/"),
-];
-
-/// Did a read wait in vain? The connection is open then.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    (site, client(&certificate))
 }
 
 fn get_with<'a>(field: (&'a str, &'a str)) -> Vec<(&'a str, &'a str)> {
@@ -178,7 +59,7 @@ fn told(record: &serde_json::Value, status: u16, outcome: &str) {
 #[test]
 fn a_malformed_head_leaves_one_line_and_its_neighbours_are_served() {
     let (mut site, client) = site("http2-malformed");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let late = [&[GET[0], ("x-mine", "1")], &GET[1..]].concat();
     let malformed = [
         get_with(("connection", "close")),
@@ -247,7 +128,7 @@ fn a_head_that_breaks_the_connection_leaves_one_line() {
         .concat(),
     ];
     for (number, case) in cases.iter().enumerate() {
-        let mut http2 = Http2::open(&site, &client);
+        let mut http2 = Http2::open(site.tls_port, &client);
         http2.request(1, &GET);
         assert_eq!(http2.next(DATA).payload, b"hello");
         http2.connection.send(case).unwrap();
@@ -271,7 +152,7 @@ fn a_frame_of_a_wrong_length_ends_the_connection_for_that_reason() {
         frame(8, 0, 0, b"abc"),
         frame(DATA, 0, 1, &[0; 17 << 10]),
     ] {
-        let mut http2 = Http2::open(&site, &client);
+        let mut http2 = Http2::open(site.tls_port, &client);
         http2.request(1, &GET);
         assert_eq!(http2.next(DATA).payload, b"hello");
         http2.connection.send(&wrong).unwrap();
@@ -288,7 +169,7 @@ fn a_frame_of_a_wrong_length_ends_the_connection_for_that_reason() {
 #[test]
 fn a_client_that_leaves_in_the_middle_of_a_head_leaves_one_line() {
     let (mut site, client) = site("http2-left");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
     // An end, and not a reset that takes the head along.
     http2.connection.finish_sending();
@@ -306,7 +187,7 @@ fn too_large() -> Vec<(&'static str, &'static str)> {
 #[test]
 fn refused_heads_among_good_requests_never_end_the_connection() {
     let (mut site, client) = site("http2-refused-often");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     for number in 0..100 {
         let stream = 1 + 4 * number;
         let refused = match number % 2 {
@@ -333,7 +214,7 @@ fn refused_heads_among_good_requests_never_end_the_connection() {
 fn refused_heads_alone_end_the_connection_by_a_farewell_and_what_runs_is_served() {
     let (mut site, client) = site("http2-refused-only");
     for (number, refused) in [get_with(("te", "gzip")), too_large()].iter().enumerate() {
-        let mut http2 = Http2::open(&site, &client);
+        let mut http2 = Http2::open(site.tls_port, &client);
         // Nothing of a body may be sent yet.
         http2.send(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
         http2.request(1, &GET);
@@ -352,7 +233,7 @@ fn refused_heads_alone_end_the_connection_by_a_farewell_and_what_runs_is_served(
 #[test]
 fn a_client_that_sends_nothing_but_malformed_heads_is_cut_off() {
     let (mut site, client) = site("http2-abuse");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let malformed = block(&get_with(("te", "gzip")));
     let (mut sent, mut farewells) = (0, Vec::new());
     'open: loop {
@@ -388,7 +269,7 @@ fn a_client_that_sends_nothing_but_malformed_heads_is_cut_off() {
 #[test]
 fn streams_past_the_limit_are_turned_away_with_a_line_each() {
     let (mut site, client) = site("http2-many");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     // Uploads that never end keep their streams; two more than are allowed come at once.
     let mut heads = Vec::new();
     let post = [&[(":method", "POST")], &GET[1..]].concat();
@@ -415,7 +296,7 @@ fn streams_past_the_limit_are_turned_away_with_a_line_each() {
 #[test]
 fn heads_that_http1_refuses_are_refused_with_a_page() {
     let (mut site, client) = site("http2-fields");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let cases = [
         get_with(("x-mine", " blank")),
         get_with(("x-mine", "blank\t")),
@@ -462,7 +343,7 @@ fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
         frame(0xbe, 0, 0, b"unknown"),
     ];
     for flood in &floods {
-        let mut http2 = Http2::open(&site, &client);
+        let mut http2 = Http2::open(site.tls_port, &client);
         http2.request(1, &GET);
         assert_eq!(http2.next(DATA).payload, b"hello");
         // As many as a busy client may send, and it is still served.
@@ -489,7 +370,7 @@ fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
         };
         assert!(end.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{flood:?}");
     }
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     http2.request(1, &GET);
     assert_eq!(http2.next(DATA).payload, b"hello");
     let log = site.error_log();
@@ -500,13 +381,13 @@ fn frames_without_end_end_the_connection_and_leave_the_log_alone() {
 #[test]
 fn a_head_that_is_never_complete_ends_with_head_timeout() {
     let (mut site, client) = site("http2-slow-head");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let begun = Instant::now();
     http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
     assert_slow_head(&mut http2, begun, &[]);
     assert_eq!(site.records(1).len(), 1);
     // With a neighbour that is being answered, and pieces that come all the time, it is the same.
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let begun = Instant::now();
     let post = [&[(":method", "POST")], &GET[1..]].concat();
     http2.send(HEADERS, END_HEADERS, 1, &block(&post));
@@ -519,7 +400,7 @@ fn a_head_that_is_never_complete_ends_with_head_timeout() {
 #[test]
 fn heads_of_which_each_is_in_time_have_no_time_together() {
     let (mut site, client) = site("http2-many-heads");
-    let mut http2 = Http2::open(&site, &client);
+    let mut http2 = Http2::open(site.tls_port, &client);
     let heads: Vec<_> = (0..10)
         .map(|number| frame(HEADERS, WHOLE, 1 + 2 * number, &block(&GET)))
         .collect();

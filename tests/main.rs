@@ -35,6 +35,7 @@ mod hostile;
 mod http1;
 mod http2;
 mod http2_applications;
+mod http2_parity;
 mod http2_refused;
 mod idle_memory;
 mod leaving;

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod curl;
+pub(crate) mod http2;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod nginx;
