@@ -211,6 +211,56 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
     }
 }
 
+/// Certificates that openssl makes and rcgen does not.
+#[test]
+fn certificates_that_no_client_accepts_are_told_with_what_to_make_instead() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["a.test"], 90);
+    for (certificate, says, way) in [
+        (
+            include_str!("tests/version-1.pem"),
+            "X.509 certificate of version 1",
+            "-addext subjectAltName=DNS:",
+        ),
+        (
+            include_str!("tests/p521.pem"),
+            "has a key on the curve P-521",
+            "-name prime256v1",
+        ),
+        (
+            include_str!("tests/secp256k1.pem"),
+            "has a key on the curve 1.3.132.0.10",
+            "P-256, P-384 and Ed25519",
+        ),
+        (
+            include_str!("tests/rsa-1024.pem"),
+            "has an RSA key of 1024 bits",
+            "RSA of 2048 bits and more",
+        ),
+    ] {
+        std::fs::write(directory.path().join("odd.pem"), certificate).unwrap();
+        let error = Certificate::load(&files(directory.path(), "odd.pem", "a.key")).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("odd.pem: ") && error.contains(says) && error.contains(way),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_of_tomorrow_is_told() {
+    let directory = TempDir::new().unwrap();
+    make(directory.path(), "a", &["a.test"], 90);
+    let certificate = Certificate::load(&files(directory.path(), "a.pem", "a.key")).unwrap();
+    assert_eq!(certificate.warnings(SystemTime::now()), [""; 0]);
+    let warnings = certificate.warnings(SystemTime::UNIX_EPOCH);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("a.pem: ") && warnings[0].ends_with("not valid yet"),
+        "{warnings:?}"
+    );
+}
+
 #[test]
 fn the_check_tells_names_and_expiry_or_every_problem() {
     let directory = TempDir::new().unwrap();
