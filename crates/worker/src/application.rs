@@ -78,25 +78,72 @@ fn not_imported(py: Python<'_>, name: &str, directory: &str, error: &PyErr) -> R
                 .strip_prefix(missing)
                 .is_some_and(|rest| rest.starts_with('.'))
     });
-    let interpreter = sys_text(py, "executable");
-    match missing {
-        Some(missing) if is_target => Refusal::new(
-            "import",
+    let Some(missing) = missing else {
+        return Refusal::raised(py, "import", &format!("importing {name:?}"), error);
+    };
+    let within = missing
+        .rsplit_once('.')
+        .and_then(|(package, module)| within(py, package, module));
+    if is_target {
+        let why = within.unwrap_or_else(|| {
             format!(
                 "no module named {missing:?}; the app's directory {directory} has {}; sys.path is {}",
                 listing(directory),
                 sys_text(py, "path"),
-            ),
-        ),
-        Some(missing) => {
-            let mut refusal = Refusal::raised(py, "import", &format!("importing {name:?}"), error);
-            refusal.message.push_str(&format!(
-                "; {missing:?} is not installed for {interpreter}: set the app's venv or python if that is the wrong one"
-            ));
-            refusal
-        }
-        None => Refusal::raised(py, "import", &format!("importing {name:?}"), error),
+            )
+        });
+        return Refusal::new("import", why);
     }
+    let mut refusal = Refusal::raised(py, "import", &format!("importing {name:?}"), error);
+    let why = within.unwrap_or_else(|| {
+        format!(
+            "{missing:?} is not installed for {}: set the app's venv or python if that is the wrong one",
+            sys_text(py, "executable")
+        )
+    });
+    refusal.message.push_str(&format!("; {why}"));
+    refusal
+}
+
+/// Why `package` has no `module`, when it is the package that was found: no interpreter is wrong then, a name is.
+fn within(py: Python<'_>, package: &str, module: &str) -> Option<String> {
+    let found = py
+        .import("sys")
+        .ok()?
+        .getattr("modules")
+        .ok()?
+        .get_item(package)
+        .ok()?;
+    let Ok(path) = found.getattr("__path__") else {
+        return Some(format!(
+            "{package:?} is a module and has no modules in it: for a name in it write \"{package}:{module}\""
+        ));
+    };
+    let modules = modules(&path).unwrap_or_default();
+    let hint = match PyList::new(py, &modules)
+        .ok()
+        .and_then(|names| alike(&names, module))
+    {
+        Some(close) => format!("; did you mean \"{package}.{close}\"?"),
+        None if modules.is_empty() => String::new(),
+        None => {
+            let listed: Vec<_> = modules.into_iter().take(LISTED_MAX).collect();
+            format!("; in it are {}", listed.join(", "))
+        }
+    };
+    Some(format!("package {package:?} has no module {module:?}{hint}"))
+}
+
+/// The names of the modules of a package, whose `__path__` is given.
+fn modules(path: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let found = path
+        .py()
+        .import("pkgutil")?
+        .call_method1("iter_modules", (path,))?;
+    found
+        .try_iter()?
+        .map(|module| module?.getattr("name")?.extract())
+        .collect()
 }
 
 fn conventional<'py>(module: &Bound<'py, PyModule>, name: &str) -> Result<Bound<'py, PyAny>, Refusal> {
@@ -131,7 +178,7 @@ fn attribute<'py>(
                     &error,
                 );
             }
-            let hint = match alike(&found, part) {
+            let hint = match found.dir().ok().and_then(|names| alike(&names, part)) {
                 Some(other) => format!("; did you mean {other:?}?"),
                 None => callables(module),
             };
@@ -141,12 +188,12 @@ fn attribute<'py>(
     Ok(found)
 }
 
-/// The attribute that is spelled most like `part`.
-fn alike(of: &Bound<'_, PyAny>, part: &str) -> Option<String> {
-    let close = of
+/// The one of `names` that is spelled most like `part`.
+fn alike(names: &Bound<'_, PyList>, part: &str) -> Option<String> {
+    let close = names
         .py()
         .import("difflib")
-        .and_then(|difflib| difflib.call_method1("get_close_matches", (part, of.dir()?, 1)))
+        .and_then(|difflib| difflib.call_method1("get_close_matches", (part, names, 1)))
         .ok()?;
     close.get_item(0).ok()?.extract().ok()
 }

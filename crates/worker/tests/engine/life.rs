@@ -78,6 +78,21 @@ number = 7
             "{message}"
         );
         assert!(traceback.contains("app.py\", line 1"), "{traceback}");
+        // Where the package is there, it is the name that is wrong and not the interpreter.
+        for (app, target, told) in [
+            ("import email.mesage", "app", "did you mean \"email.message\"?"),
+            ("", "email.mesage", "did you mean \"email.message\"?"),
+            ("import json.zebra", "app", "in it are decoder, encoder"),
+            ("", "json.zebra:app", "in it are decoder, encoder"),
+            ("def run(*a): pass", "app.run", "write \"app:run\""),
+        ] {
+            let (step, message, _) = failure(python, app, target);
+            assert_eq!(step, "import");
+            assert!(
+                message.contains(told) && !message.contains("is not installed"),
+                "{message}"
+            );
+        }
         let (_, message, _) = failure(python, "raise SystemExit(4)", "app");
         assert!(message.contains("SystemExit: 4"), "{message}");
     });
