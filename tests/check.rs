@@ -125,7 +125,7 @@ fn a_path_that_the_run_user_can_not_reach_names_the_component() {
     if !app::root() {
         return;
     }
-    let site = Site::in_the_open("check-closed");
+    let mut site = Site::in_the_open("check-closed");
     site.write("closed/inner/static/a.css", "a");
     fs::set_permissions(site.directory.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     copy_tree(
@@ -153,6 +153,12 @@ fn a_path_that_the_run_user_can_not_reach_names_the_component() {
         closed.display()
     );
     assert_eq!(complaints.matches(&refused).count(), 2, "{complaints}");
+
+    // So does a start, which serves what it can.
+    site.expect_error("app=web").start();
+    let log = site.error_log();
+    assert_eq!(log.matches(&refused).count(), 2, "{log}");
+    site.stop();
 
     // As root it would do.
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();

@@ -24,7 +24,6 @@ impl Config {
     /// run user.
     pub fn check_paths(&self) -> Paths {
         let us = Identity::current();
-        let user = self.server.user.as_ref().unwrap_or(&us);
         let mut paths = Paths::default();
         for certificate in &self.tls.certificates {
             paths.need(&certificate.certificate, &us, Need::Read);
@@ -39,7 +38,7 @@ impl Config {
         if let Some(path) = &self.server.pid_file {
             paths.need(path, &us, Need::Write);
         }
-        paths.need(&self.server.buffers.directory, user, Need::Make);
+        paths.need_of_users(self, &us);
         for listener in &self.listeners {
             match &listener.address {
                 Address::Unix(socket) => {
@@ -50,30 +49,49 @@ impl Config {
                 Address::Tcp(address) => paths.may_bind(*address),
             }
         }
-        for route in self.sites.iter().flat_map(|site| &site.routes) {
-            if let Action::Files(files) = &route.action {
-                let exact = matches!(route.path, PathMatch::Exact(_));
-                paths.need_files(&files.root, user, if exact { Need::Read } else { Need::Enter });
-                for app in &self.apps {
-                    paths.guard_links(files, &app.name, app.user.as_ref().unwrap_or(user));
-                }
-            }
-        }
-        for app in &self.apps {
-            let user = app.user.as_ref().unwrap_or(user);
-            // Importing lists the directory, the interpreter is only executed.
-            paths.need(&app.directory, user, Need::List);
-            paths.need(&app.python, user, Need::Execute);
-        }
-        for told in [&mut paths.problems, &mut paths.warnings] {
-            let mut seen = HashSet::new();
-            told.retain(|line| seen.insert(line.clone()));
-        }
-        paths
+        paths.once()
+    }
+
+    /// What the run users may not reach, for a start to tell: what comes of it later, "Permission denied", does
+    /// not name the directory that is closed.
+    pub fn out_of_reach(&self) -> Vec<String> {
+        let mut paths = Paths::default();
+        paths.need_of_users(self, &Identity::current());
+        paths.once().problems
     }
 }
 
 impl Paths {
+    /// What proxy and applications use after they have become who they run as.
+    fn need_of_users(&mut self, config: &Config, us: &Identity) {
+        let user = config.server.user.as_ref().unwrap_or(us);
+        self.need(&config.server.buffers.directory, user, Need::Make);
+        for route in config.sites.iter().flat_map(|site| &site.routes) {
+            if let Action::Files(files) = &route.action {
+                let exact = matches!(route.path, PathMatch::Exact(_));
+                self.need_files(&files.root, user, if exact { Need::Read } else { Need::Enter });
+                for app in &config.apps {
+                    self.guard_links(files, &app.name, app.user.as_ref().unwrap_or(user));
+                }
+            }
+        }
+        for app in &config.apps {
+            let user = app.user.as_ref().unwrap_or(user);
+            // Importing lists the directory, the interpreter is only executed.
+            self.need(&app.directory, user, Need::List);
+            self.need(&app.python, user, Need::Execute);
+        }
+    }
+
+    /// Each line once, however many routes it is about.
+    fn once(mut self) -> Self {
+        for told in [&mut self.problems, &mut self.warnings] {
+            let mut seen = HashSet::new();
+            told.retain(|line| seen.insert(line.clone()));
+        }
+        self
+    }
+
     fn need(&mut self, path: &Path, who: &Identity, need: Need) {
         self.problems.extend(path_problem(path, who, need));
     }

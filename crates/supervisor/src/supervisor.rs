@@ -303,6 +303,9 @@ impl Supervisor {
         for line in config.warnings.iter().flat_map(|warning| warning.lines()) {
             warn!("{line}");
         }
+        for line in config.out_of_reach() {
+            warn!("{line}");
+        }
         let sockets = self
             .listenings
             .open(&config.listeners, config.server.user.as_ref())?;
