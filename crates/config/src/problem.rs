@@ -69,7 +69,7 @@ impl Problem {
         let line_end = text[start..]
             .find('\n')
             .map_or(text.len(), |newline| start + newline);
-        let line_number = text[..start].matches('\n').count() + 1;
+        let line_number = line_number(text, start);
         let column = text[line_start..start].chars().count();
         let end = floor_boundary(text, self.span.end).clamp(start, line_end);
         let width = text[start..end].trim_end().chars().count().max(1);
@@ -90,6 +90,11 @@ impl Problem {
         }
         report
     }
+}
+
+/// The line that the byte `at` stands in, counted from one.
+pub(crate) fn line_number(text: &str, at: usize) -> usize {
+    text[..floor_boundary(text, at)].matches('\n').count() + 1
 }
 
 /// The part of a line that is shown, and where the column lies in it. Control characters become spaces, so that the

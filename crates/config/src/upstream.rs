@@ -35,7 +35,7 @@ pub struct Peer {
 }
 
 /// Where a peer listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
     /// An IP address.
     Tcp(SocketAddr),

@@ -1,6 +1,6 @@
 //! What answers a route: exactly one of app, files, upstream, redirect, respond.
 
-use super::{Names, Other, Value, header::is_token, path_match::bare_prefix};
+use super::{Names, Other, Value, header::is_token, path_match::bare_prefix, section::is_name};
 use crate::{
     Action, AppIndex, Charset, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
     problem::nearest,
@@ -13,7 +13,7 @@ pub(crate) const ACTIONS: [&str; 5] = ["app", "files", "upstream", "redirect", "
 pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Names<'_>) -> Option<Action> {
     match key {
         "app" => {
-            let app = reference(value, "app", &names.apps)?;
+            let app = reference(value, ("app", &names.apps), ("upstream", &names.upstreams))?;
             // Where it is mounted is known when all routes of the site are.
             Some(Action::App {
                 app: AppIndex(app),
@@ -24,7 +24,11 @@ pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Nam
         }
         "files" => files(value, path).map(Action::Files),
         "upstream" => {
-            let upstream = UpstreamIndex(reference(value, "upstream", &names.upstreams)?);
+            let upstream = UpstreamIndex(reference(
+                value,
+                ("upstream", &names.upstreams),
+                ("app", &names.apps),
+            )?);
             Some(Action::Upstream(UpstreamRoute {
                 upstream,
                 strip: String::new(),
@@ -35,17 +39,47 @@ pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Nam
     }
 }
 
-fn reference(value: &Value<'_>, what: &str, names: &[&str]) -> Option<usize> {
-    let name = value.text()?;
+/// The place among `names` of the app or upstream (`what`) that is named. `others` have the `other` one's names.
+fn reference(
+    value: &Value<'_>,
+    (what, names): (&str, &[&str]),
+    (other, others): (&str, &[&str]),
+) -> Option<usize> {
+    let Some(name) = value.as_text() else {
+        return value.wants_with_help("a name", Some(apart(what, "", names)));
+    };
     let found = names.iter().position(|known| *known == name);
     if found.is_none() {
         let help = match nearest(name, names.iter().copied()) {
+            _ if !is_name(name) => apart(what, name, names),
+            _ if others.contains(&name) => {
+                format!("there is an {other} of this name: write {other} = \"{name}\"")
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write a [{what}.{name}]"),
         };
         value.problem_with_help(format!("there is no {what} `{name}`"), help);
     }
     found
+}
+
+/// How an app or upstream is written whose callable or server stands where its name should.
+fn apart(what: &str, written: &str, names: &[&str]) -> String {
+    let usual = if what == "app" { "web" } else { "api" };
+    let name = if names.contains(&usual) { "NAME" } else { usual };
+    let keys = match (what, written) {
+        ("app", "") => "wsgi = \"mysite.wsgi:application\"".to_owned(),
+        ("app", target) if !target.contains("://") => format!("wsgi = \"{target}\" (or asgi)"),
+        ("app", url) => {
+            return format!("write [upstream.api] with servers = [\"{url}\"], and here upstream = \"api\"");
+        }
+        (_, "") => "servers = [\"http://127.0.0.1:8001\"]".to_owned(),
+        (_, server) if server.contains("://") || server.starts_with("unix:") => {
+            format!("servers = [\"{server}\"]")
+        }
+        (_, server) => format!("servers = [\"http://{server}\"]"),
+    };
+    format!("write [{what}.{name}] with {keys}, and here {what} = \"{name}\"")
 }
 
 /// `"static/"` or `{ root = "static/", ... }`.
@@ -96,7 +130,9 @@ pub(crate) fn files(value: &Value<'_>, path: &PathMatch) -> Option<Files> {
         value.choice(&words, &[("off", off), ("on", off)])
     });
     files.symlinks = symlinks.unwrap_or(files.symlinks);
-    let types = section.section("types", "types").entries();
+    let types = section
+        .section("types", "types", "types = { wasm = \"application/wasm\" }")
+        .entries();
     files.types = types.iter().filter_map(content_type).collect();
     files.charset = section
         .value("charset")

@@ -13,7 +13,11 @@ use crate::{App, Interface, Timeouts};
 /// `has_user` tells that the server's user is there for apps without one of their own.
 pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let surroundings = section.reading.surroundings;
-    let websocket = section.section("websocket", "[app.websocket]");
+    let websocket = section.section(
+        "websocket",
+        "[app.websocket]",
+        "websocket = { ping_interval = \"20s\" }",
+    );
     let (interface, target) = interface(name, &section, &websocket);
     let asgi = matches!(interface, Interface::Asgi(_));
     let directory = section.value("directory").and_then(|value| {
@@ -29,7 +33,7 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let workers = section
         .value("workers")
         .and_then(|value| value.number_or_auto(1..=WORKERS_MAX, cpus));
-    let queue = section.section("queue", "[app.queue]");
+    let queue = section.section("queue", "[app.queue]", "queue = { length = 1000 }");
     let app = App {
         name: name.to_owned(),
         interface,
@@ -41,7 +45,10 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
         workers: workers.unwrap_or(cpus.clamp(1, WORKERS_MAX)) as usize,
         // Halves the memory of workers and their boot time; a module that starts threads is noticed and imported later.
         preload: section.boolean("preload").unwrap_or(true),
-        timeout: timeouts(section.section("timeout", "[app.timeout]"), asgi),
+        timeout: timeouts(
+            section.section("timeout", "[app.timeout]", "timeout = { request = \"30s\" }"),
+            asgi,
+        ),
         // Enough for a reload with a slow import under load, and an overload is still told within a second or so.
         queue_length_max: queue.number("length", 0..=1_000_000).unwrap_or(1000) as usize,
         // Visitors are gone by then, and balancers (Heroku's 30 s, for one) have given up.
@@ -139,6 +146,12 @@ const OTHERS: &[Other] = &[
     Other::Meant("ws_max_size", "`message_max` in [app.NAME.websocket]"),
     Other::Meant("ws_ping_interval", "`ping_interval` in [app.NAME.websocket]"),
     Other::Meant("proxy_request_buffering", "`request_buffering`"),
+    Other::Meant("app", "wsgi = \"module:callable\" or asgi = \"module:callable\""),
+    Other::Meant(
+        "target",
+        "wsgi = \"module:callable\" or asgi = \"module:callable\"",
+    ),
+    Other::Meant("wsgi_app", "`wsgi`"),
     Other::Later("recycle", "leave it out, crashed and stuck workers are replaced"),
     Other::Later(
         "hooks",
@@ -156,6 +169,5 @@ const OTHERS: &[Other] = &[
     Other::Meant("module", "`wsgi`"),
     Other::Meant("callable", "wsgi = \"module:callable\""),
     Other::Meant("preload_app", "`preload`"),
-    Other::Meant("max_requests", "nothing, workers are not recycled yet"),
     Other::Meant("graceful_timeout", "`drain` in [app.NAME.timeout]"),
 ];

@@ -4,7 +4,9 @@ use super::{Section, Value};
 
 /// The fields of `defaults` and, over them, those written here.
 pub(crate) fn headers(section: &Section<'_>, defaults: &[(String, String)]) -> Vec<(String, String)> {
-    let written = section.section("headers", "[site.headers]").entries();
+    let written = section
+        .section("headers", "[site.headers]", "headers = { NAME = \"value\" }")
+        .entries();
     let written: Vec<_> = written.iter().filter_map(header).collect();
     let is_written = |name: &str| written.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     let kept = defaults.iter().filter(|(name, _)| !is_written(name)).cloned();

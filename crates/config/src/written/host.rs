@@ -14,17 +14,31 @@ pub(crate) fn host(value: &Value<'_>) -> Option<Host> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         !label.is_empty() && label.len() <= 63 && label.chars().all(fits)
     };
+    // Labels may have underscores, and these two are no names: nginx's way to say "every other".
+    let is_everything = matches!(name, "_" | "default_server");
     let is_address = name.parse::<std::net::Ipv4Addr>().is_ok() || is_bracketed_ipv6(name);
     let bare = name.strip_suffix('.').unwrap_or(name);
-    if bare.len() <= 253 && (bare.split('.').all(is_label) || is_address) && !(below && is_address) {
+    if !is_everything
+        && bare.len() <= 253
+        && (bare.split('.').all(is_label) || is_address)
+        && !(below && is_address)
+    {
         return Some(if below {
             Host::Below(format!(".{bare}"))
         } else {
             Host::Exact(bare.to_owned())
         });
     }
-    let help = if matches!(text, "*" | "" | "_") {
+    let help = if is_everything || matches!(text, "*" | "") {
         "leave `hosts` out of the site that answers for every other host".to_owned()
+    } else if text.starts_with(['~', '^']) {
+        "there are no patterns: write each name, or \"*.example.org\" for all below it".to_owned()
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("write an IPv6 address in brackets: \"[{text}]\"")
+    } else if let [first, second, ..] = text.split([' ', '\t', ',']).collect::<Vec<_>>()[..] {
+        format!("write a list of names: [\"{first}\", \"{}\"]", second.trim())
+    } else if let Some(domain) = text.strip_prefix('.').filter(|domain| !domain.is_empty()) {
+        format!("write the name itself and all below it: \"{domain}\", \"*.{domain}\"")
     } else if text.contains("://") || text.contains('/') {
         "write the host name only, without scheme and path".to_owned()
     } else if let Some((host, _)) = text

@@ -18,21 +18,24 @@ pub(crate) fn interpreter(section: &Section<'_>, directory: &Path) -> PathBuf {
         let Some((text, path)) = value.text().zip(value.path()) else {
             return PathBuf::new();
         };
-        python::named(text, path, surroundings).map_err(|message| {
-            value.problem_with_help(
-                message,
-                "name the interpreter, such as \"/usr/bin/python3\", or a `venv`",
-            );
+        python::named(text, path.clone(), surroundings).map_err(|message| {
+            let help = match python::in_venv(&path, surroundings) {
+                Ok(_) => format!("it is a virtualenv: write venv = \"{text}\""),
+                Err(_) => "name the interpreter, such as \"/usr/bin/python3\", or a `venv`".to_owned(),
+            };
+            value.problem_with_help(message, help);
         })
     } else if let Some(value) = section.value("venv") {
         let Some(venv) = value.path() else {
             return PathBuf::new();
         };
         python::in_venv(&venv, surroundings).map_err(|message| {
-            value.problem_with_help(
-                message,
-                format!("make it with `python3 -m venv {}`", venv.display()),
-            );
+            let help = if surroundings.is_executable(&venv) {
+                "it is an interpreter: name it with `python`".to_owned()
+            } else {
+                format!("make it with `python3 -m venv {}`", venv.display())
+            };
+            value.problem_with_help(message, help);
         })
     } else {
         python::found(directory, surroundings).map_err(|message| {
@@ -65,7 +68,9 @@ pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
             },
         }
     }
-    let written = section.section("env", "[app.env]").entries();
+    let written = section
+        .section("env", "[app.env]", "env = { NAME = \"value\" }")
+        .entries();
     environment.extend(written.iter().filter_map(variable));
     environment
 }

@@ -1,13 +1,19 @@
 //! `[[listener]]`
 
-use std::{collections::HashSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    path::Path,
+    time::Duration,
+};
 
 use super::{Other, Section, Value};
 use crate::{Address, Limits, Listener};
 
 /// The listeners written, or those that follow from there being certificates.
 pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> {
-    let written = top.sections("listener", "[[listener]]");
+    let written = top.sections("listener", "[[listener]]", "[[listener]] above its keys");
     if written.is_empty() {
         let usual = |port, tls| Listener {
             address: Address::Tcp(SocketAddr::from(([0, 0, 0, 0], port))),
@@ -28,7 +34,7 @@ pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> 
             vec![usual(8000, false)]
         };
     }
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     let listeners: Vec<_> = written
         .into_iter()
         .filter_map(|section| listener(section, certificates, &mut seen))
@@ -48,7 +54,11 @@ pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> 
     listeners
 }
 
-fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address>) -> Option<Listener> {
+fn listener(
+    section: Section<'_>,
+    certificates: bool,
+    seen: &mut HashMap<Address, Range<usize>>,
+) -> Option<Listener> {
     let written = section.value("address");
     if written.is_none() {
         section.problem(
@@ -57,10 +67,12 @@ fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address
         );
     }
     let address = written.and_then(|value| address(&value));
-    if let (Some(value), Some(address)) = (written, &address)
-        && !seen.insert(address.clone())
-    {
-        value.problem(format!("two listeners have the address {address}"));
+    if let (Some(value), Some(address)) = (written, &address) {
+        if let Some(first) = seen.get(address) {
+            let message = format!("two listeners have the address {address}");
+            value.problem_with_help(message, value.reading.first(first));
+        }
+        seen.entry(address.clone()).or_insert(value.span());
     }
     let tls = section.value("tls").and_then(|value| {
         let tls = value.boolean()?;
@@ -84,10 +96,16 @@ fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address
     let backlog = section.number("backlog", 1..=65535).unwrap_or(BACKLOG_DEFAULT) as u32;
     let written = section.value("mode");
     if let (Some(value), Some(Address::Tcp(_))) = (written, &address) {
-        value.problem("`mode` is for Unix sockets");
+        value.problem_with_help("`mode` is for Unix sockets", "leave it out");
     }
-    let mode = written.and_then(|value| mode(&value));
-    let limits = limits(section.section("limits", "[listener.limits]"));
+    let mode = written
+        .filter(|_| !matches!(address, Some(Address::Tcp(_))))
+        .and_then(|value| mode(&value));
+    let limits = limits(section.section(
+        "limits",
+        "[listener.limits]",
+        "limits = { idle_timeout = \"75s\" }",
+    ));
     section.finish(OTHERS);
     Some(Listener {
         address: address?,
@@ -101,9 +119,12 @@ fn listener(section: Section<'_>, certificates: bool, seen: &mut HashSet<Address
 
 /// `"0660"`
 fn mode(value: &Value<'_>) -> Option<u32> {
+    let quoted = value
+        .as_number()
+        .map(|mode| format!("write \"{mode:04}\", in quotes"));
     let text = value
         .as_text()
-        .or_else(|| value.wants("a text such as \"0660\""))?;
+        .or_else(|| value.wants_with_help("a text such as \"0660\"", quoted))?;
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
     if mode.is_none() {
         value.problem_with_help(
@@ -147,45 +168,103 @@ fn limits(section: Section<'_>) -> Limits {
 }
 
 fn address(value: &Value<'_>) -> Option<Address> {
-    let text = value.text()?;
+    let Some(text) = value.as_text() else {
+        let help = match value.as_number() {
+            Some(port) => {
+                format!("write \":{port}\" for all addresses, \"127.0.0.1:{port}\" for this machine")
+            }
+            None => "write a [[listener]] for each address".to_owned(),
+        };
+        return value.wants_with_help("a text", Some(help));
+    };
+    value.text()?;
     let refuse = |help: String| {
         value.problem_with_help(format!("`{text}` is not an address to listen on"), help);
         None
     };
     if let Some(path) = text.strip_prefix("unix:") {
-        let path = value.reading.absolute(std::path::Path::new(path));
-        return match path.as_os_str().len() {
-            _ if text.ends_with(['/', ':']) => {
-                refuse("write the path of the socket, such as \"unix:/run/site.sock\"".into())
-            }
-            ..UNIX_PATH_BYTES => Some(Address::Unix(path)),
-            _ => refuse(format!(
-                "the path of a Unix socket has less than {UNIX_PATH_BYTES} bytes"
-            )),
+        if text.ends_with(['/', ':']) {
+            return refuse("write the path of the socket, such as \"unix:/run/site.sock\"".into());
+        }
+        let path = value.reading.absolute(Path::new(path));
+        return match socket_too_long(&path) {
+            Some(help) => refuse(help),
+            None => Some(Address::Unix(path)),
         };
     }
-    if text.starts_with("systemd:") {
-        return refuse("sockets from systemd are not supported yet, write host:port or unix:/path".into());
+    let everywhere = text.strip_prefix(':').and_then(|port| port.parse().ok());
+    let everywhere = everywhere.map(|port: u16| SocketAddr::from(([0, 0, 0, 0], port)));
+    match everywhere.or_else(|| text.parse().ok()) {
+        Some(address) => Some(Address::Tcp(address)),
+        None => refuse(meant(text)),
     }
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    if port.is_empty() || !port.chars().all(|c| c.is_ascii_digit()) {
-        return refuse("write an address and a port, such as \"0.0.0.0:8000\"".into());
+}
+
+/// What to write in place of `text`, which is how other servers name a place to listen on.
+fn meant(text: &str) -> String {
+    if text.starts_with("systemd:") || text.starts_with("fd:") {
+        return "sockets from systemd are not supported yet, write host:port or unix:/path".to_owned();
     }
-    if let Ok(port) = port.parse::<u16>() {
-        if host.is_empty() && text.starts_with(':') {
-            return Some(Address::Tcp(SocketAddr::from(([0, 0, 0, 0], port))));
+    if text.starts_with('/') {
+        return format!("write \"unix:{text}\"");
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    // `443 ssl` of nginx, and the slash at the end of a URL.
+    let mut words = rest.split([' ', '/']);
+    let place = words.next().unwrap_or_default();
+    let tls = scheme == "https" || words.any(|word| word == "ssl");
+    let (host, port) = match place.rsplit_once(':') {
+        _ if is_port(place) => ("", place),
+        Some((host, port)) if is_port(port) && is_host(host) => (host, port),
+        _ if tls => (place, "443"),
+        _ if scheme == "http" => (place, "80"),
+        _ => (place, "8000"),
+    };
+    if port.parse::<u16>().is_err() {
+        return format!("port {port} is larger than 65535");
+    }
+    let tls = if tls { ", and tls = true below it" } else { "" };
+    match host {
+        "" | "*" => format!("write \":{port}\" for all addresses{tls}"),
+        "localhost" => format!("write \"127.0.0.1:{port}\"{tls}"),
+        _ if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) => {
+            format!("write an IPv6 address in brackets: \"[{host}]:{port}\"{tls}")
         }
-        if let Ok(address) = text.parse() {
-            return Some(Address::Tcp(address));
+        _ if is_address(host) && place == host => {
+            format!("write an address and a port, such as \"{host}:{port}\"{tls}")
         }
-        return refuse(match host {
-            "" | "*" => format!("write \":{port}\" for all addresses"),
-            "localhost" => format!("write \"127.0.0.1:{port}\""),
-            _ if host.contains(':') => format!("write an IPv6 address in brackets: \"[{host}]:{port}\""),
-            _ => "write an IP address, host names are not looked up here".into(),
-        });
+        _ if is_address(host) => format!("write \"{host}:{port}\"{tls}"),
+        _ => format!(
+            "write an IP address, or \":{port}\" for all{tls}; host names are not looked up here, those of a site are its \
+             `hosts`"
+        ),
     }
-    refuse(format!("port {port} is larger than 65535"))
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What may stand before the port: the colons of a bare IPv6 address belong to it.
+fn is_host(text: &str) -> bool {
+    !text.contains(':') || is_address(text) || text.parse::<IpAddr>().is_ok()
+}
+
+/// As it stands before a port: IPv6 in brackets.
+fn is_address(host: &str) -> bool {
+    format!("{host}:0").parse::<SocketAddr>().is_ok()
+}
+
+/// The way out for a path that the kernel does not take: `sun_path` holds 108 bytes, one of them the closing NUL.
+pub(super) fn socket_too_long(path: &Path) -> Option<String> {
+    let bytes = path.as_os_str().len();
+    (bytes > SOCKET_PATH_BYTES_MAX).then(|| {
+        format!(
+            "{} has {bytes} bytes, and the path of a Unix socket at most {SOCKET_PATH_BYTES_MAX}: choose a shorter one, \
+             such as \"unix:/run/site.sock\"",
+            path.display()
+        )
+    })
 }
 
 /// gunicorn's default is twice this, the kernel caps it at `net.core.somaxconn` (4096) anyway.
@@ -195,8 +274,7 @@ const BACKLOG_DEFAULT: u64 = 1024;
 /// local user.
 const MODE_DEFAULT: u32 = 0o660;
 
-/// `sun_path` holds 108 bytes, one of them the closing NUL.
-const UNIX_PATH_BYTES: usize = 108;
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const OTHERS: &[Other] = &[
     Other::Later(
@@ -207,9 +285,5 @@ const OTHERS: &[Other] = &[
     Other::Meant("bind", "`address`"),
     Other::Meant("port", "it in `address`, as in \"0.0.0.0:8000\""),
     Other::Meant("ssl", "`tls = true`"),
-    Other::Meant("certificates", "them in [tls]"),
-    Other::Meant("idle_timeout", "it in [listener.limits]"),
-    Other::Meant("head_timeout", "it in [listener.limits]"),
-    Other::Meant("body_timeout", "it in [listener.limits]"),
-    Other::Meant("body_max", "it in [[site]] or [[site.route]]"),
+    Other::Meant("host", "it in `address`, as in \"127.0.0.1:8000\""),
 ];

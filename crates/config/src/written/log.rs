@@ -5,11 +5,12 @@ use crate::{AccessLog, ErrorLog, Format, Level, To, problem::nearest};
 
 /// The access log (`None` when it is off) and the error log.
 pub(crate) fn logs(section: Section<'_>) -> (Option<AccessLog>, ErrorLog) {
-    let access = access(section.section("access", "[log.access]"));
-    let error = error(section.section("error", "[log.error]"));
+    let access = access(section.section("access", "[log.access]", "access = { to = \"/path\" }"));
+    let error = error(section.section("error", "[log.error]", "error = { to = \"/path\" }"));
     section.finish(&[
         Other::Meant("level", "it in [log.error]"),
         Other::Meant("format", "it in [log.access]"),
+        Other::Meant("to", "it in [log.access] or [log.error]"),
     ]);
     (access, error)
 }
@@ -55,7 +56,7 @@ fn error(section: Section<'_>) -> ErrorLog {
     let error = ErrorLog {
         to: section
             .value("to")
-            .and_then(|value| to(&value, &["stdout", "stderr"]))
+            .and_then(|value| to(&value, &["stderr", "stdout"]))
             .unwrap_or(To::Stderr),
         // Starts, stops and crashes of processes are seen, single requests are not.
         level: section
@@ -72,7 +73,7 @@ fn error(section: Section<'_>) -> ErrorLog {
     error
 }
 
-/// A word is never taken for a file name: a mistyped `stdout` would silently become a file.
+/// A word without a dot or slash is never taken for a file name: a mistyped `stdout` would silently become a file.
 fn to(value: &Value<'_>, words: &[&'static str]) -> Option<To> {
     let text = value.text()?;
     match text {
@@ -83,15 +84,15 @@ fn to(value: &Value<'_>, words: &[&'static str]) -> Option<To> {
             value.problem_with_help(format!("`to = \"{text}\"` is not supported yet"), help);
             return None;
         }
-        _ if text.contains('/') && !text.ends_with('/') => return value.path().map(To::File),
+        _ if text.contains(['/', '.']) && !text.ends_with(['/', '.']) => return value.path().map(To::File),
         _ => {}
     }
     let help = match nearest(text, words.iter().copied()) {
         Some(word) => format!("did you mean \"{word}\"?"),
-        None => format!(
-            "a file needs a `/` in its name: \"./{}\"",
-            text.trim_end_matches('/')
-        ),
+        None if text == "off" => "the least that is written is level = \"error\"".to_owned(),
+        None if text == "-" => format!("write \"{}\"", words[0]),
+        None if text.ends_with('/') => format!("name a file in it: \"{text}site.log\""),
+        None => format!("the name of a file has a dot or a slash: \"{text}.log\" or \"./{text}\""),
     };
     value.problem_with_help(format!("`{text}` is not a place for a log"), help);
     None

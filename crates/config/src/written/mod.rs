@@ -7,6 +7,7 @@
 mod action;
 mod amount;
 mod app;
+mod elsewhere;
 mod header;
 mod host;
 mod interface;
@@ -17,6 +18,7 @@ mod path_match;
 mod section;
 mod server;
 mod site;
+mod syntax;
 mod tls;
 mod upstream;
 mod value;
@@ -32,11 +34,15 @@ use toml::de::DeTable;
 pub(crate) use section::{Other, Section};
 pub(crate) use value::Value;
 
-use crate::{Action, Config, Problems, Site, Surroundings, problem::Problem};
+use crate::{
+    Action, Config, Problems, Site, Surroundings,
+    problem::{Problem, line_number},
+};
 
 /// What is needed, and what gathers, while one document is read.
 pub(crate) struct Reading<'r> {
     pub(crate) surroundings: &'r dyn Surroundings,
+    text: &'r str,
     /// Relative paths start here.
     pub(crate) directory: PathBuf,
     /// Stands in for tables that are not written.
@@ -86,6 +92,11 @@ impl Reading<'_> {
         }
     }
 
+    /// Where the first of two that are the same stands, as the help for the second.
+    pub(crate) fn first(&self, span: &Range<usize>) -> String {
+        format!("it stands first in line {}", line_number(self.text, span.start))
+    }
+
     /// The path from the directory of the file; `.` parts go, `..` and symbolic links stay.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.directory.join(path).components().collect()
@@ -105,12 +116,8 @@ pub(crate) struct Names<'r> {
 pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Result<Config, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let problem = |error: &toml::de::Error| Problem {
-            span: error.span().unwrap_or(0..0),
-            message: error.message().to_owned(),
-            help: None,
-        };
-        let problems = errors.iter().take(PROBLEMS_MAX).map(problem).collect();
+        let errors = errors.iter().take(PROBLEMS_MAX);
+        let problems = errors.map(|error| syntax::problem(text, error)).collect();
         return Err(Problems::render(path, text, problems));
     }
     let absolute = crate::absolute(path)
@@ -118,6 +125,7 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
     let nothing = DeTable::new();
     let reading = Reading {
         surroundings,
+        text,
         directory: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
         nothing: &nothing,
         problems: RefCell::default(),
@@ -168,8 +176,8 @@ fn of_root(surroundings: &dyn Surroundings, config: &Config) -> Option<String> {
 
 fn read(top: Section<'_>, path: PathBuf) -> Config {
     let reading = top.reading;
-    let server = server::server(top.section("server", "[server]"));
-    let tls = tls::tls(top.section("tls", "[tls]"));
+    let server = server::server(top.section("server", "[server]", "[server] above its keys"));
+    let tls = tls::tls(top.section("tls", "[tls]", "[tls] above its keys"));
     let listeners = listener::listeners(&top, !tls.certificates.is_empty());
 
     let written_apps = top.named("app");
@@ -210,7 +218,8 @@ fn read(top: Section<'_>, path: PathBuf) -> Config {
         }
         upstreams.push(upstream::upstream(name, section));
     }
-    let (access_log, error_log) = log::logs(top.section("log", "[log]"));
+    let (access_log, error_log) =
+        log::logs(top.section("log", "[log]", "[log.access] or [log.error] above its keys"));
     top.finish(OTHERS);
     Config {
         path,
@@ -247,10 +256,10 @@ const OTHERS: &[Other] = &[
     Other::Meant("apps", "[app.NAME]"),
     Other::Meant("sites", "[[site]]"),
     Other::Meant("listeners", "[[listener]]"),
-    Other::Meant("bind", "[[listener]] with an `address`"),
-    Other::Meant("listen", "[[listener]] with an `address`"),
+    Other::Meant(
+        "http",
+        "its tables at the top of the file: [server], [[listener]], [[site]]",
+    ),
+    Other::Meant("events", "`connections_max` in [listener.limits]"),
     Other::Meant("route", "[[site.route]] below its [[site]]"),
-    Other::Meant("hosts", "it below [[site]]"),
-    Other::Meant("user", "it below [server]"),
-    Other::Meant("workers", "it below [app.NAME]"),
 ];

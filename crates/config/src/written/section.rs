@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Range, ops::RangeInclusive, path::PathBuf, time::D
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Reading, Value};
+use super::{Reading, Value, elsewhere};
 use crate::problem::nearest;
 
 /// A table as written. It remembers which keys were asked for, so the list of known keys cannot drift from the code.
@@ -23,6 +23,14 @@ pub(crate) enum Other {
     Later(&'static str, &'static str),
     /// Called differently here; the text is what to write.
     Meant(&'static str, &'static str),
+}
+
+impl Other {
+    /// The key that people write.
+    pub(super) fn word(&self) -> &'static str {
+        let (Self::Later(word, _) | Self::Meant(word, _)) = self;
+        word
+    }
 }
 
 impl<'r> Section<'r> {
@@ -45,6 +53,10 @@ impl<'r> Section<'r> {
         &self.title
     }
 
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     pub(crate) fn problem(&self, message: impl Into<String>, help: impl Into<String>) {
         self.reading.problem_with_help(self.span.clone(), message, help);
     }
@@ -58,7 +70,10 @@ impl<'r> Section<'r> {
     }
 
     pub(crate) fn value(&self, key: &'static str) -> Option<Value<'r>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         let (written_key, item) = self.table.get_key_value(key)?;
         Some(Value {
             reading: self.reading,
@@ -95,21 +110,22 @@ impl<'r> Section<'r> {
         self.value(key).map(|value| value.list()).unwrap_or_default()
     }
 
-    /// A table below this one; an empty one when it is not written, so that defaults stand in one place only.
-    pub(crate) fn section(&self, key: &'static str, title: &str) -> Section<'r> {
-        let written = self.value(key).and_then(|value| value.section(title));
+    /// A table below this one; an empty one when it is not written, so that defaults stand in one place only. The
+    /// `example` is what to write in place of something else.
+    pub(crate) fn section(&self, key: &'static str, title: &str, example: &str) -> Section<'r> {
+        let written = self.value(key).and_then(|value| value.section(title, example));
         written.unwrap_or_else(|| Section::new(self.reading, title, self.span.clone(), self.reading.nothing))
     }
 
-    /// The tables of a `[[list]]`.
-    pub(crate) fn sections(&self, key: &'static str, title: &str) -> Vec<Section<'r>> {
+    /// The tables of a `[[list]]`, one of which looks like the `example`.
+    pub(crate) fn sections(&self, key: &'static str, title: &str, example: &str) -> Vec<Section<'r>> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
         if let DeValue::Array(items) = value.item.get_ref() {
             return items
                 .iter()
-                .filter_map(|item| Value { item, ..value }.section(title))
+                .filter_map(|item| Value { item, ..value }.section(title, example))
                 .collect();
         }
         let bare = title.trim_matches(['[', ']']);
@@ -124,15 +140,13 @@ impl<'r> Section<'r> {
     pub(crate) fn named(&self, key: &'static str) -> Vec<(&'r str, Section<'r>)> {
         let Some(all) = self
             .value(key)
-            .and_then(|value| value.section(format!("[{key}]")))
+            .and_then(|value| value.section(format!("[{key}]"), &format!("[{key}.NAME] above its keys")))
         else {
             return Vec::new();
         };
         let mut named = Vec::new();
         for value in all.entries() {
-            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if value.key().is_empty() || value.key().len() > NAME_CHARS_MAX || !value.key().chars().all(fits)
-            {
+            if !is_name(value.key()) {
                 let message = format!("`{}` cannot be the name of an {key}", value.key());
                 value.key_problem(message, "use up to 40 letters, digits, `-` and `_`");
             } else if let Some(section) = value.as_section(format!("[{key}.{}]", value.key())) {
@@ -168,26 +182,27 @@ impl<'r> Section<'r> {
             if asked.contains(&name) {
                 continue;
             }
-            let other = others.iter().find_map(|other| match other {
-                Other::Later(word, way) if *word == name => {
-                    Some((format!("`{name}` is not supported yet"), (*way).to_owned()))
-                }
-                Other::Meant(word, way) if *word == name => Some((
-                    format!("unknown key `{name}` in {}", self.title),
-                    format!("write {way}"),
-                )),
-                _ => None,
-            });
-            let (message, help) = other.unwrap_or_else(|| {
-                let help = match nearest(name, asked.iter().copied()) {
-                    Some(word) => format!("did you mean `{word}`?"),
-                    None => format!("the keys here are {}", asked.join(", ")),
-                };
-                (format!("unknown key `{name}` in {}", self.title), help)
-            });
+            // Other servers' options are written with dashes as often as not.
+            let word = name.to_ascii_lowercase().replace('-', "_");
+            let here = others.iter().find(|other| other.word() == word);
+            let unknown = || format!("unknown key `{name}` in {}", self.title);
+            let (message, help) = match here.or_else(|| elsewhere::find(&word)) {
+                Some(Other::Later(_, way)) => (format!("`{name}` is not supported yet"), (*way).to_owned()),
+                Some(Other::Meant(_, way)) => (unknown(), format!("write {way}")),
+                None => match nearest(name, asked.iter().copied()) {
+                    Some(word) => (unknown(), format!("did you mean `{word}`?")),
+                    None => (unknown(), format!("the keys here are {}", asked.join(", "))),
+                },
+            };
             self.reading.problem_with_help(key.span(), message, help);
         }
     }
+}
+
+/// True for what can stand for NAME in `[app.NAME]`.
+pub(crate) fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(fits)
 }
 
 /// Names stand in process titles and log fields.

@@ -33,7 +33,7 @@ pub(crate) fn server(section: Section<'_>) -> Server {
             .filter_map(network)
             .collect(),
         underscores_in_headers: section.boolean("underscores_in_headers").unwrap_or(false),
-        buffers: buffers(section.section("buffers", "[server.buffers]")),
+        buffers: buffers(section.section("buffers", "[server.buffers]", "buffers = { memory = \"64KiB\" }")),
         state_dir,
     };
     section.finish(OTHERS);
@@ -124,6 +124,9 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
     if network.is_err() {
         let help = match nearest(text, ["localhost"]) {
             Some(_) => "write \"127.0.0.1\" and \"::1\"",
+            None if text == "*" => {
+                "write the addresses of your proxies: \"0.0.0.0/0\" and \"::/0\" would let every client say who it is"
+            }
             None => "write an address such as \"10.0.0.7\" or a range such as \"10.0.0.0/8\"",
         };
         value.problem_with_help(format!("`{text}` is not an IP address or range"), help);
@@ -163,11 +166,6 @@ const OTHERS: &[Other] = &[
     Other::Meant("group", "`user = \"name:group\"`"),
     Other::Meant("pid", "`pid_file`"),
     Other::Meant("pidfile", "`pid_file`"),
-    Other::Meant("daemon", "`--daemon` on the command line"),
     Other::Meant("graceful_timeout", "`grace`"),
     Other::Meant("worker_processes", "`threads` here, or `workers` in [app.NAME]"),
-    Other::Meant("workers", "it in [app.NAME]"),
-    Other::Meant("listen", "[[listener]] with an `address`"),
-    Other::Meant("bind", "[[listener]] with an `address`"),
-    Other::Meant("address", "[[listener]] with an `address`"),
 ];

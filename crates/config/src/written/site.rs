@@ -12,7 +12,7 @@ use super::{
 use crate::{Action, AppIndex, Host, PathMatch, Route, Site};
 
 pub(crate) fn sites(top: &Section<'_>, names: &Names<'_>) -> Vec<Site> {
-    let written = top.sections("site", "[[site]]");
+    let written = top.sections("site", "[[site]]", "[[site]] above its keys");
     if written.is_empty() && !top.has("site") {
         top.problem(
             "there is no [[site]], so nothing would be served",
@@ -20,7 +20,7 @@ pub(crate) fn sites(top: &Section<'_>, names: &Names<'_>) -> Vec<Site> {
         );
     }
     let mut hosts = HashMap::new();
-    let mut catch_all = false;
+    let mut catch_all = None;
     written
         .into_iter()
         .map(|section| site(section, names, &mut hosts, &mut catch_all))
@@ -30,26 +30,32 @@ pub(crate) fn sites(top: &Section<'_>, names: &Names<'_>) -> Vec<Site> {
 fn site(
     section: Section<'_>,
     names: &Names<'_>,
-    taken: &mut HashMap<Host, ()>,
-    catch_all: &mut bool,
+    taken: &mut HashMap<Host, Range<usize>>,
+    catch_all: &mut Option<Range<usize>>,
 ) -> Site {
     let written = section.list("hosts");
     let mut hosts = Vec::new();
     for value in &written {
         let Some(host) = host(value) else { continue };
-        if taken.insert(host.clone(), ()).is_some() {
-            value.problem(format!(
-                "the host `{}` belongs to a site already",
-                value.as_text().unwrap_or_default()
-            ));
+        if let Some(first) = taken.get(&host) {
+            let host = value.as_text().unwrap_or_default();
+            value.problem_with_help(
+                format!("the host `{host}` belongs to a site already"),
+                value.reading.first(first),
+            );
         }
+        taken.entry(host.clone()).or_insert(value.span());
         hosts.push(host);
     }
-    if written.is_empty() && std::mem::replace(catch_all, true) {
-        section.problem(
-            "a second site without `hosts`",
-            "only one site can answer for every other host, give this one `hosts`",
-        );
+    if written.is_empty() {
+        if let Some(first) = catch_all {
+            let help = format!(
+                "only one site can answer for every other host, and {}: give this one `hosts`",
+                section.reading.first(first)
+            );
+            section.problem("a second site without `hosts`", help);
+        }
+        catch_all.get_or_insert(section.span());
     }
     let defaults = Defaults {
         headers: headers(&section, &[]),
@@ -60,7 +66,7 @@ fn site(
     let mut routes = short_routes(&section, names, &defaults);
     routes.extend(
         section
-            .sections("route", "[[site.route]]")
+            .sections("route", "[[site.route]]", "[[site.route]] above its keys")
             .into_iter()
             .filter_map(|section| route(section, names, &defaults)),
     );
@@ -252,14 +258,25 @@ fn request_buffering(value: &Value<'_>, action: Option<&mut Action>, names: &Nam
 
 fn methods(section: &Section<'_>) -> Vec<String> {
     let mut methods: Vec<String> = Vec::new();
+    let mut seen = HashMap::new();
     for value in section.list("methods") {
         let Some(method) = value.text() else { continue };
         if !is_token(method) || method.chars().any(|c| c.is_ascii_lowercase()) {
-            let help = format!("methods are written \"{}\"", method.trim().to_ascii_uppercase());
+            let words = method.to_ascii_uppercase();
+            let words: Vec<_> = words
+                .split([' ', ',', '|'])
+                .filter(|word| !word.is_empty())
+                .collect();
+            let help = match words[..] {
+                [_, _, ..] => format!("write a list: {words:?}"),
+                _ => format!("methods are written \"{}\"", words.concat()),
+            };
             value.problem_with_help(format!("`{method}` is not a method"), help);
-        } else if methods.iter().any(|other| other == method) {
-            value.problem(format!("the method {method} stands here twice"));
+        } else if let Some(first) = seen.get(method) {
+            let message = format!("the method {method} stands here twice");
+            value.problem_with_help(message, value.reading.first(first));
         } else {
+            seen.insert(method, value.span());
             methods.push(method.to_owned());
         }
     }
@@ -295,11 +312,10 @@ fn in_order(mut written: Vec<Written>, section: &Section<'_>) -> Vec<Route> {
     for pair in written.windows(2) {
         if pair[0].route.path == pair[1].route.path {
             let message = format!("two routes of this site have the path `{}`", pair[1].route.name);
-            section.reading.problem_with_help(
-                pair[1].span.clone(),
-                message,
-                "the same path is in an earlier line",
-            );
+            let help = section.reading.first(&pair[0].span);
+            section
+                .reading
+                .problem_with_help(pair[1].span.clone(), message, help);
         }
     }
     written.into_iter().map(|written| written.route).collect()
@@ -343,43 +359,18 @@ fn mount_apps(written: &mut [Written]) {
 const BODY_MAX: u64 = 1 << 40;
 
 const OTHERS: &[Other] = &[
-    Other::Later("auth", "let the application ask for the password"),
-    Other::Later("allow", "use the firewall"),
-    Other::Later("deny", "use the firewall"),
-    Other::Later("limit", "leave it out, queues and bodies are limited already"),
-    Other::Later(
-        "compress",
-        "make `.gz` or `.br` siblings, or let the application compress",
-    ),
-    Other::Later("cache", "let the application send Cache-Control"),
-    Other::Later("errors", "leave it out"),
     Other::Meant("host", "`hosts`"),
     Other::Meant("server_name", "`hosts`"),
-    Other::Meant("listen", "[[listener]] with an `address`"),
     Other::Meant("root", "`files = \"directory\"`"),
+    Other::Meant("alias", "`files = \"directory\"`"),
     Other::Meant("static", "files = { \"/static/\" = \"static/\" }"),
-    Other::Meant("location", "[[site.route]] with a `path`"),
-    Other::Meant("routes", "[[site.route]]"),
-    Other::Meant("proxy_pass", "an [upstream.NAME] and `upstream = \"NAME\"`"),
     Other::Meant("tls", "it at the top of the file: [tls]"),
-    Other::Meant("path", "it in a [[site.route]]"),
-    Other::Meant("methods", "it in a [[site.route]]"),
-    Other::Meant("mount", "it in a [[site.route]]"),
     Other::Meant("request_buffering", "it in a [[site.route]] or in [app.NAME]"),
     Other::Meant("client_max_body_size", "`body_max`"),
 ];
 
 const ROUTE_OTHERS: &[Other] = &[
     Other::Later("match", "use `path`, a prefix or \"= /exact\""),
-    Other::Later("auth", "let the application ask for the password"),
-    Other::Later("allow", "use the firewall"),
-    Other::Later("deny", "use the firewall"),
-    Other::Later("limit", "leave it out, queues and bodies are limited already"),
-    Other::Later(
-        "compress",
-        "make `.gz` or `.br` siblings, or let the application compress",
-    ),
-    Other::Later("cache", "let the application send Cache-Control"),
     Other::Later("timeout", "set `request` in [app.NAME.timeout]"),
     Other::Later("internal", "leave it out"),
     Other::Meant("hosts", "it in the [[site]] above"),
@@ -387,12 +378,6 @@ const ROUTE_OTHERS: &[Other] = &[
     Other::Meant("location", "`path`"),
     Other::Meant("root", "`files = \"directory\"`"),
     Other::Meant("alias", "`files = \"directory\"`"),
-    Other::Meant("index", "files = { root = \"...\", index = \"...\" }"),
-    Other::Meant(
-        "cache_control",
-        "files = { root = \"...\", cache_control = \"...\" }",
-    ),
-    Other::Meant("proxy_pass", "an [upstream.NAME] and `upstream = \"NAME\"`"),
     Other::Meant("return", "`redirect` or `respond`"),
     Other::Meant("client_max_body_size", "`body_max`"),
 ];

@@ -7,7 +7,11 @@ pub(crate) fn tls(section: Section<'_>) -> Tls {
     let versions = [("1.2", MinimumVersion::Tls12), ("1.3", MinimumVersion::Tls13)];
     let tls = Tls {
         certificates: section
-            .sections("certificates", "[[tls.certificates]]")
+            .sections(
+                "certificates",
+                "[[tls.certificates]]",
+                "certificates = [{ certificate = \"...\", key = \"...\" }]",
+            )
             .into_iter()
             .filter_map(certificate)
             .collect(),

@@ -1,8 +1,8 @@
 //! `[upstream.NAME]`
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use super::{Other, Section, Value};
+use super::{Other, Section, Value, listener::socket_too_long};
 use crate::{Balance, Peer, PeerAddress, Upstream};
 
 pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
@@ -14,11 +14,16 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         );
     }
     let mut peers: Vec<Peer> = Vec::new();
+    let mut seen = HashMap::new();
     for value in &servers {
         let Some(peer) = peer(value) else { continue };
-        if peers.iter().any(|other| other.address == peer.address) {
-            value.problem(format!("the server `{}` stands here twice", peer.url));
+        if let Some(first) = seen.get(&peer.address) {
+            value.problem_with_help(
+                format!("the server `{}` stands here twice", peer.url),
+                section.reading.first(first),
+            );
         }
+        seen.entry(peer.address.clone()).or_insert(value.span());
         peers.push(peer);
     }
     let wait = Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
@@ -69,10 +74,14 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         })
     };
     if let Some(path) = text.strip_prefix("unix:") {
-        if path.is_empty() || path.ends_with('/') || path.len() > 107 {
-            return refuse("write the path of the socket, at most 107 bytes: \"unix:/run/app.sock\"");
+        if path.is_empty() || path.ends_with('/') {
+            return refuse("write the path of the socket: \"unix:/run/app.sock\"");
         }
-        return peer(PeerAddress::Unix(value.reading.absolute(path.as_ref())));
+        let path = value.reading.absolute(path.as_ref());
+        return match socket_too_long(&path) {
+            Some(help) => refuse(&help),
+            None => peer(PeerAddress::Unix(path)),
+        };
     }
     for scheme in ["https", "uwsgi", "fastcgi"] {
         if text.starts_with(&format!("{scheme}:")) {
@@ -84,7 +93,13 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         }
     }
     let Some(authority) = text.strip_prefix("http://") else {
-        return refuse("write \"http://host:port\" or \"unix:/path\"");
+        return if text.starts_with('/') {
+            refuse(&format!("write \"unix:{text}\""))
+        } else if text.is_empty() || text.contains("://") {
+            refuse("write \"http://host:port\" or \"unix:/path\"")
+        } else {
+            refuse(&format!("write \"http://{text}\""))
+        };
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#', '@']) {
@@ -143,4 +158,15 @@ const OTHERS: &[Other] = &[
     Other::Meant("timeout", "`connect_timeout`, `read_timeout` or `tunnel_timeout`"),
     Other::Meant("websocket_timeout", "`tunnel_timeout`"),
     Other::Meant("proxy_pass", "`servers`"),
+    Other::Meant("url", "`servers`"),
+    Other::Meant(
+        "max_fails",
+        "nothing, a server that refuses connections is passed over",
+    ),
+    Other::Meant(
+        "fail_timeout",
+        "nothing, a server that refuses connections is passed over",
+    ),
+    Other::Meant("proxy_read_timeout", "`read_timeout`"),
+    Other::Meant("proxy_connect_timeout", "`connect_timeout`"),
 ];

@@ -59,7 +59,13 @@ impl<'r> Value<'r> {
 
     /// A text without control characters: it ends in paths, header fields and logs.
     pub(crate) fn text(&self) -> Option<&'r str> {
-        let text = self.as_text().or_else(|| self.wants("a text"))?;
+        let quoted = || {
+            self.scalar()
+                .map(|scalar| format!("write \"{scalar}\", in quotes"))
+        };
+        let text = self
+            .as_text()
+            .or_else(|| self.wants_with_help("a text", quoted()))?;
         if text.chars().any(|c| c.is_control() && c != '\t') {
             self.problem(format!("`{}` must not contain control characters", self.key()));
             return None;
@@ -68,10 +74,10 @@ impl<'r> Value<'r> {
     }
 
     pub(crate) fn boolean(&self) -> Option<bool> {
-        self.item
-            .get_ref()
-            .as_bool()
-            .or_else(|| self.wants("true or false"))
+        let meant = self.as_text().and_then(truth);
+        let plain = meant.map(|meant| format!("write {} = {meant}, without quotes", self.key()));
+        let written = self.item.get_ref().as_bool();
+        written.or_else(|| self.wants_with_help("true or false", plain))
     }
 
     pub(crate) fn number(&self, range: RangeInclusive<u64>) -> Option<u64> {
@@ -88,16 +94,23 @@ impl<'r> Value<'r> {
 
     fn number_or(&self, range: RangeInclusive<u64>, what: &str) -> Option<u64> {
         let Some(integer) = self.item.get_ref().as_integer() else {
-            return self.wants(what);
+            let digits = self.as_text().map(str::trim);
+            let digits = digits.filter(|text| text.parse::<u64>().is_ok() || *text == "auto");
+            let plain = digits.map(|text| match text {
+                "auto" => format!("write {} = \"auto\", without blanks", self.key()),
+                _ => format!("write {} = {text}, without quotes", self.key()),
+            });
+            return self.wants_with_help(what, plain);
         };
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         self.in_range(number, integer, range, u64::to_string)
     }
 
     pub(crate) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let seconds = || Some(format!("write \"{}s\" for seconds", self.as_number()?));
         let text = self
             .as_text()
-            .or_else(|| self.wants("a duration such as \"30s\""))?;
+            .or_else(|| self.wants_with_help("a duration such as \"30s\"", seconds()))?;
         match amount::duration(text) {
             Ok(duration) => self.in_range(Some(duration), text, range, |bound| amount::show_duration(*bound)),
             Err(message) => self.refuse(message),
@@ -105,7 +118,10 @@ impl<'r> Value<'r> {
     }
 
     pub(crate) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
-        let text = self.as_text().or_else(|| self.wants("a size such as \"8MiB\""))?;
+        let bytes = || Some(format!("write \"{}B\" for bytes", self.as_number()?));
+        let text = self
+            .as_text()
+            .or_else(|| self.wants_with_help("a size such as \"8MiB\"", bytes()))?;
         match amount::size(text) {
             Ok(size) => self.in_range(Some(size), text, range, |bound| amount::show_size(*bound)),
             Err(message) => self.refuse(message),
@@ -191,12 +207,18 @@ impl<'r> Value<'r> {
     }
 
     /// A table with keys of its own.
-    pub(crate) fn section(&self, title: impl Into<String>) -> Option<Section<'r>> {
-        self.as_section(title).or_else(|| self.wants("a table"))
+    pub(crate) fn section(&self, title: impl Into<String>, example: &str) -> Option<Section<'r>> {
+        let table = self.as_section(title);
+        table.or_else(|| self.wants_with_help("a table", Some(format!("write {example}"))))
     }
 
     /// Reports a value of the wrong type.
     pub(crate) fn wants<T>(&self, what: &str) -> Option<T> {
+        self.wants_with_help(what, None)
+    }
+
+    /// Reports a value of the wrong type, and how what was meant is written.
+    pub(crate) fn wants_with_help<T>(&self, what: &str, help: Option<String>) -> Option<T> {
         let found = match self.item.get_ref() {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
@@ -206,11 +228,40 @@ impl<'r> Value<'r> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.refuse(format!("`{}` must be {what}, not {found}", self.key()))
+        let message = format!("`{}` must be {what}, not {found}", self.key());
+        match help {
+            Some(help) => self.problem_with_help(message, help),
+            None => self.problem(message),
+        }
+        None
+    }
+
+    /// A number or a truth value as it would stand in a text.
+    fn scalar(&self) -> Option<String> {
+        match self.item.get_ref() {
+            DeValue::Integer(integer) => Some(integer.as_str().to_owned()),
+            DeValue::Float(float) => Some(float.as_str().to_owned()),
+            DeValue::Boolean(truth) => Some(truth.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The whole number written, when it is one; reports nothing.
+    pub(crate) fn as_number(&self) -> Option<u64> {
+        self.item.get_ref().as_integer()?.as_str().parse().ok()
     }
 
     fn refuse<T>(&self, message: String) -> Option<T> {
         self.problem(message);
         None
+    }
+}
+
+/// What the words of other formats mean.
+pub(super) fn truth(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Some(true),
+        "false" | "no" | "off" => Some(false),
+        _ => None,
     }
 }

@@ -126,6 +126,26 @@ fn listeners_have_addresses_of_every_kind() {
 }
 
 #[test]
+fn the_path_of_a_unix_socket_is_measured_as_it_is_bound() {
+    // 107 bytes once it stands below /srv/site, then one more.
+    let (fits, long) = ("x".repeat(97), "x".repeat(98));
+    let listener =
+        |path: &str| format!("[[listener]]\naddress = \"unix:{path}\"\n[[site]]\nrespond = \"ok\"");
+    let peer =
+        |path: &str| format!("[upstream.api]\nservers = [\"unix:{path}\"]\n[[site]]\nupstream = \"api\"");
+    for text in [listener(&fits), peer(&fits)] {
+        assert_eq!(report(&text), "");
+    }
+    for text in [listener(&long), peer(&long)] {
+        let told = report(&text);
+        assert!(
+            told.contains(&format!("/srv/site/{long} has 108 bytes")) && told.contains("at most 107"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn the_environment_is_the_file_with_the_table_on_top() {
     let config = read(
         "[app.web]\nwsgi = \"web\"\nenv_file = \".env\"\nenv = { DEBUG = \"1\" }\n[[site]]\napp = \"web\"",
@@ -222,6 +242,14 @@ fn logs_go_where_they_are_told() {
         Some(To::File("/srv/site/log/access.log".into()))
     );
     assert_eq!(config.error_log.to, To::File("/var/log/e".into()));
+    let config = read(
+        "[log]\naccess = { to = \"access.log\" }\nerror = { to = \"site.err\" }\n[[site]]\nrespond = \"ok\"",
+    );
+    assert_eq!(
+        config.access_log.map(|log| log.to),
+        Some(To::File("/srv/site/access.log".into()))
+    );
+    assert_eq!(config.error_log.to, To::File("/srv/site/site.err".into()));
     let config = read("[log.access]\nto = \"off\"\n[[site]]\nrespond = \"ok\"");
     assert_eq!(config.access_log, None);
 }

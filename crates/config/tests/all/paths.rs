@@ -239,3 +239,28 @@ fn what_a_start_would_miss_is_told_before() {
     }
     assert_eq!(config.check_paths().problems, [""; 0]);
 }
+
+#[test]
+fn an_interpreter_and_a_virtualenv_are_not_mistaken_for_each_other() {
+    let tree = tree();
+    fs::create_dir_all(tree.path().join("venv/bin")).expect("a directory");
+    let python = tree.path().join("venv/bin/python");
+    fs::write(&python, "").expect("a file");
+    mode(&python, 0o755);
+    let report = |line: &str| {
+        let text = format!("[app.web]\nwsgi = \"web\"\n{line}\n[[site]]\napp = \"web\"\n");
+        let config = Config::parse(&text, &tree.path().join("site.toml"));
+        config.map_or_else(|problems| problems.to_string(), |_| String::new())
+    };
+    for (line, told) in [
+        ("python = \"venv\"", "write venv = \"venv\""),
+        ("python = \"venv/\"", "write venv = \"venv/\""),
+        ("venv = \"venv/bin/python\"", "name it with `python`"),
+        ("venv = \"env\"", "make it with `python3 -m venv"),
+        ("python = \"env/bin/python\"", "or a `venv`"),
+    ] {
+        assert!(report(line).contains(told), "{line}: {}", report(line));
+    }
+    assert_eq!(report("venv = \"venv\""), "");
+    assert_eq!(report("python = \"venv/bin/python\""), "");
+}
