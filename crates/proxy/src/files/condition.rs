@@ -61,7 +61,7 @@ enum Comparison {
 }
 
 /// Does the list of entity tags name ours, or anything at all (`*`)? The mark of a weak one is `W/`, in this
-/// case only.
+/// case only. What is no entity tag is passed over up to the next comma.
 fn names(fields: &Fields, name: &str, etag: Option<&str>, comparison: Comparison) -> bool {
     let opaque = etag.map(|etag| etag.trim_start_matches("W/").as_bytes());
     fields.all(name).any(|value| {
@@ -69,28 +69,33 @@ fn names(fields: &Fields, name: &str, etag: Option<&str>, comparison: Comparison
         if rest == b"*" {
             return true;
         }
-        // Commas may stand inside the quotes, so the list is read tag by tag.
-        while let Some(open) = memchr::memchr(b'"', rest) {
-            let before = rest[..open]
-                .rsplit(|&byte| byte == b',')
-                .next()
-                .unwrap_or_default();
-            let Some(len) = memchr::memchr(b'"', &rest[open + 1..]) else {
-                return false;
+        loop {
+            rest = rest.trim_ascii_start();
+            let (tag, is_weak) = match rest.strip_prefix(b"W/") {
+                Some(tag) => (tag, true),
+                None => (rest, false),
             };
-            let end = open + len + 2;
-            let counts = match before.trim_ascii_start() {
-                b"" => true,
-                b"W/" => comparison == Comparison::Weak,
-                _ => false,
-            };
-            if counts && Some(&rest[open..end]) == opaque {
-                return true;
+            // Commas may stand inside the quotes.
+            if let Some((tag, behind)) = quoted(tag) {
+                rest = behind.trim_ascii_start();
+                let stands_alone = matches!(rest, [] | [b',', ..]);
+                let counts = stands_alone && (!is_weak || comparison == Comparison::Weak);
+                if counts && Some(tag) == opaque {
+                    return true;
+                }
             }
-            rest = &rest[end..];
+            match memchr::memchr(b',', rest) {
+                Some(comma) => rest = &rest[comma + 1..],
+                None => return false,
+            }
         }
-        false
     })
+}
+
+/// The quoted text that this begins with, and what follows it.
+fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = memchr::memchr(b'"', text.strip_prefix(b"\"")?)?;
+    Some(text.split_at(len + 2))
 }
 
 /// A field that is no date, or that comes twice, counts as absent.
@@ -175,6 +180,15 @@ mod tests {
             ("If-Match", "w/\"695735a5-1f4\"", Verdict::Failed),
             ("If-Match", "x\"695735a5-1f4\"", Verdict::Failed),
             ("If-Match", "\"x\", w/\"695735a5-1f4\"", Verdict::Failed),
+            ("If-Match", "\"695735a5-1f4\" \"x\"", Verdict::Failed),
+            ("If-Match", "\"x\" \"695735a5-1f4\"", Verdict::Failed),
+            ("If-Match", "\"695735a5-1f4\"x", Verdict::Failed),
+            ("If-Match", "W/ \"695735a5-1f4\"", Verdict::Failed),
+            ("If-Match", ", ,\"695735a5-1f4\" ,", Verdict::Go),
+            ("If-Match", "x, \"695735a5-1f4\"", Verdict::Go),
+            ("If-None-Match", "\"695735a5-1f4\" \"695735a5-1f4\"", Verdict::Go),
+            ("If-None-Match", "W/\"695735a5-1f4\";x", Verdict::Go),
+            ("If-None-Match", "\"x\"y,W/\"695735a5-1f4\"", Verdict::NotModified),
             ("If-None-Match", "w/\"695735a5-1f4\"", Verdict::Go),
             ("If-None-Match", "\"x\",W/\"695735a5-1f4\"", Verdict::NotModified),
             (
