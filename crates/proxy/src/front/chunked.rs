@@ -48,15 +48,15 @@ enum State {
     Trailer {
         /// Bytes of trailer fields seen.
         total: u16,
-        /// Bytes of this line seen.
-        line: u16,
+        /// Where in its line.
+        place: Place,
     },
     /// Behind a CR in the trailer section.
     TrailerLf {
         /// Bytes of trailer fields seen.
         total: u16,
-        /// Bytes of this line before the CR.
-        line: u16,
+        /// Where in its line the CR was.
+        place: Place,
     },
     /// The body has ended.
     Done,
@@ -115,6 +115,27 @@ impl Part {
             Self::Blank | Self::NameBlank => padded,
             Self::Semicolon | Self::Equals | Self::Quoted | Self::Escaped => false,
         }
+    }
+}
+
+/// A place in a line of the trailer section, which has fields as a head has (RFC 9112 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Name,
+    /// Behind the colon.
+    Value,
+}
+
+impl Place {
+    /// The place after one byte, which is not a CR.
+    fn step(self, byte: u8) -> Result<Self, BadChunk> {
+        Ok(match (self, byte) {
+            (Self::Start | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::Name, b':') => Self::Value,
+            (Self::Value, _) if is_text(byte) => Self::Value,
+            _ => return Err(BadChunk),
+        })
     }
 }
 
@@ -197,19 +218,30 @@ impl State {
                 len: len + 1,
                 part: part.step(byte)?,
             },
-            (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer { total: 0, line: 0 },
+            (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer {
+                total: 0,
+                place: Place::Start,
+            },
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => Self::START,
-            (Self::Trailer { total, line }, b'\r') => Self::TrailerLf { total, line },
-            (Self::Trailer { total, line }, _) if total < TRAILER_BYTES_MAX && is_text(byte) => {
-                Self::Trailer {
-                    total: total + 1,
-                    line: line + 1,
-                }
+            (Self::Trailer { total, place }, b'\r') if place != Place::Name => {
+                Self::TrailerLf { total, place }
             }
-            (Self::TrailerLf { line: 0, .. }, b'\n') => Self::Done,
-            (Self::TrailerLf { total, .. }, b'\n') => Self::Trailer { total, line: 0 },
+            (Self::Trailer { total, place }, _) if total < TRAILER_BYTES_MAX => Self::Trailer {
+                total: total + 1,
+                place: place.step(byte)?,
+            },
+            (
+                Self::TrailerLf {
+                    place: Place::Start, ..
+                },
+                b'\n',
+            ) => Self::Done,
+            (Self::TrailerLf { total, .. }, b'\n') => Self::Trailer {
+                total,
+                place: Place::Start,
+            },
             _ => return Err(BadChunk),
         })
     }
@@ -245,7 +277,7 @@ mod tests {
     #[test]
     fn extensions_and_trailers_are_dropped_and_the_next_request_is_kept() {
         let got =
-            decode(&[b"3;a=\"b\"\r\nabc\r\n0A ; b = c;d\r\n0123456789\r\n0\r\nX: y\r\nZ: 1\r\n\r\nGET /"])
+            decode(&[b"3;a=\"b\"\r\nabc\r\n0A ; b = c;d\r\n0123456789\r\n0\r\nX: y\r\nZ:\r\n\r\nGET /"])
                 .unwrap();
         assert_eq!(got, (b"abc0123456789".to_vec(), true, b"GET /".to_vec()));
     }
@@ -305,12 +337,20 @@ mod tests {
             b"3;;a\r\n",
             b"3;a=b=c\r\n",
             b"0\r\nX: y\n\r\n",
+            b"0\r\nX y: z\r\n\r\n",
+            b"0\r\nX : y\r\n\r\n",
+            b"0\r\n: y\r\n\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\nname\r\n\r\n",
+            b"0\r\nX: y\r\n folded\r\n\r\n",
+            b"0\r\nX\xe9: y\r\n\r\n",
+            b"0\r\nX: a\0b\r\n\r\n",
             b"0\r\n\rX",
         ] {
             assert_eq!(decode(&[bad]), Err(BadChunk), "{}", bad.escape_ascii());
         }
         assert_eq!(decode(&[b"1;", &[b'x'; 300]]), Err(BadChunk));
-        assert_eq!(decode(&[b"0\r\n", &[b'x'; 9000]]), Err(BadChunk));
+        assert_eq!(decode(&[b"0\r\nX: ", &[b'x'; 9000]]), Err(BadChunk));
     }
 
     proptest! {
