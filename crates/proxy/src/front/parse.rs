@@ -121,6 +121,8 @@ impl<'a> Facts<'a> {
             Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
                 modern && body != BodyLength::Known(0)
             }
+            // A list without a member expects nothing (RFC 9110 §10.1.1).
+            Some([]) => false,
             Some(_) if modern => return Err(Refusal::new(417, "unknown expectation")),
             _ => false,
         };

@@ -52,6 +52,8 @@ pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result
         Err(431)
     } else if facts.bad {
         Err(400)
+    } else if facts.unknown_expectation {
+        Err(417)
     } else {
         form(parts, &target)
     };
@@ -91,6 +93,8 @@ struct Facts<'a> {
     length: Option<u64>,
     /// A field breaks a rule.
     bad: bool,
+    /// Something else than `100-continue` is expected of us.
+    unknown_expectation: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -103,6 +107,10 @@ impl<'a> Facts<'a> {
                 Some(length) => self.bad |= self.length.replace(length).is_some(),
                 None => self.bad = true,
             },
+            "expect" => {
+                let value = value.as_bytes();
+                self.unknown_expectation |= !value.is_empty() && !value.eq_ignore_ascii_case(b"100-continue");
+            }
             _ => {}
         }
     }
@@ -245,6 +253,19 @@ mod tests {
                 Ok(()),
                 "{uri} {fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_unknown_expectation_is_417_as_over_http1() {
+        for (value, verdict) in [
+            ("coffee", Err(417)),
+            ("200-ok", Err(417)),
+            ("100-Continue", Ok(())),
+            ("", Ok(())),
+        ] {
+            let header = request("POST", "https://example.org/", &[("expect", value)]);
+            assert_eq!(read(&header, false, &limits()).1, verdict, "{value}");
         }
     }
 
