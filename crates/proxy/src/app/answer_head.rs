@@ -47,6 +47,10 @@ pub(super) fn read(payload: &Bytes, whole: bool, head_only: bool) -> Result<Answ
             return Err(BadAnswer::Field);
         }
         match kind(name) {
+            // What the client should change to is what this answer is about (RFC 9110 §15.5.22).
+            Name::Ours if response.status == 426 && name.eq_ignore_ascii_case(b"upgrade") => {
+                answer.fields.push(name, value);
+            }
             Name::Ours => answer.trailers |= name.eq_ignore_ascii_case(b"trailer"),
             Name::ContentLength => {
                 let number = number(value).ok_or(BadAnswer::Length)?;
@@ -226,6 +230,16 @@ mod tests {
         headers.finish(&mut out);
         out.extend_from_slice(body);
         out.into()
+    }
+
+    #[test]
+    fn an_answer_of_426_says_what_to_change_to() {
+        for (status, upgrade) in [(426, Some(&b"h2c"[..])), (200, None), (401, None)] {
+            let payload = payload(status, &[("Upgrade", "h2c"), ("Connection", "Upgrade")], b"");
+            let answer = read(&payload, true, false).unwrap().answer;
+            assert_eq!(answer.fields.get("upgrade"), upgrade, "{status}");
+            assert_eq!(answer.fields.get("connection"), None, "{status}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     channel::broken,
     event::{Event, bytes},
 };
-use crate::wsgi::head::{BYTES_MAX, is_hop_by_hop, is_token, type_name};
+use crate::wsgi::head::{BYTES_MAX, UPGRADE_REQUIRED, is_hop_by_hop, is_token, is_upgrade, type_name};
 
 /// A response head.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Head {
         let mut content_length = None;
         let mut fields = Response::encode(status, b"", &mut payload);
         if let Some(headers) = event.optional(intern!(py, "headers"))? {
-            each_field(&headers, |name, value| {
+            each_field(&headers, status == UPGRADE_REQUIRED, |name, value| {
                 if name.eq_ignore_ascii_case(b"content-length") {
                     let length = length(value)
                         .filter(|&length| content_length.is_none_or(|other| other == length))
@@ -93,16 +93,19 @@ pub(crate) fn put_fields(
     payload: &mut Vec<u8>,
 ) -> PyResult<()> {
     let result = match headers {
-        Some(headers) => each_field(&headers, |name, value| put(&mut fields, payload, name, value)),
+        Some(headers) => each_field(&headers, false, |name, value| {
+            put(&mut fields, payload, name, value)
+        }),
         None => Ok(()),
     };
     fields.finish(payload);
     result
 }
 
-/// Every name and value of an iterable of pairs of bytes, checked.
+/// Every name and value of an iterable of pairs of bytes, checked. `upgrades`: `Upgrade` may be among them.
 fn each_field(
     headers: &Bound<'_, PyAny>,
+    upgrades: bool,
     mut take: impl FnMut(&[u8], &[u8]) -> PyResult<()>,
 ) -> PyResult<()> {
     let mut one = |field: Bound<'_, PyAny>| {
@@ -128,7 +131,7 @@ fn each_field(
             )));
         }
         // Connections are the server's matter; frameworks copy such fields from answers that they got themselves.
-        if is_hop_by_hop(name) {
+        if is_hop_by_hop(name) && !(upgrades && is_upgrade(name)) {
             return Ok(());
         }
         take(name, value.trim_ascii())

@@ -37,6 +37,9 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// The one status whose answer says what this connection should become (RFC 9110 §15.5.22).
+pub(crate) const UPGRADE_REQUIRED: u16 = 426;
+
 /// Most bytes of a head: far more than any client takes, and with the first body bytes it still fits in one frame.
 pub(crate) const BYTES_MAX: usize = 1 << 20;
 
@@ -77,8 +80,13 @@ impl Head {
             let value = utf8(string(value, "value of a header field")?)?;
             check_field(name, value)?;
             if let Some(hop) = hop_by_hop(name.as_bytes()) {
-                tell_dropped(py, hop);
-                return Ok(());
+                if number != UPGRADE_REQUIRED {
+                    tell_dropped(py, hop);
+                    return Ok(());
+                }
+                if !is_upgrade(name.as_bytes()) {
+                    return Ok(());
+                }
             }
             let value = value.trim_matches([' ', '\t']);
             if name.eq_ignore_ascii_case("content-length") {
@@ -243,6 +251,11 @@ pub(crate) fn is_token(byte: u8) -> bool {
 /// Does a field of this name speak of one connection?
 pub(crate) fn is_hop_by_hop(name: &[u8]) -> bool {
     hop_by_hop(name).is_some()
+}
+
+/// Is this the field that names the protocol of an answer with [`UPGRADE_REQUIRED`]?
+pub(crate) fn is_upgrade(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"upgrade")
 }
 
 /// Which of the fields that speak of one connection this is.
