@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::harness::{Connection, Site, processes::signal_pid};
+use crate::harness::{Connection, Site, processes::signal_pid, wait_for};
 
 /// A hostile application below /hostile, an honest one at /.
 fn site(test: &str) -> Site {
@@ -197,10 +197,36 @@ fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
         assert_eq!(bytes, 1024 * slices);
         drop(stalled);
     }
-    crate::harness::wait_for("the files are closed", || {
+    wait_for("the files are closed", || {
         (descriptors(&site) <= before).then_some(())
     });
     // What may wait while it is read does not travel.
     assert!(site.get("/slow/100").body.len() == 100);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn bodies_that_a_view_keeps_are_few_descriptors() {
+    let mut site = site("hostile-kept");
+    site.start();
+    let body = vec![b'x'; 100 << 10];
+    let keep = || {
+        let answer = site
+            .connect()
+            .request("POST", "/hostile/keep", &[("Content-Length", "102400")], &body);
+        assert_eq!(answer.text(), "102400");
+    };
+    keep();
+    let before = descriptors(&site);
+    (0..300).for_each(|_| keep());
+    assert!(
+        descriptors(&site) < before + 70,
+        "{} and {before}",
+        descriptors(&site)
+    );
+    assert_eq!(site.get("/hostile/kept").status, 200);
+    wait_for("all are given back", || {
+        (descriptors(&site) <= before).then_some(())
+    });
     assert!(site.stop().success());
 }

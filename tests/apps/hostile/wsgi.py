@@ -23,6 +23,9 @@ MESSAGES = {
 }
 
 
+KEPT = []
+
+
 def control():
     """The socket to the supervisor: the only one of this process that carries packets."""
     for name in os.listdir("/proc/self/fd"):
@@ -65,6 +68,12 @@ def application(environ, start_response):
         threading.Event().wait(60)
     if how == "flood":
         threading.Thread(target=flood, args=(LEAVE,), daemon=True).start()
+    if how == "keep":
+        KEPT.append(environ["wsgi.input"])
+        answer = str(len(environ["wsgi.input"].read()))
+    if how == "kept":
+        answer = str({len(kept.read()) for kept in KEPT})
+        KEPT.clear()
     if how == "terminal":
         answer = terminal()
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -43,6 +43,12 @@ const REST: Duration = Duration::from_secs(10);
 /// Memory of one app's slabs that wait for a body: half of what there is by default, so that answers find some as well.
 const IDLE_BYTES_MAX: usize = 16 << 20;
 
+/// Slabs that one app may keep behind the end of their requests, and their memory: an application may hold on to a body for as
+/// long as it likes (`wsgi.input` in a list is enough), and each costs us a descriptor. With more than these its
+/// bodies go into files, which are the worker's alone once their request is over.
+const KEPT_MAX: usize = 64;
+const KEPT_BYTES_MAX: usize = 16 << 20;
+
 /// The slabs of one app.
 #[derive(Debug)]
 pub(super) struct Slabs {
@@ -57,6 +63,9 @@ struct Inner {
     /// Used last, last.
     idle: Vec<Idle>,
     lent: HashMap<u32, Lent>,
+    /// Of these, those whose request is over: how many, and their memory.
+    kept: usize,
+    kept_bytes: usize,
     last_ticket: u32,
     /// A task looks after the idle ones.
     watched: bool,
@@ -86,6 +95,8 @@ struct Lent {
     holders: Vec<LinkIndex>,
     /// It can be used again.
     sound: bool,
+    /// The request is over, and a worker has it still.
+    kept: bool,
 }
 
 impl Slabs {
@@ -98,8 +109,15 @@ impl Slabs {
     }
 
     /// A slab for one body of at most so many bytes: the one used last, which the processor's caches may still know, or a new one.
+    /// None where the app keeps too many, or the kernel has none.
     pub(super) fn take(self: &Arc<Self>, bytes_max: u64) -> io::Result<Filling> {
-        let idle = self.inner().idle.pop();
+        let idle = {
+            let mut inner = self.inner();
+            if inner.kept >= KEPT_MAX || inner.kept_bytes > KEPT_BYTES_MAX {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            inner.idle.pop()
+        };
         let used = match idle {
             Some(Idle { mut used, .. }) => {
                 // Less than it has, which is always granted.
@@ -167,12 +185,25 @@ impl Slabs {
     fn settle(self: &Arc<Self>, ticket: u32, change: impl FnOnce(&mut Lent)) {
         let over = {
             let mut inner = self.inner();
+            let inner = &mut *inner;
             let Some(lent) = inner.lent.get_mut(&ticket) else {
                 return;
             };
             change(lent);
-            if lent.open || !lent.holders.is_empty() {
+            if lent.open {
                 return;
+            }
+            if !lent.holders.is_empty() {
+                if !lent.kept {
+                    lent.kept = true;
+                    inner.kept += 1;
+                    inner.kept_bytes += lent.used.touched;
+                }
+                return;
+            }
+            if lent.kept {
+                inner.kept -= 1;
+                inner.kept_bytes -= lent.used.touched;
             }
             inner.lent.remove(&ticket)
         };
@@ -318,6 +349,7 @@ impl Filling {
             open: true,
             holders: Vec::new(),
             sound: true,
+            kept: false,
         };
         inner.lent.insert(ticket, lent);
         drop(inner);

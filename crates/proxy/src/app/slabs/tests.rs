@@ -96,3 +96,25 @@ fn a_body_s_own_memory_needs_no_share() {
     drop(filling);
     assert_eq!(idle(&slabs), 0);
 }
+
+#[test]
+fn an_app_that_keeps_its_bodies_gets_no_more_slabs_until_it_gives_some_back() {
+    for (bytes, most) in [(100 << 10, KEPT_MAX), (4 << 20, KEPT_BYTES_MAX / (4 << 20) + 1)] {
+        let slabs = Slabs::new(&Spare::new(1 << 30), 0);
+        let mut kept = Vec::new();
+        while let Ok(mut filling) = slabs.take(u64::MAX) {
+            filling.append(&vec![1; bytes]);
+            let loan = filling.lend().expect("loan");
+            loan.hand_over(1);
+            // As long as its request runs it is not kept.
+            assert_eq!(slabs.inner().kept, kept.len());
+            kept.push(back(&loan));
+        }
+        assert_eq!(kept.len(), most, "{bytes}");
+        slabs.returned(1, kept.pop().expect("one"));
+        assert!(slabs.take(u64::MAX).is_ok());
+        slabs.lost(1);
+        let inner = slabs.inner();
+        assert_eq!((inner.kept, inner.kept_bytes, inner.lent.len()), (0, 0, 0));
+    }
+}
