@@ -167,13 +167,16 @@ fn a_broken_endpoint_is_a_500_and_the_worker_lives_on() {
         "workers = 1",
         "",
     );
-    site.expect_error("the endpoint is broken").expect_error("ASGI");
+    let raised = "GET /broken: the application raised RuntimeError: the endpoint is broken";
+    site.expect_error(raised);
     site.start();
     let mut client = site.connect();
     let broken = client.get("/broken", &[]);
     assert!(broken.status == 500 && !broken.text().contains("RuntimeError"));
     assert_eq!(site.get("/").text(), "home\n");
-    site.wait_for_log("RuntimeError: the endpoint is broken");
+    site.wait_for_log(&format!(": {raised}\n"));
+    site.wait_for_log(": RuntimeError: the endpoint is broken\n");
+    assert_eq!(site.error_log().matches(" ERROR web/0[").count(), 1);
     assert!(site.stop().success());
 }
 

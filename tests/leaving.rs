@@ -2,7 +2,14 @@
 
 use std::io::ErrorKind;
 
-use crate::harness::{Site, app::of_app, client::request_bytes, python};
+use crate::harness::{
+    Site,
+    app::of_app,
+    certificate::Certificate,
+    client::request_bytes,
+    http2::{self, GET, HEADERS, Http2},
+    python,
+};
 
 /// A lifespan whose shutdown does what `SHUTDOWN` says, and requests that never end.
 const ASGI: &str = r#"
@@ -136,7 +143,7 @@ fn a_shutdown_that_hangs_is_given_up_and_told_while_the_grace_goes_on() {
 }
 
 /// A reload of a site with a stream and a request that hangs, whose drain timeout is over long before the grace.
-fn past_the_drain(mut site: Site, ended: &[&str], hanging_status: u16) {
+fn past_the_drain(mut site: Site, ended: &[&str]) {
     let old = site.get("/").text();
     let mut client = site.connect();
     client.send(request_bytes("GET", "/stream", &[], b"")).unwrap();
@@ -148,7 +155,7 @@ fn past_the_drain(mut site: Site, ended: &[&str], hanging_status: u16) {
     // It does not look as if the application had ended it.
     let end = client.read_chunk().map_err(|error| error.kind());
     assert_eq!(end, Err(ErrorKind::UnexpectedEof));
-    assert_eq!(hanging.join().unwrap().status, hanging_status);
+    assert_eq!(hanging.join().unwrap().status, 502);
     for path in ["/stream", "/hang"] {
         site.wait_for_log(&format!("ended {path}"));
         for text in ended {
@@ -161,14 +168,14 @@ fn past_the_drain(mut site: Site, ended: &[&str], hanging_status: u16) {
         .records(4)
         .iter()
         .filter(|record| record["target"] != "/")
-        .map(|record| (record["target"].to_string(), record["status"].clone()))
+        .map(|record| ["target", "status", "outcome"].map(|field| record[field].to_string()))
         .collect();
-    outcomes.sort_by(|one, other| one.0.cmp(&other.0));
+    outcomes.sort();
     assert_eq!(
         outcomes,
         [
-            ("\"/hang\"".to_owned(), hanging_status.into()),
-            ("\"/stream\"".to_owned(), 200.into())
+            ["\"/hang\"", "502", "\"shutdown\""],
+            ["\"/stream\"", "200", "\"shutdown\""],
         ]
     );
     assert!(site.stop().success());
@@ -179,11 +186,7 @@ const SHORT_DRAIN: &str = "[app.web.timeout]\ndrain = \"1s\"\n[server]\ngrace = 
 #[test]
 fn the_drain_timeout_ends_what_an_event_loop_still_runs_though_the_grace_goes_on() {
     let site = asgi("drain-asgi", "", SHORT_DRAIN);
-    past_the_drain(
-        site,
-        &["still runs at the end of the drain, and is cancelled"],
-        502,
-    );
+    past_the_drain(site, &["still runs at the end of the drain, and is cancelled"]);
 }
 
 #[test]
@@ -195,7 +198,6 @@ fn the_drain_timeout_ends_what_greenlets_still_run_though_the_grace_goes_on() {
         past_the_drain(
             site,
             &["still runs at the end of the drain, and is ended; it stands at"],
-            502,
         );
     }
 }
@@ -203,7 +205,77 @@ fn the_drain_timeout_ends_what_greenlets_still_run_though_the_grace_goes_on() {
 #[test]
 fn the_drain_timeout_ends_what_threads_still_run_though_the_grace_goes_on() {
     let site = wsgi("drain-threads", "threads = 3", SHORT_DRAIN);
-    past_the_drain(site, &["the application raised"], 500);
+    past_the_drain(
+        site,
+        &["still ran when its time was over, and was interrupted; it stood at"],
+    );
+}
+
+/// Requests of every kind that a stop finds, over both protocols.
+#[test]
+fn what_a_stop_cuts_has_not_lost_its_client() {
+    const TLS: &str = r#"
+        [server]
+        grace = "1s"
+        [tls]
+        certificates = [{ certificate = "localhost.crt", key = "localhost.key" }]
+        [[listener]]
+        address = "127.0.0.1:{tls_port}"
+        tls = true
+        [[listener]]
+        address = "127.0.0.1:{port}"
+    "#;
+    for signal in ["TERM", "INT"] {
+        let mut site = Site::new("stop-cuts");
+        let certificate = Certificate::new(&["localhost"]);
+        certificate.write(&site.directory, "localhost");
+        let keys = "wsgi = \"main\"\nworkers = 1\nthreads = 4";
+        let config = of_app("", keys, TLS).replace("{apps}/", "app");
+        site.config(&config.replace("[[site]]", "[[site]]\nhttps = \"off\""));
+        site.write("app/main.py", WSGI);
+        site.start();
+        let asked = ["/hang", "/stream", "/upload", "/stream"];
+        let mut clients = asked.map(|_| site.connect());
+        for (client, target) in clients.iter_mut().zip(&asked[..2]) {
+            client.send(request_bytes("GET", target, &[], b"")).unwrap();
+        }
+        site.lines_of("hanging", 1);
+        clients[1].read_head().unwrap();
+        let upload = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf";
+        clients[2].send(upload).unwrap();
+        // Its head never ends.
+        clients[3].send("GET /half HTTP/1.1\r\nHost: a\r\n").unwrap();
+        let mut http2 = Http2::open(site.tls_port, &http2::client(&certificate));
+        http2.request(1, &[&GET[..3], &[(":path", "/stream?h2")]].concat());
+        http2.next(HEADERS);
+        site.signal(signal);
+        assert!(site.wait().success());
+        let mut told: Vec<_> = site
+            .records(5)
+            .iter()
+            .map(|record| {
+                ["target", "status", "outcome"].map(|field| record[field].to_string().replace('"', ""))
+            })
+            .collect();
+        told.sort();
+        let stopped = |target: &str, status: &str| [target, status, "shutdown"].map(str::to_owned);
+        // Its worker may have been ended before the client's connection is.
+        if told[0][1] == "502" {
+            told[0][1] = "503".to_owned();
+        }
+        assert_eq!(
+            told,
+            [
+                stopped("/hang", "503"),
+                stopped("/stream", "200"),
+                stopped("/stream?h2", "200"),
+                stopped("/upload", "503"),
+                // The head that did not end.
+                stopped("null", "503"),
+            ],
+            "{signal}"
+        );
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! PEP 3333 through the whole program: what an application answers, well and badly.
 
+use std::net::TcpStream;
+
 use crate::harness::{Connection, Response, Site, wait_for};
 
 fn answers(test: &str) -> (Site, String) {
     let mut site = Site::of_app(test, "answers", "workers = 1\nthreads = 2", "");
-    site.start();
+    site.expect_error(": the application").start();
     let pid = site.get("/").text();
     (site, pid)
 }
@@ -279,14 +281,52 @@ fn an_exception_is_told_in_the_log_with_its_request_and_not_to_the_client() {
     );
     let id = record["request_id"].as_str().unwrap();
     let log = site.error_log();
+    let raised = "GET /raise?x: the application raised RuntimeError: the secret of the traceback";
     for part in [
-        &format!("stderr request_id={id}: GET /raise?x: the application raised"),
+        &format!(" ERROR web/0[{pid}] stderr request_id={id}: {raised}\n"),
         &format!("stderr request_id={id}: Traceback (most recent call last):"),
         &format!("stderr request_id={id}: RuntimeError: the secret of the traceback"),
     ] {
         assert!(log.contains(part.as_str()), "{part}: {log}");
     }
-    assert!(log.contains(&format!("web/0[{pid}] stderr")), "{log}");
+    assert_eq!(log.matches(" ERROR ").count(), 3, "one line for each: {log}");
+    alive(site, &pid);
+}
+
+#[test]
+fn an_exception_and_a_broken_answer_are_each_one_error_line_whatever_the_level_of_the_log() {
+    let level = "[log.error]\nto = \"./error.log\"\nlevel = \"error\"";
+    let mut site = Site::of_app("exception-level", "answers", "workers = 1", level);
+    site.expect_error(": the application").spawn();
+    // At this level nothing tells of the start.
+    wait_for("the site listens", || {
+        TcpStream::connect(("127.0.0.1", site.port)).ok()
+    });
+    let pid = site.get("/").text();
+    for (lines, (target, told)) in (2..).zip([
+        (
+            "/raise?y",
+            "the application raised RuntimeError: the secret of the traceback",
+        ),
+        (
+            "/none",
+            "the application raised TypeError: 'NoneType' object is not iterable",
+        ),
+        ("/text", "the application's iterable gave str, and not bytes"),
+    ]) {
+        assert_eq!(site.get(target).status, 500, "{target}");
+        site.wait_for_log(&format!(": GET {target}: {told}\n"));
+        let records = site.records(lines);
+        let id = records.last().unwrap()["request_id"].as_str().unwrap();
+        let line = format!(" ERROR web/0[{pid}] stderr request_id={id}: GET {target}: {told}\n");
+        assert!(site.error_log().contains(&line), "{line}: {}", site.error_log());
+    }
+    assert_eq!(
+        site.error_log().matches(" ERROR ").count(),
+        3,
+        "{}",
+        site.error_log()
+    );
     alive(site, &pid);
 }
 

@@ -1,6 +1,16 @@
 //! The access log of one process.
 
-use std::{fs::File, io, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use config::Format;
 
@@ -24,6 +34,8 @@ pub struct AccessLog {
 struct Inner {
     sink: Sink,
     format: Format,
+    /// What is dropped unfinished from now on was cut by us.
+    cuts: AtomicBool,
 }
 
 impl AccessLog {
@@ -45,6 +57,7 @@ impl AccessLog {
             inner: Some(Arc::new(Inner {
                 sink,
                 format: config.format,
+                cuts: AtomicBool::new(false),
             })),
         })
     }
@@ -65,6 +78,18 @@ impl AccessLog {
         if let Some(inner) = &self.inner {
             inner.sink.replace(file);
         }
+    }
+
+    /// The server ends what still runs: a request that is cut off from now on did not lose its client.
+    pub fn cut(&self) {
+        if let Some(inner) = &self.inner {
+            inner.cuts.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn cuts(&self) -> bool {
+        let cuts = |inner: &Arc<Inner>| inner.cuts.load(Ordering::Relaxed);
+        self.inner.as_ref().is_some_and(cuts)
     }
 
     /// Lines dropped so far because too many waited for the disk.

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write};
 
 use tracing::{
-    Event,
+    Event, error,
     field::{Field, Visit},
     info,
 };
@@ -20,24 +20,36 @@ pub(crate) const TARGET: &str = "app_output";
 /// that, and marks the cut.
 const LINE_BYTES: usize = 128 * 1024;
 
-/// Writes a line an application printed, whatever the log's level: an application's output has no level of ours.
-/// `worker` is its slot, `None` for the zygote; `stream` is `stdout` or `stderr`. Line ends inside `line` make several
-/// events.
-pub fn app_output(
-    app: &str,
-    worker: Option<u32>,
-    pid: u32,
-    request_id: Option<&str>,
-    stream: &str,
-    line: &[u8],
-) {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    for line in line.split(|&byte| byte == b'\n') {
+/// A line an application printed, or that its worker printed for it.
+#[derive(Debug, Clone, Copy)]
+pub struct AppLine<'a> {
+    /// The request that it belongs to.
+    pub request_id: Option<&'a str>,
+    /// It tells that the application failed.
+    pub error: bool,
+    /// Line ends inside it make several events.
+    pub text: &'a [u8],
+}
+
+/// Writes what an application printed, whatever the log's level: an application's output has no level of ours, only
+/// that it failed is an error. `worker` is its slot, `None` for the zygote; `stream` is `stdout` or `stderr`.
+pub fn app_output(app: &str, worker: Option<u32>, pid: u32, stream: &str, line: AppLine<'_>) {
+    let AppLine {
+        request_id,
+        error,
+        text,
+    } = line;
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    for line in text.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // At least one event: an empty line is a line.
         for piece in line.chunks(LINE_BYTES).chain(line.is_empty().then_some(line)) {
             let line = &*String::from_utf8_lossy(piece);
-            info!(target: TARGET, app, worker, pid, request_id, stream, line);
+            if error {
+                error!(target: TARGET, app, worker, pid, request_id, stream, line);
+            } else {
+                info!(target: TARGET, app, worker, pid, request_id, stream, line);
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use crate::app_output::app_output;
+pub use crate::app_output::{AppLine, app_output};
 use crate::{
     Error, app_output, event_line,
     output::Output,
@@ -123,7 +123,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();
         event_line::push_line(&mut line, &self.origin, event);
-        let matters = *event.metadata().level() == tracing::Level::ERROR;
+        let metadata = event.metadata();
+        let matters = *metadata.level() == tracing::Level::ERROR && metadata.target() != app_output::TARGET;
         self.sink
             .append(matters, |out| out.extend_from_slice(line.as_bytes()));
         let _ = LINE.try_with(|kept| kept.set(line));

@@ -10,6 +10,9 @@ const CLIENT_GONE: u16 = 499;
 /// The status of a request that a panic cut off before anything was sent.
 const OUR_FAULT: u16 = 500;
 
+/// The status of a request that the end of the server cut off before anything was sent.
+const SHUTDOWN: u16 = 503;
+
 /// A record that is still being filled. Its line is written when it is [finished](OpenRecord::finish) or dropped,
 /// whichever comes first: a request that is cut off anywhere, by a lost client, a cancelled task or a panic, still has
 /// its line, and nothing can write it twice.
@@ -60,18 +63,18 @@ impl Drop for OpenRecord {
                 Outcome::Ok
             } else if std::thread::panicking() {
                 Outcome::Internal
+            } else if self.log.cuts() {
+                Outcome::Shutdown
             } else {
                 Outcome::ClientGone
             });
         }
-        // Nothing was sent, so the client has seen no status at all: 499, as nginx says, unless it is our fault.
-        record
-            .status
-            .get_or_insert(if record.outcome == Some(Outcome::Internal) {
-                OUR_FAULT
-            } else {
-                CLIENT_GONE
-            });
+        // Nothing was sent, so the client has seen no status at all: 499, as nginx says, unless it was our doing.
+        record.status.get_or_insert(match record.outcome {
+            Some(Outcome::Internal) => OUR_FAULT,
+            Some(Outcome::Shutdown) => SHUTDOWN,
+            _ => CLIENT_GONE,
+        });
         self.log.write(record);
     }
 }

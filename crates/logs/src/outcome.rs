@@ -23,6 +23,8 @@ pub enum Outcome {
     AppFailed,
     /// An upstream server could not be reached or broke off.
     UpstreamFailed,
+    /// The server ended it: a stop or a reload did not wait for it any longer.
+    Shutdown,
     /// Our own fault.
     Internal,
 }
@@ -42,6 +44,7 @@ impl Outcome {
             Self::WorkerDied => "worker_died",
             Self::AppFailed => "app_failed",
             Self::UpstreamFailed => "upstream_failed",
+            Self::Shutdown => "shutdown",
             Self::Internal => "internal",
         }
     }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use config::{Format, Level, To};
-use logs::{AccessLog, Error, Remote, error_log, open_for_append};
+use logs::{
+    AccessLog, Error, Remote,
+    error_log::{self, AppLine},
+    open_for_append,
+};
 use tracing::{debug, error, info, warn};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,15 +58,16 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     warn!(target: "h2::codec", "a library's warning");
     log::info!(target: "pingora_proxy", "chatter through the log crate");
     log::error!(target: "pingora_proxy", "a failure\nthrough the log crate");
-    error_log::app_output(
-        "web",
-        Some(1),
-        77,
-        Some("abc"),
-        "stderr",
-        b"Traceback:\n  File \"x.py\"\x1b[0m\r\n",
-    );
-    error_log::app_output("web", None, 70, None, "stdout", b"\n");
+    let said = |request_id, error, text| AppLine {
+        request_id,
+        error,
+        text,
+    };
+    let failed = said(Some("abc"), true, b"GET /: the application raised ValueError");
+    error_log::app_output("web", Some(1), 77, "stderr", failed);
+    let traceback = said(Some("abc"), false, b"Traceback:\n  File \"x.py\"\x1b[0m\r\n");
+    error_log::app_output("web", Some(1), 77, "stderr", traceback);
+    error_log::app_output("web", None, 70, "stdout", said(None, false, b"\n"));
     assert!(guard.flush(PATIENCE));
     assert_eq!(
         lines(&path("1")),
@@ -70,6 +75,7 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
             format!("INFO {me} worker ready app=web slot=1 boot_ms=120"),
             format!("WARN {me} odd path=\"/a b\" error=\"no\\nsuch thing\""),
             format!("ERROR {me} a failure\\nthrough the log crate target=pingora_proxy"),
+            "ERROR web/1[77] stderr request_id=abc: GET /: the application raised ValueError".to_owned(),
             "INFO web/1[77] stderr request_id=abc: Traceback:".to_owned(),
             "INFO web/1[77] stderr request_id=abc:   File \"x.py\"\\u{1b}[0m".to_owned(),
             "INFO web/zygote[70] stdout: ".to_owned(),
@@ -114,7 +120,8 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
 
     // What is said last is not lost, however much there was.
     guard.replace(open_for_append(&path("4")).expect("file"));
-    (0..10_000).for_each(|_| error_log::app_output("web", Some(1), 77, None, "stdout", &[b'x'; 1000]));
+    (0..10_000)
+        .for_each(|_| error_log::app_output("web", Some(1), 77, "stdout", said(None, false, &[b'x'; 1000])));
     error!(target: "proxy", "the last word");
     drop(guard);
     assert_eq!(

@@ -229,6 +229,7 @@ impl Process {
             office.obey(&control, reports).await?;
             Ok(control.into_blocking()?)
         });
+        context.log.cut();
         stage.send_replace(Stage::Over);
         // Requests that are still there are dropped with their loops and write their lines, so the log is closed after.
         let _ = first.block_on(own_front);
@@ -348,6 +349,7 @@ impl Office<'_> {
                         return Ok(());
                     }
                     tracing::warn!(connections = drain.open(), "drain not done within its grace, cutting what is left");
+                    self.context.log.cut();
                     drain.cut_now();
                     cut = true;
                     deadline = Some(Instant::now() + CUT_TIME);

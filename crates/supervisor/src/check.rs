@@ -189,7 +189,7 @@ impl Visit {
             (&self.pipes.1, &mut self.stderr),
         ] {
             while let Ok(len @ 1..) = rustix::io::read(pipe, &mut buffer) {
-                lines.push(&buffer[..len], |_, line| journey.printed(line));
+                lines.push(&buffer[..len], |line| journey.printed(line.text));
             }
         }
     }

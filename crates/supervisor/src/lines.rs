@@ -1,11 +1,13 @@
 //! What an application prints, cut into lines.
 //!
 //! The engine marks its lines, each of which is one write: `0x1e ID 0x1f TEXT`, or for a part of a line that
-//! goes on `0x1e ID 0x1d THREAD 0x1f TEXT`, with `0x1e ID 0x1d THREAD 0x1d 0x1f TEXT` as the last one. What
-//! is not marked (programs that the application starts, C code) may stop in the middle of a line. Marked
+//! goes on `0x1e ID 0x1d THREAD 0x1f TEXT`, with `0x1e ID 0x1d THREAD 0x1d 0x1f TEXT` as the last one.
+//! `0x1c` before the id says that the line is an error. What is not marked (programs that the application starts, C code) may stop in the middle of a line. Marked
 //! lines then stand in it as they are, and it goes on behind them.
 
 use std::collections::VecDeque;
+
+use logs::error_log::AppLine;
 
 /// Longest line in bytes; a longer one is cut, and the cut is marked.
 pub(crate) const LINE_MAX: usize = 64 << 10;
@@ -22,6 +24,7 @@ const REQUEST_ID_MAX: usize = 128;
 const MARK: u8 = 0x1e;
 const AFTER_ID: u8 = 0x1f;
 const GOES_ON: u8 = 0x1d;
+const ERROR: u8 = 0x1c;
 
 /// Stands where a line was cut that is too long.
 const CUT: &[u8] = " [line cut]".as_bytes();
@@ -41,21 +44,38 @@ pub(crate) struct Lines {
 struct Open {
     thread: Vec<u8>,
     id: Option<String>,
+    error: bool,
     text: Vec<u8>,
+}
+
+impl Open {
+    fn line(&self) -> AppLine<'_> {
+        AppLine {
+            request_id: self.id.as_deref(),
+            error: self.error,
+            text: &self.text,
+        }
+    }
+
+    /// It is too long, or too old: what there is of it becomes a line.
+    fn cut(&mut self, line: &mut impl FnMut(AppLine<'_>)) {
+        self.text.extend_from_slice(CUT);
+        line(self.line());
+        self.text.clear();
+    }
 }
 
 /// A marked piece, taken apart.
 struct Piece<'a> {
-    id: Option<&'a str>,
+    line: AppLine<'a>,
     /// Of which thread, if it is a part of a line.
     thread: Option<&'a [u8]>,
     last: bool,
-    text: &'a [u8],
 }
 
 impl Lines {
     /// Takes what was read and calls `line` with the request id, if any, and the text of each line that is complete.
-    pub(crate) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(Option<&str>, &[u8])) {
+    pub(crate) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(AppLine<'_>)) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             let begins = if self.marked.is_some() {
                 Some(0)
@@ -71,19 +91,19 @@ impl Lines {
     }
 
     /// The stream has ended; what is left is a line too.
-    pub(crate) fn end(&mut self, mut line: impl FnMut(Option<&str>, &[u8])) {
+    pub(crate) fn end(&mut self, mut line: impl FnMut(AppLine<'_>)) {
         if let Some(marked) = self.marked.take() {
             self.rest.extend_from_slice(&marked);
         }
         for open in std::mem::take(&mut self.open) {
-            line(open.id.as_deref(), &open.text);
+            line(open.line());
         }
         if !self.rest.is_empty() {
             finish(&mut self.rest, &mut line);
         }
     }
 
-    fn plain(&mut self, mut bytes: &[u8], line: &mut impl FnMut(Option<&str>, &[u8])) {
+    fn plain(&mut self, mut bytes: &[u8], line: &mut impl FnMut(AppLine<'_>)) {
         while !bytes.is_empty() {
             let room = LINE_MAX - self.rest.len();
             let (piece, behind) = bytes.split_at(bytes.len().min(room));
@@ -96,14 +116,15 @@ impl Lines {
                 None => {
                     self.rest.extend_from_slice(piece);
                     if self.rest.len() == LINE_MAX {
-                        cut(None, &mut self.rest, line);
+                        self.rest.extend_from_slice(CUT);
+                        finish(&mut self.rest, line);
                     }
                 }
             }
         }
     }
 
-    fn marked(&mut self, bytes: &[u8], line: &mut impl FnMut(Option<&str>, &[u8])) {
+    fn marked(&mut self, bytes: &[u8], line: &mut impl FnMut(AppLine<'_>)) {
         let mut marked = self.marked.take().unwrap_or_default();
         marked.extend_from_slice(bytes);
         let Some(whole) = marked.strip_suffix(b"\n") else {
@@ -121,30 +142,31 @@ impl Lines {
         }
     }
 
-    fn piece(&mut self, piece: &Piece<'_>, line: &mut impl FnMut(Option<&str>, &[u8])) {
+    fn piece(&mut self, piece: &Piece<'_>, line: &mut impl FnMut(AppLine<'_>)) {
         let Some(thread) = piece.thread else {
-            line(piece.id, piece.text);
+            line(piece.line);
             return;
         };
         let at = self.open.iter().position(|open| open.thread == thread);
         let mut open = at.and_then(|at| self.open.remove(at)).unwrap_or_else(|| Open {
             thread: thread.to_vec(),
-            id: piece.id.map(str::to_owned),
+            id: piece.line.request_id.map(str::to_owned),
+            error: piece.line.error,
             text: Vec::new(),
         });
-        if open.text.len() + piece.text.len() > LINE_MAX {
-            cut(open.id.as_deref(), &mut open.text, line);
+        if open.text.len() + piece.line.text.len() > LINE_MAX {
+            open.cut(line);
         }
-        open.text.extend_from_slice(piece.text);
+        open.text.extend_from_slice(piece.line.text);
         if piece.last {
-            line(open.id.as_deref(), &open.text);
+            line(open.line());
             return;
         }
         self.open.push_back(open);
         if self.open.len() > OPEN_MAX
             && let Some(mut oldest) = self.open.pop_front()
         {
-            cut(oldest.id.as_deref(), &mut oldest.text, line);
+            oldest.cut(line);
         }
     }
 }
@@ -156,26 +178,29 @@ impl<'a> Piece<'a> {
         let end = tagged.iter().position(|&byte| byte == AFTER_ID)?;
         let (tag, text) = (&tagged[..end], &tagged[end + 1..]);
         let mut words = tag.split(|&byte| byte == GOES_ON);
-        let id = std::str::from_utf8(words.next()?).ok()?;
+        let id = words.next()?;
+        let (id, error) = id.strip_prefix(&[ERROR]).map_or((id, false), |id| (id, true));
+        let id = std::str::from_utf8(id).ok()?;
         let (thread, last) = (words.next(), words.next().is_some());
         (id.len() <= REQUEST_ID_MAX).then_some(Self {
-            id: Some(id).filter(|id| !id.is_empty()),
+            line: AppLine {
+                request_id: Some(id).filter(|id| !id.is_empty()),
+                error,
+                text,
+            },
             thread,
             last,
-            text,
         })
     }
 }
 
-fn finish(rest: &mut Vec<u8>, line: &mut impl FnMut(Option<&str>, &[u8])) {
-    line(None, rest.strip_suffix(b"\r").unwrap_or(rest));
+fn finish(rest: &mut Vec<u8>, line: &mut impl FnMut(AppLine<'_>)) {
+    line(AppLine {
+        request_id: None,
+        error: false,
+        text: rest.strip_suffix(b"\r").unwrap_or(rest),
+    });
     rest.clear();
-}
-
-fn cut(id: Option<&str>, text: &mut Vec<u8>, line: &mut impl FnMut(Option<&str>, &[u8])) {
-    text.extend_from_slice(CUT);
-    line(id, text);
-    text.clear();
 }
 
 #[cfg(test)]
@@ -185,10 +210,15 @@ mod tests {
     fn lines(pieces: &[&[u8]]) -> Vec<(Option<String>, Vec<u8>)> {
         let mut out = Vec::new();
         let mut lines = Lines::default();
+        let mut take = |line: AppLine<'_>| {
+            let id = line.request_id.map(str::to_owned);
+            let mark: &[u8] = if line.error { b"error: " } else { b"" };
+            out.push((id, [mark, line.text].concat()));
+        };
         for piece in pieces {
-            lines.push(piece, |id, text| out.push((id.map(str::to_owned), text.to_vec())));
+            lines.push(piece, &mut take);
         }
-        lines.end(|id, text| out.push((id.map(str::to_owned), text.to_vec())));
+        lines.end(take);
         out
     }
 
@@ -205,6 +235,21 @@ mod tests {
         assert_eq!(got[0], (Some("abc".to_owned()), b"hello".to_vec()));
         assert_eq!(got[1], (None, b"plain".to_vec()));
         assert_eq!(got[2], (None, b"\x1eno end".to_vec()));
+    }
+
+    #[test]
+    fn a_line_that_is_an_error_says_so_whole_or_in_parts() {
+        let got = lines(&[
+            b"\x1e\x1cabc\x1ffailed\n\x1e\x1c\x1fno id\n\x1e\x1cid\x1d7\x1fa\n\x1e\x1cid\x1d7\x1d\x1fb\n",
+        ]);
+        assert_eq!(
+            got,
+            [
+                (Some("abc".to_owned()), b"error: failed".to_vec()),
+                (None, b"error: no id".to_vec()),
+                (Some("id".to_owned()), b"error: ab".to_vec()),
+            ]
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use logs::error_log::AppLine;
+
 use crate::lines::Lines;
 
 /// Bytes taken from one pipe in one turn of the loop: a noisy application gets its share, not the supervisor.
@@ -58,10 +60,10 @@ impl Output {
             source,
             ..
         } = self;
-        let mut tell = |id: Option<&str>, line: &[u8]| {
+        let mut tell = |line: AppLine<'_>| {
             let slot = source.worker.map(|(_, slot)| slot);
-            logs::error_log::app_output(&source.app, slot, *pid, id, stream, line);
-            heard(line);
+            logs::error_log::app_output(&source.app, slot, *pid, stream, line);
+            heard(line.text);
         };
         let mut buffer = vec![0; 16 << 10];
         let mut taken = 0;

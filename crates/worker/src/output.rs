@@ -4,7 +4,8 @@
 //! requests); the supervisor takes that off and logs the line with the request's id. Lines are put together
 //! per thread, so that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes,
 //! which the kernel writes whole: of a longer line each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
-//! and the last one has another `0x1d` before the `0x1f`. What programs that the application starts and C
+//! and the last one has another `0x1d` before the `0x1f`. A line that is an error of the log has `0x1c` before
+//! the id. What programs that the application starts and C
 //! code write to descriptors 1 and 2 goes straight through.
 //!
 //! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
@@ -25,8 +26,11 @@ use rustix::{io::Errno, pipe::PIPE_BUF};
 /// Longest request id that is carried.
 const ID_MAX: usize = 128;
 
-/// Longest mark but for the id: four bytes, the number of a thread, and the line's end.
-const MARK_MAX: usize = 4 + 20 + 1;
+/// Longest mark but for the id: five bytes, the number of a thread, and the line's end.
+const MARK_MAX: usize = 5 + 20 + 1;
+
+/// Stands before the id of a line that is an error.
+const ERROR: u8 = 0x1c;
 
 /// Longest line that waits for its end; a longer one is written in parts.
 const LINE_MAX: usize = 64 << 10;
@@ -63,7 +67,7 @@ pub(crate) fn end(py: Python<'_>) {
         for (open, pieces) in desk.open.iter_mut().zip(&mut left) {
             if !open.is_empty() {
                 open.push(b'\n');
-                *pieces = lines(&desk.id, open);
+                *pieces = lines(At::Info, &desk.id, open);
                 open.clear();
             }
         }
@@ -129,6 +133,34 @@ pub(crate) fn tell_of(py: Python<'_>, request_id: &[u8], text: &str) {
     end(py);
 }
 
+/// As [`fail`], for a request.
+pub(crate) fn fail_of(py: Python<'_>, request_id: &[u8], text: &str) {
+    switch(py, request_id);
+    fail(py, text);
+    end(py);
+}
+
+/// Writes a text of ours to standard error whose first line is an error of the log: that one line has to say by
+/// itself what failed. The others are for whoever reads on.
+pub(crate) fn fail(py: Python<'_>, text: &str) {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let pieces = DESK.with_borrow_mut(|desk| {
+        let Desk { id, open: [_, open] } = desk;
+        let mut pieces = Vec::new();
+        if !open.is_empty() {
+            open.push(b'\n');
+            pieces = lines(At::Info, id, open);
+            open.clear();
+        }
+        pieces.extend(lines(At::Error, id, first.as_bytes()));
+        pieces
+    });
+    write_out(py, 2, &pieces);
+    if !rest.is_empty() {
+        tell(py, rest);
+    }
+}
+
 /// Writes a text of ours to standard error, as if the application had printed it.
 pub(crate) fn tell(py: Python<'_>, text: &str) {
     put(py, 2, text.as_bytes());
@@ -151,13 +183,13 @@ fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
         match memchr::memrchr(b'\n', open) {
             Some(last) => {
                 let rest = open.split_off(last + 1);
-                let pieces = lines(id, open);
+                let pieces = lines(At::Info, id, open);
                 *open = rest;
                 pieces
             }
             None if open.len() > LINE_MAX => {
                 open.push(b'\n');
-                let pieces = lines(id, open);
+                let pieces = lines(At::Info, id, open);
                 open.clear();
                 pieces
             }
@@ -180,14 +212,25 @@ fn flush(py: Python<'_>, number: usize) {
     write_out(py, number, &piece);
 }
 
+/// The level of a line.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Info,
+    Error,
+}
+
 /// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each.
-fn lines(id: &[u8], text: &[u8]) -> Vec<u8> {
+fn lines(at: At, id: &[u8], text: &[u8]) -> Vec<u8> {
     let room = PIPE_BUF - id.len() - MARK_MAX;
+    let begin: &[u8] = match at {
+        At::Info => &[0x1e],
+        At::Error => &[0x1e, ERROR],
+    };
     let mut out = Vec::with_capacity(text.len() + 2 * (id.len() + 3));
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         if line.len() <= room {
-            out.push(0x1e);
+            out.extend_from_slice(begin);
             out.extend_from_slice(id);
             out.push(0x1f);
             out.extend_from_slice(line);
@@ -197,7 +240,7 @@ fn lines(id: &[u8], text: &[u8]) -> Vec<u8> {
         let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
         let mut pieces = line.chunks(room).peekable();
         while let Some(piece) = pieces.next() {
-            out.push(0x1e);
+            out.extend_from_slice(begin);
             out.extend_from_slice(id);
             out.push(0x1d);
             out.extend_from_slice(thread.as_bytes());

@@ -16,7 +16,14 @@ pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
     formatted().unwrap_or_else(|_| error.to_string())
 }
 
-/// Type and text in one line, as the last line of a traceback.
+/// What an application raised: type and text in the first line, then the traceback.
+pub(crate) fn raised(py: Python<'_>, error: &PyErr) -> String {
+    let line = line(py, error);
+    let first = line.lines().next().unwrap_or_default();
+    format!("raised {first}\n{}", traceback(py, error))
+}
+
+/// Type and text as at the end of a traceback; the text may have several lines.
 pub(crate) fn line(py: Python<'_>, error: &PyErr) -> String {
     let name = error
         .get_type(py)

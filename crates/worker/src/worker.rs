@@ -277,7 +277,7 @@ fn interrupt(engine: &Engine, thread: u32) {
     match engine {
         Engine::Threads(queue) => Python::attach(|py| {
             for slot in &queue.slots {
-                if slot.busy() && (thread == 0 || slot.thread.load(Ordering::Relaxed) == thread) {
+                if (thread == 0 || slot.thread.load(Ordering::Relaxed) == thread) && slot.interrupt() {
                     threads::raise_system_exit(py, slot.ident.load(Ordering::Relaxed));
                 }
             }

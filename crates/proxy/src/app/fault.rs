@@ -21,8 +21,11 @@ impl Fault {
             Self::Failed(Failure::QueueTimeout | Failure::Down) => (503, Outcome::Overload),
             Self::Failed(Failure::Timeout) => (504, Outcome::Timeout),
             // Given back although it was started: as good as dead.
-            Self::Failed(Failure::WorkerDied)
-            | Self::Aborted(AbortReason::NotStarted | AbortReason::Cancelled) => (502, Outcome::WorkerDied),
+            Self::Failed(Failure::WorkerDied) | Self::Aborted(AbortReason::NotStarted) => {
+                (502, Outcome::WorkerDied)
+            }
+            // Somebody still waits for it, so its client is not why: its worker had to leave.
+            Self::Aborted(AbortReason::Cancelled) => (502, Outcome::Shutdown),
             Self::Aborted(AbortReason::Exception | AbortReason::Protocol) => (500, Outcome::AppFailed),
             // It says that it has answered elsewhere, and there is nothing.
             Self::Aborted(AbortReason::Switched) | Self::BadAnswer => (502, Outcome::AppFailed),

@@ -15,7 +15,7 @@ use pyo3::{
 
 use super::{
     channel::{ClientLeft, broken, thrown},
-    exchange::{Ending, Exchange, request_line},
+    exchange::{CUT, Ending, Exchange, request_line},
     host::Host,
     lifespan::Lifespan,
     websocket::WebSocket,
@@ -77,19 +77,30 @@ pub(crate) enum Unit {
 impl Unit {
     /// Tells the log something of this request, behind its method and target.
     pub(crate) fn tell(&self, py: Python<'_>, what: &str) {
-        let told = match self {
+        self.say(what, |id, text| output::tell_of(py, id, text));
+    }
+
+    /// As [`Unit::tell`]: the application has failed, and the first line is an error of the log.
+    fn fail(&self, py: Python<'_>, what: &str) {
+        self.say(what, |id, text| output::fail_of(py, id, text));
+    }
+
+    /// Calls `say` with the request's id and `what` behind its method and target.
+    fn say(&self, what: &str, say: impl Fn(&[u8], &str)) {
+        let said = match self {
             Self::Http(exchange) => exchange.request(|request| {
-                let text = format!("{}: {what}", request_line(request));
-                output::tell_of(py, request.request_id, &text);
+                say(request.request_id, &format!("{}: {what}", request_line(request)));
             }),
             Self::WebSocket(socket) => socket.request(|request| {
-                let text = format!("WebSocket {}: {what}", request_line(request));
-                output::tell_of(py, request.request_id, &text);
+                say(
+                    request.request_id,
+                    &format!("WebSocket {}: {what}", request_line(request)),
+                );
             }),
             Self::Lifespan(_) => None,
         };
-        if told.is_none() {
-            output::tell(py, what);
+        if said.is_none() {
+            say(b"", what);
         }
     }
 
@@ -114,21 +125,30 @@ impl Unit {
     /// The application has returned or raised.
     fn finish(&self, py: Python<'_>, raised: Option<PyErr>) {
         let gone = self.is_gone();
+        // Frameworks raise what tells a view that its client has closed, and most views let it pass: the traceback may
+        // help, but a client must not be able to write errors.
+        let closed = matches!(self, Self::WebSocket(socket) if socket.has_ended());
         let ending = match self {
             Self::Lifespan(lifespan) => return lifespan.finish(py, raised),
             Self::Http(exchange) => exchange.finish(py, raised.is_some()),
             Self::WebSocket(socket) => socket.finish(py, raised.is_some()),
         };
-        if let Ending::Broken(what) = ending {
-            self.tell(py, &what);
+        match ending {
+            Ending::Fine | Ending::Gone => {}
+            Ending::Cut => self.tell(py, CUT),
+            Ending::Broken(what) => self.fail(py, &what),
         }
         // What an application raises because its client left, or because we cancelled it, is no error of it.
         if let Some(error) = raised
             && !(gone && (error.is_instance_of::<PyOSError>(py) || is_cancelled(py, &error)))
             && !is_of_leaving(error.value(py), CHAIN_MAX)
         {
-            let text = format!("the application raised\n{}", report::traceback(py, &error));
-            self.tell(py, &text);
+            let text = format!("the application {}", report::raised(py, &error));
+            if closed {
+                self.tell(py, &text);
+            } else {
+                self.fail(py, &text);
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ const LINKS_MAX: usize = 64;
 const UNHEARD_MAX: u32 = 1000;
 
 /// What is told of an answer that is too long.
-const CUT: &str = "the application sent more than its Content-Length; the rest was cut";
+pub(crate) const CUT: &str = "the application sent more than its Content-Length; the rest was cut";
 
 /// A request in the hands of the application.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ struct State {
 pub(crate) enum Ending {
     /// As it should.
     Fine,
+    /// The client has all that was announced, and the application sent more.
+    Cut,
     /// Not as it should, in words.
     Broken(String),
     /// Nobody waited any more.
@@ -162,13 +164,13 @@ impl Exchange {
                 answer.abort(reason);
             }
             if answer.was_cut() {
-                Ending::Broken(CUT.to_owned())
+                Ending::Cut
             } else {
                 Ending::Fine
             }
         } else if answer.is_over() || answer.is_complete() && answer.missing() == 0 {
             if answer.was_cut() {
-                Ending::Broken(CUT.to_owned())
+                Ending::Cut
             } else {
                 Ending::Fine
             }

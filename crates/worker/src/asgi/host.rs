@@ -225,7 +225,10 @@ impl Host {
     fn begin(self: &Arc<Self>, py: Python<'_>, job: Job) {
         let (link, stream) = (Arc::clone(&job.link), job.stream);
         if let Err(error) = self.start(py, job) {
-            output::tell(py, &report::traceback(py, &error));
+            output::fail(
+                py,
+                &format!("a request failed: the server {}", report::raised(py, &error)),
+            );
             link.abort(stream, AbortReason::Exception);
         }
     }

@@ -160,6 +160,11 @@ impl WebSocket {
         lock(&self.state).gone
     }
 
+    /// Has it been closed, from either end?
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.state).ended.is_some()
+    }
+
     /// Ends the stream without a word to the client.
     fn give_up(&self, state: &mut State, reason: AbortReason) {
         if !state.conversation.is_over() && !state.denial.is_over() {

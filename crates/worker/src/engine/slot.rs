@@ -31,6 +31,8 @@ pub(crate) struct Slot {
 struct Running {
     stream: Option<(u32, u32)>,
     credit: u64,
+    /// We have raised an exception in it.
+    interrupted: bool,
 }
 
 impl Slot {
@@ -52,6 +54,7 @@ impl Slot {
             stream: Some((link, stream)),
             // The exchange has the window itself; this is what is granted beyond it.
             credit: 0,
+            interrupted: false,
         };
         self.cancelled.store(false, Ordering::Relaxed);
     }
@@ -62,9 +65,16 @@ impl Slot {
         lock(&self.running).stream = None;
     }
 
-    /// Does it run a request?
-    pub(crate) fn busy(&self) -> bool {
-        lock(&self.running).stream.is_some()
+    /// Notes that the request that runs is interrupted by us; `false`: none runs.
+    pub(crate) fn interrupt(&self) -> bool {
+        let mut running = lock(&self.running);
+        running.interrupted = running.stream.is_some();
+        running.interrupted
+    }
+
+    /// Have we interrupted the request that runs?
+    pub(crate) fn was_interrupted(&self) -> bool {
+        lock(&self.running).interrupted
     }
 
     /// All credit there is, at most `wanted`.

@@ -328,11 +328,10 @@ class Driver:
             # Told when it was ended, or no error of the application.
             return
         if broken:
-            self.host.tell(stream, "%s: %s" % (line, error))
+            self.host.fail(stream, "%s: %s" % (line, error))
         elif not (cancelled and isinstance(error, BrokenPipeError)):
             trace = error.__traceback__ and error.__traceback__.tb_next
-            text = "".join(traceback.format_exception(type(error), error, trace))
-            self.host.tell(stream, "%s: the application raised\n%s" % (line, text))
+            self.host.raised(stream, line, error.with_traceback(trace))
 
     def wrote(self, stream):
         if not stream.dirty():

@@ -9,6 +9,7 @@ use std::{
 };
 
 use pyo3::{
+    exceptions::PyBaseException,
     intern,
     prelude::*,
     types::{PyDict, PyType},
@@ -88,7 +89,10 @@ impl Host {
             }
             Ok(None) => {}
             Err(error) => {
-                output::tell(py, &report::traceback(py, &error));
+                output::fail(
+                    py,
+                    &format!("a request failed: the server {}", report::raised(py, &error)),
+                );
                 link.abort(stream, AbortReason::Exception);
             }
         }
@@ -301,6 +305,23 @@ impl Host {
     /// Writes to the error log, as this request.
     fn tell(&self, py: Python<'_>, stream: &Bound<'_, Stream>, text: &str) {
         output::tell_of(py, stream.get().id(), text);
+    }
+
+    /// As `tell`: the application has failed, and the first line is an error of the log.
+    fn fail(&self, py: Python<'_>, stream: &Bound<'_, Stream>, text: &str) {
+        output::fail_of(py, stream.get().id(), text);
+    }
+
+    /// As `fail`, of what the application raised.
+    fn raised(
+        &self,
+        py: Python<'_>,
+        stream: &Bound<'_, Stream>,
+        request_line: &str,
+        error: Bound<'_, PyBaseException>,
+    ) {
+        let raised = report::raised(py, &PyErr::from_value(error.into_any()));
+        self.fail(py, stream, &format!("{request_line}: the application {raised}"));
     }
 
     /// What is raised when the application breaks the interface, and when nobody waits any more.

@@ -146,7 +146,10 @@ impl Caller {
                 self.hints.end();
             }
             Err(error) => {
-                output::tell(py, &report::traceback(py, &error));
+                output::fail(
+                    py,
+                    &format!("a request failed: the server {}", report::raised(py, &error)),
+                );
                 job.link.abort(job.stream, AbortReason::Exception);
             }
         }
@@ -342,7 +345,10 @@ fn tell_failure(
     {
         return start_response.exchange.abort(AbortReason::Switched);
     }
+    let interrupted = start_response.exchange.was_interrupted();
     let reason = match &failure {
+        // It ended because we wanted it to.
+        Failure::Raised(_) if interrupted => AbortReason::Cancelled,
         Failure::Raised(_) => AbortReason::Exception,
         Failure::Broken(_) => AbortReason::Protocol,
         Failure::Cancelled => AbortReason::Cancelled,
@@ -362,16 +368,20 @@ fn tell_failure(
         Failure::Cancelled => {}
         Failure::Raised(error)
             if cancelled && error.is_instance_of::<pyo3::exceptions::PyBrokenPipeError>(py) => {}
+        Failure::Raised(error) if interrupted => output::tell(
+            py,
+            &format!(
+                "{}: still ran when its time was over, and was interrupted; it stood at\n{}",
+                request(),
+                report::traceback(py, &error)
+            ),
+        ),
         Failure::Raised(error) => {
-            output::tell(
+            output::fail(
                 py,
-                &format!(
-                    "{}: the application raised\n{}",
-                    request(),
-                    report::traceback(py, &error)
-                ),
+                &format!("{}: the application {}", request(), report::raised(py, &error)),
             );
         }
-        Failure::Broken(what) => output::tell(py, &format!("{}: {what}", request())),
+        Failure::Broken(what) => output::fail(py, &format!("{}: {what}", request())),
     }
 }

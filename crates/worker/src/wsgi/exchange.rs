@@ -147,6 +147,14 @@ impl Exchange {
         cancelled || self.link.is_gone()
     }
 
+    /// Have we raised an exception in the application, because its time was over?
+    pub(crate) fn was_interrupted(&self) -> bool {
+        match &self.source {
+            Source::Slot(queue, slot) => queue.slots[*slot].was_interrupted(),
+            Source::Stream { .. } => false,
+        }
+    }
+
     /// Nobody waits for the answer any more; what was kept is dropped.
     pub(crate) fn cancel(&mut self) {
         if let Source::Stream { cancelled, kept, .. } = &mut self.source {

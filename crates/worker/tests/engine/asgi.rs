@@ -309,7 +309,7 @@ fn failures_end_the_stream_and_are_told_with_the_request() {
             let answer = link.get(stream, path);
             assert_eq!(answer.aborted, Some(reason), "{path}");
             told(worker, text);
-            told(worker, &format!("\u{1e}id{stream}\u{1f}GET {path}: "));
+            told(worker, &format!("\u{1e}\u{1c}id{stream}\u{1f}GET {path}: "));
         }
         assert_eq!(link.get(7, "/long").text(), "12345");
         told(worker, "sent more than its Content-Length");
@@ -545,7 +545,7 @@ fn an_answer_that_announces_a_body_and_has_none_is_a_failure_before_anything_is_
         assert_eq!((answer.status, answer.aborted), (0, Some(AbortReason::Protocol)));
         told(
             worker,
-            "\u{1e}id1\u{1f}GET /announced: the application's answer ended 5 bytes short",
+            "\u{1e}\u{1c}id1\u{1f}GET /announced: the application's answer ended 5 bytes short",
         );
         let head = Ask {
             method: "HEAD",

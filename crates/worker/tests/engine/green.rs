@@ -196,7 +196,10 @@ fn a_greenlet_exit_is_a_failure_of_one_request() {
         let mut link = worker.link();
         let answer = link.get(1, "/greenlet_exit");
         assert_eq!(answer.aborted, Some(AbortReason::Exception));
-        told(&worker, "GET /greenlet_exit: the application raised");
+        told(
+            &worker,
+            "\u{1e}\u{1c}id1\u{1f}GET /greenlet_exit: the application raised GreenletExit\n",
+        );
         assert_eq!(link.get(2, "/hello").text(), "hello");
     });
 }

@@ -143,7 +143,7 @@ fn a_slab_shorter_than_its_body_is_an_error() {
         }
         until("the errors are told", || {
             let told = worker.stderr.lock().expect("no panic");
-            told.matches("OSError: ").count() == 3
+            told.matches("\u{1f}OSError: ").count() == 3
         });
     });
 }

@@ -192,7 +192,7 @@ fn failures_before_and_behind_the_handshake_are_told() {
         assert_eq!(answer.aborted, Some(AbortReason::Exception));
         told(
             worker,
-            "\u{1e}id1\u{1f}WebSocket GET /ws_raise: the application raised",
+            "\u{1e}\u{1c}id1\u{1f}WebSocket GET /ws_raise: the application raised",
         );
         let answer = link.fetch(2, ask("/ws_silent"));
         assert_eq!(answer.aborted, Some(AbortReason::Protocol));

@@ -261,6 +261,10 @@ fn a_raising_application_is_aborted_and_its_traceback_is_logged() {
             text.contains("\u{1e}id1\u{1f}ValueError: on purpose\n")
                 && text.contains("\u{1e}id2\u{1f}ValueError: on purpose, late\n")
                 && text.contains("\u{1e}id3\u{1f}SystemExit: 3\n")
+                && text.contains(
+                    "\u{1e}\u{1c}id1\u{1f}GET /raises: the application raised ValueError: on purpose\n",
+                )
+                && text.matches('\u{1c}').count() == 3
         });
     });
 }
@@ -336,7 +340,7 @@ fn an_answer_that_announces_a_body_and_has_none_is_a_failure_before_anything_is_
             until("it is told", || {
                 let text = worker.stderr.lock().expect("no panic").clone();
                 text.contains(&format!(
-                    "\u{1e}id{stream}\u{1f}GET /announced: the application's answer ended 5 bytes short"
+                    "\u{1e}\u{1c}id{stream}\u{1f}GET /announced: the application's answer ended 5 bytes short"
                 ))
             });
         }

@@ -184,7 +184,8 @@ impl<'a, D: Downstream> Conversation<'a, D> {
                     AbortReason::Exception | AbortReason::Protocol | AbortReason::Switched => {
                         Outcome::AppFailed
                     }
-                    AbortReason::Cancelled | AbortReason::NotStarted => Outcome::WorkerDied,
+                    AbortReason::Cancelled => Outcome::Shutdown,
+                    AbortReason::NotStarted => Outcome::WorkerDied,
                 };
                 self.close(close::INTERNAL, "", now);
             }

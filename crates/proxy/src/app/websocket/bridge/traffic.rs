@@ -196,7 +196,8 @@ impl<'a, 'b, D: Downstream> Traffic<'a, 'b, D> {
                 self.outcome = match reason {
                     AbortReason::Switched => self.outcome,
                     AbortReason::Exception | AbortReason::Protocol => Outcome::AppFailed,
-                    AbortReason::Cancelled | AbortReason::NotStarted => Outcome::WorkerDied,
+                    AbortReason::Cancelled => Outcome::Shutdown,
+                    AbortReason::NotStarted => Outcome::WorkerDied,
                 };
             }
             Event::Fail(_) => {
