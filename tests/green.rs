@@ -359,3 +359,86 @@ fn the_standard_library_is_patched_before_the_application_is_imported() {
         assert!(site.stop().success());
     }
 }
+
+/// An application that has patched the standard library by the time that the rest of it runs.
+const PATCHED: &str = "
+import os, threading, time
+lock, here = threading.Lock(), threading.Barrier(4)
+
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/meet':
+        here.wait(30)
+        with lock:
+            time.sleep(0.01)
+    elif path == '/hang':
+        time.sleep(1000)
+    start_response('200 OK', [])
+    return [b'%d' % os.getpid()]
+";
+
+#[test]
+fn an_application_that_patches_itself_runs_its_requests_at_the_same_time_without_a_word_of_green() {
+    for (library, patches, module, hangs) in [
+        (
+            "gevent",
+            "from gevent import monkey\nmonkey.patch_all()\n",
+            "site_app",
+            true,
+        ),
+        (
+            "eventlet",
+            "import eventlet\neventlet.monkey_patch()\n",
+            "site_app",
+            false,
+        ),
+        (
+            "gevent",
+            "import gevent.monkey\ngevent.monkey.patch_all()\n",
+            "settings",
+            false,
+        ),
+    ] {
+        let mut site = Site::new("green-self");
+        let app = match module {
+            "site_app" => format!("{patches}{PATCHED}"),
+            other => {
+                site.write(&format!("app/{other}.py"), patches);
+                format!("import {other}\n{PATCHED}")
+            }
+        };
+        site.write("app/site_app.py", app);
+        site.config(&format!(
+            r#"
+            [app.web]
+            wsgi = "site_app:app"
+            directory = "{{dir}}/app"
+            venv = "{}"
+            workers = 1
+            timeout = {{ request = "{}" }}
+
+            [[site]]
+            app = "web"
+            "#,
+            virtualenv(python::python(), library).display(),
+            if hangs { "3s" } else { "60s" }
+        ));
+        site.expect_error("request ran past timeout.request");
+        site.start();
+        site.wait_for_log("4 requests at a time, each in a greenlet");
+        // Eight meet by four and want one lock.
+        let meeting: Vec<_> = (0..8).map(|_| site.beside("/meet")).collect();
+        let mut workers: Vec<_> = meeting
+            .into_iter()
+            .map(|view| view.join().unwrap().text())
+            .collect();
+        workers.dedup();
+        assert_eq!(workers.len(), 1, "{workers:?}");
+        if hangs {
+            // It is ended alone.
+            assert_eq!(site.get("/hang").status, 504);
+            assert_eq!(site.get("/").text(), workers[0]);
+        }
+        assert!(site.stop().success());
+    }
+}

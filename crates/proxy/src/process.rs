@@ -366,7 +366,13 @@ impl Office<'_> {
                 tracing::info!("proxy accepts");
                 self.stage.send_replace(Stage::Serving);
             }
-            ToProxy::Link { link, app, slot, pid } => self.link(link, &app, (slot, pid), descriptors),
+            ToProxy::Link {
+                link,
+                app,
+                slot,
+                pid,
+                evented,
+            } => self.link(link, &app, (slot, pid), evented, descriptors),
             ToProxy::Unlink { link } => {
                 if let Some(app) = self.links.get(&link) {
                     app.unlink(link);
@@ -406,7 +412,14 @@ impl Office<'_> {
         None
     }
 
-    fn link(&mut self, link: u64, name: &str, (slot, pid): (u32, u32), descriptors: Vec<OwnedFd>) {
+    fn link(
+        &mut self,
+        link: u64,
+        name: &str,
+        (slot, pid): (u32, u32),
+        evented: bool,
+        descriptors: Vec<OwnedFd>,
+    ) {
         let mut descriptors = descriptors.into_iter();
         let (Some(app), Some(socket), Some(page)) = (self.app(name), descriptors.next(), descriptors.next())
         else {
@@ -420,6 +433,7 @@ impl Office<'_> {
             link,
             slot,
             pid,
+            evented,
             socket,
             page,
         });

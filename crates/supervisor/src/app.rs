@@ -238,7 +238,7 @@ impl App {
     /// Workers that were told by somebody else to leave are replaced when their requests have ended. Gives
     /// the links that are to get no more of them.
     pub(crate) fn let_go(&mut self, now: Instant) -> Vec<u64> {
-        let (drain, shutdown) = (self.config().timeout.drain, self.shutdown());
+        let config = &self.config.apps[self.index];
         let mut links = Vec::new();
         for worker in &mut self.workers {
             if self.retired || !worker.shall_leave(now) {
@@ -246,7 +246,7 @@ impl App {
             }
             let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
             info!(app = %self.name, slot, pid, "worker was sent SIGTERM: it is replaced when its requests have ended");
-            let mut departure = Departure::leave(now, drain, shutdown);
+            let mut departure = Departure::leave(now, config.timeout.drain, shutdown(config, worker));
             match worker.link {
                 Some(link) => links.push(link),
                 None => departure.idle(),
@@ -256,15 +256,6 @@ impl App {
             self.pool.leave(slot, now);
         }
         links
-    }
-
-    /// What comes behind the requests of a loop or a hub; `None`: threads run them.
-    fn shutdown(&self) -> Option<Duration> {
-        match self.config().interface {
-            Interface::Asgi(_) => Some(self.config().timeout.shutdown),
-            Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
-            Interface::Wsgi(WsgiHost::Threads(_)) => None,
-        }
     }
 
     /// Its generation takes no new connections and is cut at `until`, if ever: what runs has the drain
@@ -321,12 +312,12 @@ impl App {
         if let Some(zygote) = &mut self.zygote {
             zygote.kill();
         }
-        let shutdown = self.shutdown();
+        let config = &self.config.apps[self.index];
         for worker in &mut self.workers {
             worker.counts = false;
             match &mut worker.departure {
                 Some(departure) => departure.idle(),
-                None => worker.departure = Some(departure(shutdown)),
+                None => worker.departure = Some(departure(shutdown(config, worker))),
             }
         }
     }
@@ -354,5 +345,14 @@ impl App {
     /// Nothing of it runs any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.zygote.is_none() && self.workers.is_empty()
+    }
+}
+
+/// What comes behind the requests of a loop or a hub; `None`: threads run them.
+fn shutdown(config: &config::App, worker: &Worker) -> Option<Duration> {
+    match config.interface {
+        Interface::Asgi(_) => Some(config.timeout.shutdown),
+        Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
+        Interface::Wsgi(WsgiHost::Threads(_)) => worker.evented.then_some(Duration::ZERO),
     }
 }

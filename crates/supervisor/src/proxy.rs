@@ -163,12 +163,13 @@ impl Proxy {
     }
 
     /// A worker is ready.
-    pub(crate) fn link(&mut self, end: ProxyEnd, app: &str, slot: u32, pid: u32) {
+    pub(crate) fn link(&mut self, end: ProxyEnd, app: &str) {
         let message = ToProxy::Link {
             link: end.link,
             app: app.to_owned(),
-            slot,
-            pid,
+            slot: end.slot,
+            pid: end.pid,
+            evented: end.evented,
         };
         self.channel.send(message.encode(), vec![end.socket, end.page]);
     }

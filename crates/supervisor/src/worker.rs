@@ -41,6 +41,8 @@ pub(crate) struct Worker {
     pub(crate) channel: Channel,
     /// The application is imported and requests may come.
     pub(crate) ready: bool,
+    /// One loop or hub runs all its requests; known once it is ready.
+    pub(crate) evented: bool,
     /// The link to the proxy of its generation.
     pub(crate) link: Option<u64>,
     /// It is its slot's worker; not when it leaves by our will.
@@ -64,6 +66,9 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 pub(crate) struct ProxyEnd {
     pub(crate) link: u64,
+    pub(crate) slot: u32,
+    pub(crate) pid: u32,
+    pub(crate) evented: bool,
     pub(crate) socket: OwnedFd,
     pub(crate) page: OwnedFd,
 }
@@ -84,6 +89,7 @@ impl Worker {
             pid: None,
             channel,
             ready: false,
+            evented: false,
             link: None,
             counts: true,
             departure: None,
@@ -154,6 +160,9 @@ impl Worker {
         self.link = Some(link);
         Ok(ProxyEnd {
             link,
+            slot: self.slot,
+            pid: self.pid.unwrap_or(0),
+            evented: self.evented,
             socket: ours,
             page,
         })
@@ -261,6 +270,7 @@ mod tests {
             pid: None,
             channel,
             ready: false,
+            evented: false,
             link: None,
             counts: true,
             departure: None,

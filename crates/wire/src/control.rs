@@ -175,6 +175,8 @@ messages! {
             slot: u32,
             /// The worker's process id.
             pid: u32,
+            /// One loop or hub runs all its requests.
+            evented: bool,
         },
         /// Send no new request to this link; say [`FromProxy::LinkIdle`] when nothing is in flight on it, then close it.
         5 => Unlink {
@@ -347,6 +349,9 @@ messages! {
         2 => Ready {
             /// From fork to now, in milliseconds.
             boot_ms: u64,
+            /// One loop or hub runs all its requests: that of the configuration, or of a library with which the
+            /// application has patched the standard library.
+            evented: bool,
         },
         /// The application can not be run; the worker exits after this.
         3 => Failed {

@@ -299,11 +299,16 @@ pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &B
     } else if boot.green.is_empty()
         && let Some(library) = patched_by(py)
     {
+        let threads = boot.threads;
+        let runs = match threads {
+            1 => "one request at a time, in its main thread".to_owned(),
+            _ => format!("{threads} requests at a time, each in a greenlet"),
+        };
         output::tell(
             py,
             &format!(
-                "{target} patches the standard library with {library}, so each worker runs one request at a time, in its main \
-                 thread; green = {library:?} runs each in a greenlet"
+                "{target} patches the standard library with {library}, so each worker runs {runs}; green = {library:?} runs as \
+                 many as `connections` says"
             ),
         );
     }

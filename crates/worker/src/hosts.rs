@@ -1,10 +1,8 @@
 //! The threads that run a WSGI application.
 //!
-//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs
-//! in the main thread alone, one request at a time, as under gunicorn's sync workers. There
-//! `threading.Thread` makes greenlets, which would all run in the main thread, and real threads are no way
-//! out: of a lock that gevent made and two threads want, one gets `LoopExit` (imports inside of functions are
-//! enough for that) or the process a segmentation fault; eventlet's never wake another thread.
+//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) comes
+//! here only with `threads = 1`, and runs in the main greenlet of the main thread, as under gunicorn's sync
+//! workers. With more threads it is the business of [`green`](crate::green).
 
 use std::sync::Arc;
 
@@ -25,6 +23,7 @@ use crate::{
 /// runs signal handlers and where applications expect to be; with one thread there is no other.
 pub(crate) fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResult<()> {
     if application::patched_by(py).is_some() {
+        // Its greenlets run while there is no request.
         let select = Select::new(py)?;
         return host::run(py, queue, 0, application.clone_ref(py), Some(&select));
     }

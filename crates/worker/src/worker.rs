@@ -73,10 +73,14 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     }
     signals::ask_on(control.socket(), FromWorker::Leave {}.encode());
     signals::leave_to_supervisor();
-    let engine = match start(py, &control, &boot) {
-        Ok(engine) => engine,
-        Err(refusal) => fail(py, &control, refusal),
-    };
+    if let Err(error) = prepare(py, &control, &boot) {
+        fail(
+            py,
+            &control,
+            Refusal::raised(py, "after_fork", "preparing the worker", &error),
+        );
+    }
+    let inherited = application.is_some();
     let application = match application {
         Some(application) => application,
         None => match import(py, &boot, birth.tells_places) {
@@ -89,9 +93,15 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
             Err(refusal) => fail(py, &control, refusal),
         },
     };
-    let greenlets = match &engine {
-        Engine::Evented(evented) if !boot.green.is_empty() => {
-            match Green::new(py, &boot, evented, &application) {
+    // Only now, because an application that patches the standard library wants greenlets.
+    let library = green::library(py, &boot);
+    let engine = match start(py, &control, &boot, library) {
+        Ok(engine) => engine,
+        Err(refusal) => fail(py, &control, refusal),
+    };
+    let greenlets = match (&engine, library) {
+        (Engine::Evented(evented), Some(library)) => {
+            match Green::new(py, &boot, library, inherited, evented, &application) {
                 Ok(greenlets) => Some(greenlets),
                 Err(refusal) => fail(py, &control, refusal),
             }
@@ -111,6 +121,7 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     output::end(py);
     let ready = FromWorker::Ready {
         boot_ms: u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX),
+        evented: matches!(engine, Engine::Evented(_)),
     };
     if control.send(&ready.encode()).is_err() {
         exit_now(0);
@@ -161,24 +172,37 @@ fn be_adopted(supervisor: Option<Pid>) -> bool {
         && rustix::process::getppid() == supervisor
 }
 
-/// Everything but the application: what it inherited is made its own, and the control thread starts.
-fn start(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> Result<Engine, Refusal> {
-    after_fork(py).map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
+/// What comes before the application: what was inherited is made the worker's own.
+fn prepare(py: Python<'_>, control: &Arc<Control>, boot: &Boot) -> PyResult<()> {
+    reseed(py)?;
     if boot.threads > 1 {
         // A thread that has the GIL gives it up after 1 ms, not 5.
-        py.import("sys")
-            .and_then(|sys| sys.call_method1("setswitchinterval", (0.001,)))
-            .map_err(|error| Refusal::raised(py, "after_fork", "preparing the threads", &error))?;
+        py.import("sys")?.call_method1("setswitchinterval", (0.001,))?;
     }
-    let evented = boot.interface == "asgi" || !boot.green.is_empty();
-    let engine = if evented {
+    let forks = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| about_to_fork();
+    at_fork(py, "before", PyCFunction::new_closure(py, None, None, forks)?)?;
+    let control = Arc::clone(control);
+    disown_copies(py, move |null| {
+        let _ = descriptors::replace(null, control.socket());
+    })
+}
+
+/// The engine for this host, its threads, and the one that hears the supervisor.
+fn start(
+    py: Python<'_>,
+    control: &Arc<Control>,
+    boot: &Boot,
+    greenlets: Option<&str>,
+) -> Result<Engine, Refusal> {
+    let engine = if boot.interface == "asgi" || greenlets.is_some() {
         Evented::new().map(|evented| Engine::Evented(Arc::new(evented)))
     } else {
         Queue::new(boot.threads).map(|queue| Engine::Threads(Arc::new(queue)))
     };
     let engine = engine
         .map_err(|error| Refusal::new("after_fork", format!("the engine can not be started: {error}")))?;
-    disown_copies(py, &engine, control)
+    let disowned = engine.clone();
+    disown_copies(py, move |null| disowned.disown(null))
         .map_err(|error| Refusal::raised(py, "after_fork", "preparing the worker", &error))?;
     let (for_control, control) = (engine.clone(), Arc::clone(control));
     thread("control", move || listen(&control, &for_control))?;
@@ -204,7 +228,7 @@ fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> Result<(), Refusa
 }
 
 /// What must not be shared by processes. Python's own modules see to themselves.
-fn after_fork(py: Python<'_>) -> PyResult<()> {
+fn reseed(py: Python<'_>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if let Some(random) = modules.get_item("numpy.random")? {
         random.call_method0("seed")?;
@@ -212,25 +236,27 @@ fn after_fork(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// What the application forks (a pool of `multiprocessing`, above all) is not this worker.
-fn disown_copies(py: Python<'_>, engine: &Engine, control: &Arc<Control>) -> PyResult<()> {
-    let (engine, control) = (engine.clone(), Arc::clone(control));
+/// What the application forks (a pool of `multiprocessing`, above all) is not this worker: something of ours
+/// is taken from it there.
+fn disown_copies(py: Python<'_>, disown: impl Fn(&OwnedFd) + Send + Sync + 'static) -> PyResult<()> {
     let disown = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
         if let Ok(null) = descriptors::null() {
-            engine.disown(&null);
-            let _ = descriptors::replace(&null, control.socket());
+            disown(&null);
         }
     };
-    let options = PyDict::new(py);
-    options.set_item(
+    at_fork(
+        py,
         "after_in_child",
         PyCFunction::new_closure(py, None, None, disown)?,
-    )?;
-    let before = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| about_to_fork();
-    options.set_item("before", PyCFunction::new_closure(py, None, None, before)?)?;
+    )
+}
+
+fn at_fork(py: Python<'_>, when: &str, call: Bound<'_, PyCFunction>) -> PyResult<()> {
+    let options = PyDict::new(py);
+    options.set_item(when, call)?;
     py.import("os")?
-        .call_method("register_at_fork", (), Some(&options))?;
-    Ok(())
+        .call_method("register_at_fork", (), Some(&options))
+        .map(drop)
 }
 
 fn fail(py: Python<'_>, control: &Control, refusal: Refusal) -> ! {

@@ -35,6 +35,8 @@ pub(crate) struct LinkParts {
     pub(crate) slot: u32,
     /// Its process id.
     pub(crate) pid: u32,
+    /// One loop or hub runs all its requests, whatever the configuration says.
+    pub(crate) evented: bool,
     /// Our end of the socket.
     pub(crate) socket: OwnedFd,
     /// The link page.

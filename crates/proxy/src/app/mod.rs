@@ -184,6 +184,7 @@ impl App {
             link,
             slot,
             pid,
+            evented,
             socket,
             page,
         } = parts;
@@ -199,6 +200,9 @@ impl App {
         let wake = Arc::new(Notify::new());
         let port = Port::new(link, slot, pid, Arc::clone(&wake));
         let index = self.turn(|state, now_ns| {
+            if evented {
+                state.dispatcher.set_evented();
+            }
             let index = state.dispatcher.link_up(page, now_ns);
             state.open(index, port);
             index

@@ -51,11 +51,12 @@ impl App {
                 }
                 FromWorker::Ready { .. } if worker.ready => worker.breach("it was ready twice"),
                 FromWorker::Failed { .. } if worker.failure.is_some() => worker.breach("it failed twice"),
-                FromWorker::Ready { boot_ms } if !worker.is_in_time() => {
+                FromWorker::Ready { boot_ms, .. } if !worker.is_in_time() => {
                     info!(app = %self.name, slot = worker.slot, boot_ms, "worker ready too late, it is killed already");
                 }
-                FromWorker::Ready { boot_ms } => {
+                FromWorker::Ready { boot_ms, evented } => {
                     worker.ready = true;
+                    worker.evented = evented;
                     if worker.counts {
                         self.pool.ready(worker.slot);
                     }

@@ -203,7 +203,7 @@ impl Generation {
                     continue;
                 };
                 match worker.link(cx.numbers.next(), concurrency) {
-                    Ok(end) => proxy.link(end, &name, worker.slot, pid),
+                    Ok(end) => proxy.link(end, &name),
                     Err(error) => {
                         // No descriptors left: without a link the worker is of no use, a later one may be luckier.
                         error!(app = %name, slot = worker.slot, pid, %error, "link not made, the worker is replaced");

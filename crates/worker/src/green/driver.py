@@ -58,12 +58,13 @@ class FileWrapper:
 class Gevent:
     """gevent's hub."""
 
-    def __init__(self):
+    def __init__(self, inherited):
         import gevent
         import gevent.event
 
-        # In a worker whose zygote has made a hub; nothing otherwise.
-        gevent.reinit()
+        if inherited:
+            # The zygote may have made a hub; nothing otherwise.
+            gevent.reinit()
         self.hub = gevent.get_hub()
         self.soon = self.hub.loop.run_callback
         self.spawn = gevent.spawn
@@ -93,13 +94,14 @@ class Gevent:
 class Eventlet:
     """eventlet's hub."""
 
-    def __init__(self):
+    def __init__(self, inherited):
         import eventlet
         import eventlet.event
         import eventlet.hubs
 
-        # The zygote has made one when it patched, and its descriptor is shared.
-        eventlet.hubs.use_hub()
+        if inherited:
+            # The zygote has made one when it patched, and its descriptor is shared.
+            eventlet.hubs.use_hub()
         self.hub = eventlet.hubs.get_hub()
         self.spawn = eventlet.spawn_n
         self.Event = eventlet.event.Event
@@ -342,6 +344,6 @@ class Driver:
             self.hub.soon(self.flush)
 
 
-def prepare(library, application, host):
-    hub = Eventlet() if library == "eventlet" else Gevent()
+def prepare(library, inherited, application, host):
+    hub = Eventlet(inherited) if library == "eventlet" else Gevent(inherited)
     return Driver(hub, application, host).serve

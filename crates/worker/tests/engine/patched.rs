@@ -35,29 +35,62 @@ def app(environ, start_response):
     return [b'%d' % native()]
 ";
 
-/// What an application that spawned a greenlet when it was imported sees of it.
+/// What an application that began something when it was imported sees of it.
 const BACKGROUND: &str = "
-from gevent import monkey
-monkey.patch_all()
-import gevent, time
+import threading, time
 turns = []
 def background():
     while True:
         turns.append(1)
-        gevent.sleep(0.01)
-gevent.spawn(background)
+        time.sleep(0.01)
+BEGIN
 def app(environ, start_response):
     start_response('200 OK', [])
     return [b'%d' % len(turns)]
 ";
 
+/// Ways in which an application begins something: the library, how, the threads of its worker, and whether
+/// the zygote is to import it.
+const BEGINNINGS: [(&str, &str, u32, bool); 4] = [
+    (GEVENT, "import gevent\ngevent.spawn(background)", 4, true),
+    (
+        GEVENT,
+        "threading.Thread(target=background, daemon=True).start()",
+        1,
+        false,
+    ),
+    (EVENTLET, "import eventlet\neventlet.spawn(background)", 4, false),
+    (
+        EVENTLET,
+        "threading.Thread(target=background, daemon=True).start()",
+        4,
+        true,
+    ),
+];
+
+/// Answers once so many requests are here, by locks that were made when it was imported.
+const MEETING: &str = "
+import logging, threading, time
+here, lock = threading.Barrier(4), threading.RLock()
+def app(environ, start_response):
+    met = here.wait(20)
+    with lock:
+        logging.warning('met')
+        time.sleep(0.001)
+    start_response('200 OK', [])
+    return [b'met']
+";
+
+const GEVENT: &str = "from gevent import monkey\nmonkey.patch_all()\n";
+const EVENTLET: &str = "import eventlet\neventlet.monkey_patch()\n";
+
 const PATCHES: [(&str, &str); 3] = [
-    ("gevent", "from gevent import monkey\nmonkey.patch_all()\n"),
+    ("gevent", GEVENT),
     (
         "gevent",
         "from gevent import monkey\nmonkey.patch_all()\nimport gevent\ngevent.sleep(0.001)\n",
     ),
-    ("eventlet", "import eventlet\neventlet.monkey_patch()\n"),
+    ("eventlet", EVENTLET),
 ];
 
 #[test]
@@ -91,16 +124,42 @@ fn a_patched_application_runs_in_the_main_thread_and_nothing_hangs() {
 }
 
 #[test]
-fn a_greenlet_of_the_import_runs_while_there_are_no_requests() {
+fn a_patched_application_runs_as_many_requests_at_a_time_as_it_has_threads() {
     on_every_python(|python| {
         let python = greenhouse(python);
-        let (_zygote, worker) = Worker::ready(&Plan::new(&python, BACKGROUND).threads(4));
-        let mut link = worker.link();
-        let mut stream = 0;
-        until("the greenlet has run", || {
-            stream += 1;
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            link.get(stream, "/").text().parse::<u32>().expect("a number") > 5
-        });
+        for ((library, patch), preload) in PATCHES.into_iter().zip([true, false, false]) {
+            eprintln!("{patch}preload {preload}");
+            let app = format!("{patch}{MEETING}");
+            let plan = Plan::new(&python, &app).threads(4);
+            let (_zygote, worker) = Worker::ready(&if preload { plan.preload() } else { plan });
+            let mut link = worker.link();
+            let streams: Vec<u32> = (1..=8).collect();
+            for &stream in &streams {
+                link.ask(stream, Ask::get("/meet"));
+            }
+            for (stream, answer) in link.answers(&streams) {
+                assert_eq!(answer.text(), "met", "{library}, {stream}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_the_import_began_runs_while_there_are_no_requests() {
+    on_every_python(|python| {
+        let python = greenhouse(python);
+        for (patch, begin, threads, preload) in BEGINNINGS {
+            eprintln!("{patch}{begin}\n{threads} threads, preload {preload}");
+            let app = format!("{patch}{}", BACKGROUND.replace("BEGIN", begin));
+            let plan = Plan::new(&python, &app).threads(threads);
+            let (_zygote, worker) = Worker::ready(&if preload { plan.preload() } else { plan });
+            let mut link = worker.link();
+            let mut stream = 0;
+            until("it has run", || {
+                stream += 1;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                link.get(stream, "/").text().parse::<u32>().expect("a number") > 5
+            });
+        }
     });
 }

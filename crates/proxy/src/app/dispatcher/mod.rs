@@ -70,6 +70,12 @@ impl<T: Clone> Dispatcher<T> {
         &mut self.actions
     }
 
+    /// The workers are evented, which the configuration does not tell of an application that has patched the standard
+    /// library.
+    pub(crate) fn set_evented(&mut self) {
+        self.rules.evented = true;
+    }
+
     /// A worker is ready.
     pub(crate) fn link_up(&mut self, page: LinkPage, now_ns: u64) -> LinkIndex {
         let link = Link::new(page, now_ns);

@@ -98,6 +98,7 @@ pub(crate) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
         link,
         slot: link as u32,
         pid: 4711,
+        evented: false,
         socket: OwnedFd::from(ours),
         page,
     }
