@@ -90,8 +90,8 @@ fn a_client_is_told_to_go_on_when_the_endpoint_asks_for_its_body() {
     assert_eq!(client.read_response("POST").unwrap().text(), "{\"size\":10}");
     let mut refused = site.connect();
     refused.send(ask("/early")).unwrap();
-    let answer = refused.read_response("POST").unwrap();
-    assert_eq!((answer.status, answer.text().as_str()), (409, "not wanted\n"));
+    // Not a word of going on before it.
+    assert_eq!(refused.read_head().unwrap().status, 409);
     assert!(site.stop().success());
 }
 

@@ -87,6 +87,8 @@ fn a_client_that_is_refused_instead_has_sent_nothing() {
         let (answer, told) = ask(&site, version, "/refused", b"precious");
         assert_eq!((answer.status, told), (401, 0), "{version}");
         assert_eq!(answer.header("www-authenticate"), Some("Basic"), "{version}");
+        let (answer, told) = ask(&site, version, "/asgi/at-once/refused", b"precious");
+        assert_eq!((answer.status, told), (409, 0), "{version}");
         for target in ["/wsgi", "/asgi", "/asgi/at-once", "/too-large"] {
             let (answer, told) = ask(&site, version, target, &vec![b'x'; 200_000]);
             assert_eq!((answer.status, told), (413, 0), "{version} {target}");

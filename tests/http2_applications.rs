@@ -44,7 +44,7 @@ fn early_hints_of_applications_reach_clients_of_either_version() {
     let mut site = hinting("hints");
     for round in 1..=2 {
         for version in VERSIONS {
-            for interface in ["/wsgi/", "/asgi/"] {
+            for interface in ["/asgi/", "/wsgi/"] {
                 let answer = site.curl(version, interface, &["--dump-header", "heads"]);
                 assert_eq!(answer.status, 200, "{version} {interface}");
                 let heads = fs::read_to_string(site.directory.join("heads")).unwrap();
@@ -76,7 +76,7 @@ fn any_number_of_cookies_is_one_field_over_http2() {
             .iter()
             .filter_map(|crumb| crumb.strip_prefix("cookie: "))
             .collect();
-        for interface in ["/wsgi/", "/asgi/"] {
+        for interface in ["/asgi/", "/wsgi/"] {
             let answer = site.curl("--http2", interface, &arguments);
             assert_eq!(
                 (answer.status, answer.text()),
@@ -102,6 +102,49 @@ fn an_application_that_answers_first_gets_the_body_of_a_client_that_asked_whethe
             let arguments = [&expects[..], &["--data-binary", "@-"]].concat();
             let answer = site.curl_with(version, "/asgi/late", &arguments, &body);
             assert_eq!(answer.text(), format!("first and {size} bytes"), "{version}");
+        }
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn what_was_sent_of_an_answer_that_breaks_off_arrives() {
+    let mut site = hinting("breaks-off");
+    for interface in ["/wsgi/breaks-off", "/asgi/breaks-off"] {
+        // An end of the stream, or of a transfer in chunks.
+        for (version, code) in [("--http2", 92), ("--http1.1", 18)] {
+            for _ in 0..10 {
+                let broken = site.curl_broken(version, interface);
+                assert_eq!(
+                    broken,
+                    (Some(code), "first second".into()),
+                    "{version} {interface}"
+                );
+            }
+        }
+    }
+    site.wait_for_log("RuntimeError: in the middle");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn blanks_around_the_value_of_a_field_are_no_part_of_it() {
+    let mut site = hinting("blanks");
+    for version in VERSIONS {
+        for interface in ["/wsgi/blanks", "/asgi/blanks"] {
+            let answer = site.curl(version, interface, &["--dump-header", "heads"]);
+            assert_eq!(
+                (answer.status, answer.text()),
+                (200, "hello".into()),
+                "{version} {interface}"
+            );
+            let heads = fs::read_to_string(site.directory.join("heads")).unwrap();
+            for line in ["x-mine: a b\r\n", "content-length: 5\r\n"] {
+                assert!(
+                    heads.to_ascii_lowercase().contains(line),
+                    "{version} {interface}: {heads}"
+                );
+            }
         }
     }
     assert!(site.stop().success());

@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use super::{Response, Site, certificate::Certificate};
@@ -48,6 +48,25 @@ impl Site {
         arguments: &[&str],
         input: &[u8],
     ) -> Response {
+        let output = self.curl_output(version, target, arguments, input);
+        assert!(
+            output.status.success(),
+            "{version} {target} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        parse(&output.stdout)
+    }
+
+    /// One request whose answer breaks off: curl's exit code, and what came of the body.
+    #[track_caller]
+    pub(crate) fn curl_broken(&self, version: &str, target: &str) -> (Option<i32>, String) {
+        let output = self.curl_output(version, target, &[], b"");
+        let answered = output.stdout.windows(4).any(|window| window == b"\r\n\r\n");
+        let body = answered.then(|| parse(&output.stdout).text());
+        (output.status.code(), body.unwrap_or_default())
+    }
+
+    fn curl_output(&self, version: &str, target: &str, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = Command::new("curl")
             .args([
                 version,
@@ -67,17 +86,11 @@ impl Site {
             .spawn()
             .expect("curl is installed");
         let mut stdin = child.stdin.take().unwrap();
-        let output = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             // It may have its answer before it has read everything.
             scope.spawn(move || drop(stdin.write_all(input)));
             child.wait_with_output().unwrap()
-        });
-        assert!(
-            output.status.success(),
-            "{version} {target} {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        parse(&output.stdout)
+        })
     }
 }
 

@@ -1,8 +1,11 @@
-"""The same, as an ASGI application."""
+"""The same, as an ASGI application; without a look at the body at one path."""
 
 
 async def application(scope, receive, send):
     assert scope["type"] == "http"
+    if scope["path"].endswith("/refused"):
+        await send({"type": "http.response.start", "status": 409, "headers": [(b"content-length", b"0")]})
+        return await send({"type": "http.response.body"})
     body, more = b"", True
     while more:
         event = await receive()
