@@ -40,6 +40,24 @@ const steps = {
     }
   },
 
+  async reflex(page) {
+    await hydrate(page, url, "websocket");
+    await hydrate(page, url.replace(/[^/]+localhost/, "reflex-polling.localhost"), "polling");
+    await page.goto(url, SOON);
+    await clickTwice(page);
+    await page.getByRole("button", { name: "Later" }).click();
+    await page.getByText("clicked 32 times").waitFor(SOON);
+    await page.locator("input[type=file]").setInputFiles(file);
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText(`${size} bytes`).waitFor(SOON);
+    if (pid) {
+      // The page comes back by itself, and the state of its user is on disk.
+      await reload();
+      await page.getByRole("button", { name: "Click" }).click(SOON);
+      await page.getByText("clicked 33 times").waitFor(SOON);
+    }
+  },
+
   async streamlit(page) {
     await page.goto(url, SOON);
     await clickTwice(page);
@@ -68,6 +86,22 @@ async function clickTwice(page) {
     await page.getByRole("button", { name: "Click" }).click(SOON);
     await page.getByText(`clicked ${times} times`).waitFor(SOON);
   }
+}
+
+// Asks the application of Reflex at this address for the state of a new user, by the transport it is configured for.
+async function hydrate(page, address, transport) {
+  await page.goto(`${address}/ping`, SOON);
+  await page.addScriptTag({ path: require.resolve("socket.io-client/dist/socket.io.js") });
+  const state = ([transport, time]) =>
+    new Promise((done, failed) => {
+      const token = crypto.randomUUID();
+      const socket = io("/_event", { path: "/_event", transports: [transport], query: { token } });
+      setTimeout(() => failed(new Error(`no state by ${transport}`)), time);
+      socket.on("connect_error", failed);
+      socket.on("event", () => done(void socket.close()));
+      socket.emit("event", { token, name: "reflex___state____state.hydrate", payload: {}, router_data: {} });
+    });
+  await page.evaluate(state, [transport, SOON.timeout]);
 }
 
 async function value(page, label, expected) {
