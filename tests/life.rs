@@ -144,6 +144,78 @@ fn a_daemon_lets_its_terminal_go_once_it_serves() {
 }
 
 #[test]
+fn a_daemon_whose_log_lines_would_be_lost_is_refused_at_the_start_by_check_and_at_a_reload() {
+    let logs = |access: &str, error: &str| {
+        format!(
+            "[server]\npid_file = \"pid\"\n[log.access]\nto = \"{access}\"\n[log.error]\nto = \"{error}\""
+        )
+    };
+    let mut site = Site::of_app(
+        "daemon-logs",
+        "hello",
+        "workers = 1",
+        &logs("./access.log", "./error.log"),
+    );
+    site.expect_error("log.access.to: ")
+        .expect_error("reload refused");
+    let write = |access: &str, error: &str| {
+        site.config(&of_app("hello", "workers = 1", &logs(access, error)));
+    };
+    for (access, error, keys) in [
+        ("stdout", "./error.log", "log.access.to: "),
+        ("off", "stderr", "log.error.to: "),
+        ("stderr", "stderr", "log.access.to and log.error.to: "),
+    ] {
+        write(access, error);
+        for arguments in [&["--daemon"][..], &["check", "--daemon"]] {
+            let output = site.command(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                told.contains(&format!(": {keys}")) && told.contains("name a file there"),
+                "{told}"
+            );
+        }
+        // In front nothing is lost.
+        assert_eq!(site.command(&["check"]).output().unwrap().status.code(), Some(0));
+    }
+    write("./access.log", "./error.log");
+    assert_eq!(
+        site.command(&["--daemon"]).output().unwrap().status.code(),
+        Some(0)
+    );
+    let pid = fs::read_to_string(site.directory.join("pid")).unwrap();
+    let pid = pid.trim().parse().unwrap();
+    write("stdout", "./error.log");
+    processes::signal_pid(pid, "HUP");
+    site.wait_for_log("log.access.to: ");
+    site.wait_for_log("reload refused");
+    assert_eq!(site.get("/").text(), "hello\n");
+    processes::signal_pid(pid, "TERM");
+    wait_for("the daemon ends", || site.processes().is_empty().then_some(()));
+}
+
+#[test]
+fn a_start_without_proc_says_what_is_missing_and_the_way_out() {
+    if !app::mounts() {
+        return;
+    }
+    let site = Site::of_app("no-proc", "hello", "workers = 1", "");
+    for program in ["", "sh -c '\"$0\" check \"$@\"'"] {
+        let output = app::in_namespace(&site, "umount -l /proc", program)
+            .output()
+            .unwrap();
+        assert!(matches!(output.status.code(), Some(1)), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains("/proc is not mounted") && told.contains("mount -t proc proc /proc"),
+            "{told}"
+        );
+    }
+    assert!(site.processes().is_empty());
+}
+
+#[test]
 fn a_daemon_that_can_not_start_says_so_and_why() {
     let mut broken = Site::of_app("daemon-broken", "forms", "wsgi = \"broken\"", "");
     broken.expect_error("supervisor[");

@@ -7,7 +7,7 @@ use supervisor::{AppCheck, Engine};
 
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
-pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
+pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
     let conf = config::absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let config = match Config::load(&conf) {
         Ok(config) => config,
@@ -34,6 +34,10 @@ pub(crate) fn run(conf: &Path, engine: Engine) -> u8 {
         }
         Err(found) => problems.extend(found),
     }
+    let lost = daemon
+        .then(|| supervisor::check_daemon(&config))
+        .and_then(Result::err);
+    problems.extend(lost.map(|lost| lost.to_string()));
     problems
         .iter()
         .for_each(|problem| complain(&format!("problem: {problem}")));

@@ -16,7 +16,7 @@ pub(crate) struct CommandLine {
     conf: Option<PathBuf>,
 
     /// Go into the background once everything serves
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) daemon: bool,
 
     /// What to do instead of running

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         bootstrap: engine::BOOTSTRAP,
     };
     let code = match line.command {
-        Some(Command::Check) => check::run(&line.conf(), engine),
+        Some(Command::Check) => check::run(&line.conf(), line.daemon, engine),
         None => supervisor::run(Options {
             conf: line.conf(),
             daemon: line.daemon,

@@ -2,9 +2,6 @@
 
 use std::{
     fs::File,
-    io,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -112,13 +109,4 @@ impl AccessLog {
             Format::Json => json::push_line(out, record),
         });
     }
-}
-
-/// Opens a log file as every part of the product does: appending, made when missing (0640), not inherited over an exec.
-///
-/// # Errors
-/// Those of open(2).
-pub fn open_for_append(path: &Path) -> io::Result<File> {
-    // std opens everything close-on-exec.
-    File::options().append(true).create(true).mode(0o640).open(path)
 }

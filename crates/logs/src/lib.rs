@@ -15,6 +15,7 @@ mod stamp;
 
 mod access_log;
 mod lane;
+mod log_file;
 mod output;
 mod sink;
 mod writer;
@@ -23,8 +24,9 @@ mod app_output;
 pub mod error_log;
 mod event_line;
 
-pub use access_log::{AccessLog, open_for_append};
+pub use access_log::AccessLog;
 pub use error::Error;
+pub use log_file::{is_unread_fifo, open_for_append};
 pub use open_record::OpenRecord;
 pub use outcome::Outcome;
 pub use record::{Protocol, Record, Scheme, Tls};

@@ -54,6 +54,8 @@ struct Trouble {
     since: Instant,
     told: Option<Instant>,
     retry: Duration,
+    /// It has lasted, and the last try was in vain: nobody needs to wait for this file.
+    in_vain: bool,
 }
 
 /// What a round of writing came to.
@@ -178,6 +180,9 @@ impl Writer {
                     .rposition(|&byte| byte == b'\n')
                     .map_or(0, |end| end + 1);
             }
+            if let Some(trouble) = &mut self.trouble {
+                trouble.in_vain = false;
+            }
             return Round::Failing(Duration::ZERO);
         }
 
@@ -186,6 +191,7 @@ impl Writer {
             since: now,
             told: None,
             retry: RETRY_MIN,
+            in_vain: false,
         });
         let stuck = error.kind() == io::ErrorKind::WouldBlock;
         let patient = stuck && now - trouble.since < TELL_STUCK_AFTER;
@@ -197,6 +203,11 @@ impl Writer {
             } else {
                 error!(log, %error, "log cannot be written, lines wait and then are dropped");
             }
+        }
+        trouble.in_vain = trouble.told.is_some();
+        if trouble.in_vain {
+            let mut handover = self.shared.handover();
+            handover.queue.retain(|item| !matches!(item, Item::Flush(_)));
         }
         let pause = trouble.retry;
         trouble.retry = (pause * 2).min(RETRY_MAX);
@@ -226,10 +237,15 @@ impl Writer {
         }
     }
 
-    /// Whether the sink is closed and its time over; what could not be written is counted.
+    /// Whether the sink is closed and its time over; what could not be written is counted. A log that has been in trouble
+    /// before has had its time.
     fn gives_up(&mut self) -> bool {
+        let in_vain = self.trouble.as_ref().is_some_and(|trouble| trouble.in_vain);
         let mut handover = self.shared.handover();
-        if handover.give_up.is_none_or(|end| Instant::now() < end) {
+        if handover
+            .give_up
+            .is_none_or(|end| Instant::now() < end && !in_vain)
+        {
             return false;
         }
         let count = |lines: &[u8]| lines.iter().filter(|&&byte| byte == b'\n').count() as u64;

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read},
     os::fd::OwnedFd,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use config::{Format, Level, To};
@@ -117,6 +117,15 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
         told[told.len() - 1].ends_with(&format!(" total={dropped}")),
         "{told:?}"
     );
+
+    // Nobody waits for a log whose reader has gone.
+    let (reader, writer) = io::pipe().expect("pipe");
+    drop(reader);
+    guard.replace(File::from(OwnedFd::from(writer)));
+    warn!(target: "proxy", "to nobody");
+    let start = Instant::now();
+    assert!(!guard.flush(10 * PATIENCE));
+    assert!(start.elapsed() < 5 * PATIENCE);
 
     // What is said last is not lost, however much there was.
     guard.replace(open_for_append(&path("4")).expect("file"));

@@ -14,7 +14,7 @@ use crate::{
     engine::EngineFile,
     journey::{Failure, Journey},
     lines::Lines,
-    os::{descriptors, wait},
+    os::{descriptors, proc, wait},
     ready::Interest,
     zygote::{Pipes, Zygote},
 };
@@ -52,6 +52,7 @@ pub struct Imported {
 /// When no app can be tried at all.
 pub fn check_apps(config: &Config, engine: Engine) -> Result<Vec<AppCheck>, Error> {
     descriptors::reserve_low().map_err(Error::system("open /dev/null"))?;
+    proc::look().map_err(Error::NoProc)?;
     wait::adopt_orphans().map_err(Error::system("prctl(PR_SET_CHILD_SUBREAPER)"))?;
     let state_dir = config.server.state_dir.as_deref();
     let engine = EngineFile::new(engine, state_dir).map_err(Error::Engine)?;

@@ -15,9 +15,14 @@ use rustix::{
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
 
-use crate::os::{
-    fork::{Side, fork},
-    wait::{Ended, wait_for},
+use config::{Config, To};
+
+use crate::{
+    Error, log_files,
+    os::{
+        fork::{Side, fork},
+        wait::{Ended, wait_for},
+    },
 };
 
 /// The new process's way to tell the old one.
@@ -33,6 +38,22 @@ pub(crate) enum Place {
     Front(u8),
     /// The new one.
     Background(Background),
+}
+
+/// Has every log a place that is still there in the background?
+///
+/// # Errors
+/// When one goes to the terminal, where every line of it would be lost.
+pub fn check(config: &Config) -> Result<(), Error> {
+    let lost: Vec<_> = log_files::places(config)
+        .into_iter()
+        .filter(|(_, to)| matches!(to, Some(To::Stdout | To::Stderr)))
+        .map(|(key, _)| key)
+        .collect();
+    match lost.is_empty() {
+        true => Ok(()),
+        false => Err(Error::LostLogs(lost.join(" and "))),
+    }
 }
 
 /// Forks, and waits in the old process.

@@ -32,6 +32,18 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// In the background these logs would go nowhere.
+    #[error(
+        "{0}: standard output and error are closed in the background, so that with --daemon every line is lost; name a \
+         file there (access lines may be \"off\"), or start without --daemon"
+    )]
+    LostLogs(String),
+    /// What starts the other processes is not there.
+    #[error(
+        "/proc is not mounted ({0}): the program starts itself and loads its engine from there; `mount -t proc proc /proc` \
+         in the container or chroot first"
+    )]
+    NoProc(io::Error),
     /// The pid file can not be written.
     #[error("pid file {}: {source}", path.display())]
     PidFile {
@@ -79,7 +91,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Read { .. } => 2,
+            Self::Config(_) | Self::Read { .. } | Self::LostLogs(_) => 2,
             Self::App { .. } => 3,
             _ => 1,
         }

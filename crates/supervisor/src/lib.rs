@@ -35,6 +35,7 @@ mod worker;
 mod zygote;
 
 pub use check::{AppCheck, Imported, check_apps};
+pub use daemon::check as check_daemon;
 pub use engine::Engine;
 pub use error::Error;
 pub use os::inherited::inherited_control;

@@ -16,15 +16,33 @@ pub(crate) struct LogFiles {
 impl LogFiles {
     /// Opens both.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        let access = match &config.access_log {
-            Some(log) => file(&log.to)?,
-            None => None,
-        };
+        let [access, error] = places(config).map(|(_, to)| to.map_or(Ok(None), file));
         Ok(Self {
-            access,
-            error: file(&config.error_log.to)?,
+            access: access?,
+            error: error?,
         })
     }
+
+    /// Opens of both what can be opened, and tells what can not: that log goes on where it is.
+    pub(crate) fn reopen(config: &Config) -> (Self, Vec<Error>) {
+        let mut failures = Vec::new();
+        let [access, error] = places(config).map(|(_, to)| {
+            let opened = to.map_or(Ok(None), file);
+            opened.unwrap_or_else(|failure| {
+                failures.push(failure);
+                None
+            })
+        });
+        (Self { access, error }, failures)
+    }
+}
+
+/// The keys that say where a log goes, with what they say.
+pub(crate) fn places(config: &Config) -> [(&'static str, Option<&To>); 2] {
+    [
+        ("log.access.to", config.access_log.as_ref().map(|log| &log.to)),
+        ("log.error.to", Some(&config.error_log.to)),
+    ]
 }
 
 /// The file a log goes to, opened for appending.

@@ -20,7 +20,7 @@ use crate::{
     listening::Listenings,
     log_files,
     notify::Notify,
-    os::{descriptors, open_files, signals::Signals, wait},
+    os::{descriptors, open_files, proc, signals::Signals, wait},
     pid_file::PidFile,
     reload::Reload,
     supervisor::{Supervisor, read, tell},
@@ -56,6 +56,11 @@ pub fn run(options: Options) -> u8 {
         Ok(read) => read,
         Err(failure) => return say(&failure),
     };
+    if options.daemon
+        && let Err(failure) = daemon::check(&config)
+    {
+        return say(&failure);
+    }
     let background = if options.daemon {
         match daemon::detach() {
             Ok(Place::Front(code)) => return code,
@@ -115,6 +120,7 @@ impl Life {
             background,
         } = self;
         descriptors::reserve_low().map_err(Error::system("open /dev/null"))?;
+        proc::look().map_err(Error::NoProc)?;
         let signals = Signals::open().map_err(Error::system("signalfd"))?;
         wait::adopt_orphans().map_err(Error::system("prctl(PR_SET_CHILD_SUBREAPER)"))?;
         let engine =
@@ -125,6 +131,8 @@ impl Life {
             .as_deref()
             .map(PidFile::claim)
             .transpose()?;
+        // Before they are opened: then there is a reader, this program itself.
+        let unread = unread_logs(&config);
         let error_log = log_files::file(&config.error_log.to)?;
         let log = logs::error_log::init(&config.error_log, "supervisor", error_log).map_err(|error| {
             Error::Log {
@@ -137,12 +145,7 @@ impl Life {
             warn!(%error, "limit of open files could not be raised");
         }
         let on_terminal = config.error_log.to == To::Stderr;
-        let access_log = config.access_log.as_ref().map(|log| &log.to);
-        if background.is_some() && (on_terminal || matches!(access_log, Some(To::Stdout | To::Stderr))) {
-            warn!(
-                "a log that goes to the terminal is lost in the background; name a file in log.access.to and log.error.to"
-            );
-        }
+        unread.iter().for_each(tell_unread);
         let mut supervisor = Supervisor {
             conf,
             signals,
@@ -183,6 +186,27 @@ impl Life {
             Told::No(failure)
         })
     }
+}
+
+/// Logs that go to a FIFO that nobody reads, by their keys.
+fn unread_logs(config: &Config) -> Vec<(&'static str, PathBuf)> {
+    log_files::places(config)
+        .into_iter()
+        .filter_map(|(key, to)| match to {
+            Some(To::File(path)) if logs::is_unread_fifo(path) => Some((key, path.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn tell_unread((key, path): &(&'static str, PathBuf)) {
+    let path = path.display();
+    warn!(key, %path, "nobody reads this FIFO; lines wait, and then are dropped");
+    // The error log may be the one that nobody reads.
+    let _ = writeln!(
+        std::io::stderr(),
+        "appliance: {key}: nobody reads the FIFO {path}; lines wait, and then are dropped"
+    );
 }
 
 /// Ends what is left below us: what our processes had started and we have adopted.

@@ -15,6 +15,7 @@ use crate::{
     Error,
     cause::OomKills,
     context::{Context, Numbers, Outputs, Pids},
+    daemon,
     engine::EngineFile,
     generation::{Generation, Phase, Proxies},
     listening::Listenings,
@@ -287,6 +288,9 @@ impl Supervisor {
 
     fn boot(&mut self, now: Instant) -> Result<(), Error> {
         let (config, text) = read(&self.conf)?;
+        if self.proxies.detached {
+            daemon::check(&config)?;
+        }
         self.begin(config, text, false, now)?;
         self.reload.began();
         Ok(())
@@ -395,22 +399,24 @@ impl Supervisor {
 
     fn reopen(&mut self) {
         info!("logs are reopened (SIGUSR1)");
+        let mut all = true;
         for generation in &mut self.generations {
             let serving = generation.phase == Phase::Serving;
-            match LogFiles::open(&generation.config) {
-                Ok(files) => {
-                    if serving && let Some(file) = files.error.as_ref().and_then(|file| file.try_clone().ok())
-                    {
-                        self.log.replace(file);
-                    }
-                    if let Some(proxy) = &mut generation.proxy {
-                        proxy.reopen(files);
-                    }
-                }
-                Err(error) => error!(%error, "logs not reopened, the old files are written on"),
+            let (files, failures) = LogFiles::reopen(&generation.config);
+            if serving && let Some(file) = files.error.as_ref().and_then(|file| file.try_clone().ok()) {
+                self.log.replace(file);
+            }
+            if let Some(proxy) = &mut generation.proxy {
+                proxy.reopen(files);
+            }
+            all &= failures.is_empty();
+            for error in failures {
+                error!(%error, "log not reopened, the old file is written on");
             }
         }
-        info!("logs reopened");
+        if all {
+            info!("logs reopened");
+        }
     }
 }
 
