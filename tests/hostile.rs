@@ -230,3 +230,59 @@ fn bodies_that_a_view_keeps_are_few_descriptors() {
     });
     assert!(site.stop().success());
 }
+
+/// Traces a process and never looks at it: so its end is kept from its parent, as by a sleep that no signal interrupts.
+fn keep_from_ending(pid: i32) -> std::process::Child {
+    let script = "
+import ctypes, sys, time
+PTRACE_SEIZE = 0x4206
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None):
+    sys.exit('ptrace: %d' % ctypes.get_errno())
+print('traced', flush=True)
+time.sleep(600)
+";
+    let mut tracer = Command::new("python3")
+        .args(["-c", script, &pid.to_string()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a tracer");
+    let mut said = [0; 6];
+    std::io::Read::read_exact(tracer.stdout.as_mut().expect("a pipe"), &mut said).expect("it traces");
+    tracer
+}
+
+#[test]
+fn workers_that_cannot_be_ended_hold_up_neither_reloads_nor_the_stop() {
+    if !crate::harness::app::root() {
+        println!("skipped: who is not root may not trace these processes");
+        return;
+    }
+    let mut site = Site::of_app("stuck", "hello", "workers = 1", "[server]\ngrace = \"1s\"");
+    site.expect_error("does not end though it was killed")
+        .expect_error("does not end, killed");
+    site.start();
+    let mut tracers = Vec::new();
+    for generation in 2..=5 {
+        let title = "worker web/0";
+        let serving = wait_for("one worker", || match site.processes_named(title).as_slice() {
+            [worker] => Some(worker.pid),
+            _ => None,
+        });
+        tracers.push(keep_from_ending(serving));
+        site.signal("HUP");
+        site.wait_for_log(&format!("serving generation={generation}"));
+        assert_eq!(site.get("/").status, 200);
+    }
+    site.wait_for_log("worker does not end though it was killed");
+    assert!(
+        site.error_log().contains("held by a process that traces it"),
+        "{}",
+        site.error_log()
+    );
+    assert!(site.stop().success());
+    for mut tracer in tracers {
+        tracer.kill().expect("it runs");
+        tracer.wait().expect("it ends");
+    }
+}

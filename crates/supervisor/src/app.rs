@@ -12,6 +12,7 @@ use config::{Config, Identity, Interface, WsgiHost};
 use tracing::{error, info};
 
 use crate::{
+    cause::stuck,
     context::Context,
     departure::Departure,
     journey::{Failure, Journey},
@@ -22,6 +23,8 @@ use crate::{
     worker::Worker,
     zygote::Zygote,
 };
+
+const STUCK: &str = "does not end though it was killed, nothing waits for it any more";
 
 /// One app of one generation.
 #[derive(Debug)]
@@ -147,6 +150,10 @@ impl App {
                 error!(app = %self.name, pid = zygote.pid, "zygote is not ready in time, its stacks follow");
             }
             zygote.tick(cx.now);
+            if zygote.is_stuck(cx.now) {
+                let (pid, generation) = (zygote.pid, self.generation);
+                error!(app = %self.name, pid, generation, cause = stuck(pid), "zygote {STUCK}");
+            }
         }
         if !self.retired {
             for action in self.pool.tick(cx.now) {
@@ -159,6 +166,14 @@ impl App {
         self.bound_leaving();
         for worker in &mut self.workers {
             worker.tick(cx.now);
+            if worker.is_stuck(cx.now) {
+                let (slot, pid, generation) = (worker.slot, worker.pid.unwrap_or(0), self.generation);
+                error!(app = %self.name, slot, pid, generation, cause = stuck(pid), "worker {STUCK}");
+                error!(
+                    app = %self.name, slot = worker.slot, pid, generation = self.generation, cause = stuck(pid),
+                    "worker does not end though it was killed, nothing waits for it any more"
+                );
+            }
         }
         self.drop_lost(cx);
     }
@@ -342,9 +357,10 @@ impl App {
         self.workers.iter_mut().for_each(Worker::kill);
     }
 
-    /// Nothing of it runs any more.
+    /// Nothing of it runs any more, or only what was killed and is still there (in uninterruptible sleep, or traced): that
+    /// is the kernel's.
     pub(crate) fn is_gone(&self) -> bool {
-        self.zygote.is_none() && self.workers.is_empty()
+        self.zygote.as_ref().is_none_or(Zygote::is_given_up) && self.workers.iter().all(Worker::is_given_up)
     }
 }
 

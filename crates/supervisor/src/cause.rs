@@ -22,6 +22,24 @@ pub(crate) fn cause(ended: Ended, ours: bool, oom: bool) -> String {
     }
 }
 
+/// What a process does that does not end by SIGKILL: its state and, where the kernel says so, what it waits for.
+pub(crate) fn stuck(pid: u32) -> String {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let stat = read("stat");
+    // Behind the name, which may hold anything.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    let state = match state {
+        Some('D') => "in uninterruptible sleep".to_owned(),
+        Some('Z') => "dead, and held by a process that traces it".to_owned(),
+        Some(other) => format!("in state {other}"),
+        None => return "gone from /proc".to_owned(),
+    };
+    match read("wchan").trim() {
+        "" | "0" => state,
+        channel => format!("{state}, waits in {channel}"),
+    }
+}
+
 /// The kernel's count of out-of-memory kills in our control group.
 #[derive(Debug)]
 pub(crate) struct OomKills {

@@ -8,11 +8,11 @@ use std::{
 
 use config::{Config, To};
 use rustix::process::Signal;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Engine, Error, ProxyProgram,
-    cause::OomKills,
+    cause::{OomKills, stuck},
     context::{Numbers, Outputs, Pids},
     daemon::{self, Background, Place},
     engine::EngineFile,
@@ -28,6 +28,9 @@ use crate::{
 
 /// What adopted processes get between SIGTERM and SIGKILL at the end.
 const STRANGERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is still there so long after SIGKILL is left to the kernel.
+const KILLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -211,21 +214,42 @@ fn tell_unread((key, path): &(&'static str, PathBuf)) {
 
 /// Ends what is left below us: what our processes had started and we have adopted.
 fn bury() {
-    let by = Instant::now() + STRANGERS_WITHIN;
-    wait::children()
-        .into_iter()
-        .for_each(|pid| wait::kill(pid, Signal::TERM));
-    while Instant::now() < by {
-        while wait::reap().is_some() {}
-        if wait::children().is_empty() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    let signal_all = |signal| {
+        wait::children()
+            .into_iter()
+            .for_each(|pid| wait::kill(pid, signal))
+    };
+    signal_all(Signal::TERM);
+    if all_end_within(STRANGERS_WITHIN) {
+        return;
     }
     for pid in wait::children() {
         warn!(pid, "a process an app had started does not end, killed");
-        wait::kill(pid, Signal::KILL);
-        wait::wait_for(pid);
+    }
+    signal_all(Signal::KILL);
+    if !all_end_within(KILLED_WITHIN) {
+        for pid in wait::children() {
+            error!(
+                pid,
+                cause = stuck(pid),
+                "a process does not end though it was killed, it is left"
+            );
+        }
+    }
+}
+
+/// Collects what ends. `true`: no child is left.
+fn all_end_within(time: Duration) -> bool {
+    let by = Instant::now() + time;
+    loop {
+        while wait::reap().is_some() {}
+        if wait::children().is_empty() {
+            return true;
+        }
+        if Instant::now() >= by {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     departure::{Departure, Step},
     journey::Failure,
     os::{descriptors, memory_file, packet::Sender, wait},
-    zygote::{Pipes, STACKS_WITHIN, Zygote},
+    zygote::{DEAD_WITHIN, Pipes, STACKS_WITHIN, Zygote},
 };
 
 /// Fewest entries of a link page: what prefetch may put into a worker, and more.
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) overdue: bool,
     /// SIGKILL was sent.
     pub(crate) killed: bool,
+    /// By then it has to be gone.
+    dead_by: Option<Instant>,
     /// Why it is to be killed, where that was not its own doing.
     pub(crate) why: Option<&'static str>,
     /// It wants to be replaced; when that is due.
@@ -96,6 +98,7 @@ impl Worker {
             failure: None,
             overdue: false,
             killed: false,
+            dead_by: None,
             why: None,
             wish: None,
             ended: false,
@@ -242,19 +245,33 @@ impl Worker {
         if !self.killed {
             self.killed = true;
             match self.pid {
-                Some(pid) => wait::kill(pid, Signal::KILL),
+                Some(pid) => {
+                    wait::kill(pid, Signal::KILL);
+                    self.dead_by = Some(Instant::now() + DEAD_WITHIN);
+                }
                 // Without a pid its control socket is all there is: when that closes, it ends.
                 None => self.ended = true,
             }
         }
     }
 
+    /// It was killed long ago and is still there. Said once.
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
+        self.dead_by.take_if(|by| *by <= now).is_some()
+    }
+
+    /// It was, and nothing is to wait for it.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.killed && self.pid.is_some() && self.dead_by.is_none()
+    }
+
     /// When [`Worker::tick`] or [`Worker::shall_leave`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match &self.departure {
+        let next = match &self.departure {
             Some(departure) => departure.deadline(),
             None => self.wish.filter(|_| self.ready && self.counts),
-        }
+        };
+        next.into_iter().chain(self.dead_by).min()
     }
 }
 
@@ -277,6 +294,7 @@ mod tests {
             failure: None,
             overdue: false,
             killed: false,
+            dead_by: None,
             why: None,
             wish: None,
             ended: false,

@@ -22,6 +22,9 @@ use crate::{
 /// Room for the process's title, which is written over the arguments.
 const TITLE_ROOM: usize = 128;
 
+/// A process that is still there so long after SIGKILL is told of.
+pub(crate) const DEAD_WITHIN: Duration = Duration::from_secs(2);
+
 /// From the request for the stacks to SIGKILL.
 pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
 
@@ -37,6 +40,8 @@ pub(crate) struct Zygote {
     pub(crate) failure: Option<Failure>,
     /// SIGKILL was sent.
     pub(crate) killed: bool,
+    /// By then it has to be gone.
+    dead_by: Option<Instant>,
     kill_at: Option<Instant>,
     ended: bool,
 }
@@ -78,6 +83,7 @@ impl Zygote {
             ready: false,
             failure: None,
             killed: false,
+            dead_by: None,
             kill_at: None,
             ended: false,
         };
@@ -150,13 +156,24 @@ impl Zygote {
         self.kill_at = None;
         if !self.killed {
             self.killed = true;
+            self.dead_by = Some(Instant::now() + DEAD_WITHIN);
             wait::kill(self.pid, Signal::KILL);
         }
     }
 
     /// When [`Zygote::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.kill_at
+        self.kill_at.into_iter().chain(self.dead_by).min()
+    }
+
+    /// It was killed long ago and is still there. Said once.
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
+        self.dead_by.take_if(|by| *by <= now).is_some()
+    }
+
+    /// It was, and nothing is to wait for it.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.killed && self.dead_by.is_none()
     }
 }
 
@@ -218,6 +235,7 @@ mod tests {
             ready: false,
             failure: None,
             killed: false,
+            dead_by: None,
             kill_at: None,
             ended: false,
         };

@@ -21,7 +21,7 @@ def stacks(number, frame):
 
 def work(control, behaviour):
     signal.signal(signal.SIGUSR2, stacks)
-    control.send(b"\x01" + struct.pack("<I", os.getpid()))
+    control.send(b"\x01")
     if behaviour == "crash":
         os._exit(3)
     if behaviour == "worker_failed":
