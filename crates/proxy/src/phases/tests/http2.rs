@@ -1,6 +1,6 @@
 //! HTTP/2 over TLS, answered by us and by upstreams.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, client::SendRequest};
@@ -353,6 +353,24 @@ async fn a_body_that_is_refused_can_be_sent_to_its_end() {
         assert_eq!(answer.status(), 413, "{announced}");
         assert!(body(answer).await.unwrap().starts_with(b"<!doctype html>"));
     }
+}
+
+#[tokio::test]
+async fn a_slow_body_that_is_refused_can_be_sent_to_its_end() {
+    let (_backend, address) = Backend::tcp().await;
+    let (house, client) = house(Some(address), "");
+    let mut send = connect(&house, client).await.ready().await.unwrap();
+    let (answer, mut upload) = send.send_request(request(Method::POST, "/back/"), false).unwrap();
+    upload.send_data(Bytes::from(vec![b'x'; 2_000]), false).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 413);
+    // For longer than one that says nothing is listened to.
+    for _ in 0..12 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        upload.send_data(Bytes::from_static(b"more"), false).unwrap();
+    }
+    let reset = tokio::time::timeout(Duration::from_millis(100), poll_fn(|cx| upload.poll_reset(cx)));
+    assert!(reset.await.is_err(), "it is still listened to");
+    upload.send_data(Bytes::new(), true).unwrap();
 }
 
 #[tokio::test]
