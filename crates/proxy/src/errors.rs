@@ -153,6 +153,46 @@ mod tests {
         assert!(texts().count() > 20);
     }
 
+    /// Relative luminance of `#rrggbb` (WCAG 2.2).
+    fn luminance(colour: &str) -> f64 {
+        let part = |at: usize| {
+            let part = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
+            let part = f64::from(part) / 255.0;
+            match part <= 0.040_45 {
+                true => part / 12.92,
+                false => ((part + 0.055) / 1.055).powf(2.4),
+            }
+        };
+        0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5)
+    }
+
+    #[test]
+    fn pages_can_be_read_in_light_and_dark_on_the_narrowest_screen() {
+        let (_, body) = page(404);
+        let body = String::from_utf8_lossy(&body).into_owned();
+        // The background is the first pair of colours, a light and a dark one.
+        let pairs: Vec<(f64, f64)> = body
+            .split("light-dark(")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next()?.split_once(", "))
+            .map(|(light, dark)| (luminance(light), luminance(dark)))
+            .collect();
+        let contrast = |one: f64, other: f64| (one.max(other) + 0.05) / (one.min(other) + 0.05);
+        assert_eq!(pairs.len(), 4, "{body}");
+        for (light, dark) in &pairs[1..] {
+            assert!(contrast(pairs[0].0, *light) >= 4.5, "{light} in {body}");
+            assert!(contrast(pairs[0].1, *dark) >= 4.5, "{dark} in {body}");
+        }
+        // The column has one width whatever its text, and a long id is broken.
+        for rule in [
+            "box-sizing: border-box; width: min(32rem, 100vw)",
+            "p { margin: 0; text-wrap: balance; }",
+            "overflow-wrap: anywhere",
+        ] {
+            assert!(body.contains(rule), "{rule}: {body}");
+        }
+    }
+
     #[test]
     fn the_page_of_a_failure_names_the_request() {
         let body = render(502, &reference("0af3"));

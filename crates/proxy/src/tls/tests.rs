@@ -10,7 +10,7 @@ use std::{
 use config::CertificateFiles;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
-    ClientConfig, ClientConnection, ProtocolVersion, ServerConnection, Stream,
+    ClientConfig, ClientConnection, ProtocolVersion, ServerConnection, SignatureScheme, Stream,
     pki_types::{CertificateDer, ServerName},
 };
 use tempfile::TempDir;
@@ -95,12 +95,21 @@ fn meet(server: &ListenerTls, client: &Arc<ClientConfig>, name: &str) -> Result<
 
 /// A client that trusts anybody, for looking at what it is given.
 fn client(versions: &[&'static rustls::SupportedProtocolVersion], alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    client_that_verifies(versions, alpn, |_| true)
+}
+
+/// One that can verify some signatures only.
+fn client_that_verifies(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &[&[u8]],
+    verifies: fn(SignatureScheme) -> bool,
+) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trusting::Anybody(provider)))
+        .with_custom_certificate_verifier(Arc::new(trusting::Anybody(provider, verifies)))
         .with_no_client_auth();
     client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Arc::new(client)
@@ -131,6 +140,33 @@ fn a_client_gets_the_certificate_it_asks_for() {
             expected,
             "{name}"
         );
+    }
+}
+
+/// Some devices verify RSA only: they get the first certificate that they can use, whatever they ask for.
+#[test]
+fn a_client_gets_a_certificate_that_it_can_verify() {
+    let directory = TempDir::new().unwrap();
+    let curve = make(directory.path(), "curve", &["example.org"], 90);
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("rsa.pem", include_str!("tests/rsa.pem"));
+    write("rsa.key", include_str!("tests/rsa.key"));
+    let config = config(directory.path(), &["curve", "rsa"], "1.2");
+    let tls = listeners(&config, b"secret").unwrap()[0].clone().unwrap();
+    let of_rsa = |scheme| format!("{scheme:?}").starts_with("RSA");
+    for version in BOTH {
+        let usual = client(&[version], &[]);
+        let old = client_that_verifies(&[version], &[], of_rsa);
+        for (client, name, is_curve) in [
+            (&usual, "unknown.test", true),
+            (&usual, "rsa.test", false),
+            (&old, "unknown.test", false),
+            (&old, "127.0.0.1", false),
+            (&old, "rsa.test", false),
+        ] {
+            let met = meet(&tls, client, name).unwrap();
+            assert_eq!(met.certificate == curve, is_curve, "{name}");
+        }
     }
 }
 
@@ -301,7 +337,10 @@ mod trusting {
     };
 
     #[derive(Debug)]
-    pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+    pub(super) struct Anybody(
+        pub(super) Arc<CryptoProvider>,
+        pub(super) fn(SignatureScheme) -> bool,
+    );
 
     impl ServerCertVerifier for Anybody {
         fn verify_server_cert(
@@ -344,7 +383,9 @@ mod trusting {
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
+            let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
+            schemes.retain(|scheme| self.1(*scheme));
+            schemes
         }
     }
 }
