@@ -1,6 +1,10 @@
 //! `appliance check`: everything that would go wrong at a start is told beforehand, all of it at once.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Command,
+};
 
 use crate::harness::{Site, app, certificate::Certificate, python, site::copy_tree, workspace};
 
@@ -164,6 +168,63 @@ fn a_path_that_the_run_user_can_not_reach_names_the_component() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
     let (code, told, complaints) = check(&site);
     assert_eq!(code, Some(0), "{told}{complaints}");
+}
+
+/// A new project has no uploads yet, and its unit checks before it starts and reloads.
+#[test]
+fn a_directory_of_files_that_is_not_there_yet_keeps_nobody_from_a_start() {
+    let mut site = Site::new("check-media");
+    site.config(
+        "[[listener]]\naddress = \"127.0.0.1:{port}\"\n[[site]]\nrespond = \"here\"\n\
+         files = { \"/media/\" = \"media\", \"/static/\" = \"build/static\", \"= /robots.txt\" = \"robots.txt\" }\n",
+    );
+    let (code, told, complaints) = check(&site);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+    for path in [
+        "media: does not exist",
+        "build does not exist",
+        "robots.txt: does not exist",
+    ] {
+        let line = told.lines().find(|line| line.contains(path));
+        assert!(
+            line.is_some_and(|line| line.starts_with("warning: ") && line.contains("404 until it does")),
+            "{path}: {told}"
+        );
+    }
+    site.start();
+    assert_eq!(site.get("/media/a.png").status, 404);
+    site.write("media/a.png", "a picture");
+    assert_eq!(site.get("/media/a.png").text(), "a picture");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_port_that_the_kernel_keeps_for_root_is_told_before_and_at_the_start() {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first: u16 = first
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1024);
+    if !app::root() || first < 1024 {
+        println!("skipped: needs root, and a kernel that keeps the low ports");
+        return;
+    }
+    let site = Site::in_the_open("check-low-port");
+    for address in ["127.0.0.1:997", "[::1]:81"] {
+        site.write(
+            "site.toml",
+            format!("[[listener]]\naddress = \"{address}\"\n[[site]]\nrespond = \"x\"\n"),
+        );
+        for (arguments, code) in [(&["check"][..], 2), (&[], 1)] {
+            let mut command = site.command(arguments);
+            command.uid(65_534).gid(65_534);
+            let (ended, told, complaints) = ended(command);
+            assert_eq!(ended, Some(code), "{told}{complaints}");
+            for part in [address, "Permission denied", "ports below 1024 are root's"] {
+                assert!(complaints.contains(part), "{part}: {told}{complaints}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -460,6 +521,23 @@ fn a_free_threaded_python_and_an_absent_uvloop_are_refused_by_name() {
     let (code, told, complaints) = check(&site);
     assert_eq!(code, Some(3), "{told}{complaints}");
     assert!(complaints.contains("free-threaded CPython 3."), "{complaints}");
+    // Wherever no such Python is installed, the same of its version.
+    for (version, says) in [
+        (
+            "(3, 8, 18, 'final', 0)",
+            "CPython 3.8 is not supported, 3.9 or later is",
+        ),
+        (
+            "(2, 7, 18, 'final', 0)",
+            "CPython 2.7 is not supported, 3.9 or later is",
+        ),
+    ] {
+        let text = format!("import sys\nsys.version_info = {version}\n");
+        site.write("odd/sitecustomize.py", text);
+        let (code, told, complaints) = check(&site);
+        assert_eq!(code, Some(3), "{told}{complaints}");
+        assert!(complaints.contains(says), "{complaints}");
+    }
     let site = Site::new("check-uvloop");
     site.write("app/main.py", "async def app(scope, receive, send):\n    pass\n");
     let keys = format!("asgi = \"main:app\"\nvenv = {venv:?}\nloop = \"uvloop\"");

@@ -116,7 +116,15 @@ fn a_host_no_site_has_is_refused() {
     let answer = site.connect().get("/", &[("Host", "other.example")]);
     assert!(matches!(answer.status, 404 | 421), "{}", answer.status);
     assert!(!answer.text().contains("mine"));
+    site.wait_for_log("no site has this host: 404; each [[site]] names its `hosts` host=other.example");
+    // Who looks for hosts that are not there does not fill the log.
+    for number in 0..30 {
+        let host = format!("host{number}.example");
+        site.connect().get("/", &[("Host", &host)]);
+    }
     assert!(site.stop().success());
+    let log = site.error_log();
+    assert_eq!(log.matches("no site has this host").count(), 20, "{log}");
 }
 
 #[test]

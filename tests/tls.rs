@@ -207,6 +207,20 @@ fn plain_http_on_the_tls_port_and_silence_end_quickly() {
     if let Ok(answer) = client.read_response("GET") {
         assert_eq!(answer.status, 400);
     }
+    // Whatever is no handshake leaves the log of the administrator alone.
+    for broken in [
+        &b"\x16\x03\x01\x00\x05hello"[..],
+        b"\x16\x03\x01\xff\xff",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+        b"SSH-2.0-scanner\r\n",
+        b"\0\0\0\0",
+    ] {
+        for _ in 0..5 {
+            let mut client = Connection::open(site.tls_port);
+            // A handshake that fails may have closed its input already.
+            let _ = client.send(broken);
+        }
+    }
     let mut silent = Connection::open(site.tls_port);
     let mut rest = [0; 64];
     let read = silent.read(&mut rest);
@@ -217,6 +231,10 @@ fn plain_http_on_the_tls_port_and_silence_end_quickly() {
     let mut client = Connection::open_tls(site.tls_port, first.client(), "localhost");
     assert_eq!(client.get("/", &[]).text(), "secure");
     assert!(site.stop().success());
+    let log = site.error_log();
+    for part in [" WARN ", " ERROR ", "handshake", "rustls"] {
+        assert!(!log.contains(part), "{part}: {log}");
+    }
 }
 
 #[test]

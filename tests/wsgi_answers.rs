@@ -355,3 +355,42 @@ fn an_answer_without_the_body_that_it_announces_is_a_500_and_told() {
     site.wait_for_log("GET /announced?5: the application's answer ended 5 bytes short of its Content-Length");
     alive(site, &pid);
 }
+
+#[test]
+fn what_an_application_leaves_to_the_server_is_told_once() {
+    let (mut site, _) = answers("answers-left");
+    for _ in 0..3 {
+        for (field, name, value) in [
+            ("accel", "x-accel-redirect", "/protected/a.pdf"),
+            ("sendfile", "x-sendfile", "/srv/a.pdf"),
+        ] {
+            let answer = site.get(&format!("/field?{field}"));
+            assert_eq!(
+                (answer.status, answer.header(name)),
+                (200, Some(value)),
+                "{field}"
+            );
+        }
+        // Every other framework sets this one: it is the connection's, and nothing to tell for each response.
+        assert_eq!(site.get("/field?hop").text(), "sent");
+    }
+    assert!(site.stop().success());
+    let log = site.error_log();
+    let told: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("the app leaves its response to the server"))
+        .collect();
+    assert_eq!(told.len(), 1, "{log}");
+    for part in [
+        " WARN ",
+        "app=web",
+        "field=X-Accel-Redirect",
+        "wsgi.file_wrapper or pathsend",
+    ] {
+        assert!(told[0].contains(part), "{part}: {}", told[0]);
+    }
+    assert!(
+        log.to_lowercase().matches("header field connection").count() <= 1,
+        "{log}"
+    );
+}

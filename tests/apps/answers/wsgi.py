@@ -146,6 +146,8 @@ def application(environ, start_response):
             "wide": ("X-Bad", "\u0160"),
             "latin": ("X-Good", "caf\xe9"),
             "hop": ("Connection", "keep-alive"),
+            "accel": ("X-Accel-Redirect", "/protected/a.pdf"),
+            "sendfile": ("x-sendfile", "/srv/a.pdf"),
         }[query]
         start_response("200 OK", PLAIN + [(name, value)])
         return [b"sent"]
