@@ -192,3 +192,37 @@ fn a_daemon_started_in_a_link_follows_it() {
     processes::signal_pid(pid, "TERM");
     wait_for("the daemon ends", || site.processes().is_empty().then_some(()));
 }
+
+#[test]
+fn a_path_that_climbs_out_of_a_link_keeps_its_virtualenv() {
+    // By the names alone each of these would lead somewhere else.
+    for (test, conf, directory) in [
+        ("climb-relative", "../one/site.toml", None),
+        ("climb-absolute", "{dir}/current/../one/site.toml", None),
+        ("climb-directory", "site.toml", Some("../one")),
+        (
+            "climb-twice",
+            "../../releases/two/site.toml",
+            Some("../one/static/.."),
+        ),
+    ] {
+        let mut site = released(test, &["two", "one"]);
+        if let Some(directory) = directory {
+            let file = site.directory.join("releases/two/site.toml");
+            let config = fs::read_to_string(&file).unwrap();
+            let app = format!("[app.web]\ndirectory = \"{directory}\"\n");
+            let config = config
+                .replace("[app.web]\n", &app)
+                .replace("= \"two\"", "= \"one\"")
+                .replace("\"env\"", "\"../one/env\"")
+                .replace("\"static/\"", "\"../one/static/\"");
+            fs::write(file, config).unwrap();
+        }
+        let current = site.directory.join("current");
+        let conf = conf.replace("{dir}", &site.directory.display().to_string());
+        let command = command(&site, &current, &current, &["--conf", &conf]);
+        site.start_by(command);
+        serves(&site, "one");
+        assert!(site.stop().success());
+    }
+}

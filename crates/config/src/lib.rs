@@ -6,6 +6,7 @@
 
 mod access_log;
 mod app;
+mod climb;
 mod cpus;
 mod dotenv;
 mod identity;

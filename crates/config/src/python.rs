@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Surroundings;
+use crate::{Surroundings, climb::climbed};
 
 /// The interpreter of a virtualenv.
 pub(crate) fn in_venv(venv: &Path, surroundings: &dyn Surroundings) -> Result<PathBuf, String> {
@@ -56,7 +56,8 @@ pub(crate) fn found(directory: &Path, surroundings: &dyn Surroundings) -> Result
         .variable("VIRTUAL_ENV")
         .filter(|active| active.starts_with('/'))
     {
-        return in_venv(Path::new(&active), surroundings);
+        let active = climbed(Path::new(&active), |path| surroundings.canonical(path));
+        return in_venv(&active, surroundings);
     }
     on_path("python3", surroundings).ok_or_else(|| "no python3 on PATH".to_owned())
 }

@@ -6,17 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path from the directory we were started in.
+use crate::climb::climbed;
+
+/// The path from the directory we were started in, without `..`.
 ///
 /// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is
 /// to find what it leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which
 /// counts where both are the same directory.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     let named = env::var_os("PWD").map(PathBuf::from);
-    match named.filter(|named| path.is_relative() && is_here(named)) {
+    let whole = match named.filter(|named| path.is_relative() && is_here(named)) {
         Some(named) => std::path::absolute(named.join(path)),
         None => std::path::absolute(path),
-    }
+    };
+    whole.map(|whole| climbed(&whole, |path| fs::canonicalize(path)))
 }
 
 fn is_here(named: &Path) -> bool {

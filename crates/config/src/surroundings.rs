@@ -25,6 +25,8 @@ pub trait Surroundings {
     fn is_file(&self, path: &Path) -> bool;
     /// True for a file that somebody may execute.
     fn is_executable(&self, path: &Path) -> bool;
+    /// The path of what is there, without links.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// The text of a small file.
     fn read(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
@@ -70,6 +72,10 @@ impl Surroundings for Machine {
     fn is_executable(&self, path: &Path) -> bool {
         path.metadata()
             .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
     }
 
     fn read(&self, path: &Path) -> io::Result<String> {

@@ -36,6 +36,7 @@ pub(crate) use value::Value;
 
 use crate::{
     Action, Config, Problems, Site, Surroundings,
+    climb::climbed,
     problem::{Problem, line_number},
 };
 
@@ -97,9 +98,11 @@ impl Reading<'_> {
         format!("it stands first in line {}", line_number(self.text, span.start))
     }
 
-    /// The path from the directory of the file; `.` parts go, `..` and symbolic links stay.
+    /// The path from the directory of the file, without `.` and `..`; symbolic links stay, but those that it climbs out of.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
-        self.directory.join(path).components().collect()
+        climbed(&self.directory.join(path), |path| {
+            self.surroundings.canonical(path)
+        })
     }
 }
 

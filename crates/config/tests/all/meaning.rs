@@ -187,9 +187,14 @@ fn the_interpreter_is_the_one_named() {
         .remove(0)
         .python
     };
+    assert_eq!(python("venv = \"../env\""), Path::new("/srv/env/bin/python"));
     assert_eq!(
-        python("venv = \"../env\""),
-        Path::new("/srv/site/../env/bin/python")
+        python("venv = \"current/../env\""),
+        Path::new("/srv/releases/env/bin/python")
+    );
+    assert_eq!(
+        python("venv = \"current/env\""),
+        Path::new("/srv/site/current/env/bin/python")
     );
     assert_eq!(
         python("python = \"python3.12\""),

@@ -1,4 +1,5 @@
-//! A made-up machine: four processors, one user, and every file there except those with `missing` in their path.
+//! A made-up machine: four processors, one user, every file there except those with `missing` in their path, and one
+//! link: `/srv/site/current` leads to `/srv/releases/7`.
 
 use std::{
     io,
@@ -68,6 +69,14 @@ impl Surroundings for MadeUp {
 
     fn is_executable(&self, path: &Path) -> bool {
         !missing(path)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        if missing(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let text = path.to_string_lossy();
+        Ok(text.replace("/srv/site/current", "/srv/releases/7").into())
     }
 
     fn read(&self, path: &Path) -> io::Result<String> {
