@@ -22,7 +22,7 @@ use crate::{
     connection::Connection,
     downstream::Downstream,
     head::{METHODS, Version},
-    listener::stream::ClientStream,
+    listener::{crowd::Guest, stream::ClientStream},
 };
 
 /// Serves a connection to its end. `refuse`: nothing is served here, every request is refused in this way.
@@ -32,6 +32,7 @@ pub(crate) async fn converse<H: Handler>(
     connection: &Arc<Connection>,
     limits: &Limits,
     refuse: Option<Refusal>,
+    guest: &Guest,
 ) {
     let remote = connection.peer.map_or(Remote::Unix, Remote::from);
     let mut served: u32 = 0;
@@ -39,14 +40,14 @@ pub(crate) async fn converse<H: Handler>(
     let mut draining = pin!(handler.drain().draining());
     let mut told = false;
     loop {
-        let begun = first_byte(&mut stream, limits.idle_timeout, async {
+        let draining = async {
             if !told {
                 draining.as_mut().await;
                 told = true;
             }
             handler.drain().patience()
-        });
-        if !begun.await {
+        };
+        if !first_byte(&mut stream, limits.idle_timeout, draining, guest).await {
             return close(&mut stream).await;
         }
         let mut record = handler.open(remote);
@@ -101,11 +102,14 @@ async fn first_byte(
     stream: &mut ClientStream,
     idle: Duration,
     draining: impl Future<Output = Duration>,
+    guest: &Guest,
 ) -> bool {
     if skip_empty_lines(stream) {
         return true;
     }
-    let mut deadline = Instant::now() + idle;
+    let now = Instant::now();
+    guest.rest(now);
+    let mut deadline = now + idle;
     let mut draining = pin!(draining);
     let mut told = false;
     loop {
@@ -116,6 +120,7 @@ async fn first_byte(
                     return false;
                 }
                 if skip_empty_lines(stream) {
+                    guest.work();
                     return true;
                 }
                 // Empty lines without end are always ready, and what is ready is never too late for `until`.
@@ -123,6 +128,8 @@ async fn first_byte(
                     return false;
                 }
             }
+            // Somebody else needs the place more.
+            () = guest.asked_to_leave() => return false,
             patience = &mut draining, if !told => {
                 told = true;
                 deadline = deadline.min(Instant::now() + patience);

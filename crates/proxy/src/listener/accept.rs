@@ -12,11 +12,11 @@ use std::{
 use tokio::{
     net::{TcpListener, UnixListener},
     select,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::{
+    crowd::{Crowd, Guest, Place},
     socket::Socket,
     stream::ClientStream,
     tls::{self, Greeting},
@@ -38,7 +38,7 @@ pub(crate) struct Listening {
     index: usize,
     socket: OwnedFd,
     address: config::Address,
-    connections: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 }
 
 impl Listening {
@@ -48,9 +48,7 @@ impl Listening {
             index,
             socket,
             address: listener.address.clone(),
-            connections: Arc::new(Semaphore::new(
-                listener.limits.connections_max.min(Semaphore::MAX_PERMITS),
-            )),
+            crowd: Crowd::new(listener.limits.connections_max),
         }
     }
 
@@ -65,26 +63,30 @@ impl Listening {
         let mut draining = pin!(drain.draining());
         let mut complained: Option<Instant> = None;
         loop {
-            // Where the listener is full, more connections wait in the kernel's queue.
-            let (permit, accepted) = select! {
+            let accepted = select! {
                 biased;
                 () = &mut draining => return Ok(()),
-                accepted = async {
-                    let permit = Arc::clone(&self.connections).acquire_owned().await;
-                    (permit, acceptor.accept().await)
-                } => accepted,
+                accepted = acceptor.accept() => accepted,
             };
-            let Ok(permit) = permit else { return Ok(()) };
             match accepted {
                 Ok((socket, peer)) => {
-                    self.spawn(front.clone(), permit, socket, peer);
+                    // Where the listener is full, one waits here and more of them in the kernel's queue.
+                    let place = select! {
+                        biased;
+                        place = self.crowd.enter() => place,
+                        // The next proxy could not take it any more.
+                        () = &mut draining => {
+                            self.spawn(front.clone(), self.crowd.squeeze_in(), socket, peer);
+                            return Ok(());
+                        }
+                    };
+                    self.spawn(front.clone(), place, socket, peer);
                     // The connections of this thread have their turn before the next one is taken from the other threads.
                     tokio::task::yield_now().await;
                 }
                 // The client left before it was its turn.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    drop(permit);
                     if complained.is_none_or(|at| at.elapsed() > COMPLAINT_EVERY) {
                         complained = Some(Instant::now());
                         tracing::warn!(listener = %self.address, %error, "connections can not be accepted; trying again");
@@ -95,7 +97,7 @@ impl Listening {
         }
     }
 
-    fn spawn(&self, front: Front, permit: OwnedSemaphorePermit, socket: Socket, peer: Option<SocketAddr>) {
+    fn spawn(&self, front: Front, place: Place, socket: Socket, peer: Option<SocketAddr>) {
         let index = self.index;
         // Counted from here, so that a drain can not overlook it.
         let guard = front.drain().connection();
@@ -104,15 +106,15 @@ impl Listening {
             select! {
                 biased;
                 () = drain.cut() => {}
-                () = serve(front, index, socket, peer) => {}
+                () = serve(front, index, socket, peer, &place.guest) => {}
             }
-            drop((permit, guard));
+            drop((place, guard));
         });
     }
 }
 
 /// One connection, from the handshake to its end.
-async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAddr>) {
+async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAddr>, guest: &Guest) {
     let limits = &front.context.config.listeners[index].limits;
     let mut connection = Connection {
         listener: index,
@@ -122,7 +124,7 @@ async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAd
     };
     let Some(config) = front.context.tls.get(index).cloned().flatten() else {
         let stream = Box::new(ClientStream::plain(socket));
-        return http1::converse(&front, stream, &Arc::new(connection), limits, None).await;
+        return http1::converse(&front, stream, &Arc::new(connection), limits, None, guest).await;
     };
     match timeout(limits.head_timeout, tls::greet(socket, config)).await {
         Ok(Ok(Greeting::Tls(tls))) => {
@@ -131,15 +133,23 @@ async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAd
             let http2 = session.alpn_protocol() == Some(b"h2");
             let (stream, connection) = (Box::new(ClientStream::tls(tls)), Arc::new(connection));
             if http2 {
-                phases::serve_http2(Arc::clone(&front.context), stream, connection).await;
+                phases::serve_http2(Arc::clone(&front.context), stream, connection, guest).await;
             } else {
-                http1::converse(&front, stream, &connection, limits, None).await;
+                http1::converse(&front, stream, &connection, limits, None, guest).await;
             }
         }
         Ok(Ok(Greeting::Plain(socket))) => {
             let stream = Box::new(ClientStream::plain(socket));
             let refusal = Refusal::bad("plain HTTP on a TLS listener");
-            http1::converse(&front, stream, &Arc::new(connection), limits, Some(refusal)).await;
+            http1::converse(
+                &front,
+                stream,
+                &Arc::new(connection),
+                limits,
+                Some(refusal),
+                guest,
+            )
+            .await;
         }
         Ok(Ok(Greeting::Nothing)) => {}
         Ok(Err(error)) => tracing::debug!(?peer, %error, "TLS handshake failed"),

@@ -34,7 +34,7 @@ use crate::{
     context::Context,
     downstream::{ClientError, Downstream},
     errors,
-    listener::stream::ClientStream,
+    listener::{crowd::Guest, stream::ClientStream},
     serve::serve,
 };
 
@@ -59,6 +59,7 @@ pub(crate) async fn serve_http2(
     context: Arc<Context>,
     stream: Box<ClientStream>,
     connection: Arc<Connection>,
+    guest: &Guest,
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
     let (books, watched) = Books::open(stream);
@@ -76,7 +77,7 @@ pub(crate) async fn serve_http2(
                 head_timer: None,
                 leaving: false,
             };
-            conversation.run(h2).await;
+            conversation.run(h2, guest).await;
             conversation.tell_rest();
             // Streams of a connection that is gone notice it by themselves and end in their own way.
             let all = async { while conversation.streams.join_next().await.is_some() {} };
@@ -122,11 +123,20 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    async fn run(&mut self, mut h2: H2Connection<Watched, Bytes>) {
+    async fn run(&mut self, mut h2: H2Connection<Watched, Bytes>, guest: &Guest) {
         let draining = self.context.drain.draining();
         tokio::pin!(draining);
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
+        let mut at_rest = false;
         loop {
+            if self.streams.is_empty() != at_rest {
+                at_rest = !at_rest;
+                if at_rest {
+                    guest.rest(Instant::now());
+                } else {
+                    guest.work();
+                }
+            }
             select! {
                 biased;
                 // Also what drives the connection; nothing is lost when another branch is taken.
@@ -135,7 +145,11 @@ impl Conversation<'_> {
                         self.books.handed();
                         self.refusals.earn();
                         if self.accept(request, reply).await {
-                            idle_until = Instant::now() + self.patience();
+                            let now = Instant::now();
+                            idle_until = now + self.patience();
+                            if at_rest {
+                                guest.rest(now);
+                            }
                         }
                     }
                     None => return,
@@ -177,6 +191,10 @@ impl Conversation<'_> {
                 () = &mut draining, if !self.leaving => {
                     // Streams that are on their way are still served (RFC 9113 §6.8).
                     idle_until = self.leave(&mut h2);
+                }
+                // Somebody else needs the place more. What the client sends meanwhile it may send again elsewhere.
+                () = guest.asked_to_leave(), if self.streams.is_empty() => {
+                    return self.break_off(h2, Reason::NO_ERROR).await;
                 }
                 () = sleep_until(idle_until), if self.streams.is_empty() => {
                     if self.leaving {

@@ -22,7 +22,7 @@ use crate::{
     context::Context,
     drain::Drain,
     front::{handler::Front, http1::converse},
-    listener::stream::ClientStream,
+    listener::{crowd::Guest, stream::ClientStream},
     phases,
     router::Router,
 };
@@ -86,7 +86,15 @@ impl House {
         tokio::spawn(async move {
             let limits = context.config.listeners[0].limits.clone();
             let front = Front { context };
-            converse(&front, Box::new(stream), &connection, &limits, None).await;
+            converse(
+                &front,
+                Box::new(stream),
+                &connection,
+                &limits,
+                None,
+                &Guest::alone(),
+            )
+            .await;
         })
     }
 
@@ -104,7 +112,7 @@ impl House {
         let (client, server) = UnixStream::pair().expect("socketpair");
         let stream = Box::new(ClientStream::of_pair(server));
         let (context, connection) = (Arc::clone(&self.context), Arc::clone(&self.connection));
-        tokio::spawn(phases::serve_http2(context, stream, connection));
+        tokio::spawn(async move { phases::serve_http2(context, stream, connection, &Guest::alone()).await });
         let (send, connection) = h2::client::handshake(client).await.expect("handshake");
         tokio::spawn(connection);
         send.ready().await.expect("ready")

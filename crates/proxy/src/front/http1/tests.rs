@@ -29,7 +29,7 @@ use crate::{
     drain::Drain,
     front::{handler::Handler, session::Http1Session},
     head::Head,
-    listener::stream::ClientStream,
+    listener::{crowd::Guest, stream::ClientStream},
 };
 
 /// Remembers what it was asked, and answers by the target.
@@ -78,7 +78,7 @@ impl Stage {
                 local: None,
                 tls: None,
             });
-            converse(&*stage, stream, &connection, &limits, None).await;
+            converse(&*stage, stream, &connection, &limits, None, &Guest::alone()).await;
         });
         (client, task)
     }
