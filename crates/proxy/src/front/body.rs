@@ -62,6 +62,18 @@ impl RequestBody {
         self.bytes
     }
 
+    /// Does it keep to its limit, with what is known to come: all that is left, or the rest of a chunk?
+    fn check(&self) -> Result<(), ClientError> {
+        let announced = match self.framing {
+            Framing::Known { left } => left,
+            Framing::Chunked(chunked) => chunked.announced(),
+        };
+        if self.bytes.saturating_add(announced) > self.bytes_max {
+            return Err(ClientError::BodyTooLarge(self.bytes_max));
+        }
+        Ok(())
+    }
+
     /// Has all of it been taken?
     pub(crate) fn is_done(&self) -> bool {
         match self.framing {
@@ -94,23 +106,17 @@ impl RequestBody {
 
     /// Next piece, `None` at the end. Safe to drop.
     pub(crate) async fn read(&mut self, stream: &mut ClientStream) -> Result<Option<Bytes>, ClientError> {
-        if let Framing::Known { left } = self.framing
-            && self.bytes.saturating_add(left) > self.bytes_max
-        {
-            return Err(ClientError::BodyTooLarge(self.bytes_max));
-        }
+        self.check()?;
         loop {
             if let Some(data) = self.take(stream)? {
                 self.bytes += data.len() as u64;
-                return if self.bytes > self.bytes_max {
-                    Err(ClientError::BodyTooLarge(self.bytes_max))
-                } else {
-                    Ok(Some(data))
-                };
+                self.check()?;
+                return Ok(Some(data));
             }
             if self.is_done() {
                 return Ok(None);
             }
+            self.check()?;
             if self.expects_continue {
                 self.expects_continue = false;
                 stream.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");

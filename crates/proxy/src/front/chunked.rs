@@ -185,6 +185,14 @@ impl Chunked {
         Ok(None)
     }
 
+    /// Bytes of the chunk that has begun which are still to come.
+    pub(crate) const fn announced(&self) -> u64 {
+        match self.state {
+            State::Data { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Has the whole body been read?
     pub(crate) const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)

@@ -123,6 +123,24 @@ async fn a_body_past_the_limit_is_refused_before_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chunk_past_the_limit_is_refused_as_soon_as_its_size_is_known() {
+    for size in ["10000000", "7ffffffffffffff", "fff\r\n{}\r\n10000000"] {
+        let (client, task) = Stage::new().connect(limits());
+        let (mut reader, mut writer) = client.into_split();
+        let size = size.replace("{}", &"x".repeat(0xfff));
+        let raw = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n");
+        writer.write_all(raw.as_bytes()).await.unwrap();
+        let mut status = [0; 13];
+        tokio::io::AsyncReadExt::read_exact(&mut reader, &mut status)
+            .await
+            .unwrap();
+        assert_eq!(&status, b"HTTP/1.1 413 ", "{size:.20}");
+        drop((reader, writer));
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_chunked_body_past_the_limit_is_refused_and_the_answer_can_be_read() {
     let (client, task) = Stage::new().connect(limits());
     let (mut reader, mut writer) = client.into_split();
