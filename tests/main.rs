@@ -20,6 +20,7 @@ mod asgi_streams;
 mod browser;
 mod busy;
 mod check;
+mod compare;
 mod connections;
 mod crashes;
 mod demo;
