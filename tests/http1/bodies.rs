@@ -29,6 +29,10 @@ fn a_chunked_body_arrives_whole_and_with_a_length() {
         "1\r\nab\r\n",
         "1\nab",
         "ffffffffffffffffff\r\n",
+        "5;\r\nhello\r\n",
+        "5;bad[=x\r\nhello\r\n",
+        "5 \r\nhello\r\n",
+        "2 erfrf\r\nab\r\n",
     ] {
         let mut client = site.connect();
         client
@@ -38,6 +42,47 @@ fn a_chunked_body_arrives_whole_and_with_a_length() {
             .unwrap();
         assert_eq!(client.read_response("POST").unwrap().status, 400, "{wrong:?}");
         assert!(client.closed());
+    }
+    for right in [
+        "5 ;a=\"x\"\r\nhello\r\n",
+        "5;a;b=c\r\nhello\r\n",
+        "05\r\nhello\r\n",
+    ] {
+        let body = format!("{right}0\r\n\r\n");
+        let mut client = site.connect();
+        let answer = client.request(
+            "POST",
+            "/echo",
+            &[("Transfer-Encoding", "chunked")],
+            body.as_bytes(),
+        );
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "hello"),
+            "{right:?}"
+        );
+    }
+    assert!(site.stop().success());
+}
+
+/// As at gunicorn and uWSGI: what the client announces is told, and nothing is not announced by itself.
+#[test]
+fn a_length_of_nothing_is_told_where_it_is_announced() {
+    let mut site = site("http1-length-0", "");
+    site.start();
+    let mut client = site.connect();
+    for (method, announced, told) in [
+        ("POST", "Content-Length: 0\r\n", "0"),
+        ("PUT", "Content-Length: 00\r\n", "0"),
+        ("GET", "Content-Length: 0\r\n", "0"),
+        ("POST", "", "none"),
+        ("GET", "", "none"),
+    ] {
+        client
+            .send(format!("{method} /echo HTTP/1.1\r\nHost: a\r\n{announced}\r\n"))
+            .unwrap();
+        let answer = client.read_response(method).unwrap();
+        assert_eq!(answer.header("x-told"), Some(told), "{method} {announced}");
     }
     assert!(site.stop().success());
 }

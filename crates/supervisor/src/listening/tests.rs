@@ -106,3 +106,28 @@ fn a_unix_socket_is_for_its_user_and_group_unless_it_says_otherwise() {
     assert!(Arc::ptr_eq(&first[0], &second[0]), "a reload keeps the socket");
     assert_eq!(mode(), 0o666);
 }
+
+#[test]
+fn a_unix_socket_belongs_to_the_run_user_and_its_group() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let path = scratch("owner");
+    let unix = listener(Address::Unix(path.clone()));
+    let identity = |id: u32| Identity {
+        name: "somebody".into(),
+        uid: id,
+        gid: id + 1,
+        groups: vec![id + 1],
+        home: None,
+    };
+    let mut sockets = Listenings::default();
+    let mut held = Vec::new();
+    // A reload that names another user gives the same socket to them.
+    for id in [54_321, 54_421] {
+        let opened = sockets.open(std::slice::from_ref(&unix), Some(&identity(id)));
+        held.push(opened.expect("a socket"));
+        let file = fs::symlink_metadata(&path).expect("a socket");
+        assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (id, id + 1, 0o660));
+    }
+}
