@@ -287,7 +287,10 @@ fn respond(value: &Value<'_>) -> Option<Respond> {
         return Some(text(body));
     }
     let Some(section) = value.as_section("respond") else {
-        return value.wants("a text, or a table with `status` and `body`");
+        let status = value
+            .as_number()
+            .map(|status| format!("write {{ status = {status} }}"));
+        return value.wants_with_help("a text, or a table with `status` and `body`", status);
     };
     let body = section
         .value("body")

@@ -247,3 +247,24 @@ const EVERYWHERE: &[Other] = &[
     Other::Meant("log_format", "`format` in [log.access]"),
     Other::Meant("access_log_format", "`format` in [log.access]"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_word_stands_once_and_can_be_found() {
+        let mut seen = HashSet::new();
+        for other in EVERYWHERE {
+            let word = other.word();
+            assert!(seen.insert(word), "{word} stands twice");
+            assert!(
+                word.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{word} is not as it is looked for"
+            );
+        }
+    }
+}

@@ -86,10 +86,12 @@ pub(crate) fn run_user(value: &Value<'_>) -> Option<Identity> {
     });
     let identity = match (known, gid) {
         (None, _) => {
-            value.problem_with_help(
-                format!("no user `{user}` on this machine"),
-                "make it with `useradd --system`",
-            );
+            // nginx's `user www-data www-data`.
+            let help = match user.split_once(' ') {
+                Some((user, group)) => format!("write \"{user}:{}\"", group.trim()),
+                None => "make it with `useradd --system`".to_owned(),
+            };
+            value.problem_with_help(format!("no user `{user}` on this machine"), help);
             None
         }
         (_, Some(Err(group))) => {
@@ -124,6 +126,9 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
     if network.is_err() {
         let help = match nearest(text, ["localhost"]) {
             Some(_) => "write \"127.0.0.1\" and \"::1\"",
+            None if text.starts_with("unix:") => {
+                "leave it out, whoever may connect to a Unix listener is believed already"
+            }
             None if text == "*" => {
                 "write the addresses of your proxies: \"0.0.0.0/0\" and \"::/0\" would let every client say who it is"
             }

@@ -154,7 +154,15 @@ impl<'r> Value<'r> {
             .collect::<Vec<_>>()
             .join(", ");
         let listed = format!("one of {listed}");
-        let text = self.as_text().or_else(|| self.wants(&listed))?;
+        let quoted = || {
+            let scalar = self
+                .scalar()
+                .filter(|scalar| words().any(|word| word == scalar))?;
+            Some(format!("write \"{scalar}\", in quotes"))
+        };
+        let text = self
+            .as_text()
+            .or_else(|| self.wants_with_help(&listed, quoted()))?;
         if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*chosen);
         }
