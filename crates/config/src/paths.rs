@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     io,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::FileTypeExt,
     path::Path,
 };
 
@@ -45,6 +46,7 @@ impl Config {
                     if let Some(directory) = socket.parent() {
                         paths.need(directory, &us, Need::Make);
                     }
+                    paths.need_place(socket);
                 }
                 Address::Tcp(address) => paths.may_bind(*address),
             }
@@ -109,9 +111,27 @@ impl Paths {
         }
     }
 
-    /// Only the kernel knows who may have a low port, so it is asked. Any other refusal is for the start to
-    /// tell: a server that runs has the port.
+    /// A socket that an earlier start has left is replaced, anything else is somebody's.
+    fn need_place(&mut self, socket: &Path) {
+        let file = socket.symlink_metadata();
+        if file.is_ok_and(|file| !file.file_type().is_socket()) {
+            self.problems.push(format!(
+                "{}: a file that is not a socket is there; remove it, or choose another path",
+                socket.display()
+            ));
+        }
+    }
+
+    /// Only the kernel knows which addresses are this machine's and who may have a low port, so it is asked.
+    /// Any other refusal is for the start to tell: a server that runs has the port.
     fn may_bind(&mut self, address: SocketAddr) {
+        if let Err(error) = TcpListener::bind((address.ip(), 0))
+            && error.kind() == io::ErrorKind::AddrNotAvailable
+        {
+            self.problems.push(format!(
+                "{address}: {error}; no interface of this machine has this address"
+            ));
+        }
         if (1..1024).contains(&address.port())
             && let Err(error) = TcpListener::bind(address)
             && error.kind() == io::ErrorKind::PermissionDenied

@@ -111,6 +111,7 @@ fn way_out(address: &str, source: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; the directory of the socket must be writable",
         io::ErrorKind::NotFound => "; make the directory of the socket first",
+        io::ErrorKind::AlreadyExists => "; remove it, or choose another path",
         io::ErrorKind::AddrInUse if !address.starts_with("unix:") => "; `ss -ltnp` shows who listens there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
         _ => "",

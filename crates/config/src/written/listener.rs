@@ -1,7 +1,6 @@
 //! `[[listener]]`
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     ops::Range,
     path::Path,
@@ -34,7 +33,7 @@ pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> 
             vec![usual(8000, false)]
         };
     }
-    let mut seen = HashMap::new();
+    let mut seen = Vec::new();
     let listeners: Vec<_> = written
         .into_iter()
         .filter_map(|section| listener(section, certificates, &mut seen))
@@ -57,7 +56,7 @@ pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> 
 fn listener(
     section: Section<'_>,
     certificates: bool,
-    seen: &mut HashMap<Address, Range<usize>>,
+    seen: &mut Vec<(Address, Range<usize>)>,
 ) -> Option<Listener> {
     let written = section.value("address");
     if written.is_none() {
@@ -68,11 +67,20 @@ fn listener(
     }
     let address = written.and_then(|value| address(&value));
     if let (Some(value), Some(address)) = (written, &address) {
-        if let Some(first) = seen.get(address) {
-            let message = format!("two listeners have the address {address}");
-            value.problem_with_help(message, value.reading.first(first));
+        if let Some((first, span)) = seen.iter().find(|(first, _)| collide(first, address)) {
+            if first == address {
+                let message = format!("two listeners have the address {address}");
+                value.problem_with_help(message, value.reading.first(span));
+            } else {
+                let line = value.reading.line(span);
+                value.problem_with_help(
+                    format!("{address} cannot be listened on beside {first}, which stands in line {line}"),
+                    "one of the two is every address already: leave the other out",
+                );
+            }
+        } else {
+            seen.push((address.clone(), value.span()));
         }
-        seen.entry(address.clone()).or_insert(value.span());
     }
     let tls = section.value("tls").and_then(|value| {
         let tls = value.boolean()?;
@@ -115,6 +123,19 @@ fn listener(
         mode: mode.unwrap_or(MODE_DEFAULT),
         limits,
     })
+}
+
+/// Would the kernel refuse the second? All addresses of a family are each of them, at the same port.
+fn collide(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) if one != other => {
+            one.port() == other.port()
+                && one.port() != 0
+                && one.is_ipv4() == other.is_ipv4()
+                && (one.ip().is_unspecified() || other.ip().is_unspecified())
+        }
+        _ => one == other,
+    }
 }
 
 /// `"0660"`

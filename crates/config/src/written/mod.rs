@@ -95,7 +95,12 @@ impl Reading<'_> {
 
     /// Where the first of two that are the same stands, as the help for the second.
     pub(crate) fn first(&self, span: &Range<usize>) -> String {
-        format!("it stands first in line {}", line_number(self.text, span.start))
+        format!("it stands first in line {}", self.line(span))
+    }
+
+    /// The line that something begins in.
+    pub(crate) fn line(&self, span: &Range<usize>) -> usize {
+        line_number(self.text, span.start)
     }
 
     /// The path from the directory of the file, without `.` and `..`; symbolic links stay, but those that it climbs out of.

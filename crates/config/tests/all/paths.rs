@@ -2,7 +2,10 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
     path::Path,
 };
 
@@ -238,6 +241,37 @@ fn what_a_start_would_miss_is_told_before() {
         fs::create_dir(tree.path().join(directory)).expect("a directory");
     }
     assert_eq!(config.check_paths().problems, [""; 0]);
+
+    // What a start would not replace stands where the socket is to be.
+    let socket = tree.path().join("run/site.sock");
+    fs::write(&socket, "notes").expect("a file");
+    let problems = config.check_paths().problems;
+    let told = format!("{}: a file that is not a socket is there", socket.display());
+    assert!(
+        problems.len() == 1 && problems[0].starts_with(&told),
+        "{problems:?}"
+    );
+    fs::remove_file(&socket).expect("our own file");
+    let _left = UnixListener::bind(&socket).expect("a socket");
+    assert_eq!(config.check_paths().problems, [""; 0]);
+
+    // Addresses for documentation (RFC 5737), which no machine has.
+    for (address, is_here) in [
+        ("192.0.2.1:8000", false),
+        ("127.0.0.1:8000", true),
+        ("0.0.0.0:8000", true),
+    ] {
+        let text = format!("[[listener]]\naddress = \"{address}\"\n[[site]]\nrespond = \"x\"\n");
+        let config = Config::parse(&text, &tree.path().join("site.toml"));
+        let problems = config
+            .unwrap_or_else(|bad| panic!("{bad}"))
+            .check_paths()
+            .problems;
+        let told = problems.iter().any(|line| {
+            line.starts_with(address) && line.ends_with("no interface of this machine has this address")
+        });
+        assert_eq!(told, !is_here, "{problems:?}");
+    }
 }
 
 #[test]
