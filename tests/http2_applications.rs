@@ -110,6 +110,7 @@ fn an_application_that_answers_first_gets_the_body_of_a_client_that_asked_whethe
 #[test]
 fn what_was_sent_of_an_answer_that_breaks_off_arrives() {
     let mut site = hinting("breaks-off");
+    site.expect_error("RuntimeError: in the middle");
     for interface in ["/wsgi/breaks-off", "/asgi/breaks-off"] {
         // An end of the stream, or of a transfer in chunks.
         for (version, code) in [("--http2", 92), ("--http1.1", 18)] {
@@ -146,6 +147,27 @@ fn blanks_around_the_value_of_a_field_are_no_part_of_it() {
                 );
             }
         }
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn an_answer_that_announces_a_body_and_has_none_is_a_500_for_clients_of_either_version() {
+    let mut site = hinting("announced");
+    let told = "the application's answer ended 5 bytes short of its Content-Length";
+    site.expect_error(told);
+    for version in VERSIONS {
+        for interface in ["/wsgi/announced", "/asgi/announced"] {
+            let answer = site.curl(version, interface, &[]);
+            assert_eq!(answer.status, 500, "{version} {interface}");
+            assert!(
+                answer.text().contains("500 Internal Server Error"),
+                "{version} {interface}"
+            );
+        }
+    }
+    for interface in ["/wsgi/announced", "/asgi/announced"] {
+        site.wait_for_log(&format!("GET {interface}: {told}"));
     }
     assert!(site.stop().success());
 }

@@ -11,6 +11,9 @@ async def application(scope, receive, send):
         headers = [(b"x-mine", b" a b\t"), (b"content-length", b" 5 ")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         return await send({"type": "http.response.body", "body": b"hello"})
+    if scope["path"].endswith("/announced"):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        return await send({"type": "http.response.body"})
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload; as=style"]})
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     cookies = [value for name, value in scope["headers"] if name == b"cookie"]

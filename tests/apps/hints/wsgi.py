@@ -9,6 +9,9 @@ def application(environ, start_response):
     if path.endswith("/blanks"):
         start_response("200 OK", [("X-Mine", " a b\t"), ("Content-Length", " 5 ")])
         return [b"hello"]
+    if path.endswith("/announced"):
+        start_response("200 OK", [("Content-Length", "5")])
+        return []
     hints = environ.get("wsgi.early_hints")
     if hints:
         hints([("Link", "</a.css>; rel=preload; as=style")])
