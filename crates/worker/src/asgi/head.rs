@@ -11,7 +11,9 @@ use super::{
     channel::broken,
     event::{Event, bytes},
 };
-use crate::wsgi::head::{BYTES_MAX, UPGRADE_REQUIRED, is_hop_by_hop, is_token, is_upgrade, type_name};
+use crate::wsgi::head::{
+    BYTES_MAX, UPGRADE_REQUIRED, is_control, is_hop_by_hop, is_token, is_upgrade, type_name,
+};
 
 /// A response head.
 #[derive(Debug)]
@@ -123,9 +125,10 @@ fn each_field(
                 text(name)
             )));
         }
-        if memchr::memchr3(b'\r', b'\n', 0, value).is_some() {
+        // Without a way out of the loop it goes over many bytes at a time.
+        if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
             return Err(broken(format!(
-                "header field {} is {:?}, with a line end or NUL in it",
+                "header field {} is {:?}, with a control character in it",
                 text(name),
                 text(value)
             )));

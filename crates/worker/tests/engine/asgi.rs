@@ -327,7 +327,10 @@ fn events_that_break_the_interface_are_refused() {
             "before http.response.start",
             "status of an answer is 42",
             "not a pair of bytes",
-            "with a line end or NUL",
+            "\"a\\r\\nb: c\", with a control character",
+            "\"a\\0b\", with a control character",
+            "\"a\\u{1}b\", with a control character",
+            "\"a\\u{7f}\", with a control character",
             "\"a b\" is not a name",
             "not one number",
             "\"websocket.accept\" is no event",
@@ -338,7 +341,7 @@ fn events_that_break_the_interface_are_refused() {
         ]) {
             assert!(line.contains(part), "{part} is not in {line}\n{text}");
         }
-        assert_eq!(lines.len(), 11, "{text}");
+        assert_eq!(lines.len(), 14, "{text}");
         printed(worker, "\u{1e}id1\u{1f}late and ignored");
     });
 }
