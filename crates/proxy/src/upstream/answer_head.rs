@@ -59,7 +59,7 @@ pub(crate) enum BadAnswer {
     /// one.
     #[error("a page where a WebSocket was asked for")]
     Page,
-    /// More than [`INTERIM_MAX`].
+    /// More than [`INTERIM_MAX`] and one each second.
     #[error("interim answers without end")]
     Interim,
     /// Not a number, or there is more than one.
@@ -79,8 +79,8 @@ pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 const FIELDS_MAX: usize = 256;
 /// A usual head needs no more room than this for the places of its fields.
 const FIELDS_ON_STACK: usize = 32;
-/// Interim answers to one request.
-pub(super) const INTERIM_MAX: usize = 16;
+/// Interim answers to one request, besides one for each second that it takes.
+pub(super) const INTERIM_MAX: u64 = 16;
 
 /// Where to go on looking for the end of a head that has not come yet.
 #[derive(Debug, Default)]

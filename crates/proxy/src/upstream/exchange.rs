@@ -301,8 +301,9 @@ impl Exchange<'_> {
                         return Ok(Said::WebSocket(upgrade.accepted(answer)?));
                     }
                     Some(AnswerHead::Interim(answer)) => {
+                        // Progress may be told as long as it takes; over HTTP/2 what a client does not read is kept.
                         interim += 1;
-                        if interim > INTERIM_MAX {
+                        if interim > INTERIM_MAX + self.asked.elapsed().as_secs() {
                             return Err(BadAnswer::Interim.into());
                         }
                         if answer.status != 100 || self.upload.go_on() {

@@ -46,6 +46,7 @@ impl Stage {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const PROCESSING: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 const EXPECTS: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -275,7 +276,7 @@ async fn the_end_of_the_connection_may_be_the_end_of_the_answer() {
 #[tokio::test]
 async fn what_is_no_answer_is_a_bad_gateway() {
     let stage = Stage::open("").await;
-    let flood = "HTTP/1.1 102 Processing\r\n\r\n".repeat(20);
+    let flood = PROCESSING.repeat(2000);
     let large = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(70_000));
     let bad = [
         "SSH-2.0-OpenSSH_9.2\r\n",
@@ -325,6 +326,18 @@ async fn interim_answers_come_through_and_100_does_once() {
     );
     let (head, body) = client.answer().await;
     assert!(head.starts_with("HTTP/1.1 200") && body == "ok", "{head}");
+}
+
+#[tokio::test]
+async fn a_server_may_tell_of_its_progress_as_long_as_it_takes() {
+    let stage = Stage::open("").await;
+    let (mut client, mut server) = stage.ask(GET, &PROCESSING.repeat(16)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    server.send(&format!("{PROCESSING}{OK}")).await;
+    for _ in 0..17 {
+        assert_eq!(client.until(b"\r\n\r\n").await, PROCESSING);
+    }
+    assert_eq!(client.answer().await.1, "ok");
 }
 
 #[tokio::test]
