@@ -44,6 +44,8 @@ pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result
         (None, named) => named.map(HeaderValue::as_bytes).unwrap_or_default().to_vec(),
     };
     facts.bad |= !authority::is_valid(&host);
+    // Its bytes are no content (RFC 9110 §9.3.6), and a length of them would never be reached.
+    facts.bad |= parts.method == Method::CONNECT && facts.length.is_some();
     let target = target(&parts.uri);
     let bytes = fields.as_http1().len() + fields.len() * FIELD_OVERHEAD + target.len() + host.len();
     let verdict = if target.len() > limits.target_bytes_max {
@@ -275,6 +277,16 @@ mod tests {
         assert_eq!(read(&header, false, &limits()).0.body, BodyLength::Unknown);
         let header = request("POST", "https://example.org/", &[("content-length", "7")]);
         assert_eq!(read(&header, false, &limits()).0.body, BodyLength::Known(7));
+    }
+
+    #[test]
+    fn a_websocket_has_no_length() {
+        for length in ["0", "5"] {
+            let fields = [("content-length", length)];
+            let mut parts = request("CONNECT", "https://example.org/", &fields);
+            parts.extensions.insert(Protocol::from_static("websocket"));
+            assert_eq!(read(&parts, false, &limits()).1, Err(400), "{length}");
+        }
     }
 
     #[test]

@@ -188,14 +188,16 @@ impl Answer {
         self.head = Some(head);
     }
 
-    /// An informational response before the head, within what one request may have of them.
-    pub(crate) fn inform(&mut self, payload: &[u8]) {
+    /// An informational response before the head. `false`: this request has had all that it may have of them.
+    pub(crate) fn inform(&mut self, payload: &[u8]) -> bool {
         self.hinted = self.hinted.saturating_add(payload.len());
-        if self.hinted <= HINTS_BYTES_MAX {
+        let fits = self.hinted <= HINTS_BYTES_MAX;
+        if fits {
             self.link.put(None, |out| {
                 frame::put(out, self.stream, Kind::Informational, 0, payload)
             });
         }
+        fits
     }
 
     /// More of the body; `last`: all of it.

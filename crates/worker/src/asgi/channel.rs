@@ -48,12 +48,14 @@ pub(crate) enum Received {
 }
 
 /// May the application go on at once?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Sent {
     All,
     Wait,
     /// After a turn of the loop: it has sent to nobody, or nothing, and might never stop.
     Turn,
+    /// After a turn of the loop, with this error: who catches it and goes on might never stop either.
+    Refused(PyErr),
 }
 
 /// What is waited for.
@@ -89,12 +91,16 @@ impl Send_ {
     #[pyo3(signature = (event, /))]
     fn __call__<'py>(&self, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = event.py();
-        let wanted = match self.peer.send(py, event)? {
+        let waiting = match self.peer.send(py, event)? {
             Sent::All => return Ok(self.peer.host().done.bind(py).clone().into_any()),
-            Sent::Wait => Some(Wanted::Sent),
-            Sent::Turn => None,
+            Sent::Wait => Waiting::new(&self.peer, Some(Wanted::Sent)),
+            Sent::Turn => Waiting::new(&self.peer, None),
+            Sent::Refused(error) => Waiting {
+                refusal: Some(error),
+                ..Waiting::new(&self.peer, None)
+            },
         };
-        Ok(Bound::new(py, Waiting::new(&self.peer, wanted))?.into_any())
+        Ok(Bound::new(py, waiting)?.into_any())
     }
 }
 
@@ -143,6 +149,8 @@ pub(crate) struct Waiting {
     wanted: Option<Wanted>,
     /// The loop has turned since.
     turned: AtomicBool,
+    /// What is raised then.
+    refusal: Option<PyErr>,
 }
 
 impl Waiting {
@@ -151,6 +159,7 @@ impl Waiting {
             peer: Arc::clone(peer),
             wanted,
             turned: AtomicBool::new(false),
+            refusal: None,
         }
     }
 
@@ -173,7 +182,11 @@ impl Waiting {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         // A task that is given nothing to wait for is called again in the next turn.
         let Some(wanted) = self.wanted else {
-            return Ok((!self.has_turned()).then(|| py.None()));
+            return match &self.refusal {
+                _ if !self.has_turned() => Ok(Some(py.None())),
+                Some(error) => Err(error.clone_ref(py)),
+                None => Ok(None),
+            };
         };
         match wanted {
             Wanted::Received => match self.peer.receive(py)? {

@@ -326,9 +326,12 @@ impl Exchange {
         if state.answer.head_has_left() {
             return self.unheard(py, state);
         }
-        state.answer.inform(&payload);
+        if !state.answer.inform(&payload) {
+            return self.unheard(py, state);
+        }
         self.settle(py, state);
-        Ok(Sent::All)
+        // They cost no credit either.
+        Ok(Sent::Turn)
     }
 
     /// The proxy may send so much more of the request's body.
@@ -351,9 +354,9 @@ impl Exchange {
             return Ok(Sent::Turn);
         }
         wake(py, &self.receivers);
-        Err(ClientLeft::new_err(format!(
+        Ok(Sent::Refused(ClientLeft::new_err(format!(
             "more than {UNHEARD_MAX} events were sent since nobody takes any"
-        )))
+        ))))
     }
 }
 

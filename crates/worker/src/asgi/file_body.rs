@@ -40,8 +40,9 @@ impl<'py> FileBody<'py> {
                 name.clone().into_owned(),
             ))
         };
-        let file = rustix::fs::open(path.as_bytes(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed)?;
+        // A FIFO would wait for somebody who writes.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(path.as_bytes(), flags, Mode::empty()).map_err(failed)?;
         match Size::of(&file) {
             Some(Size::Known(len)) => Ok(Self::File(file, FileRange { offset: 0, len })),
             Some(Size::Unknown) => {

@@ -418,7 +418,9 @@ impl Peer for WebSocket {
     fn send(&self, py: Python<'_>, event: &Bound<'_, PyAny>) -> PyResult<Sent> {
         let event = Event::new(event)?;
         if self.is_gone() {
-            return Err(ClientLeft::new_err("the client of the WebSocket has left"));
+            return Ok(Sent::Refused(ClientLeft::new_err(
+                "the client of the WebSocket has left",
+            )));
         }
         match event.kind()? {
             "websocket.accept" => self.accept(py, &event),

@@ -393,6 +393,28 @@ fn who_sends_nothing_without_end_lets_others_run_and_is_ended_with_its_client() 
 }
 
 #[test]
+fn who_sends_early_hints_without_end_lets_others_run_and_is_ended() {
+    with_app(|worker, link| {
+        link.ask(1, Ask::get("/endless_of_hints"));
+        assert_eq!(link.get(2, "/hello").text(), "hello");
+        printed(worker, "\u{1e}id1\u{1f}endless: ClientLeft");
+        assert_eq!(link.answers(&[1])[&1].aborted, Some(AbortReason::Exception));
+    });
+}
+
+#[test]
+fn who_goes_on_sending_whatever_is_raised_lets_others_run() {
+    with_app(|_, link| {
+        link.ask(1, Ask::get("/endless_whatever_is_raised"));
+        until("it has filled its window", || link.claimed(1));
+        link.tell(1, Kind::Cancel, b"");
+        for stream in 2..200 {
+            assert_eq!(link.get(stream, "/hello").text(), "hello");
+        }
+    });
+}
+
+#[test]
 fn who_sends_without_end_behind_the_end_of_an_answer_lets_others_run_and_is_ended() {
     with_app(|worker, link| {
         let head = Ask {

@@ -122,6 +122,26 @@ async def endless_of_nothing(scope, receive, send):
         raise
 
 
+async def endless_of_hints(scope, receive, send):
+    """Sends early hints without end."""
+    try:
+        while True:
+            await send({"type": "http.response.early_hint", "links": [b"</a.css>"]})
+    except OSError as error:
+        print("endless:", type(error).__name__, flush=True)
+        raise
+
+
+async def endless_whatever_is_raised(scope, receive, send):
+    """Sends without end, and goes on when it is told that nobody is there."""
+    await send({"type": "http.response.start", "status": 200})
+    while True:
+        try:
+            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+        except OSError:
+            pass
+
+
 async def endless_beyond_its_length(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
     while True:
