@@ -476,8 +476,12 @@ fn a_client_that_leaves_is_logged_once() {
 fn a_broken_first_chunk_is_a_bad_gateway_and_a_later_minor_version_is_read() {
     let back = Upstream::tcp("a");
     let mut site = site("upstream-grammar", &[&back.url], "");
-    assert_eq!(site.get("/raw?broken").status, 502);
-    let answer = site.get("/raw?later");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "later"));
+    for broken in ["broken", "broken-size", "broken-extension", "other-version"] {
+        assert_eq!(site.get(&format!("/raw?{broken}")).status, 502, "{broken}");
+    }
+    for later in ["later", "latest"] {
+        let answer = site.get(&format!("/raw?{later}"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "later"), "{later}");
+    }
     assert!(site.stop().success());
 }

@@ -232,7 +232,7 @@ impl Shared {
 }
 
 /// Answers in all framings: name, bytes, and whether the connection ends after it.
-const RAW: [(&str, &str, bool); 13] = [
+const RAW: [(&str, &str, bool); 17] = [
     (
         "chunked",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
@@ -264,6 +264,26 @@ const RAW: [(&str, &str, bool); 13] = [
     (
         "broken",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n",
+        false,
+    ),
+    (
+        "broken-size",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        false,
+    ),
+    (
+        "broken-extension",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\"\r\nabc\r\n0\r\n\r\n",
+        false,
+    ),
+    (
+        "latest",
+        "HTTP/1.9 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nlater\r\n0\r\n\r\n",
+        false,
+    ),
+    (
+        "other-version",
+        "HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nlater",
         false,
     ),
     (

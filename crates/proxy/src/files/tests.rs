@@ -413,4 +413,13 @@ fn accepted_encodings_may_come_in_two_fields() {
         &[("Accept-Encoding", "deflate"), ("Accept-Encoding", "gzip")],
     );
     assert_eq!(down.text(), "gz");
+    // What one field wants and the other refuses is one list as well.
+    let down = site.get(
+        "/static/b.css",
+        &[
+            ("Accept-Encoding", "br, gzip;q=0"),
+            ("Accept-Encoding", "identity"),
+        ],
+    );
+    assert_eq!(down.text(), "plain");
 }
