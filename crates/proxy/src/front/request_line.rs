@@ -140,7 +140,7 @@ fn after_scheme(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// No registered method is longer than 17 bytes.
-const METHOD_BYTES_MAX: usize = 32;
+pub(crate) const METHOD_BYTES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Uri, header, request::Parts};
 
 use crate::{
     fields::Fields,
-    front::authority,
+    front::{authority, request_line::METHOD_BYTES_MAX},
     head::{BodyLength, Head, Version},
 };
 
@@ -54,6 +54,8 @@ pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result
         Err(431)
     } else if facts.bad {
         Err(400)
+    } else if parts.method.as_str().len() > METHOD_BYTES_MAX {
+        Err(501)
     } else if facts.unknown_expectation {
         Err(417)
     } else {
@@ -255,6 +257,14 @@ mod tests {
                 Ok(()),
                 "{uri} {fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_method_longer_than_any_is_501_as_over_http1() {
+        for (len, verdict) in [(32, Ok(())), (33, Err(501)), (300, Err(501))] {
+            let header = request(&"A".repeat(len), "https://example.org/", &[]);
+            assert_eq!(read(&header, true, &limits()).1, verdict, "{len}");
         }
     }
 
