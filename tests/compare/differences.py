@@ -4,6 +4,8 @@ One row for each kind of difference. What no row covers is a fault, of ours or o
 well.
 """
 
+import re
+
 from seen import (
     BOTH,
     NGINX,
@@ -12,20 +14,24 @@ from seen import (
     above_ascii,
     answer,
     both,
+    broken,
     chunked,
     dotted,
     every,
     fragment,
+    host,
     host_in,
     http2,
     leaves_root,
     long_field,
+    malformed_stream,
     many_fields,
     method_in,
     no_uri,
     of_app,
     old,
     path,
+    pseudo,
     raw,
     refused,
     sent,
@@ -275,17 +281,36 @@ LISTED = [
     Row(
         BOTH,
         ("status",),
-        "over HTTP/2 a request against the rules resets its stream (RFC 9113 §8.1.1): a target that is no URI, a host that is none, a "
-        "field of one connection, a length that is not that of the body",
+        "over HTTP/2 a request that breaks the rules resets its stream (RFC 9113 §8.1.1): pseudo-fields that are missing, repeated or "
+        "behind others, a target or host that is none, a field of one connection, a length that is not the body's",
         lambda seen: (
             http2(seen)
             and seen.ours["ends"] == "reset 1"
             and (
-                no_uri(seen)
-                or seen.shape.host in BAD_HOSTS
+                malformed_stream(seen)
+                or no_uri(seen)
+                or host(seen) in BAD_HOSTS
                 or seen.shape.has(*HOP_BY_HOP[:5], "proxy-connection", "content-length", "transfer-encoding")
             )
         ),
+    ),
+    Row(
+        NGINX,
+        ("status", "ends", "after"),
+        "over HTTP/2 a field with a forbidden name or value ends the connection, as an error of a stream may (RFC 9113 §5.4.1)",
+        lambda seen: malformed_stream(seen) and seen.ours["ends"] == "goaway 1",
+    ),
+    Row(
+        NGINX,
+        ("status",),
+        "over HTTP/2 a value does not begin or end with a blank (RFC 9113 §8.2.1)",
+        every(lambda seen: any(value != value.strip(" \t") for _, value in seen.shape.stream), statuses((400, 200))),
+    ),
+    Row(
+        NGINX,
+        ("status",),
+        "a Host that says the same as `:authority` does no harm (RFC 9113 §8.3.1)",
+        every(lambda seen: pseudo(seen, ":authority") and seen.shape.has("host"), statuses((200, 400))),
     ),
     Row(
         BOTH,
@@ -332,12 +357,7 @@ LISTED = [
         lambda seen: (
             seen.here == 400
             and seen.there in (200, 301)
-            and (
-                seen.shape.host in BAD_HOSTS
-                or b"\r\nHost: " in seen.shape.raw
-                and seen.peer == "nginx"
-                and not chunked(seen)
-            )
+            and (host(seen) in BAD_HOSTS or broken(seen) and b"\r\nHost: " in seen.shape.raw and not chunked(seen))
         ),
     ),
     Row(UVICORN, ("status",), "two Hosts are 400 (RFC 9112 §3.2)", every(sent("host"), statuses((400, 200)))),
@@ -474,12 +494,14 @@ LISTED = [
     Row(
         BOTH,
         ("status",),
-        "a coding that does not end in `chunked` leaves the end of the body open: 400 (RFC 9112 §6.3); an unknown one before it is 501 (§6.1)",
+        "a coding that does not end in `chunked` leaves the end of the body open: 400 (RFC 9112 §6.3); an unknown one before "
+        "it is 501 (§6.1)",
         every(
             sent("transfer-encoding"),
             lambda seen: (
                 seen.here in (400, 501)
                 and seen.there in (200, 400, 501)
+                and (broken(seen) or not raw(seen))
                 and not (seen.here == 400 and b"\r\nTransfer-Encoding: chunked\r\n\r\n" in seen.shape.raw)
             ),
         ),
@@ -488,7 +510,7 @@ LISTED = [
         BOTH,
         ("status",),
         "chunked bodies follow the grammar, line ends included (RFC 9112 §7.1)",
-        every(chunked, statuses((400, 200), (400, 413), (400, 0))),
+        every(chunked, broken, statuses((400, 200), (400, 413), (400, 0))),
     ),
     Row(
         UVICORN,
@@ -508,12 +530,17 @@ LISTED = [
         "a tab is a blank (RFC 9110 §5.6.3)",
         every(lambda seen: b":\t" in seen.shape.raw, statuses((200, 400))),
     ),
-    Row(BOTH, ("status",), "heads follow the grammar, line ends included (RFC 9112 §2.2, §5.1)", every(raw, refused(400))),
+    Row(
+        BOTH, ("status",), "heads follow the grammar, line ends included (RFC 9112 §2.2, §5.1)", every(broken, refused(400))
+    ),
     Row(
         BOTH,
         ("status",),
         "a later minor version is taken as 1.1, a later major one is 505, and HTTP/0.9 is not spoken (RFC 9110 §2.5)",
-        every(raw, lambda seen: b"HTTP/1.1\r\n" not in seen.shape.raw.split(b"\n")[0] + b"\n"),
+        every(
+            lambda seen: raw(seen) and not re.search(rb" HTTP/1\.[01]\r\n", seen.shape.raw[:200]),
+            lambda seen: broken(seen) or seen.here == 200,
+        ),
     ),
     Row(
         BOTH,

@@ -280,3 +280,33 @@ ENCODINGS = [
     "identity;q=0", "identity;q=0, gzip", "", "deflate", "x-gzip", "gzip;q=2", "gzip;q=a", "gzip ; q=0", "gzip;x=y",
     "gzipx", "deflate, gzip;q=0.5", "br;q=0, gzip;q=0, *",
 ]  # fmt: skip
+
+#: Requests of HTTP/2, right and wrong in their fields.
+METHOD, SCHEME, AUTHORITY, PATH = (":method", "GET"), (":scheme", "https"), (":authority", "example.org"), (":path", "/echo")
+PSEUDO = [METHOD, SCHEME, AUTHORITY, PATH]
+STREAMS = [
+    PSEUDO, PSEUDO[::-1], [SCHEME, AUTHORITY, PATH], [METHOD, AUTHORITY, PATH], [METHOD, SCHEME, PATH],
+    [METHOD, SCHEME, AUTHORITY], [METHOD, *PSEUDO], [*PSEUDO, SCHEME], [*PSEUDO, AUTHORITY], [*PSEUDO, PATH],
+    [*PSEUDO, (":path", "/other")], [], [*PSEUDO, (":status", "200")], [*PSEUDO, (":other", "a")],
+    [*PSEUDO, (":protocol", "websocket")], [("x-first", "a"), *PSEUDO],
+    [METHOD, SCHEME, ("x-between", "a"), AUTHORITY, PATH], [METHOD, SCHEME, AUTHORITY, (":path", "")],
+    [METHOD, SCHEME, AUTHORITY, (":path", "*")], [("x", "a"), METHOD], [(":method", ""), SCHEME, AUTHORITY, PATH],
+    [(":method", "G T"), SCHEME, AUTHORITY, PATH], [(":method", "OPTIONS"), SCHEME, AUTHORITY, (":path", "*")],
+    [(":method", "CONNECT"), AUTHORITY], [(":method", "CONNECT"), *PSEUDO[1:]], [(":method", "A" * 300), *PSEUDO[1:]],
+    [METHOD, (":scheme", "http"), AUTHORITY, PATH], [METHOD, (":scheme", "ftp"), AUTHORITY, PATH],
+    [METHOD, (":scheme", "HTTPS"), AUTHORITY, PATH], [METHOD, (":scheme", ""), AUTHORITY, PATH],
+    [METHOD, (":scheme", "a b"), AUTHORITY, PATH], [METHOD, SCHEME, PATH, ("host", "example.org")],
+    [*PSEUDO, ("host", "example.org")], [*PSEUDO, ("host", "EXAMPLE.org")], [*PSEUDO, ("host", "other.test")],
+    [*PSEUDO, ("host", "")], [METHOD, SCHEME, PATH, ("host", "")], [*PSEUDO, ("host", "a"), ("host", "a")],
+    [METHOD, SCHEME, PATH, ("host", "a"), ("host", "b")], [METHOD, SCHEME, (":authority", "a@b"), PATH],
+    [*PSEUDO, ("X-Upper", "a")], [*PSEUDO, ("x y", "a")], [*PSEUDO, ("x:y", "a")], [*PSEUDO, ("", "a")],
+    [*PSEUDO, ("x\xe9", "a")], [*PSEUDO, ("x\0y", "a")], [*PSEUDO, ("x\ny", "a")], [*PSEUDO, ("x(y)", "a")],
+    [*PSEUDO, ("x", "a\0b")], [*PSEUDO, ("x", "a\nb")], [*PSEUDO, ("x", "a\rb")], [*PSEUDO, ("x", "a\x01b")],
+    [*PSEUDO, ("x", "a\x7fb")], [*PSEUDO, ("x", " a")], [*PSEUDO, ("x", "a ")], [*PSEUDO, ("x", "\ta")],
+    [*PSEUDO, ("x", "")], [*PSEUDO, ("x", "caf\xe9")], [*PSEUDO, ("te", "trailers")], [*PSEUDO, ("te", "Trailers")],
+    [*PSEUDO, ("te", "trailers, gzip")], [*PSEUDO, ("upgrade", "websocket")], [*PSEUDO, ("connection", "keep-alive")],
+    [*PSEUDO, ("cookie", "a=1"), ("x", "b"), ("cookie", "c=2")], [*PSEUDO, ("content-length", "0")],
+    [*PSEUDO, ("content-length", "")], [*PSEUDO, *[("x-%d" % number, "a") for number in range(150)]],
+    [*PSEUDO, ("x", "a" * 20_000)], [*PSEUDO, ("x", "a" * 100_000)], [*PSEUDO, ("priority", "u=1, i")],
+    [*PSEUDO, ("http2-settings", "AAMAAABk")], [*PSEUDO, ("proxy-connection", "keep-alive")],
+]  # fmt: skip

@@ -10,6 +10,9 @@ from client import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
+#: How long a peer may take to start.
+BOOT_S = 60
+
 #: Applications fail on purpose.
 QUIET = ["--log-level", "critical"]
 
@@ -30,6 +33,14 @@ class Process:
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
         )
+        self.wait()
+
+    def wait(self):
+        """Until it answers: the import takes its time on a busy machine, where every answer has a deadline."""
+        with socket.create_connection(("127.0.0.1", self.port), BOOT_S) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if not client.recv(1):
+                sys.exit("a peer does not answer")
 
     def close(self):
         end(self.child)

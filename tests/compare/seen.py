@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Callable
 
+from grammar import follows
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -126,8 +128,14 @@ def both(fields, why, when=Row.when, peers=BOTH):
     return [Row((peer,), wsgi if peer == "nginx" else asgi, why, when) for peer in peers]
 
 
+def pseudo(seen, name):
+    return dict(seen.shape.stream).get(name, "")
+
+
 def target(seen):
     """As it was sent, as text."""
+    if seen.shape.stream:
+        return pseudo(seen, ":path")
     words = seen.shape.raw.split(b"\r\n")[0].split(b" ")
     return (words[1] if len(words) > 1 else b"").decode("latin-1") if seen.shape.raw else seen.shape.target
 
@@ -158,6 +166,25 @@ def above_ascii(seen):
     return not target(seen).isascii()
 
 
+def malformed_stream(seen):
+    """A request of HTTP/2 whose fields break the rules (RFC 9113 §8.2, §8.3)."""
+    names = [name for name, _ in seen.shape.stream]
+    pseudo_names = [name for name in names if name.startswith(":")]
+    fields = names[len(pseudo_names) :]
+    return seen.shape.stream and (
+        sorted(pseudo_names) not in ([":authority", ":method", ":path", ":scheme"], [":method", ":path", ":scheme"])
+        or names[: len(pseudo_names)] != pseudo_names
+        or any(not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9a-z]+", name) for name in fields)
+        or any(re.search(r"[\0-\x08\x0a-\x1f\x7f]", value) for _, value in seen.shape.stream)
+        or not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", pseudo(seen, ":method"))
+        or pseudo(seen, ":method") == "CONNECT"
+        or not re.fullmatch(r"[A-Za-z]*", pseudo(seen, ":scheme"))
+        or not pseudo(seen, ":path")
+        or any(name in ("connection", "upgrade", "proxy-connection", "keep-alive") for name in fields)
+        or any(name == "te" and value != "trailers" for name, value in seen.shape.stream)
+    )
+
+
 def fragment(seen):
     return "#" in target(seen)
 
@@ -172,11 +199,22 @@ def no_uri(seen):
 
 
 def method_in(*names):
-    return lambda seen: (seen.shape.raw.split(b" ")[0].decode("latin-1") if seen.shape.raw else seen.shape.method) in names
+    return lambda seen: (
+        (pseudo(seen, ":method") or seen.shape.raw.split(b" ")[0].decode("latin-1") or seen.shape.method) in names
+    )
 
 
 def raw(seen):
     return bool(seen.shape.raw)
+
+
+def broken(seen):
+    """It breaks the grammar of HTTP/1, by what that says and no server's parser."""
+    return raw(seen) and not follows(seen.shape.raw)
+
+
+def host(seen):
+    return pseudo(seen, ":authority") if seen.shape.stream else seen.shape.host
 
 
 def chunked(seen):
@@ -188,4 +226,4 @@ def many_fields(seen):
 
 
 def long_field(seen):
-    return any(len(value) > 8000 for _, value in seen.shape.fields)
+    return any(len(value) > 8000 for _, value in seen.shape.fields + seen.shape.stream)

@@ -22,6 +22,7 @@ from parts import (
     PIPELINES,
     RANGES,
     SEGMENTS,
+    STREAMS,
     TAGS,
     TARGETS,
     TIMES,
@@ -48,6 +49,10 @@ class Shape:
     raw: bytes = b""
     #: Methods of the requests in `raw`.
     asks: tuple = ()
+    #: Fields of HTTP/2 as they are sent.
+    stream: tuple = ()
+    #: The body is sent when the server asks for it.
+    waits: bool = False
     #: What ends it: nothing, one more request in the same piece, or the end of what the client sends.
     half_closed: bool = False
     together: bool = False
@@ -61,12 +66,12 @@ class Shape:
     def is_for_uvicorn(self):
         """It has no files; and over HTTP/1.1 it would wait for the body that does not come."""
         promised = any(name == "Content-Length" and value.strip("0") for name, value in self.fields) and self.body is None
-        return not self.is_file() and not promised
+        return not self.is_file() and not promised and not self.stream
 
     def has(self, *names):
         """Is there a field of such a name (in lower case)?"""
         lines = self.raw.lower()
-        return any(name.lower() in names for name, _ in self.fields) or any(
+        return any(name.lower() in names for name, _ in self.fields + self.stream) or any(
             b"\n%b:" % name.encode() in lines for name in names
         )
 
@@ -79,12 +84,15 @@ class Shape:
             text = self.raw.decode("latin-1").encode("unicode_escape").decode()
             text = text if len(text) < 400 else text[:300] + " ... " + text[-60:]
             return text + ", and closes its side" * self.half_closed + ", and a second one" * self.together
+        if self.stream:
+            words = ["HTTP/2"] + ["%s: %s" % (name, shortened(value)) for name, value in self.stream]
+            return " ".join(words).encode("unicode_escape").decode()
         words = ["HTTP/" + self.version, self.method, shortened(self.target)]
         words += ["at " + repr(self.host)] * (self.host != "example.org")
         words += ["%s: %s" % (name, shortened(value)) for name, value in self.fields[:6]] + ["..."] * (len(self.fields) > 6)
         if self.body is not None:
             words.append("body %r" % (self.body if len(self.body) < 40 else len(self.body),))
-        words += ["trailer %s: %s" % pair for pair in self.trailers]
+        words += ["trailer %s: %s" % pair for pair in self.trailers] + ["when it is asked for"] * self.waits
         return " ".join(words).encode("unicode_escape").decode()
 
     def http1(self, known):
@@ -108,6 +116,8 @@ class Shape:
 
     def http2(self, known):
         """Fields, pieces of the body and trailers of HTTP/2."""
+        if self.stream:
+            return bytes_of(self.stream), [], []
         fields = [(":method", self.method), (":scheme", "https")]
         fields += [(":authority", self.host)] * (self.host is not None) + [(":path", self.target)]
         fields += [(name.lower(), filled(value, known).strip(" \t")) for name, value in self.fields]
@@ -221,6 +231,10 @@ def bodies():
         yield of(version, [("Expect", "100-continue")])
         yield of(version, [("Expect", "100-continue"), ("Expect", "100-continue")], method="POST", body=b"four")
         yield of(version, [("Expect", "200-ok")], method="POST", body=b"four")
+    for target in ("/echo", "/answer/204", "/answer/404", "/answer/no-length", FILE, "/static/missing", "/static/dir"):
+        for body in (b"four", [b"four", b"more"], b"x" * 1_048_577):
+            yield of("1.1", [("Expect", "100-continue")], method="POST", target=target, body=body, waits=True)
+    yield from (Shape(version="2", stream=tuple(stream)) for stream in STREAMS)
     for version in ("1.1", "2"):
         for body in CHUNKS:
             yield Shape(version=version, method="POST", body=body)
