@@ -9,9 +9,9 @@ use crate::harness::{
     Site,
     certificate::Certificate,
     http2::{
-        ACK, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, Http2,
-        PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, client, frame,
-        is_timeout,
+        ACK, COMPRESSION_ERROR, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, GET,
+        GOAWAY, HEADERS, Http2, PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE,
+        block, client, frame, is_timeout,
     },
 };
 
@@ -115,25 +115,41 @@ fn a_head_that_breaks_the_connection_leaves_one_line() {
     let get = block(&GET);
     let cases = [
         // Field names have no upper case; index 0 is of no table; clients open odd streams; a frame may be too large.
-        frame(HEADERS, WHOLE, 3, &block(&get_with(("X-Mine", "1")))),
-        frame(HEADERS, WHOLE, 3, &[0x80]),
-        frame(HEADERS, WHOLE, 4, &get),
-        frame(HEADERS, WHOLE, 3, &[0; 17 << 10]),
-        // Something comes between the pieces of a head; a refused head goes on.
-        [frame(HEADERS, END_STREAM, 3, &get[..5]), frame(DATA, 0, 3, b"")].concat(),
-        [
-            frame(HEADERS, END_STREAM, 3, &block(&get_with(("connection", "close")))),
-            frame(9, END_HEADERS, 3, b""),
-        ]
-        .concat(),
+        (
+            COMPRESSION_ERROR,
+            frame(HEADERS, WHOLE, 3, &block(&get_with(("X-Mine", "1")))),
+        ),
+        (COMPRESSION_ERROR, frame(HEADERS, WHOLE, 3, &[0x80])),
+        (PROTOCOL_ERROR, frame(HEADERS, WHOLE, 4, &get)),
+        (FRAME_SIZE_ERROR, frame(HEADERS, WHOLE, 3, &[0; 17 << 10])),
+        // An index past the table, a size of the table behind a field, a value that is cut off.
+        (COMPRESSION_ERROR, frame(HEADERS, WHOLE, 3, &[0xff, 0x80, 0x01])),
+        (
+            COMPRESSION_ERROR,
+            frame(HEADERS, WHOLE, 3, &[&get[..], &[0x20]].concat()),
+        ),
+        (COMPRESSION_ERROR, frame(HEADERS, WHOLE, 3, &get[..get.len() - 1])),
+        // Something comes between the pieces of a head; a refused head goes on, and is not decompressed.
+        (
+            PROTOCOL_ERROR,
+            [frame(HEADERS, END_STREAM, 3, &get[..5]), frame(DATA, 0, 3, b"")].concat(),
+        ),
+        (
+            COMPRESSION_ERROR,
+            [
+                frame(HEADERS, END_STREAM, 3, &block(&get_with(("connection", "close")))),
+                frame(9, END_HEADERS, 3, b""),
+            ]
+            .concat(),
+        ),
     ];
-    for (number, case) in cases.iter().enumerate() {
+    for (number, (reason, case)) in cases.iter().enumerate() {
         let mut http2 = Http2::open(site.tls_port, &client);
         http2.request(1, &GET);
         assert_eq!(http2.next(DATA).payload, b"hello");
         http2.connection.send(case).unwrap();
         let farewell = http2.next(GOAWAY);
-        assert_ne!(farewell.payload[4..8], [0; 4], "case {number}");
+        assert_eq!(&farewell.payload[4..8], reason, "case {number}");
         let records = site.records(2 * (number + 1));
         told(&records[2 * number], 200, "ok");
         told(&records[2 * number + 1], 400, "refused");

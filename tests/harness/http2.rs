@@ -136,3 +136,4 @@ pub(crate) const ACK: u8 = 1;
 pub(crate) const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
 pub(crate) const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 pub(crate) const FRAME_SIZE_ERROR: [u8; 4] = [0, 0, 0, 6];
+pub(crate) const COMPRESSION_ERROR: [u8; 4] = [0, 0, 0, 9];

@@ -51,8 +51,17 @@ pub(super) const CONTINUATION: u8 = 9;
 pub(super) const UNKNOWN: u8 = 10;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const PRIORITIZED: u8 = 0x20;
+const PRIORITY_LEN: usize = 5;
 
 impl Frame {
+    /// Of one that begins a head: is there nothing that h2 could dislike in it but the fields?
+    pub(super) fn is_plain_head(self) -> bool {
+        let room = self.flags & PRIORITIZED == 0 || self.length >= PRIORITY_LEN;
+        room && self.flags & PADDED == 0 && self.stream % 2 == 1
+    }
+
     /// Has it a length that its kind cannot have, so that the connection has to end for it (RFC 9113 §4.2)?
     pub(super) fn is_misfit(self) -> bool {
         match self.kind {

@@ -42,6 +42,11 @@ pub(super) struct Ledger {
     farewell: u32,
     /// A frame has come whose length its kind cannot have.
     misfit: bool,
+    /// What h2 has been given since it last wanted to read: frames of new heads, and anything else.
+    heads: bool,
+    others: bool,
+    /// Another head has begun within one.
+    crossed: bool,
     /// Frames that are of no use to any request, since they were last asked for.
     control: u32,
     /// So many of them are not counted: a request may be told its priority, and a body measures the line.
@@ -86,6 +91,7 @@ const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
+const COMPRESSION_ERROR: u32 = 9;
 
 impl Ledger {
     /// Nothing has passed yet.
@@ -110,6 +116,9 @@ impl Ledger {
             of_interest: false,
             farewell: u32::MAX,
             misfit: false,
+            heads: false,
+            others: false,
+            crossed: false,
             control: 0,
             free: 0,
             broken: None,
@@ -120,13 +129,26 @@ impl Ledger {
     pub(super) fn asked(&mut self) {
         self.settled = self.complete;
         self.settled_stream = self.complete_stream;
+        (self.heads, self.others) = (false, false);
     }
 
     /// This has come from the client.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some(step) = self.read.step(&mut bytes) {
-            if let Step::Begun(frame) = step {
-                self.misfit |= frame.is_misfit();
+            match step {
+                Step::Begun(frame) => {
+                    self.misfit |= frame.is_misfit();
+                    self.crossed |= self.open && frame.kind == HEADERS;
+                }
+                Step::Ended(frame) => {
+                    let is_of_head = self.open && frame.stream == self.last;
+                    match frame.kind {
+                        HEADERS if is_of_head && frame.is_plain_head() => self.heads = true,
+                        CONTINUATION if is_of_head => self.heads = true,
+                        _ => self.others = true,
+                    }
+                }
+                Step::Payload(_) => {}
             }
             match step {
                 // What comes on a stream that has been opened before are trailers, or against the rules.
@@ -159,13 +181,18 @@ impl Ledger {
         }
     }
 
-    /// These bytes, which are the next for the client, with the right reason in the farewell: h2 says
-    /// PROTOCOL_ERROR of frames whose length is wrong, which has a code of its own. `None`: they are right as
+    /// These bytes, which are the next for the client, with the right reason in the farewell. h2 says
+    /// PROTOCOL_ERROR of frames whose length is wrong, and of heads that it has not decompressed to their end, be it for the
+    /// compression or for a field; both have codes of their own (RFC 9113 §4.2, §4.3). `None`: they are right as
     /// they are.
     pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if !self.misfit {
+        let reason = if self.misfit {
+            FRAME_SIZE_ERROR
+        } else if self.heads && !self.others && !self.crossed && may_end_with_a_farewell(bytes) {
+            COMPRESSION_ERROR
+        } else {
             return None;
-        }
+        };
         let mut corrected = bytes.to_vec();
         let mut frames = self.written.clone();
         let (mut rest, mut farewell) = (bytes, false);
@@ -175,7 +202,7 @@ impl Ledger {
                 // It is short and is written in one piece.
                 Step::Payload(payload) if farewell && number(payload, 4) == Some(PROTOCOL_ERROR) => {
                     let at = bytes.len() - rest.len() - payload.len() + 4;
-                    corrected[at..at + 4].copy_from_slice(&FRAME_SIZE_ERROR.to_be_bytes());
+                    corrected[at..at + 4].copy_from_slice(&reason.to_be_bytes());
                 }
                 Step::Payload(_) | Step::Ended(_) => {}
             }
@@ -301,6 +328,17 @@ impl Ledger {
         }
     }
 }
+
+/// A look at the last bytes, for every write: a farewell without words is the last that h2 writes.
+fn may_end_with_a_farewell(bytes: &[u8]) -> bool {
+    bytes.last_chunk().is_some_and(|last: &[u8; FAREWELL_LEN]| {
+        last.starts_with(&FAREWELL) && last.ends_with(&PROTOCOL_ERROR.to_be_bytes())
+    })
+}
+
+/// Length, kind, flags and stream of a farewell with a number of a stream and a reason behind them.
+const FAREWELL: [u8; 9] = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
+const FAREWELL_LEN: usize = FAREWELL.len() + 8;
 
 fn number(block: &[u8], at: usize) -> Option<u32> {
     let bytes = block.get(at..at + 4)?;
@@ -441,6 +479,56 @@ mod tests {
         ledger.read(&frame(HEADERS, 0, 1, b"whatever"));
         ledger.asked();
         assert_eq!(ledger.close(), refused(0, 0, 0, 1));
+    }
+
+    #[test]
+    fn the_farewell_over_a_head_that_was_not_decompressed_has_its_own_reason() {
+        let broken = farewell(1, 1, b"");
+        let answers = [&frame(DATA, 0, 1, b"an answer")[..], &broken].concat();
+        let right = [&frame(DATA, 0, 1, b"an answer")[..], &farewell(1, 9, b"")].concat();
+        let piece = |stream: u8| frame(HEADERS, END_STREAM, stream, b"what");
+        let rest = |stream: u8| frame(CONTINUATION, END_HEADERS, stream, b"ever");
+        for heads in [
+            head(1),
+            piece(1),
+            [piece(1), rest(1)].concat(),
+            [head(1), head(3)].concat(),
+            frame(HEADERS, FINAL | 0x20, 1, &[0; 9]),
+        ] {
+            let mut ledger = begun();
+            ledger.read(&heads);
+            assert_eq!(ledger.corrected(&broken), Some(farewell(1, 9, b"")), "{heads:?}");
+            assert_eq!(ledger.corrected(&answers), Some(right.clone()), "{heads:?}");
+            // What is no farewell, has another reason or says more is as h2 means it.
+            for other in [
+                farewell(1, 0, b""),
+                farewell(1, 11, b""),
+                farewell(1, 1, b"words"),
+                frame(DATA, 0, 1, &broken),
+            ] {
+                assert!(
+                    ledger.corrected(&other).is_none_or(|same| same == other),
+                    "{other:?}"
+                );
+            }
+            // The next that h2 reads are other frames.
+            ledger.asked();
+            assert_eq!(ledger.corrected(&broken), None);
+        }
+        for others in [
+            frame(HEADERS, FINAL, 2, b"whatever"),
+            frame(HEADERS, FINAL | 8, 1, b"\xffatever"),
+            frame(HEADERS, FINAL | 0x20, 1, b"1234"),
+            [head(1), frame(DATA, 0, 3, b"")].concat(),
+            [piece(1), head(3)].concat(),
+            [piece(1), rest(3)].concat(),
+            [frame(4, 0, 0, &[0; 6]), head(1)].concat(),
+            [head(3), head(1)].concat(),
+        ] {
+            let mut ledger = begun();
+            ledger.read(&others);
+            assert_eq!(ledger.corrected(&broken), None, "{others:?}");
+        }
     }
 
     #[test]
