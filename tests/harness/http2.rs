@@ -29,13 +29,18 @@ pub(crate) fn client(certificate: &Certificate) -> Arc<rustls::ClientConfig> {
 impl Http2 {
     /// Connects to this port of 127.0.0.1, with a [`client`].
     pub(crate) fn open(port: u16, client: &Arc<rustls::ClientConfig>) -> Self {
+        Self::open_with(port, client, &[])
+    }
+
+    /// The same with the client's own settings.
+    pub(crate) fn open_with(port: u16, client: &Arc<rustls::ClientConfig>, settings: &[u8]) -> Self {
         let mut http2 = Self {
             connection: Connection::open_tls(port, Arc::clone(client), "localhost"),
             input: Vec::new(),
         };
         let preface = [
             &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
-            &frame(SETTINGS, 0, 0, &[]),
+            &frame(SETTINGS, 0, 0, settings),
         ]
         .concat();
         http2.connection.send(preface).unwrap();

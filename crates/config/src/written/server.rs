@@ -33,7 +33,7 @@ pub(crate) fn server(section: Section<'_>) -> Server {
             .filter_map(network)
             .collect(),
         underscores_in_headers: section.boolean("underscores_in_headers").unwrap_or(false),
-        buffers: buffers(section.section("buffers", "[server.buffers]", "buffers = { memory = \"64KiB\" }")),
+        buffers: buffers(section.section("buffers", "[server.buffers]", "buffers = { memory = \"256KiB\" }")),
         state_dir,
     };
     section.finish(OTHERS);
@@ -148,8 +148,9 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Each takes some 10 MB; a few reloads a day do not reach it.
 const OLD_PROXIES_DEFAULT: usize = 16;
 
-/// Most request bodies and pages fit, and a thousand of them at once are 64 MiB.
-const BUFFER_MEMORY_DEFAULT: u64 = 64 << 10;
+/// What a worker sends without being asked for more, so that the answers of a fast client never see a file; bounded for all
+/// together.
+const BUFFER_MEMORY_DEFAULT: u64 = 256 << 10;
 
 /// Dozens of bodies of a megabyte at once; little beside what the workers of an application take.
 const BUFFER_SHARED_DEFAULT: u64 = 32 << 20;

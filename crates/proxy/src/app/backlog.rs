@@ -28,7 +28,9 @@ pub(super) struct Backlog<'a> {
     buffers: &'a Buffers,
     pieces: VecDeque<Piece>,
     memory_bytes: usize,
-    /// Of what is in memory beyond the answer's own bytes.
+    /// Of these, what is with the client's connection.
+    in_hand: usize,
+    /// Of what is in memory.
     share: Share,
     spilled_bytes: u64,
     spill: Option<Spill>,
@@ -62,6 +64,7 @@ impl<'a> Backlog<'a> {
             buffers,
             pieces: VecDeque::new(),
             memory_bytes: 0,
+            in_hand: 0,
             share: spare.share(),
             spilled_bytes: 0,
             spill: None,
@@ -77,16 +80,16 @@ impl<'a> Backlog<'a> {
             return;
         }
         let cost = bytes.len() + PIECE_BYTES;
-        if !self.share.resize(self.beyond_own(self.memory_bytes + cost)) && self.spill(&bytes) {
+        if !self.hold(self.memory_bytes + cost) && self.spill(&bytes) {
             return;
         }
         self.memory_bytes += cost;
         self.pieces.push_back(Piece::Memory(bytes));
     }
 
-    /// How much of this is more than each answer may have in memory.
-    fn beyond_own(&self, memory_bytes: usize) -> usize {
-        memory_bytes.saturating_sub(self.buffers.memory_bytes.max(WINDOW as usize))
+    /// May so much of the answer be in memory?
+    fn hold(&mut self, memory_bytes: usize) -> bool {
+        self.share.hold(self.buffers.memory_bytes, memory_bytes)
     }
 
     /// Bytes of a file of the application's. The worker may send another one once this one has left.
@@ -133,14 +136,14 @@ impl<'a> Backlog<'a> {
         true
     }
 
-    /// Takes what is to be sent next.
+    /// Takes what is to be sent next; what was taken before has been sent.
     pub(super) fn pop(&mut self) -> Option<Next> {
+        self.memory_bytes -= std::mem::take(&mut self.in_hand);
+        self.hold(self.memory_bytes);
         match self.pieces.pop_front()? {
             Piece::Memory(bytes) => {
-                self.memory_bytes -= bytes.len() + PIECE_BYTES;
-                let joined = self.join(bytes);
-                self.share.resize(self.beyond_own(self.memory_bytes));
-                Some(Next::Bytes(joined))
+                self.in_hand = bytes.len() + PIECE_BYTES;
+                Some(Next::Bytes(self.join(bytes)))
             }
             Piece::Spilled(len) => {
                 let now = len.min(FILE_BYTES);
@@ -165,7 +168,7 @@ impl<'a> Backlog<'a> {
         while let Some(Piece::Memory(next)) = self.pieces.front()
             && joined.len() + next.len() <= JOIN_BYTES
         {
-            self.memory_bytes -= next.len() + PIECE_BYTES;
+            self.in_hand += next.len() + PIECE_BYTES;
             joined.extend_from_slice(next);
             self.pieces.pop_front();
         }

@@ -172,8 +172,8 @@ enum Place {
 
 /// Where a file is.
 enum Kept {
-    /// In memory that each body may have.
-    Memory,
+    /// In memory that each body may have, as long as there is some for all.
+    Memory(Share),
     /// In memory that bodies share, because there is no disk.
     Shared(Share),
     /// On disk.
@@ -237,7 +237,9 @@ impl Gathered<'_> {
         }
         let (len, small) = (self.len, self.is_small());
         if let Place::File { file, kept } = &mut self.place {
-            if matches!(kept, Kept::Memory) && !small {
+            if let Kept::Memory(share) = kept
+                && (!small || !share.hold(self.buffers.memory_bytes, len as usize))
+            {
                 let (mut larger, place) = larger_file(self.buffers, self.slabs, len)?;
                 io::Seek::rewind(file)?;
                 io::copy(file, &mut larger)?;
@@ -253,8 +255,10 @@ impl Gathered<'_> {
 
     /// Begins a file with these bytes.
     fn move_to_file(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
-        let (mut file, kept) = if self.is_small() {
-            (memory_file()?, Kept::Memory)
+        let mut share = self.slabs.share();
+        let (mut file, kept) = if self.is_small() && share.hold(self.buffers.memory_bytes, self.len as usize)
+        {
+            (memory_file()?, Kept::Memory(share))
         } else {
             larger_file(self.buffers, self.slabs, self.len)?
         };
@@ -278,8 +282,8 @@ impl Gathered<'_> {
             Place::Slab(filling) => body.stored = filling.lend().map(Stored::Lent),
             Place::File { file, kept } => {
                 let share = match kept {
-                    Kept::Shared(share) => Some(share),
-                    Kept::Memory | Kept::Disk => None,
+                    Kept::Memory(share) | Kept::Shared(share) => Some(share),
+                    Kept::Disk => None,
                 };
                 body.stored = Some(Stored::File {
                     file: Arc::new(file),

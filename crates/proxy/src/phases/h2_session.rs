@@ -149,21 +149,42 @@ impl H2Session {
             return Ok(());
         }
         while !bytes.is_empty() {
-            let Reply::Begun(reply) = &mut self.reply else {
-                return Err(ClientError::Gone);
-            };
-            reply.reserve_capacity(bytes.len());
-            let room = match within(self.write_timeout, poll_fn(|cx| reply.poll_capacity(cx))).await {
-                Ok(Some(Ok(room))) => room,
-                Ok(Some(Err(_)) | None) => return Err(ClientError::Gone),
-                Err(_) => return Err(ClientError::TooSlow),
-            };
-            let piece = bytes.split_to(room.min(bytes.len()));
-            self.bytes_out += piece.len() as u64;
-            let end = bytes.is_empty() && self.announced == Some(self.bytes_out) && !self.trailers;
-            reply.send_data(piece, end).map_err(|_| ClientError::Gone)?;
-            self.ended |= end;
+            let room = self.room(bytes.len()).await?;
+            self.put(bytes.split_to(room))?;
         }
+        Ok(())
+    }
+
+    /// Waits until something can be sent; how much of what is `wanted`?
+    async fn room(&mut self, wanted: usize) -> Result<usize, ClientError> {
+        let Reply::Begun(reply) = &mut self.reply else {
+            return Err(ClientError::Gone);
+        };
+        let books = &self.books;
+        reply.reserve_capacity(wanted);
+        let room = poll_fn(|cx| {
+            // Before the window, which h2 tells of only once.
+            let room = ready!(books.poll_room(cx));
+            let window = ready!(reply.poll_capacity(cx));
+            Poll::Ready(window.map(|window| window.map(|window| window.min(room))))
+        });
+        match within(self.write_timeout, room).await {
+            Ok(Some(Ok(room))) => Ok(room.min(wanted)),
+            Ok(Some(Err(_)) | None) => Err(ClientError::Gone),
+            Err(_) => Err(ClientError::TooSlow),
+        }
+    }
+
+    /// Sends a piece for which there is room.
+    fn put(&mut self, piece: Bytes) -> Result<(), ClientError> {
+        let Reply::Begun(reply) = &mut self.reply else {
+            return Err(ClientError::Gone);
+        };
+        self.bytes_out += piece.len() as u64;
+        let end = self.announced == Some(self.bytes_out) && !self.trailers;
+        self.books.sends(piece.len());
+        reply.send_data(piece, end).map_err(|_| ClientError::Gone)?;
+        self.ended |= end;
         Ok(())
     }
 
@@ -259,6 +280,8 @@ impl Downstream for H2Session {
         let (mut offset, mut left) = (offset, len);
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_PIECE_BYTES);
+            // Nothing is read before the client takes it: it would wait in memory, for each stream.
+            let want = self.room(want).await?;
             let mut piece = BytesMut::zeroed(want);
             // Files are read where the loop runs, as nginx does by default: a page that is not in memory is rare, and
             // a thread's hand-over for every piece costs more than it saves.
@@ -275,7 +298,7 @@ impl Downstream for H2Session {
                 }
             };
             piece.truncate(read);
-            self.write(piece.freeze()).await?;
+            self.put(piece.freeze())?;
             offset += read as u64;
             left -= read as u64;
         }
@@ -371,13 +394,15 @@ impl Duplex for H2Session {
         };
         while !self.raw.output.is_empty() {
             writer.reserve_capacity(self.raw.output.len());
-            let room = match ready!(writer.poll_capacity(cx)) {
-                Some(Ok(room)) => room,
+            let room = ready!(self.books.poll_room(cx));
+            let window = match ready!(writer.poll_capacity(cx)) {
+                Some(Ok(window)) => window,
                 Some(Err(_)) | None => return Poll::Ready(Err(ClientError::Gone)),
             };
-            let piece = self.raw.output.len().min(room);
+            let piece = self.raw.output.len().min(window).min(room);
             let piece = self.raw.output.copy_to_bytes(piece);
             self.bytes_out += piece.len() as u64;
+            self.books.sends(piece.len());
             if writer.send_data(piece, false).is_err() {
                 return Poll::Ready(Err(ClientError::Gone));
             }

@@ -62,7 +62,7 @@ pub(crate) async fn serve_http2(
     guest: &Guest,
 ) {
     let limits = &context.config.listeners[connection.listener].limits;
-    let (books, watched) = Books::open(stream);
+    let (books, watched) = Books::open(stream, context.config.server.buffers.shared_bytes);
     match timeout(limits.head_timeout, options(limits).handshake(watched)).await {
         Ok(Ok(h2)) => {
             books.flush_lazily();

@@ -13,6 +13,7 @@ mod allowance;
 mod frames;
 mod ledger;
 mod lone_status;
+mod unsent;
 
 use std::{
     io,
@@ -28,8 +29,8 @@ use tokio::{
     time::Instant,
 };
 
-use self::ledger::Ledger;
 pub(super) use self::{allowance::Allowance, ledger::Refused};
+use self::{ledger::Ledger, unsent::Unsent};
 use crate::listener::stream::ClientStream;
 
 /// A client's HTTP/2 connection as the one that serves it sees it; h2 reads and writes through the [`Watched`] half.
@@ -48,6 +49,7 @@ struct Wire {
     /// Answers that broke off.
     cuts: Vec<Cut>,
     allowance: Allowance,
+    unsent: Unsent,
 }
 
 /// What is to be told of a connection when h2 has nothing more to hand over.
@@ -68,7 +70,9 @@ struct Cut {
 
 impl Books {
     /// Nothing has been read or written yet. What h2 writes leaves when it flushes, until [`Books::flush_lazily`].
-    pub(super) fn open(stream: Box<ClientStream>) -> (Self, Watched) {
+    ///
+    /// `unsent_max`: see [`Unsent`].
+    pub(super) fn open(stream: Box<ClientStream>, unsent_max: usize) -> (Self, Watched) {
         let books = Self {
             wire: Arc::new(Mutex::new(Wire {
                 stream,
@@ -77,6 +81,7 @@ impl Books {
                 waiting: false,
                 cuts: Vec::new(),
                 allowance: Allowance::of_frames(Instant::now()),
+                unsent: Unsent::new(unsent_max),
             })),
         };
         (books.clone(), Watched { books })
@@ -87,6 +92,16 @@ impl Books {
     /// ready.
     pub(super) fn flush_lazily(&self) {
         self.wire().lazy = true;
+    }
+
+    /// Waits until h2 has not too much of this connection's bodies; how much more may it have?
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.wire().unsent.poll_room(cx)
+    }
+
+    /// So many bytes of a body go to h2.
+    pub(super) fn sends(&self, bytes: usize) {
+        self.wire().unsent.add(bytes);
     }
 
     /// A request has been handed over.
@@ -107,6 +122,10 @@ impl Books {
                 // The task is woken when more can be sent, and comes by here again.
                 Poll::Pending => {}
             }
+        }
+        if !wire.ledger.is_blocked() {
+            // What has a window is written as long as the client takes it, so that h2 has nothing left.
+            wire.unsent.clear();
         }
         let frames = wire.ledger.take_control();
         if frames > 0 && !wire.allowance.take(frames, Instant::now()) {
@@ -141,7 +160,9 @@ impl Books {
 
     /// To be asked when the connection is over: what nobody will answer any more.
     pub(super) fn close(&self) -> Refused {
-        self.wire().ledger.close()
+        let mut wire = self.wire();
+        wire.unsent.close();
+        wire.ledger.close()
     }
 
     fn wire(&self) -> MutexGuard<'_, Wire> {
@@ -174,6 +195,7 @@ impl AsyncWrite for Watched {
         let written = Pin::new(&mut *wire.stream).poll_write(cx, bytes);
         wire.ledger.set_blocked(written.is_pending());
         if let Poll::Ready(Ok(written)) = written {
+            wire.unsent.remove(written);
             wire.ledger.wrote(bytes.get(..written).unwrap_or(bytes));
         }
         written

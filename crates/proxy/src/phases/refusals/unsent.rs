@@ -1,0 +1,133 @@
+//! What h2 has of the answers of a connection, and its client has not taken.
+//!
+//! h2 bounds that for each stream, and for nothing larger: a client with wide windows that reads nothing would have it keep a
+//! quarter of a megabyte for each of its streams, on each of its connections. So it is bounded for each connection, and
+//! for less where all of them together have much. Only what its window allows is given to h2, so all of it leaves as
+//! soon as the client reads, whatever becomes of other streams.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll, Waker},
+};
+
+/// Bytes of one connection, and of one where all have much. The latter still fills records of TLS.
+const MAX: usize = 1 << 20;
+const CROWDED_MAX: usize = 64 << 10;
+
+/// Of all connections of the process.
+static ALL: AtomicUsize = AtomicUsize::new(0);
+
+/// What h2 has of one connection. More than it really has, where streams were reset, until the client has taken all.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    bytes: usize,
+    /// From so many bytes on, of all connections together, each may have less.
+    all_max: usize,
+    waiting: Vec<Waker>,
+    /// The connection is over: nobody needs to wait.
+    closed: bool,
+}
+
+impl Unsent {
+    pub(super) fn new(all_max: usize) -> Self {
+        Self {
+            bytes: 0,
+            all_max,
+            waiting: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// How much more may h2 have?
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if self.closed {
+            return Poll::Ready(usize::MAX);
+        }
+        match self.max().checked_sub(self.bytes) {
+            None | Some(0) => {
+                if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    self.waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            Some(room) => Poll::Ready(room),
+        }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        ALL.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes have left, frames and all.
+    pub(super) fn remove(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        if bytes == 0 {
+            return;
+        }
+        self.bytes -= bytes;
+        ALL.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.waiting.is_empty() && self.bytes <= self.max() / 2 {
+            self.wake();
+        }
+    }
+
+    /// All has left.
+    pub(super) fn clear(&mut self) {
+        self.remove(self.bytes);
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.clear();
+        self.wake();
+    }
+
+    fn max(&self) -> usize {
+        if ALL.load(Ordering::Relaxed) < self.all_max {
+            MAX
+        } else {
+            CROWDED_MAX
+        }
+    }
+
+    fn wake(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_has_less_where_all_have_much_and_all_of_it_again_when_it_has_been_read() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut one, mut other) = (Unsent::new(usize::MAX), Unsent::new(0));
+        assert_eq!(one.poll_room(&mut cx), Poll::Ready(MAX));
+        one.add(MAX);
+        assert_eq!(one.poll_room(&mut cx), Poll::Pending);
+        assert_eq!(other.poll_room(&mut cx), Poll::Ready(CROWDED_MAX));
+        other.add(CROWDED_MAX - 1);
+        assert_eq!(other.poll_room(&mut cx), Poll::Ready(1));
+        other.add(2);
+        assert!(other.poll_room(&mut cx).is_pending());
+        assert_eq!((one.waiting.len(), other.waiting.len()), (1, 1));
+        one.remove(MAX / 2);
+        assert_eq!(
+            (one.waiting.len(), one.poll_room(&mut cx)),
+            (0, Poll::Ready(MAX / 2))
+        );
+        other.clear();
+        assert_eq!(other.poll_room(&mut cx), Poll::Ready(CROWDED_MAX));
+        other.add(CROWDED_MAX);
+        other.close();
+        assert_eq!(other.poll_room(&mut cx), Poll::Ready(usize::MAX));
+    }
+}
