@@ -54,8 +54,8 @@ impl Config {
         paths.once()
     }
 
-    /// What the run users may not reach, for a start to tell: what comes of it later, "Permission denied", does
-    /// not name the directory that is closed.
+    /// What the run users may not reach, for a start to tell: what comes of it later, "Permission denied",
+    /// does not name the directory that is closed.
     pub fn out_of_reach(&self) -> Vec<String> {
         let mut paths = Paths::default();
         paths.need_of_users(self, &Identity::current());

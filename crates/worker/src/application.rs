@@ -105,7 +105,8 @@ fn not_imported(py: Python<'_>, name: &str, directory: &str, error: &PyErr) -> R
     refusal
 }
 
-/// Why `package` has no `module`, when it is the package that was found: no interpreter is wrong then, a name is.
+/// Why `package` has no `module`, when it is the package that was found: no interpreter is wrong then, a name
+/// is.
 fn within(py: Python<'_>, package: &str, module: &str) -> Option<String> {
     let found = py
         .import("sys")

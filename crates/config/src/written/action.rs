@@ -39,7 +39,8 @@ pub(crate) fn action(key: &str, value: &Value<'_>, path: &PathMatch, names: &Nam
     }
 }
 
-/// The place among `names` of the app or upstream (`what`) that is named. `others` have the `other` one's names.
+/// The place among `names` of the app or upstream (`what`) that is named. `others` has the names of the
+/// `other` kind.
 fn reference(
     value: &Value<'_>,
     (what, names): (&str, &[&str]),

@@ -276,7 +276,8 @@ fn is_address(host: &str) -> bool {
     format!("{host}:0").parse::<SocketAddr>().is_ok()
 }
 
-/// The way out for a path that the kernel does not take: `sun_path` holds 108 bytes, one of them the closing NUL.
+/// The way out for a path that the kernel does not take: `sun_path` holds 108 bytes, one of them the closing
+/// NUL.
 pub(super) fn socket_too_long(path: &Path) -> Option<String> {
     let bytes = path.as_os_str().len();
     (bytes > SOCKET_PATH_BYTES_MAX).then(|| {

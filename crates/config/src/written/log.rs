@@ -73,7 +73,8 @@ fn error(section: Section<'_>) -> ErrorLog {
     error
 }
 
-/// A word without a dot or slash is never taken for a file name: a mistyped `stdout` would silently become a file.
+/// A word without a dot or slash is never taken for a file name: a mistyped `stdout` would silently become a
+/// file.
 fn to(value: &Value<'_>, words: &[&'static str]) -> Option<To> {
     let text = value.text()?;
     match text {

@@ -110,8 +110,8 @@ impl<'r> Section<'r> {
         self.value(key).map(|value| value.list()).unwrap_or_default()
     }
 
-    /// A table below this one; an empty one when it is not written, so that defaults stand in one place only. The
-    /// `example` is what to write in place of something else.
+    /// A table below this one; an empty one when it is not written, so that defaults stand in one place only.
+    /// The `example` is what to write in place of something else.
     pub(crate) fn section(&self, key: &'static str, title: &str, example: &str) -> Section<'r> {
         let written = self.value(key).and_then(|value| value.section(title, example));
         written.unwrap_or_else(|| Section::new(self.reading, title, self.span.clone(), self.reading.nothing))

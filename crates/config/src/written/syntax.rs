@@ -17,7 +17,8 @@ pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
     Problem { span, message, help }
 }
 
-/// The line in which a key or table that is written twice stands first. The parser knows it, and does not tell.
+/// The line in which a key or table that is written twice stands first. The parser knows it, and does not
+/// tell.
 fn first(text: &str, second: &Range<usize>) -> Option<usize> {
     let lines: Vec<&str> = text.lines().collect();
     let here = line_number(text, second.start) - 1;
