@@ -31,8 +31,9 @@ fn first(text: &str, second: &Range<usize>) -> Option<usize> {
             let name = text.get(second.clone())?;
             // In a table between braces, most of which are one line.
             if key(line) != Some(name) {
-                let mut parts = line.split(['{', ',']);
-                return parts.any(|part| key(part) == Some(name)).then_some(here + 1);
+                let parts = line.split(['{', ',']);
+                let same = parts.filter(|part| key(part) == Some(name)).count();
+                return (same > 1).then_some(here + 1);
             }
             // Another table may have a key of this name, too.
             let table = above.iter().rposition(|other| header(other).is_some());
