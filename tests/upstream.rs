@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{
     Connection, Site,
     certificate::Certificate,
+    curl::VERSIONS,
     upstream::{Upstream, nobody},
     wait_for,
 };
@@ -212,6 +213,35 @@ fn answers_pass_in_every_framing() {
         records[..6].iter().all(|record| record["outcome"] == "ok"),
         "{records:#?}"
     );
+    assert!(site.stop().success());
+}
+
+#[test]
+fn early_hints_of_a_server_pass_to_clients_of_either_version() {
+    let server = Upstream::tcp("a");
+    let mut site = Site::certified(
+        "upstream-hints",
+        &format!(
+            "[upstream.back]\nservers = [\"{}\"]\n[[site]]\nhttps = \"off\"\nupstream = \"back\"\n",
+            server.url
+        ),
+    );
+    site.start();
+    for version in VERSIONS {
+        let answer = site.curl(version, "/raw?hints", &["--dump-header", "heads"]);
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "after"),
+            "{version}"
+        );
+        let heads = std::fs::read_to_string(site.directory.join("heads")).unwrap();
+        let (hint, rest) = heads.split_once("\r\n\r\n").unwrap();
+        assert!(
+            hint.contains(" 103") && hint.contains("</a.css>"),
+            "{version}: {heads}"
+        );
+        assert!(rest.contains(" 200"), "{version}: {heads}");
+    }
     assert!(site.stop().success());
 }
 

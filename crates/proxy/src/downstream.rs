@@ -51,7 +51,7 @@ pub(crate) trait Downstream: Duplex + Send {
     }
 
     /// Sends an informational response (1xx) ahead of the final answer, at once. Not every client can be told one; then nothing
-    /// happens.
+    /// happens. After a 100 reading the body sends none.
     fn send_informational(&mut self, answer: &Answer)
     -> impl Future<Output = Result<(), ClientError>> + Send;
 
