@@ -53,6 +53,7 @@ mod slow_clients;
 mod threads;
 mod timeouts;
 mod tls;
+mod unit;
 mod unshared;
 mod upstream;
 mod wsgi;
