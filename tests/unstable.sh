@@ -17,7 +17,8 @@ if [ ! -e "$root/complete" ]; then
     touch "$root/complete"
 fi
 
-# The binaries are of this system; only the interpreters, and what they load, are of the other.
+# The binaries are of this system; only the interpreters, and what they load, are of the other. The engine is built with the program.
+cargo build --workspace --locked
 tests=$(cargo test --workspace --locked --no-run --test engine 2>&1 | sed -n 's/.*tests\/engine\/main.rs (\(.*\))/\1/p')
 [ -n "$tests" ] || { echo "the tests do not build"; exit 1; }
 # Virtualenvs may be kept elsewhere, behind a link.

@@ -135,7 +135,7 @@ fn within(py: Python<'_>, package: &str, module: &str) -> Option<String> {
     Some(format!("package {package:?} has no module {module:?}{hint}"))
 }
 
-/// The names of the modules of a package, whose `__path__` is given.
+/// The names of the modules of a package, whose `__path__` is given; `__main__` is for nobody to import.
 fn modules(path: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     let found = path
         .py()
@@ -144,7 +144,8 @@ fn modules(path: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     found
         .try_iter()?
         .map(|module| module?.getattr("name")?.extract())
-        .collect()
+        .filter(|name| !matches!(name, Ok(name) if name == "__main__"))
+        .collect::<PyResult<Vec<String>>>()
 }
 
 fn conventional<'py>(module: &Bound<'py, PyModule>, name: &str) -> Result<Bound<'py, PyAny>, Refusal> {

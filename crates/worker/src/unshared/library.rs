@@ -8,8 +8,9 @@ use std::{fs::File, os::unix::fs::FileExt, time::Duration};
 /// How much of a stack is looked at.
 const STACK_MAX: usize = 8 << 10;
 
-/// How often a thread that runs is looked at, a millisecond apart.
-const LOOKS: u32 = 20;
+/// How often threads that run are looked at again, a millisecond apart; all of them together, since a pool of
+/// spinning threads may have hundreds. On a busy machine a thread that has just been started runs only later.
+const LOOKS: u32 = 200;
 
 /// Libraries whose code runs in everybody's threads.
 const SYSTEM: [&str; 7] = [
@@ -34,9 +35,10 @@ const WAYS_OUT: [(&str, &str); 5] = [
 /// One word for all threads of each library.
 pub(crate) fn of_threads(tasks: &[u32]) -> Vec<String> {
     let code = Code::of_this_process();
+    let mut looks = LOOKS;
     let mut counted: Vec<(String, usize)> = Vec::new();
     for &task in tasks {
-        let name = code.of(task).unwrap_or_else(|| "C code".to_owned());
+        let name = code.of(task, &mut looks).unwrap_or_else(|| "C code".to_owned());
         match counted.iter_mut().find(|(same, _)| *same == name) {
             Some((_, count)) => *count += 1,
             None => counted.push((name, 1)),
@@ -70,14 +72,16 @@ impl Code {
         }
     }
 
-    /// The library of a thread. One that runs is asked again: it may just have been started.
-    fn of(&self, task: u32) -> Option<String> {
-        (0..LOOKS).find_map(|look| {
-            if look > 0 {
-                std::thread::sleep(Duration::from_millis(1));
+    /// The library of a thread. One that runs is asked again, as long as there are `looks`: it may just have been started.
+    fn of(&self, task: u32, looks: &mut u32) -> Option<String> {
+        loop {
+            let found = self.innermost(task);
+            if found.is_some() || *looks == 0 {
+                return found;
             }
-            self.innermost(task)
-        })
+            *looks -= 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn innermost(&self, task: u32) -> Option<String> {
