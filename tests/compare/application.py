@@ -7,6 +7,9 @@ told. All its answers have a field `X-App`, so that pages of a server's own can 
 import ast
 import asyncio
 import hashlib
+import io
+import os
+import sys
 import time
 
 BIG = bytes(range(256)) * 4096
@@ -178,11 +181,8 @@ def wsgi(environ, start_response):
             status, fields, pieces = ANSWERS.get(name) or WSGI_ANSWERS[name]
             start_response(status, fields + [("X-App", "answer")])
             return iter(pieces) if len(pieces) > 1 else pieces
-        if name == "write":
-            write = start_response("200 OK", [PLAIN, ("X-App", "answer")])
-            write(TEXT)
-            write(TEXT)
-            return [TEXT]
+        if name in WAYS:
+            return WAYS[name](environ, start_response)
         if name in FAILURES:
             return failing(name, start_response)
     told = {key: value for key, value in environ.items() if key.startswith("HTTP_")}
@@ -200,6 +200,54 @@ def wsgi(environ, start_response):
     fields, text = echo(told)
     start_response("200 OK", fields)
     return [text]
+
+
+def written(_environ, start_response):
+    write = start_response("200 OK", [PLAIN, ("X-App", "answer")])
+    write(TEXT)
+    write(TEXT)
+    return [TEXT]
+
+
+def replaced(_environ, start_response):
+    start_response("200 OK", [PLAIN, ("X-First", "a")])
+    try:
+        raise Wrong
+    except Wrong:
+        start_response("503 Later", [PLAIN, LENGTH, ("X-App", "answer")], sys.exc_info())
+    return [TEXT]
+
+
+def started_late(_environ, start_response):
+    start_response("200 OK", [PLAIN, ("X-App", "answer")])
+    yield TEXT
+
+
+def file(*fields, at=0, content=None):
+    """The way of a file, from some place on."""
+
+    def answer(environ, start_response):
+        opened = io.BytesIO(content) if content else open(__file__, "rb")
+        opened.seek(at)
+        start_response("200 OK", [PLAIN, ("X-App", "answer"), *fields])
+        return environ["wsgi.file_wrapper"](opened)
+
+    return answer
+
+
+#: Ways to answer that only WSGI has.
+WAYS = {
+    "write": written,
+    "replaced": replaced,
+    "started-late": started_late,
+    "file": file(),
+    "file-with-length": file(("Content-Length", str(os.path.getsize(__file__)))),
+    "file-with-short-length": file(("Content-Length", "100")),
+    "file-with-long-length": file(("Content-Length", "1000000")),
+    "file-from-its-middle": file(at=1000),
+    "file-from-its-end": file(at=10_000_000),
+    "file-like": file(content=TEXT * 1000),
+}
 
 
 def failing(name, start_response):

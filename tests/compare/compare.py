@@ -11,7 +11,8 @@ status is 1.
 import os
 import sys
 
-from application import ANSWERS, FAILURES, WSGI_ANSWERS
+import decision
+from application import ANSWERS, FAILURES, WAYS, WSGI_ANSWERS
 from differences import LISTED
 from exchange import http1, http2
 from observed import facts
@@ -72,7 +73,7 @@ def main():
     with open(page, encoding="utf-8") as file:
         examples = file.read()
     everything = os.environ.get("COMPARE") == "all"
-    peers, examined, unlisted, first = [], 0, [], {}
+    peers, examined, unlisted, unlawful, first = [], 0, [], [], {}
     try:
         scratch = os.path.join(directory, "nginx")
         os.mkdir(scratch)
@@ -84,14 +85,17 @@ def main():
         ]
         for server in pairs[0][1:]:
             server.learn()
-        for number, shape in enumerate(all_shapes([*ANSWERS, *WSGI_ANSWERS, *FAILURES, "write", "silent"])):
+        for number, shape in enumerate(all_shapes([*ANSWERS, *WSGI_ANSWERS, *WAYS, *FAILURES, "silent"])):
             examined += 1
             if not everything and number % 16 and code(shape.title()) not in examples:
                 continue
             for peer, ours, theirs in pairs:
                 if peer == "uvicorn" and not shape.is_for_uvicorn():
                     continue
-                for seen in differences(peer, shape, ours.observe(shape), theirs.observe(shape)):
+                here, there = ours.observe(shape), theirs.observe(shape)
+                if decision.applies(shape) and here[0][0]["status"] != decision.status(shape):
+                    unlawful.append("RFC 9110 says %d: %s, ours %r" % (decision.status(shape), shape.title(), here))
+                for seen in differences(peer, shape, here, there):
                     row = next((row for row in LISTED if row.covers(seen)), None)
                     if row is None:
                         unlisted.append(seen)
@@ -99,8 +103,8 @@ def main():
     finally:
         for peer in peers:
             peer.close()
-    for seen in unlisted:
-        print(seen.told(), file=sys.stderr)
+    for told in unlawful + [seen.told() for seen in unlisted]:
+        print(told, file=sys.stderr)
     stale = [(row, peer) for row in LISTED for peer in row.peers if (row, peer) not in first]
     for row, peer in stale:
         print(f"listed, and not seen any more: {peer}: {row.why}", file=sys.stderr)
@@ -110,7 +114,7 @@ def main():
         for peer in row.peers:
             if (row, peer) in first:
                 print(row.line(first[row, peer]))
-    sys.exit(1 if unlisted or stale else 0)
+    sys.exit(1 if unlisted or unlawful or stale else 0)
 
 
 if __name__ == "__main__":

@@ -560,6 +560,10 @@ LISTED = [
         "a version of WebSocket that we do not speak is 426 (RFC 6455 §4.4), and HTTP/1.0 has none",
         every(sent("upgrade"), statuses((426, 400), (200, 400))),
     ),
+    Row(
+        NGINX, ("field x-first",), "a head that comes with `exc_info` replaces the first one (PEP 3333)", answer("replaced")
+    ),
+    Row(NGINX, ("status", "ends"), "a file that has been read to its end has an empty body", answer("file-from-its-end")),
     # Answers that no server should pass on.
     Row(
         BOTH,

@@ -1,6 +1,6 @@
 """What requests are made of: everything that each part of one may be, right and wrong."""
 
-FILE = "/static/letters.txt"
+FILE, FILE_BYTES = "/static/letters.txt", 26
 
 METHODS = [
     "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW", "get", "Get", "M-SEARCH",
