@@ -1,12 +1,15 @@
 //! Listeners that are full.
 
+use std::process::Command;
+
 use crate::harness::{
     Site,
     app::of_app,
     certificate::Certificate,
     client::request_bytes,
     http2::{self, GET, GOAWAY, HEADERS, Http2},
-    wait_for,
+    limits::raise_open_files,
+    processes, wait_for,
 };
 
 /// Where three connections are all there may be, and idle ones stay. One thread, so that what happens has an order.
@@ -79,4 +82,53 @@ fn served(site: &Site, client: &std::sync::Arc<rustls::ClientConfig>) -> Http2 {
     http2.request(1, &GET);
     http2.next(HEADERS);
     http2
+}
+
+/// Open files that each process of the site may have, softly and hard, and clients that take more than that.
+const FILES: usize = 150;
+const CLIENTS: usize = 400;
+
+#[test]
+fn without_descriptors_and_with_workers_that_die_nothing_else_ends_and_service_comes_back() {
+    raise_open_files(CLIENTS as u64 + 500);
+    let mut site = Site::of_app("no-descriptors", "hello", "workers = 2", "");
+    site.expect_error("worker died")
+        .expect_error("a descriptor from the supervisor is lost: too many files are open")
+        .expect_error("link without its app or descriptors");
+    let mut command = Command::new("sh");
+    let program = site.command(&[]);
+    command
+        .args(["-c", &format!("ulimit -n {FILES}; exec \"$@\""), "sh"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .env(processes::MARK, site.mark())
+        .current_dir(&site.directory);
+    site.start_by(command);
+    site.wait_for_log_times("worker ready", 2);
+    let proxy = site.processes_named("proxy")[0].pid;
+    // Half a head each, so that none of them is idle.
+    let crowd: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = site.connect();
+            client.send("GET / HTTP/1.1\r\n").unwrap();
+            client
+        })
+        .collect();
+    site.wait_for_log("connections can not be accepted; trying again");
+    for died in 1..=3 {
+        for worker in site.processes_named("worker web/") {
+            worker.signal("KILL");
+        }
+        site.wait_for_log_times("worker died", 2 * died);
+        // Their successors boot while the proxy has no descriptor for them.
+        site.wait_for_log_times("worker ready", 2 + 2 * died);
+    }
+    drop(crowd);
+    wait_for("service to come back", || {
+        (site.get("/").status == 200).then_some(())
+    });
+    site.processes_at_least("worker web/", 2);
+    assert_eq!(site.processes_named("proxy")[0].pid, proxy);
+    assert!(!site.error_log().contains("proxy died"), "{}", site.error_log());
+    assert!(site.stop().success());
 }
