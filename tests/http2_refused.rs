@@ -401,7 +401,7 @@ fn a_head_that_is_never_complete_ends_with_head_timeout() {
     let begun = Instant::now();
     http2.send(HEADERS, END_STREAM, 1, &block(&GET)[..5]);
     assert_slow_head(&mut http2, begun, &[]);
-    assert_eq!(site.records(1).len(), 1);
+    told(&site.records(1)[0], 408, "client_timeout");
     // With a neighbour that is being answered, and pieces that come all the time, it is the same.
     let mut http2 = Http2::open(site.tls_port, &client);
     let begun = Instant::now();
@@ -411,6 +411,12 @@ fn a_head_that_is_never_complete_ends_with_head_timeout() {
     http2.connection.set_patience(Duration::from_millis(100));
     assert_slow_head(&mut http2, begun, &head);
     assert!(site.stop().success());
+    // The neighbour's answer had begun, or has not; it was not its client that left.
+    let lines = site.access_lines(3);
+    assert!(
+        lines.iter().all(|line| !line.contains("client_gone")),
+        "{lines:#?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use config::Limits;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use logs::Outcome;
 use tokio::time::Instant;
 
 use super::refusals::Books;
@@ -109,6 +110,11 @@ impl H2Session {
             bytes_out: 0,
             raw: Raw::default(),
         }
+    }
+
+    /// Have we ended its connection?
+    pub(crate) fn broken_off(&self) -> Option<(u16, Outcome)> {
+        self.books.broken_off()
     }
 
     /// A body that is announced as empty, and the stream goes on all the same: is it empty? Whoever runs the

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     h2_head,
     h2_session::H2Session,
-    refusals::{Allowance, Books, Refused, Settled, Watched},
+    refusals::{Allowance, Books, BrokenOff, Refused, Settled, Watched},
 };
 use crate::{
     connection::Connection,
@@ -50,6 +50,10 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// Streams that a client opens and resets before we have looked at them (CVE-2023-44487); past it the connection ends.
 const PENDING_RESETS_MAX: usize = 32;
+
+/// What becomes of other requests where a connection is ended for what its client sends, or sends too slowly.
+const REFUSED: BrokenOff = (400, Outcome::Refused);
+const TOO_SLOW: BrokenOff = (408, Outcome::ClientTimeout);
 
 /// After the farewell an idle client has this long to close.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -164,7 +168,7 @@ impl Conversation<'_> {
                         if !self.bear(refused) {
                             tracing::debug!(peer = ?self.connection.peer, "HTTP/2 client sends malformed requests");
                             if self.leaving {
-                                return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
+                                return self.break_off(h2, Reason::ENHANCE_YOUR_CALM, REFUSED).await;
                             }
                             // What the client asks for besides is still served, and as many again may be on
                             // their way.
@@ -174,11 +178,11 @@ impl Conversation<'_> {
                     }
                     Ok(Notice::Settled(Settled::Flooded)) => {
                         tracing::debug!(peer = ?self.connection.peer, "HTTP/2 client sends frames without end");
-                        return self.break_off(h2, Reason::ENHANCE_YOUR_CALM).await;
+                        return self.break_off(h2, Reason::ENHANCE_YOUR_CALM, REFUSED).await;
                     }
                     Ok(Notice::SlowHead) => {
                         tracing::debug!(peer = ?self.connection.peer, "HTTP/2 head not complete within head_timeout");
-                        return self.break_off(h2, Reason::NO_ERROR).await;
+                        return self.break_off(h2, Reason::NO_ERROR, TOO_SLOW).await;
                     }
                     Err(error) => {
                         tracing::debug!(peer = ?self.connection.peer, %error, "HTTP/2 connection can not be written to");
@@ -194,7 +198,7 @@ impl Conversation<'_> {
                 }
                 // Somebody else needs the place more. What the client sends meanwhile it may send again elsewhere.
                 () = guest.asked_to_leave(), if self.streams.is_empty() => {
-                    return self.break_off(h2, Reason::NO_ERROR).await;
+                    return self.break_off(h2, Reason::NO_ERROR, REFUSED).await;
                 }
                 () = sleep_until(idle_until), if self.streams.is_empty() => {
                     if self.leaving {
@@ -209,8 +213,9 @@ impl Conversation<'_> {
         }
     }
 
-    /// Ends the connection at once, and says why.
-    async fn break_off(&mut self, mut h2: H2Connection<Watched, Bytes>, reason: Reason) {
+    /// Ends the connection at once, and says why: to the client, and in the lines of what is cut by it.
+    async fn break_off(&mut self, mut h2: H2Connection<Watched, Bytes>, reason: Reason, why: BrokenOff) {
+        self.books.break_off(why);
         h2.abrupt_shutdown(reason);
         // Closing includes writing what waits.
         let _ = timeout(FAREWELL, poll_fn(|cx| h2.poll_closed(cx))).await;
@@ -270,8 +275,9 @@ impl Conversation<'_> {
         for _ in 0..refused.too_many {
             self.line(Some(503), Some(Outcome::Refused));
         }
+        let (status, outcome) = self.books.broken_off().unzip();
         for _ in 0..refused.gone {
-            self.line(None, None);
+            self.line(status, outcome);
         }
     }
 
@@ -369,6 +375,12 @@ async fn serve_stream(
             record.set_host(&head.host);
             errors::refuse(&context, &mut session, &mut record, status, Outcome::Refused, &[]).await;
         }
+    }
+    if record.outcome == Some(Outcome::ClientGone)
+        && let Some((status, outcome)) = session.broken_off()
+    {
+        record.status.get_or_insert(status);
+        record.outcome = Some(outcome);
     }
     record.bytes_in = session.bytes_in();
     record.bytes_out = session.bytes_out();

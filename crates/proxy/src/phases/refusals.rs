@@ -24,6 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
+use logs::Outcome;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -50,7 +51,11 @@ struct Wire {
     cuts: Vec<Cut>,
     allowance: Allowance,
     unsent: Unsent,
+    broken_off: Option<BrokenOff>,
 }
+
+/// Why we have ended a connection: status and outcome of the requests that this has cut.
+pub(super) type BrokenOff = (u16, Outcome);
 
 /// What is to be told of a connection when h2 has nothing more to hand over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +87,7 @@ impl Books {
                 cuts: Vec::new(),
                 allowance: Allowance::of_frames(Instant::now()),
                 unsent: Unsent::new(unsent_max),
+                broken_off: None,
             })),
         };
         (books.clone(), Watched { books })
@@ -102,6 +108,15 @@ impl Books {
     /// So many bytes of a body go to h2.
     pub(super) fn sends(&self, bytes: usize) {
         self.wire().unsent.add(bytes);
+    }
+
+    /// The connection is ended by us: what still runs has not lost its client.
+    pub(super) fn break_off(&self, why: BrokenOff) {
+        self.wire().broken_off = Some(why);
+    }
+
+    pub(super) fn broken_off(&self) -> Option<BrokenOff> {
+        self.wire().broken_off
     }
 
     /// A request has been handed over.
