@@ -130,7 +130,7 @@ fn page(printed: &str, told: &str) -> String {
          Compared are the number of answers and, of each, status, reason, every header field, body, trailers, how it ends, interim\n\
          answers, what the application was told, and whether the connection is still good behind it. Of Date, Server, entity tags and\n\
          ids it is the form. Conditions and ranges are held against RFC 9110 itself, too (`decision.py`), and what is refused of HTTP/1\n\
-         against its grammar (`grammar.py`).\n\n\
+         against its grammar (`grammar.py`); rules that hold for every answer are `lawful.py`.\n\n\
          What differs stands here with the reason why appliance does as it does (`differences.py`), or the test fails; so it does for a\n\
          row that no request shows any more. Each row has the first request that shows it.\n\n\
          | beside | why | for example | what | appliance | the other |\n|---|---|---|---|---|---|\n",

@@ -12,6 +12,7 @@ import os
 import sys
 
 import decision
+import lawful
 from application import ANSWERS, FAILURES, WAYS, WSGI_ANSWERS
 from differences import LISTED
 from exchange import http1, http2
@@ -93,6 +94,7 @@ def main():
                 if peer == "uvicorn" and not shape.is_for_uvicorn():
                     continue
                 here, there = ours.observe(shape), theirs.observe(shape)
+                unlawful += ["%s: %s, ours %r" % (fault, shape.title(), here) for fault in lawful.faults(shape, *here)]
                 if decision.applies(shape) and here[0][0]["status"] != decision.status(shape):
                     unlawful.append("RFC 9110 says %d: %s, ours %r" % (decision.status(shape), shape.title(), here))
                 for seen in differences(peer, shape, here, there):

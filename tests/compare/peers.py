@@ -32,6 +32,8 @@ class Process:
             env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"),
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
+            # It would only tell what the application does on purpose.
+            stderr=subprocess.DEVNULL,
         )
         self.wait()
 
