@@ -49,6 +49,10 @@ const DIFFERENCES: &[(&str, Fate)] = &[
     ("a method with Latin-1", Refused),
     ("a path with Latin-1", Served),
     ("an authority with Latin-1", Served),
+    // RFC 3986 §2 knows none of them in a target, and `h2` refuses it; HTTP/1.1 clients are served.
+    ("a query with quotes", Served),
+    ("a query with angle brackets", Served),
+    ("a path with angle brackets", Served),
     ("an unknown pseudo field", Refused),
     // A malformed request is a stream error (RFC 9113 §8.1.1); nginx goes on as if nothing was wrong, or ends
     // the connection.
@@ -188,6 +192,9 @@ fn pseudo_fields() -> Vec<Case> {
         but("a path with NUL", Refused, b":path", b"/a\0b"),
         but("a path with another control byte", Refused, b":path", b"/a\x01b"),
         but("a path with Latin-1", Ended, b":path", b"/\xe9"),
+        but("a query with quotes", Refused, b":path", b"/?q={\"a\":1}"),
+        but("a query with angle brackets", Refused, b":path", b"/?q=<a>"),
+        but("a path with angle brackets", Refused, b":path", b"/<a>"),
         but("a path with a fragment", Served, b":path", b"/a#b"),
         but("a path above the root", Refused, b":path", b"/../a"),
         but("a path with a broken escape", Refused, b":path", b"/%zz"),
