@@ -46,6 +46,33 @@ impl Download {
     }
 }
 
+/// A request to the server behind the site of which only a part is sent.
+struct Upload {
+    client: Connection,
+}
+
+impl Upload {
+    /// Bytes of half of the body.
+    const HALF: usize = 1 << 19;
+
+    fn begin(site: &Site) -> Self {
+        let mut client = site.connect();
+        let length = (2 * Self::HALF).to_string();
+        let head = request_bytes("POST", "/back/echo", &[("Content-Length", &length)], b"");
+        client.send(head).unwrap();
+        client.send([b'u'; Self::HALF]).unwrap();
+        Self { client }
+    }
+
+    /// Sends the rest; the server gives all of it back.
+    #[track_caller]
+    fn end(mut self) {
+        self.client.send([b'u'; Self::HALF]).unwrap();
+        let answer = self.client.read_response("POST").unwrap();
+        assert_eq!((answer.status, answer.body.len()), (200, 2 * Self::HALF));
+    }
+}
+
 #[track_caller]
 fn reload(site: &Site, generation: u32) {
     site.signal("HUP");
@@ -87,16 +114,7 @@ fn what_no_worker_produces_any_more_outlives_a_reload_whatever_grace_and_drain_s
         .collect();
     // The worker has said all of it when it is given another request.
     assert_eq!(Download::begin(&site, "/other").length, LARGE);
-    let mut upload = site.connect();
-    let half = vec![b'u'; 1 << 19];
-    let head = request_bytes(
-        "POST",
-        "/back/echo",
-        &[("Content-Length", &(2 * half.len()).to_string())],
-        b"",
-    );
-    upload.send(head).unwrap();
-    upload.send(&half).unwrap();
+    let upload = Upload::begin(&site);
 
     reload(&site, 2);
     wait_for("the old worker is gone", || {
@@ -110,9 +128,7 @@ fn what_no_worker_produces_any_more_outlives_a_reload_whatever_grace_and_drain_s
         (site.processes_named("proxy").len() == 2).then_some(())
     });
 
-    upload.send(&half).unwrap();
-    let answer = upload.read_response("POST").unwrap();
-    assert_eq!((answer.status, answer.body.len()), (200, 2 * half.len()));
+    upload.end();
     for (target, download) in targets.iter().zip(downloads) {
         assert_eq!(download.missing(), 0, "{target}");
     }
@@ -204,21 +220,36 @@ impl Crowd {
     }
 }
 
-/// Twenty reloads by way of these configurations.
+/// Twenty reloads by way of these configurations, while others ask and long transfers of several generations go on.
 fn twenty(test: &str, configs: &[String]) {
+    let server = Upstream::tcp("back");
     let mut site = Site::new(test);
     site.write("files/large", vec![b'x'; LARGE]);
-    let files = "[[site.route]]\npath = \"/files/\"\nfiles = \"files/\"\n";
-    site.config(&(configs[0].clone() + files));
+    let more = format!(
+        "[[site.route]]\npath = \"/files/\"\nfiles = \"files/\"\n\
+         [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\nstrip = true\n\
+         [upstream.back]\nservers = [\"{}\"]\n",
+        server.url
+    );
+    site.config(&(configs[0].clone() + &more));
     site.start();
-    let download = Download::begin(&site, "/files/large");
+    let (mut downloads, mut uploads) = (Vec::new(), Vec::new());
     let crowd = Crowd::new(&site);
     for (generation, config) in (2..22).zip(configs.iter().cycle().skip(1)) {
-        site.config(&(config.clone() + files));
+        // Of both kinds of site, where they take turns.
+        if generation % 7 == 2 {
+            downloads.push(Download::begin(&site, "/files/large"));
+            downloads.push(Download::begin(&site, &format!("/back/big?{LARGE}")));
+            uploads.push(Upload::begin(&site));
+        }
+        site.config(&(config.clone() + &more));
         reload(&site, generation);
     }
     crowd.end();
-    assert_eq!(download.missing(), 0);
+    uploads.into_iter().for_each(Upload::end);
+    for download in downloads {
+        assert_eq!(download.missing(), 0);
+    }
     wait_for("one proxy is left", || {
         (site.processes_named("proxy").len() == 1).then_some(())
     });
