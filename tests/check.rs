@@ -32,6 +32,7 @@ fn a_good_site_is_in_order() {
     for part in [
         "everything is in order",
         "app web: imports in ",
+        "app web: 4 threads in each worker, so views run at the same time",
         "example.org, *.example.org, expires ",
     ] {
         assert!(told.contains(part), "{part}: {told}");

@@ -423,6 +423,14 @@ fn an_application_that_patches_itself_runs_its_requests_at_the_same_time_without
             virtualenv(python::python(), library).display(),
             if hangs { "3s" } else { "60s" }
         ));
+        let check = site.command(&["check"]).output().unwrap();
+        let told = String::from_utf8_lossy(&check.stdout);
+        let greenlets =
+            format!("with {library}, so each worker runs 4 requests at a time, each in a greenlet");
+        assert!(
+            check.status.success() && told.contains(&greenlets) && !told.contains("4 threads"),
+            "{told}"
+        );
         site.expect_error("request ran past timeout.request");
         site.start();
         site.wait_for_log("4 requests at a time, each in a greenlet");

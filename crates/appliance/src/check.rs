@@ -83,7 +83,15 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
                     imported.unshared
                 ));
             }
-            if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface {
+            if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface
+                && !imported.patched.is_empty()
+            {
+                let library = &imported.patched;
+                tell(&format!(
+                    "app {name}: patches the standard library with {library}, so each worker runs {threads} requests at a time, \
+                     each in a greenlet; green = \"{library}\" runs as many as `connections` says"
+                ));
+            } else if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface {
                 tell(&format!(
                     "app {name}: {threads} threads in each worker, so views run at the same time, most of them outside of the \
                      main thread; threads = 1 runs them one by one in the main thread, as gunicorn's sync workers do"

@@ -44,6 +44,8 @@ pub struct Imported {
     pub warning: Option<String>,
     /// What workers cannot share of it, so that each of them imports on its own; empty: nothing.
     pub unshared: String,
+    /// The library with which it has patched the standard library itself; empty: none.
+    pub patched: String,
 }
 
 /// Imports every app as the user it would run as, one after the other.
@@ -158,12 +160,14 @@ impl Visit {
                     import_ms,
                     unshared,
                     stateful,
+                    patched,
                 } => {
                     self.zygote.ready = true;
                     self.found = Some(Imported {
                         version: python,
                         import_ms,
                         unshared,
+                        patched,
                         warning: lone_process(app, &stateful),
                     });
                 }

@@ -299,6 +299,8 @@ messages! {
             unshared: String,
             /// What the import has brought in that keeps its clients in the memory of one process.
             stateful: String,
+            /// The library with which a WSGI application has patched the standard library itself; mostly none.
+            patched: String,
         },
         /// The application can not be run from here; the zygote exits after this.
         2 => Failed {

@@ -256,6 +256,10 @@ impl Zygote {
                     true => fitting(&stateful::found(py)?),
                     false => String::new(),
                 },
+                patched: match self.boot.interface == "wsgi" && self.boot.green.is_empty() {
+                    true => application::patched_by(py).unwrap_or_default().to_owned(),
+                    false => String::new(),
+                },
             };
             if self.control.send(&ready.encode()).is_err() || self.boot.check {
                 exit_now(0);

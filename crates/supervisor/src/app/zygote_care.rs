@@ -26,6 +26,7 @@ impl App {
                     import_ms,
                     unshared,
                     stateful,
+                    ..
                 } => {
                     self.zygote_ready(&python, import_ms, &unshared, cx.now);
                     if let Some(told) = lone_process(self.config(), &stateful) {
