@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . deploy/requirements.sh
 need_rust rustfmt clippy
 # procps has the kill that is a program.
-need_packages cc:build-essential cmake:cmake openssl:openssl curl:curl ps:procps python3:python3
+need_packages cc:build-essential cmake:cmake openssl:openssl curl:curl git:git ps:procps python3:python3
 want_packages chromium:chromium valgrind:valgrind
 tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
 mkdir -p "$tools"
@@ -33,6 +33,7 @@ if ! "$deny" --version 2>/dev/null | grep -q "$deny_version"; then
     rm -rf "$tools/build"
 fi
 "$deny" --config .cargo/deny.toml check bans licenses sources
+sh tests/advisories.sh "$deny"
 if "$deny" --config .cargo/deny.toml fetch db >/dev/null 2>&1; then
     "$deny" --config .cargo/deny.toml check advisories
 else
