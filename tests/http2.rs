@@ -392,3 +392,71 @@ fn a_stream_that_is_not_read_does_not_hold_up_the_others() {
     site.records(6);
     assert!(site.stop().success());
 }
+
+#[test]
+fn answers_that_wait_for_each_other_come_whole() {
+    const BYTES: usize = 3_000_000;
+    // Also where nothing may wait in memory that answers share.
+    for shared in ["0", "32MiB"] {
+        let mut site = Site::certified(
+            "http2-together",
+            &format!(
+                r#"
+                [server.buffers]
+                shared = "{shared}"
+                [app.size]
+                wsgi = "wsgi:application"
+                directory = "{{apps}}/size"
+                python = "{{python}}"
+                workers = 1
+                [[site]]
+                app = "size"
+                https = "off"
+                [[site.route]]
+                path = "/static/"
+                files = "static/"
+                "#
+            ),
+        );
+        site.write("static/large", vec![b'x'; BYTES]);
+        site.start();
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--http2",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--parallel",
+            "--max-time",
+            "40",
+        ])
+        .args(["--noproxy", "*", "--cacert", "localhost.crt"])
+        .current_dir(&site.directory);
+        for number in 0..12 {
+            let target = match number % 3 {
+                0 => "static/large".to_owned(),
+                1 => format!("?{BYTES}"),
+                _ => "?200000".to_owned(),
+            };
+            curl.args(["-o", &format!("got-{number}")])
+                .arg(format!("https://localhost:{}/{target}", site.tls_port));
+        }
+        let output = curl.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{shared}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        for number in 0..12 {
+            let got = fs::metadata(site.directory.join(format!("got-{number}")))
+                .unwrap()
+                .len();
+            assert_eq!(
+                got,
+                if number % 3 == 2 { 200_000 } else { BYTES as u64 },
+                "{shared} {number}"
+            );
+        }
+        assert!(site.stop().success());
+    }
+}

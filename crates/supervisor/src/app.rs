@@ -169,10 +169,6 @@ impl App {
             if worker.is_stuck(cx.now) {
                 let (slot, pid, generation) = (worker.slot, worker.pid.unwrap_or(0), self.generation);
                 error!(app = %self.name, slot, pid, generation, cause = stuck(pid), "worker {STUCK}");
-                error!(
-                    app = %self.name, slot = worker.slot, pid, generation = self.generation, cause = stuck(pid),
-                    "worker does not end though it was killed, nothing waits for it any more"
-                );
             }
         }
         self.drop_lost(cx);

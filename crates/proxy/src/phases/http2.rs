@@ -53,6 +53,7 @@ const PENDING_RESETS_MAX: usize = 32;
 
 /// What becomes of other requests where a connection is ended for what its client sends, or sends too slowly.
 const REFUSED: BrokenOff = (400, Outcome::Refused);
+const CROWDED: BrokenOff = (503, Outcome::Overload);
 const TOO_SLOW: BrokenOff = (408, Outcome::ClientTimeout);
 
 /// After the farewell an idle client has this long to close.
@@ -198,7 +199,12 @@ impl Conversation<'_> {
                 }
                 // Somebody else needs the place more. What the client sends meanwhile it may send again elsewhere.
                 () = guest.asked_to_leave(), if self.streams.is_empty() => {
-                    return self.break_off(h2, Reason::NO_ERROR, REFUSED).await;
+                    if self.books.is_quiet() {
+                        return self.break_off(h2, Reason::NO_ERROR, CROWDED).await;
+                    }
+                    // An answer that has no task any more is still on its way: the others are asked first.
+                    guest.work();
+                    guest.rest(Instant::now());
                 }
                 () = sleep_until(idle_until), if self.streams.is_empty() => {
                     if self.leaving {

@@ -13,6 +13,7 @@ mod allowance;
 mod frames;
 mod ledger;
 mod lone_status;
+mod seat;
 mod unsent;
 
 use std::{
@@ -30,7 +31,7 @@ use tokio::{
     time::Instant,
 };
 
-pub(super) use self::{allowance::Allowance, ledger::Refused};
+pub(super) use self::{allowance::Allowance, ledger::Refused, seat::Seat};
 use self::{ledger::Ledger, unsent::Unsent};
 use crate::listener::stream::ClientStream;
 
@@ -100,14 +101,10 @@ impl Books {
         self.wire().lazy = true;
     }
 
-    /// Waits until h2 has not too much of this connection's bodies; how much more may it have?
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
-        self.wire().unsent.poll_room(cx)
-    }
-
-    /// So many bytes of a body go to h2.
-    pub(super) fn sends(&self, bytes: usize) {
-        self.wire().unsent.add(bytes);
+    /// Has the client taken all that h2 had for it?
+    pub(super) fn is_quiet(&self) -> bool {
+        let wire = self.wire();
+        wire.unsent.is_empty() && !wire.ledger.is_blocked()
     }
 
     /// The connection is ended by us: what still runs has not lost its client.

@@ -23,7 +23,11 @@ pub(super) struct Unsent {
     bytes: usize,
     /// From so many bytes on, of all connections together, each may have less.
     all_max: usize,
-    waiting: Vec<Waker>,
+    /// Of streams, by what they are known by here.
+    waiting: Vec<(u64, Waker)>,
+    last_waiter: u64,
+    /// Bytes that have ever left.
+    taken: u64,
     /// The connection is over: nobody needs to wait.
     closed: bool,
 }
@@ -34,24 +38,48 @@ impl Unsent {
             bytes: 0,
             all_max,
             waiting: Vec::new(),
+            last_waiter: 0,
+            taken: 0,
             closed: false,
         }
     }
 
-    /// How much more may h2 have?
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+    /// A number for one more stream that waits.
+    pub(super) fn waiter(&mut self) -> u64 {
+        self.last_waiter += 1;
+        self.last_waiter
+    }
+
+    /// How much more may h2 have? The waiter is woken when it may have more.
+    pub(super) fn poll_room(&mut self, waiter: u64, cx: &mut Context<'_>) -> Poll<usize> {
         if self.closed {
             return Poll::Ready(usize::MAX);
         }
         match self.max().checked_sub(self.bytes) {
             None | Some(0) => {
-                if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    self.waiting.push(cx.waker().clone());
+                match self.waiting.iter_mut().find(|(of, _)| *of == waiter) {
+                    Some((_, waker)) => waker.clone_from(cx.waker()),
+                    None => self.waiting.push((waiter, cx.waker().clone())),
                 }
                 Poll::Pending
             }
             Some(room) => Poll::Ready(room),
         }
+    }
+
+    /// It does not wait any more.
+    pub(super) fn forget(&mut self, waiter: u64) {
+        self.waiting.retain(|(of, _)| *of != waiter);
+    }
+
+    /// Bytes that have ever left: more than before, where the client reads.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Has it all left?
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
     }
 
     pub(super) fn add(&mut self, bytes: usize) {
@@ -66,6 +94,7 @@ impl Unsent {
             return;
         }
         self.bytes -= bytes;
+        self.taken += bytes as u64;
         ALL.fetch_sub(bytes, Ordering::Relaxed);
         if !self.waiting.is_empty() && self.bytes <= self.max() / 2 {
             self.wake();
@@ -92,7 +121,7 @@ impl Unsent {
     }
 
     fn wake(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
+        self.waiting.drain(..).for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -110,24 +139,39 @@ mod tests {
     fn a_connection_has_less_where_all_have_much_and_all_of_it_again_when_it_has_been_read() {
         let mut cx = Context::from_waker(Waker::noop());
         let (mut one, mut other) = (Unsent::new(usize::MAX), Unsent::new(0));
-        assert_eq!(one.poll_room(&mut cx), Poll::Ready(MAX));
+        assert_eq!(one.poll_room(1, &mut cx), Poll::Ready(MAX));
         one.add(MAX);
-        assert_eq!(one.poll_room(&mut cx), Poll::Pending);
-        assert_eq!(other.poll_room(&mut cx), Poll::Ready(CROWDED_MAX));
+        assert_eq!(one.poll_room(1, &mut cx), Poll::Pending);
+        assert_eq!(other.poll_room(1, &mut cx), Poll::Ready(CROWDED_MAX));
         other.add(CROWDED_MAX - 1);
-        assert_eq!(other.poll_room(&mut cx), Poll::Ready(1));
+        assert_eq!(other.poll_room(1, &mut cx), Poll::Ready(1));
         other.add(2);
-        assert!(other.poll_room(&mut cx).is_pending());
+        assert!(other.poll_room(1, &mut cx).is_pending());
         assert_eq!((one.waiting.len(), other.waiting.len()), (1, 1));
         one.remove(MAX / 2);
         assert_eq!(
-            (one.waiting.len(), one.poll_room(&mut cx)),
+            (one.waiting.len(), one.poll_room(1, &mut cx)),
             (0, Poll::Ready(MAX / 2))
         );
         other.clear();
-        assert_eq!(other.poll_room(&mut cx), Poll::Ready(CROWDED_MAX));
+        assert_eq!(other.poll_room(1, &mut cx), Poll::Ready(CROWDED_MAX));
         other.add(CROWDED_MAX);
         other.close();
-        assert_eq!(other.poll_room(&mut cx), Poll::Ready(usize::MAX));
+        assert_eq!(other.poll_room(1, &mut cx), Poll::Ready(usize::MAX));
+    }
+
+    #[test]
+    fn who_has_left_does_not_wait() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut unsent = Unsent::new(usize::MAX);
+        unsent.add(MAX);
+        for _ in 0..1000 {
+            let waiter = unsent.waiter();
+            assert!(unsent.poll_room(waiter, &mut cx).is_pending());
+            assert!(unsent.poll_room(waiter, &mut cx).is_pending());
+            assert_eq!(unsent.waiting.len(), 1);
+            unsent.forget(waiter);
+        }
+        assert!(unsent.waiting.is_empty());
     }
 }
