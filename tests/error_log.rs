@@ -61,6 +61,28 @@ fn found(fifo: &Path) -> String {
 }
 
 #[test]
+fn a_reader_that_waits_at_a_fifo_gets_the_whole_log() {
+    let more = "[log.access]\nto = \"./access.fifo\"\nformat = \"json\"";
+    let mut site = Site::of_app("fifo-reader", "hello", "workers = 1", more);
+    let fifo = fifo(&site, "access.fifo");
+    let mut reader = std::process::Command::new("cat")
+        .arg(&fifo)
+        .stdout(File::create(site.directory.join("access.log")).unwrap())
+        .spawn()
+        .unwrap();
+    site.start();
+    for number in 0..10 {
+        assert_eq!(site.get(&format!("/{number}")).status, 200, "{number}");
+    }
+    site.signal("USR1");
+    site.wait_for_log("logs reopened");
+    assert_eq!(site.get("/last").status, 200);
+    assert!(site.stop().success());
+    assert!(reader.wait().unwrap().success());
+    assert_eq!(site.records(11)[10]["target"], "/last");
+}
+
+#[test]
 fn a_fifo_that_nobody_reads_holds_no_start_up_and_one_whose_reader_leaves_no_request() {
     let more = "[log.access]\nto = \"./access.fifo\"\nformat = \"json\"\nbuffer_max = \"32KiB\"";
     let mut site = Site::of_app("fifo", "hello", "workers = 1", more);

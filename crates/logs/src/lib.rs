@@ -26,7 +26,7 @@ mod event_line;
 
 pub use access_log::AccessLog;
 pub use error::Error;
-pub use log_file::{is_unread_fifo, open_for_append};
+pub use log_file::{Fifo, look_at_fifo, open_for_append};
 pub use open_record::OpenRecord;
 pub use outcome::Outcome;
 pub use record::{Protocol, Record, Scheme, Tls};

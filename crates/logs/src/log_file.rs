@@ -26,13 +26,26 @@ pub fn open_for_append(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Is it a FIFO that nobody has open for reading?
+/// A log that is a FIFO, and who reads it.
+#[derive(Debug)]
+pub enum Fifo {
+    /// Nobody.
+    Unread,
+    /// Somebody, who may only now have seen a writer come. To drop this before the log is opened would be the end of
+    /// what they read.
+    Read(File),
+}
+
+/// Looks whether the log is a FIFO.
 #[must_use]
-pub fn is_unread_fifo(path: &Path) -> bool {
-    let found = without_waiting().write(true).open(path);
-    found.is_err_and(|error| {
-        has_no_reader(&error) && path.metadata().is_ok_and(|file| file.file_type().is_fifo())
-    })
+pub fn look_at_fifo(path: &Path) -> Option<Fifo> {
+    if !path.metadata().is_ok_and(|file| file.file_type().is_fifo()) {
+        return None;
+    }
+    match without_waiting().write(true).open(path) {
+        Ok(file) => Some(Fifo::Read(file)),
+        Err(error) => has_no_reader(&error).then_some(Fifo::Unread),
+    }
 }
 
 fn open_fifo(path: &Path) -> io::Result<File> {
@@ -72,7 +85,7 @@ mod tests {
             0,
         )
         .expect("a fifo");
-        assert!(is_unread_fifo(&path));
+        assert!(matches!(look_at_fifo(&path), Some(Fifo::Unread)));
         let mut log = open_for_append(&path).expect("opened");
         log.write_all(b"before\n").expect("kept for a reader");
         let read = |count: usize| {
@@ -84,7 +97,8 @@ mod tests {
         assert_eq!(read(7), b"before\n");
         log.write_all(b"between\n").expect("no broken pipe");
         assert_eq!(read(8), b"between\n");
+        assert!(matches!(look_at_fifo(&path), Some(Fifo::Read(_))));
         std::fs::remove_file(&path).expect("removed");
-        assert!(!is_unread_fifo(&path));
+        assert!(look_at_fifo(&path).is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use config::{Config, To};
+use logs::Fifo;
 use rustix::process::Signal;
 use tracing::{error, info, warn};
 
@@ -135,7 +136,7 @@ impl Life {
             .map(PidFile::claim)
             .transpose()?;
         // Before they are opened: then there is a reader, this program itself.
-        let unread = unread_logs(&config);
+        let fifos = fifos(&config);
         let error_log = log_files::file(&config.error_log.to)?;
         let log = logs::error_log::init(&config.error_log, "supervisor", error_log).map_err(|error| {
             Error::Log {
@@ -148,7 +149,13 @@ impl Life {
             warn!(%error, "limit of open files could not be raised");
         }
         let on_terminal = config.error_log.to == To::Stderr;
-        unread.iter().for_each(tell_unread);
+        let mut readers = Vec::new();
+        for (key, path, fifo) in fifos {
+            match fifo {
+                Fifo::Unread => tell_unread(key, path),
+                Fifo::Read(reader) => readers.push(reader),
+            }
+        }
         let mut supervisor = Supervisor {
             conf,
             signals,
@@ -171,7 +178,12 @@ impl Life {
         };
         let lived = supervisor
             .begin(config, text, true, Instant::now())
-            .and_then(|()| supervisor.run(|| background.into_iter().for_each(Background::started)));
+            .and_then(|()| {
+                supervisor.run(|| {
+                    drop(readers);
+                    background.into_iter().for_each(Background::started);
+                })
+            });
         for generation in &mut supervisor.generations {
             generation.kill();
         }
@@ -191,18 +203,18 @@ impl Life {
     }
 }
 
-/// Logs that go to a FIFO that nobody reads, by their keys.
-fn unread_logs(config: &Config) -> Vec<(&'static str, PathBuf)> {
+/// The logs that go to a FIFO, by their keys.
+fn fifos(config: &Config) -> Vec<(&'static str, &PathBuf, Fifo)> {
     log_files::places(config)
         .into_iter()
         .filter_map(|(key, to)| match to {
-            Some(To::File(path)) if logs::is_unread_fifo(path) => Some((key, path.clone())),
+            Some(To::File(path)) => Some((key, path, logs::look_at_fifo(path)?)),
             _ => None,
         })
         .collect()
 }
 
-fn tell_unread((key, path): &(&'static str, PathBuf)) {
+fn tell_unread(key: &str, path: &std::path::Path) {
     let path = path.display();
     warn!(key, %path, "nobody reads this FIFO; lines wait, and then are dropped");
     // The error log may be the one that nobody reads.
