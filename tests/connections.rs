@@ -56,7 +56,9 @@ fn in_a_full_listener_the_connection_that_is_idle_for_longest_makes_room() {
     assert_eq!(fourth.get("/", &[]).status, 200);
     site.write("open-a", "");
     assert_eq!(busy.read_response("GET").unwrap().status, 200);
-    site.wait_for_log("listener has connections_max connections, idle ones are closed for new clients");
+    site.wait_for_log(
+        "listener has connections_max connections; where one is idle it is closed for a new client",
+    );
 
     let client = http2::client(&certificate);
     let mut over_http2: Vec<_> = (0..3).map(|_| served(&site, &client)).collect();

@@ -389,7 +389,7 @@ fn a_malformed_request_costs_what_it_costs_at_nginx_but_for_what_is_listed() {
     );
     site.start();
     let client = client(&certificate);
-    let nginx = nginx::find().is_some().then(|| {
+    let nginx = nginx::is_of("1.22").then(|| {
         let port = free_port();
         let file = |name: &str| nginx::quoted(&site.directory.join(name));
         let nginx = Nginx::start(&format!(
@@ -401,7 +401,7 @@ fn a_malformed_request_costs_what_it_costs_at_nginx_but_for_what_is_listed() {
         (nginx, port)
     });
     if nginx.is_none() {
-        println!("not compared: nginx is not installed");
+        println!("not compared: nginx is not installed, or of another release");
     }
     let cases = [names_and_values(), pseudo_fields(), framing()]
         .into_iter()

@@ -89,6 +89,19 @@ fn systemd_understands_the_unit() {
     // What it says of other units of the machine does not count.
     let ours: Vec<&str> = told.lines().filter(|line| line.contains("appliance")).collect();
     assert_eq!(ours, [""; 0]);
+    let version = Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .unwrap()
+        .stdout;
+    let version = String::from_utf8_lossy(&version)
+        .split_ascii_whitespace()
+        .nth(1)
+        .map(str::parse::<u32>);
+    if !version.is_some_and(|version| version.is_ok_and(|version| version >= 250)) {
+        println!("skipped: before release 250 systemd-analyze judges only units that are installed");
+        return;
+    }
     // In tenths; a unit that takes nothing away has 9.6.
     let (status, told) = analyze(&["security", "--offline=true", "--threshold=35"]).unwrap();
     assert!(status.success(), "{told}");

@@ -26,6 +26,12 @@ pub(crate) fn find() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Is it of this release? What is written down of it is true for one.
+pub(crate) fn is_of(release: &str) -> bool {
+    let told = find().and_then(|nginx| Command::new(nginx).arg("-v").output().ok());
+    told.is_some_and(|told| String::from_utf8_lossy(&told.stderr).contains(&format!("nginx/{release}.")))
+}
+
 /// Are the parity tests to run against nginx?
 pub(crate) fn is_under_test() -> bool {
     std::env::var("SERVER_UNDER_TEST").is_ok_and(|server| server == "nginx")

@@ -118,7 +118,7 @@ impl Crowd {
             *told = Some(Instant::now());
             tracing::warn!(
                 connections = open,
-                "listener has connections_max connections, idle ones are closed for new clients"
+                "listener has connections_max connections; where one is idle it is closed for a new client"
             );
         }
     }

@@ -70,6 +70,7 @@ pub(crate) async fn answer<D: Downstream>(
         tried: Vec::new(),
         idempotent,
         upload: Upload::new(body, expects_continue, idempotent),
+        word_by: Instant::now(),
     };
     exchange.run(context, down).await
 }
@@ -83,6 +84,8 @@ struct Exchange<'a> {
     tried: Vec<usize>,
     idempotent: bool,
     upload: Upload,
+    /// How long a client that waits for `100 Continue` is left to the server.
+    word_by: Instant,
 }
 
 /// Why an exchange ends early.
@@ -262,6 +265,7 @@ impl Exchange<'_> {
         };
         // Whether a client that waits for `100 Continue` is to send its body is the server's decision (RFC 9110 §10.1.1).
         let expect = self.upload.awaits_word();
+        self.word_by = Instant::now() + WORD_TIME_MAX;
         request_head::write(server.output(), down.head(), request, strip, host, expect, then);
         self.upload.repeat(server);
         // What is there of the body leaves together with the head.
@@ -415,7 +419,7 @@ impl Exchange<'_> {
             }
         };
         let patience = match awaits_word {
-            true => WORD_TIME_MAX,
+            true => self.word_by.saturating_duration_since(Instant::now()),
             false => self.question.upstream.read_timeout(),
         };
         within(patience, next)
