@@ -74,6 +74,14 @@ fn a_client_that_leaves_the_queue_is_never_run() {
     assert!(site.stop().success());
 }
 
+fn stands_still(pid: i32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.flatten().all(|task| {
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        status.contains("State:\tT")
+    })
+}
+
 #[test]
 fn a_worker_that_does_nothing_hides_no_request_from_the_others() {
     let mut site = Site::of_app("stopped", "gate", "workers = 2\nthreads = 2", "");
@@ -81,6 +89,10 @@ fn a_worker_that_does_nothing_hides_no_request_from_the_others() {
     site.wait_for_log_times("worker ready", 2);
     let stopped = site.processes_named("worker web/0")[0].clone();
     stopped.signal("STOP");
+    // A thread that still runs may begin a request, and what has begun is not taken back.
+    wait_for("every thread of it to stop", || {
+        stands_still(stopped.pid).then_some(())
+    });
     let guests: Vec<_> = (0..50).map(|_| site.beside("/")).collect();
     for guest in guests {
         let answer = guest.join().unwrap();
