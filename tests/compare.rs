@@ -1,8 +1,8 @@
-//! What clients get: answers of this server beside those of nginx with gunicorn behind it, and of uvicorn, to the same
-//! thousands of requests; the page that lists the differences is kept true.
+//! What clients get: answers of this server beside those of nginx with gunicorn behind it, and of uvicorn, to
+//! the same thousands of requests; the page that lists the differences is kept true.
 //!
-//! `COMPARE=all cargo test -p appliance --test site compare` asks everything; without it every sixteenth request is asked, and
-//! those that the page has as examples. `UPDATE_PAGES=1` with it writes the page anew.
+//! `COMPARE=all cargo test -p appliance --test site compare` asks everything; without it every sixteenth
+//! request is asked, and those that the page has as examples. `UPDATE_PAGES=1` with it writes the page anew.
 
 use std::{
     fmt::Write as _,
@@ -109,7 +109,8 @@ fn answers_are_those_of_nginx_gunicorn_and_uvicorn_but_for_what_is_listed() {
 /// Beginning of the line of the page that has the versions.
 const VERSIONS: &str = "The peers are nginx ";
 
-/// The page, from what the comparison prints: the version of nginx, how many requests there are, and the rows of the table.
+/// The page, from what the comparison prints: the version of nginx, how many requests there are, and the rows
+/// of the table.
 fn page(printed: &str, told: &str) -> String {
     let mut lines = printed.splitn(3, '\n');
     let (Some(nginx), Some(requests), Some(rows)) = (lines.next(), lines.next(), lines.next()) else {

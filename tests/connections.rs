@@ -12,7 +12,8 @@ use crate::harness::{
     processes, wait_for,
 };
 
-/// Where three connections are all there may be, and idle ones stay. One thread, so that what happens has an order.
+/// Where three connections are all there may be, and idle ones stay. One thread, so that what happens has an
+/// order.
 const LISTENERS: &str = r#"
     [server]
     threads = 1

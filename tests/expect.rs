@@ -1,4 +1,5 @@
-//! `Expect: 100-continue`: whoever answers, a client that waits hears of one 100, or of a refusal before it has sent anything.
+//! `Expect: 100-continue`: whoever answers, a client that waits hears of one 100, or of a refusal before it
+//! has sent anything.
 
 use std::fs;
 
@@ -45,7 +46,8 @@ fn site(test: &str, server: &Upstream) -> Site {
     site
 }
 
-/// Asks with a body that curl sends when it is told to, and never otherwise. Also answers how often it was told.
+/// Asks with a body that curl sends when it is told to, and never otherwise. Also answers how often it was
+/// told.
 #[track_caller]
 fn ask(site: &Site, version: &str, target: &str, body: &[u8]) -> (Response, usize) {
     let wait = ["--header", "Expect: 100-continue", "--expect100-timeout", "600"];

@@ -231,7 +231,8 @@ fn bodies_that_a_view_keeps_are_few_descriptors() {
     assert!(site.stop().success());
 }
 
-/// Traces a process and never looks at it: so its end is kept from its parent, as by a sleep that no signal interrupts.
+/// Traces a process and never looks at it: so its end is kept from its parent, as by a sleep that no signal
+/// interrupts.
 fn keep_from_ending(pid: i32) -> std::process::Child {
     let script = "
 import ctypes, sys, time

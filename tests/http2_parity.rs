@@ -1,5 +1,6 @@
-//! Malformed requests over HTTP/2, asked of this server and of nginx: who pays for one, its stream or the whole connection?
-//! Where nginx is installed both are compared, and each difference is one of [`DIFFERENCES`], which the README of `deploy` tells.
+//! Malformed requests over HTTP/2, asked of this server and of nginx: who pays for one, its stream or the
+//! whole connection? Where nginx is installed both are compared, and each difference is one of
+//! [`DIFFERENCES`], which the README of `deploy` tells.
 
 use std::sync::Arc;
 

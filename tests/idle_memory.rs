@@ -56,14 +56,14 @@ fn memory_of_a_crowd_that_left_goes_back_to_the_system() {
     assert!(site.stop().success());
 }
 
-/// Connections that take nothing, with so many streams each, each of which asks for an answer of so many bytes. When each
-/// answer had its 256 KiB, these were 155 MB.
+/// Connections that take nothing, with so many streams each, each of which asks for an answer of so many
+/// bytes. When each answer had its 256 KiB, these were 155 MB.
 const GREEDY: usize = 6;
 const STREAMS: u32 = 100;
 const ANSWER_BYTES: usize = 400_000;
 
-/// What all that waits for clients may take of the proxy: `shared`, as much again for what bodies have of their own, 16 KiB
-/// for each stream besides, and what the streams and connections themselves cost.
+/// What all that waits for clients may take of the proxy: `shared`, as much again for what bodies have of
+/// their own, 16 KiB for each stream besides, and what the streams and connections themselves cost.
 const WAITING_MAX: u64 = 80 << 20;
 
 /// Answers of that size from an application.

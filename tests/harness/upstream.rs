@@ -43,10 +43,11 @@ impl Received {
     }
 }
 
-/// A running server. What it answers depends on the path:
-/// `/echo` the body of the request; `/held` waits for [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and
-/// every byte after it is sent back; `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the
-/// server's name. A client that waits for `100 Continue` is told so, but for `?wordless`, and `/refused` is a 401 in its place.
+/// A running server. What it answers depends on the path: `/echo` the body of the request; `/held` waits for
+/// [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and every byte after it is sent back;
+/// `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the server's
+/// name. A client that waits for `100 Continue` is told so, but for `?wordless`, and `/refused` is a 401 in
+/// its place.
 pub(crate) struct Upstream {
     /// What `servers` in the configuration needs.
     pub(crate) url: String,

@@ -220,7 +220,8 @@ impl Crowd {
     }
 }
 
-/// Twenty reloads by way of these configurations, while others ask and long transfers of several generations go on.
+/// Twenty reloads by way of these configurations, while others ask and long transfers of several generations
+/// go on.
 fn twenty(test: &str, configs: &[String]) {
     let server = Upstream::tcp("back");
     let mut site = Site::new(test);

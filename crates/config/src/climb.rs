@@ -1,17 +1,17 @@
 //! Paths that climb by `..`.
 //!
 //! The kernel follows a link before it climbs: where `current` leads to `releases/7`, `current/../venv` is
-//! `releases/venv`. Programs that tidy up the text of a path take it for `venv`; Python does so with its own, and
-//! then starts without its virtualenv. So a path without `..` is what we work with and hand on. Links that it does
-//! not climb out of stay, because a reload follows them anew.
+//! `releases/venv`. Programs that tidy up the text of a path take it for `venv`; Python does so with its own,
+//! and then starts without its virtualenv. So a path without `..` is what we work with and hand on. Links
+//! that it does not climb out of stay, because a reload follows them anew.
 
 use std::{
     io,
     path::{Component, Path, PathBuf},
 };
 
-/// The path without `..`, the same place for the kernel; `canonical` is the path of what is there without links.
-/// What climbs out of nothing stays as it is written, and fails as it would.
+/// The path without `..`, the same place for the kernel; `canonical` is the path of what is there without
+/// links. What climbs out of nothing stays as it is written, and fails as it would.
 pub(crate) fn climbed(path: &Path, canonical: impl Fn(&Path) -> io::Result<PathBuf>) -> PathBuf {
     let mut walked = PathBuf::new();
     for part in path.components() {

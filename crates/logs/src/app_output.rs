@@ -31,8 +31,9 @@ pub struct AppLine<'a> {
     pub text: &'a [u8],
 }
 
-/// Writes what an application printed, whatever the log's level: an application's output has no level of ours, only
-/// that it failed is an error. `worker` is its slot, `None` for the zygote; `stream` is `stdout` or `stderr`.
+/// Writes what an application printed, whatever the log's level: an application's output has no level of
+/// ours, only that it failed is an error. `worker` is its slot, `None` for the zygote; `stream` is `stdout`
+/// or `stderr`.
 pub fn app_output(app: &str, worker: Option<u32>, pid: u32, stream: &str, line: AppLine<'_>) {
     let AppLine {
         request_id,

@@ -1,8 +1,8 @@
 //! Opening the file a log goes to, which may be a FIFO.
 //!
-//! To open a FIFO for writing waits for a reader, and a server must not wait for one: neither at its start nor, deaf to
-//! every signal, when its logs are reopened. Opened for reading as well it never waits, takes what fits in it and
-//! keeps that for a reader who comes later, and a reader who leaves breaks nothing.
+//! To open a FIFO for writing waits for a reader, and a server must not wait for one: neither at its start
+//! nor, deaf to every signal, when its logs are reopened. Opened for reading as well it never waits, takes
+//! what fits in it and keeps that for a reader who comes later, and a reader who leaves breaks nothing.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,8 +13,8 @@ use std::{
 
 use rustix::{fs::OFlags, io::Errno};
 
-/// Opens a log file as every part of the product does: appending, made when missing (0640), not inherited over an exec,
-/// and without waiting, whatever kind of file it is.
+/// Opens a log file as every part of the product does: appending, made when missing (0640), not inherited
+/// over an exec, and without waiting, whatever kind of file it is.
 ///
 /// # Errors
 /// Those of open(2).
@@ -31,8 +31,8 @@ pub fn open_for_append(path: &Path) -> io::Result<File> {
 pub enum Fifo {
     /// Nobody.
     Unread,
-    /// Somebody, who may only now have seen a writer come. To drop this before the log is opened would be the end of
-    /// what they read.
+    /// Somebody, who may only now have seen a writer come. To drop this before the log is opened would be the
+    /// end of what they read.
     Read(File),
 }
 

@@ -69,7 +69,8 @@ impl Drop for OpenRecord {
                 Outcome::ClientGone
             });
         }
-        // Nothing was sent, so the client has seen no status at all: 499, as nginx says, unless it was our doing.
+        // Nothing was sent, so the client has seen no status at all: 499, as nginx says, unless it was our
+        // doing.
         record.status.get_or_insert(match record.outcome {
             Some(Outcome::Internal) => OUR_FAULT,
             Some(Outcome::Shutdown) => SHUTDOWN,

@@ -237,8 +237,8 @@ impl Writer {
         }
     }
 
-    /// Whether the sink is closed and its time over; what could not be written is counted. A log that has been in trouble
-    /// before has had its time.
+    /// Whether the sink is closed and its time over; what could not be written is counted. A log that has
+    /// been in trouble before has had its time.
     fn gives_up(&mut self) -> bool {
         let in_vain = self.trouble.as_ref().is_some_and(|trouble| trouble.in_vain);
         let mut handover = self.shared.handover();

@@ -28,7 +28,8 @@ impl Head {
         )
     }
 
-    /// Does the client wait for `100 Continue` before it sends its body? HTTP/1.0 knows no such word (RFC 9110 §10.1.1).
+    /// Does the client wait for `100 Continue` before it sends its body? HTTP/1.0 knows no such word (RFC
+    /// 9110 §10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
         self.body != BodyLength::Known(0)
             && self.version != Version::Http10

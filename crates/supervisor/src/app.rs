@@ -353,8 +353,8 @@ impl App {
         self.workers.iter_mut().for_each(Worker::kill);
     }
 
-    /// Nothing of it runs any more, or only what was killed and is still there (in uninterruptible sleep, or traced): that
-    /// is the kernel's.
+    /// Nothing of it runs any more, or only what was killed and is still there (in uninterruptible sleep, or
+    /// traced): that is the kernel's.
     pub(crate) fn is_gone(&self) -> bool {
         self.zygote.as_ref().is_none_or(Zygote::is_given_up) && self.workers.iter().all(Worker::is_given_up)
     }

@@ -22,7 +22,8 @@ pub(crate) fn cause(ended: Ended, ours: bool, oom: bool) -> String {
     }
 }
 
-/// What a process does that does not end by SIGKILL: its state and, where the kernel says so, what it waits for.
+/// What a process does that does not end by SIGKILL: its state and, where the kernel says so, what it waits
+/// for.
 pub(crate) fn stuck(pid: u32) -> String {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let stat = read("stat");

@@ -16,8 +16,8 @@ use crate::os::{
 /// Messages that may wait for a process to read; one that lets so many pile up has stopped working.
 const WAITING_MAX: usize = 1024;
 
-/// Messages that a zygote or a worker may say in its life beyond one for each that it got: it has a handful to say, and a
-/// SIGTERM is one more.
+/// Messages that a zygote or a worker may say in its life beyond one for each that it got: it has a handful
+/// to say, and a SIGTERM is one more.
 const UNASKED_MAX: u32 = 256;
 
 /// Messages of one process that are heard in one turn of the loop: the others have their turn too.

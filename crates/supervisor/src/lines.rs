@@ -1,9 +1,10 @@
 //! What an application prints, cut into lines.
 //!
 //! The engine marks its lines, each of which is one write: `0x1e ID 0x1f TEXT`, or for a part of a line that
-//! goes on `0x1e ID 0x1d THREAD 0x1f TEXT`, with `0x1e ID 0x1d THREAD 0x1d 0x1f TEXT` as the last one.
-//! `0x1c` before the id says that the line is an error. What is not marked (programs that the application starts, C code) may stop in the middle of a line. Marked
-//! lines then stand in it as they are, and it goes on behind them.
+//! goes on `0x1e ID 0x1d THREAD 0x1f TEXT`, with `0x1e ID 0x1d THREAD 0x1d 0x1f TEXT` as the last one. `0x1c`
+//! before the id says that the line is an error. What is not marked (programs that the application starts, C
+//! code) may stop in the middle of a line. Marked lines then stand in it as they are, and it goes on behind
+//! them.
 
 use std::collections::VecDeque;
 

@@ -299,7 +299,8 @@ messages! {
             unshared: String,
             /// What the import has brought in that keeps its clients in the memory of one process.
             stateful: String,
-            /// The library with which a WSGI application has patched the standard library itself; mostly none.
+            /// The library with which a WSGI application has patched the standard library itself; mostly
+            /// none.
             patched: String,
         },
         /// The application can not be run from here; the zygote exits after this.
@@ -351,8 +352,8 @@ messages! {
         2 => Ready {
             /// From fork to now, in milliseconds.
             boot_ms: u64,
-            /// One loop or hub runs all its requests: that of the configuration, or of a library with which the
-            /// application has patched the standard library.
+            /// One loop or hub runs all its requests: that of the configuration, or of a library with which
+            /// the application has patched the standard library.
             evented: bool,
         },
         /// The application can not be run; the worker exits after this.

@@ -1,8 +1,10 @@
-//! Which files may travel from a worker to the proxy: those that can be read without waiting for somebody else.
+//! Which files may travel from a worker to the proxy: those that can be read without waiting for somebody
+//! else.
 
-/// Does a file system of this kind (`f_type` of statfs(2), its lower 32 bits) answer at once, from memory or from a disk of this
-/// machine? The others (network file systems, FUSE, what the kernel makes up) may wait for a server, or for a process of the
-/// application's own, for as long as that likes; what is not known counts as one of them.
+/// Does a file system of this kind (`f_type` of statfs(2), its lower 32 bits) answer at once, from memory or
+/// from a disk of this machine? The others (network file systems, FUSE, what the kernel makes up) may wait
+/// for a server, or for a process of the application's own, for as long as that likes; what is not known
+/// counts as one of them.
 pub const fn answers_at_once(kind: u32) -> bool {
     matches!(
         kind,

@@ -11,14 +11,15 @@
 //! [`Kind::File`] or [`Kind::Socket`]). The kernel keeps their order, so a receiver queues what arrives and
 //! takes the oldest for each such frame.
 //!
-//! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and [`Kind::Message`] may have
-//! [`WINDOW`] payload bytes of one stream beyond what the receiver granted by [`Kind::Credit`] frames. What travels as a
-//! descriptor is not on the socket, but the descriptor waits in the proxy: a [`Kind::File`] frame counts [`FILE_COST`], unless
-//! it is all that is left of its answer. What a [`Kind::Request`] frame carries inline counts nothing either. Each
-//! [`Kind::Message`] frame counts [`MESSAGE_COST`] beside its payload. A receiver grants what a message that is not complete
-//! has taken at once, or a message larger than the window could never end; up to a quarter of the window it may owe, so that
-//! small messages are granted together.
-//! The body of an HTTP answer may begin with [`ANSWER_WINDOW`] bytes instead.
+//! Flow control, the same in both directions: the sender of [`Kind::Data`], [`Kind::Body`] and
+//! [`Kind::Message`] may have [`WINDOW`] payload bytes of one stream beyond what the receiver granted by
+//! [`Kind::Credit`] frames. What travels as a descriptor is not on the socket, but the descriptor waits in
+//! the proxy: a [`Kind::File`] frame counts [`FILE_COST`], unless it is all that is left of its answer. What
+//! a [`Kind::Request`] frame carries inline counts nothing either. Each [`Kind::Message`] frame counts
+//! [`MESSAGE_COST`] beside its payload. A receiver grants what a message that is not complete has taken at
+//! once, or a message larger than the window could never end; up to a quarter of the window it may owe, so
+//! that small messages are granted together. The body of an HTTP answer may begin with [`ANSWER_WINDOW`]
+//! bytes instead.
 //!
 //! Large pieces of an answer can travel on a tray: a memory file of [`TRAY_BYTES`] that the worker makes for one link and both ends
 //! keep mapped, so that the bytes are copied once on this side of the proxy and no piece is too large for the socket. The worker
@@ -52,7 +53,8 @@ pub const WINDOW: u32 = 256 << 10;
 /// place in a queue and an allocation. Otherwise a window would hold 262,144 messages of one byte, and empty ones without end.
 pub const MESSAGE_COST: u32 = 64;
 
-/// What a [`Kind::File`] frame takes of the window: so many files of one answer may wait for its client as make a window.
+/// What a [`Kind::File`] frame takes of the window: so many files of one answer may wait for its client as
+/// make a window.
 pub const FILE_COST: u32 = WINDOW / 16;
 
 /// As [`WINDOW`], for the body of an HTTP answer: most answers leave the worker in one piece, and it is free for the next request.

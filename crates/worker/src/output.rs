@@ -4,9 +4,9 @@
 //! requests); the supervisor takes that off and logs the line with the request's id. Lines are put together
 //! per thread, so that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes,
 //! which the kernel writes whole: of a longer line each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
-//! and the last one has another `0x1d` before the `0x1f`. A line that is an error of the log has `0x1c` before
-//! the id. What programs that the application starts and C
-//! code write to descriptors 1 and 2 goes straight through.
+//! and the last one has another `0x1d` before the `0x1f`. A line that is an error of the log has `0x1c`
+//! before the id. What programs that the application starts and C code write to descriptors 1 and 2 goes
+//! straight through.
 //!
 //! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
 //! ([`Id`]), which tasks and threads that a request starts inherit.
@@ -140,8 +140,8 @@ pub(crate) fn fail_of(py: Python<'_>, request_id: &[u8], text: &str) {
     end(py);
 }
 
-/// Writes a text of ours to standard error whose first line is an error of the log: that one line has to say by
-/// itself what failed. The others are for whoever reads on.
+/// Writes a text of ours to standard error whose first line is an error of the log: that one line has to say
+/// by itself what failed. The others are for whoever reads on.
 pub(crate) fn fail(py: Python<'_>, text: &str) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let pieces = DESK.with_borrow_mut(|desk| {

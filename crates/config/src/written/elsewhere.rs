@@ -1,5 +1,5 @@
-//! Keys that are looked for in a table which does not have them: options of nginx, gunicorn, uvicorn, uWSGI and
-//! Caddy, and our own where they stand in another table. A table's own list goes first.
+//! Keys that are looked for in a table which does not have them: options of nginx, gunicorn, uvicorn, uWSGI
+//! and Caddy, and our own where they stand in another table. A table's own list goes first.
 
 use super::Other;
 

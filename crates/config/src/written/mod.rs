@@ -103,7 +103,8 @@ impl Reading<'_> {
         line_number(self.text, span.start)
     }
 
-    /// The path from the directory of the file, without `.` and `..`; symbolic links stay, but those that it climbs out of.
+    /// The path from the directory of the file, without `.` and `..`; symbolic links stay, but those that it
+    /// climbs out of.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         climbed(&self.directory.join(path), |path| {
             self.surroundings.canonical(path)

@@ -148,8 +148,8 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// Each takes some 10 MB; a few reloads a day do not reach it.
 const OLD_PROXIES_DEFAULT: usize = 16;
 
-/// What a worker sends without being asked for more, so that the answers of a fast client never see a file; bounded for all
-/// together.
+/// What a worker sends without being asked for more, so that the answers of a fast client never see a file;
+/// bounded for all together.
 const BUFFER_MEMORY_DEFAULT: u64 = 256 << 10;
 
 /// Dozens of bodies of a megabyte at once; little beside what the workers of an application take.

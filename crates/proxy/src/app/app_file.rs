@@ -1,5 +1,5 @@
-//! Files of an application that are parts of its answers: checked, shared and counted, because each that waits for a client is a
-//! descriptor of ours.
+//! Files of an application that are parts of its answers: checked, shared and counted, because each that
+//! waits for a client is a descriptor of ours.
 
 use std::{
     fs::File,
@@ -16,8 +16,8 @@ use rustix::{
 };
 use wire::file_system;
 
-/// What each of so many apps may hold of the descriptors of this process. Together they leave as many as one app has for all else:
-/// clients, links, upstreams.
+/// What each of so many apps may hold of the descriptors of this process. Together they leave as many as one
+/// app has for all else: clients, links, upstreams.
 pub(crate) fn files_max(apps: usize) -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -92,8 +92,8 @@ impl Files {
         }
     }
 
-    /// The file behind a descriptor that a worker has sent. It says nothing about it that the kernel does not say as well: a
-    /// reading that waits would hold up every client of this thread.
+    /// The file behind a descriptor that a worker has sent. It says nothing about it that the kernel does not
+    /// say as well: a reading that waits would hold up every client of this thread.
     pub(super) fn take(&mut self, descriptor: OwnedFd) -> Result<Arc<AppFile>, NotAFile> {
         let stat = fstat(&descriptor).map_err(|_| NotAFile)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

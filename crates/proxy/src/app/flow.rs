@@ -29,7 +29,8 @@ pub(super) enum Absorbed {
     Last,
     /// Nothing of the kind may come here: the worker breaks the protocol.
     Strange,
-    /// More files of the application wait for clients than it may have: nothing more of this answer is wanted.
+    /// More files of the application wait for clients than it may have: nothing more of this answer is
+    /// wanted.
     Beyond,
 }
 

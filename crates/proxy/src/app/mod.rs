@@ -92,7 +92,8 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Starts without any worker. `files_max`: of its files, so many may wait for clients. `runtimes` are the front threads, at least one.
+    /// Starts without any worker. `files_max`: of its files, so many may wait for clients. `runtimes` are the
+    /// front threads, at least one.
     pub(crate) fn new(
         config: &config::App,
         buffers: &Buffers,

@@ -181,7 +181,8 @@ enum Kept {
 }
 
 impl Gathered<'_> {
-    /// Where no slab can be had, because the kernel is older than ours or the app keeps too many, the body goes into a file.
+    /// Where no slab can be had, because the kernel is older than ours or the app keeps too many, the body
+    /// goes into a file.
     fn begin_slab(&mut self) {
         if let Ok(filling) = self.slabs.take(self.bytes_max) {
             self.place = Place::Slab(filling);

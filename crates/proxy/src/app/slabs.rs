@@ -43,9 +43,9 @@ const REST: Duration = Duration::from_secs(10);
 /// Memory of one app's slabs that wait for a body: half of what there is by default, so that answers find some as well.
 const IDLE_BYTES_MAX: usize = 16 << 20;
 
-/// Slabs that one app may keep behind the end of their requests, and their memory: an application may hold on to a body for as
-/// long as it likes (`wsgi.input` in a list is enough), and each costs us a descriptor. With more than these its
-/// bodies go into files, which are the worker's alone once their request is over.
+/// Slabs that one app may keep behind the end of their requests, and their memory: an application may hold on
+/// to a body for as long as it likes (`wsgi.input` in a list is enough), and each costs us a descriptor. With
+/// more than these its bodies go into files, which are the worker's alone once their request is over.
 const KEPT_MAX: usize = 64;
 const KEPT_BYTES_MAX: usize = 16 << 20;
 

@@ -4,8 +4,9 @@
 //! more than all the rest of its way. So as long as few such bodies are about they wait in memory. Many slow clients use
 //! this up, and what is beyond it goes to disk as ever.
 //!
-//! What bodies have of their own is counted as well. Each of thousands of streams whose clients take nothing would have
-//! its own, so that past as much again they have nothing of their own but a few kilobytes, and go to disk at once.
+//! What bodies have of their own is counted as well. Each of thousands of streams whose clients take nothing
+//! would have its own, so that past as much again they have nothing of their own but a few kilobytes, and go
+//! to disk at once.
 
 use std::sync::{
     Arc,
@@ -15,8 +16,8 @@ use std::sync::{
 /// One body cannot have all of it.
 pub(super) const SHARE_MAX: usize = 4 << 20;
 
-/// A body may have so much of its own in any case. It is not counted: a count that all threads share would cost small answers
-/// more than it bounds.
+/// A body may have so much of its own in any case. It is not counted: a count that all threads share would
+/// cost small answers more than it bounds.
 pub(super) const FREE_BYTES: usize = 16 << 10;
 
 /// What bodies have of their own is not held to less than this, all together.
@@ -58,8 +59,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// For a body of which so many bytes are in memory, and up to `own_max` of them its own: takes what is beyond
-    /// that, and counts the others. `false`, and nothing changed, when there is not as much.
+    /// For a body of which so many bytes are in memory, and up to `own_max` of them its own: takes what is
+    /// beyond that, and counts the others. `false`, and nothing changed, when there is not as much.
     pub(super) fn hold(&mut self, own_max: usize, bytes: usize) -> bool {
         let own_bytes = bytes.min(own_max).saturating_sub(FREE_BYTES);
         if !resize(&self.spare.own, self.own_bytes, own_bytes) {

@@ -1,7 +1,8 @@
 //! The connections of one listener: how many there may be, and which of them makes room when it is full.
 //!
-//! Browsers and other proxies keep connections open that they hardly use. A listener that is full of those would let a new
-//! client wait for `idle_timeout`, so the one that has been idle for longest is closed in its place, as nginx does it.
+//! Browsers and other proxies keep connections open that they hardly use. A listener that is full of those
+//! would let a new client wait for `idle_timeout`, so the one that has been idle for longest is closed in its
+//! place, as nginx does it.
 
 use std::{
     future::poll_fn,
@@ -18,7 +19,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Where nobody was idle, or whoever was asked to leave had just begun something, another one is asked after this time.
+/// Where nobody was idle, or whoever was asked to leave had just begun something, another one is asked after
+/// this time.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// That the listener is full is told once in this time.

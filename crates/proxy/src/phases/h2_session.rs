@@ -34,8 +34,8 @@ use crate::{
 /// Read from a file at a time; what the client's window takes is usually less.
 const FILE_PIECE_BYTES: usize = 64 << 10;
 
-/// A client that is still sending its body when it has its answer is listened to for this long, and as long as
-/// it sends: most look for an answer when they have sent everything, and a reset would take it from them.
+/// A client that is still sending its body when it has its answer is listened to for this long, and as long
+/// as it sends: most look for an answer when they have sent everything, and a reset would take it from them.
 /// nginx's `lingering_time` and `lingering_timeout`.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
 const LINGER_SILENCE_MAX: Duration = Duration::from_secs(5);

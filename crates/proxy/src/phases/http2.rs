@@ -197,7 +197,8 @@ impl Conversation<'_> {
                     // Streams that are on their way are still served (RFC 9113 §6.8).
                     idle_until = self.leave(&mut h2);
                 }
-                // Somebody else needs the place more. What the client sends meanwhile it may send again elsewhere.
+                // Somebody else needs the place more. What the client sends meanwhile it may send again
+                // elsewhere.
                 () = guest.asked_to_leave(), if self.streams.is_empty() => {
                     if self.books.is_quiet() {
                         return self.break_off(h2, Reason::NO_ERROR, CROWDED).await;

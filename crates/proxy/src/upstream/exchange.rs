@@ -263,7 +263,8 @@ impl Exchange<'_> {
             None if upstream.kept_max() == 0 => Then::Close,
             None => Then::Keep,
         };
-        // Whether a client that waits for `100 Continue` is to send its body is the server's decision (RFC 9110 §10.1.1).
+        // Whether a client that waits for `100 Continue` is to send its body is the server's decision (RFC
+        // 9110 §10.1.1).
         let expect = self.upload.awaits_word();
         self.word_by = Instant::now() + WORD_TIME_MAX;
         request_head::write(server.output(), down.head(), request, strip, host, expect, then);
@@ -305,7 +306,8 @@ impl Exchange<'_> {
                         return Ok(Said::WebSocket(upgrade.accepted(answer)?));
                     }
                     Some(AnswerHead::Interim(answer)) => {
-                        // Progress may be told as long as it takes; over HTTP/2 what a client does not read is kept.
+                        // Progress may be told as long as it takes; over HTTP/2 what a client does not read
+                        // is kept.
                         interim += 1;
                         if interim > INTERIM_MAX + self.asked.elapsed().as_secs() {
                             return Err(BadAnswer::Interim.into());
@@ -498,6 +500,6 @@ async fn alongside<T>(server: &mut ServerConnection, sending: impl Future<Output
     sending.await
 }
 
-/// A server that leaves a client that waits for `100 Continue` without a word for this long does not know it: curl and others
-/// do not wait longer for it, either.
+/// A server that leaves a client that waits for `100 Continue` without a word for this long does not know it:
+/// curl and others do not wait longer for it, either.
 const WORD_TIME_MAX: Duration = Duration::from_secs(1);

@@ -21,9 +21,9 @@ pub(super) enum Then<'a> {
     Switch(&'a Upgrade),
 }
 
-/// Appends the head. Of the client's fields those go on that are for servers; framing and what concerns the connection are
-/// written anew. `strip` is cut from the path, `host` stands in where the client named none; `expect`: the body waits for
-/// `100 Continue`.
+/// Appends the head. Of the client's fields those go on that are for servers; framing and what concerns the
+/// connection are written anew. `strip` is cut from the path, `host` stands in where the client named none;
+/// `expect`: the body waits for `100 Continue`.
 pub(super) fn write(
     out: &mut BytesMut,
     head: &Head,

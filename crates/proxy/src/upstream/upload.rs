@@ -27,8 +27,8 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Nothing of it has been read. `expects_continue`: the client waits for `100 Continue`; `idempotent`: the request may be
-    /// sent again.
+    /// Nothing of it has been read. `expects_continue`: the client waits for `100 Continue`; `idempotent`:
+    /// the request may be sent again.
     pub(super) fn new(body: BodyLength, expects_continue: bool, idempotent: bool) -> Self {
         Self {
             reading: body != BodyLength::Known(0),

@@ -17,7 +17,8 @@ use crate::{
     worker::Worker,
 };
 
-/// Can a worker of an app that runs as this user (`None`: as we do) have this one? What starts as root may become anybody.
+/// Can a worker of an app that runs as this user (`None`: as we do) have this one? What starts as root may
+/// become anybody.
 fn may_be(user: Option<u32>, sender: u32) -> bool {
     let user = user.unwrap_or_else(|| rustix::process::getuid().as_raw());
     user == 0 || user == sender

@@ -27,7 +27,8 @@ pub(crate) fn reserve_low() -> io::Result<()> {
     }
 }
 
-/// A connected pair for control messages: ours (never blocks, and the kernel says who sent each message) and the child's.
+/// A connected pair for control messages: ours (never blocks, and the kernel says who sent each message) and
+/// the child's.
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = pair(SocketType::SEQPACKET)?;
     set_socket_passcred(&ours, true)?;

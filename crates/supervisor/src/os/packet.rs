@@ -38,8 +38,8 @@ pub(crate) struct Sender {
     pub(crate) uid: u32,
 }
 
-/// Receives one packet without waiting; a length of 0 is the end, which nobody sends. No process sends descriptors to the
-/// supervisor, so no room is made for them and the kernel drops what comes.
+/// Receives one packet without waiting; a length of 0 is the end, which nobody sends. No process sends
+/// descriptors to the supervisor, so no room is made for them and the kernel drops what comes.
 pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Option<Sender>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -368,7 +368,8 @@ impl Answer {
                     let read =
                         rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut bytes, range.offset));
                     let Some(read @ 1..) = read.ok() else {
-                        // It became shorter, or cannot be read any more: the client must not take it for the whole.
+                        // It became shorter, or cannot be read any more: the client must not take it for the
+                        // whole.
                         return self.abort(AbortReason::Exception);
                     };
                     self.credit -= read as u64;

@@ -125,8 +125,8 @@ impl Unit {
     /// The application has returned or raised.
     fn finish(&self, py: Python<'_>, raised: Option<PyErr>) {
         let gone = self.is_gone();
-        // Frameworks raise what tells a view that its client has closed, and most views let it pass: the traceback may
-        // help, but a client must not be able to write errors.
+        // Frameworks raise what tells a view that its client has closed, and most views let it pass: the
+        // traceback may help, but a client must not be able to write errors.
         let closed = matches!(self, Self::WebSocket(socket) if socket.has_ended());
         let ending = match self {
             Self::Lifespan(lifespan) => return lifespan.finish(py, raised),

@@ -9,21 +9,24 @@
 //!
 //! What the libraries do about forks, and what is done here:
 //!
-//! * gevent's `patch_all` makes no hub and starts no thread, so a zygote can patch and import. Importing an application may make
-//!   a hub (it sleeps, connects, spawns); the hub's epoll descriptor would then be shared by all workers, so a worker calls
-//!   `gevent.reinit()`, which does nothing without a hub. Its resolver and its thread pool start native threads when they are
-//!   first used; the zygote sees those, as any other, and starts anew without the application.
-//! * eventlet's `monkey_patch` makes a hub. A worker that has it from the zygote takes a new one (`use_hub`): greenlets that an
-//!   import has spawned in the zygote do not come with it. Those of a worker's own import stay on the hub they are on.
-//! * What is patched stays patched over a fork, and patching again does nothing, so a worker that imports the application itself
-//!   patches without asking who it is.
+//! * gevent's `patch_all` makes no hub and starts no thread, so a zygote can patch and import. Importing an
+//!   application may make a hub (it sleeps, connects, spawns); the hub's epoll descriptor would then be
+//!   shared by all workers, so a worker calls `gevent.reinit()`, which does nothing without a hub. Its
+//!   resolver and its thread pool start native threads when they are first used; the zygote sees those, as
+//!   any other, and starts anew without the application.
+//! * eventlet's `monkey_patch` makes a hub. A worker that has it from the zygote takes a new one (`use_hub`):
+//!   greenlets that an import has spawned in the zygote do not come with it. Those of a worker's own import
+//!   stay on the hub they are on.
+//! * What is patched stays patched over a fork, and patching again does nothing, so a worker that imports the
+//!   application itself patches without asking who it is.
 //!
-//! An application that patches the standard library itself, in its module, runs here as well where it has more than one thread:
-//! its `threading.Thread` makes greenlets, and its locks wake those of one thread only. Real threads are no way out. Of eight requests
-//! that want one lock of the module's on four real threads, gevent leaves three hanging for ever, eventlet all but the first; an `Event`
-//! that one thread sets and another waits for is an `InvalidThreadUseError`, or is waited for in vain; and loggers have locks. gunicorn's
-//! threads (`gthread`) are greenlets for such an application, too, when it is imported in time (`--preload`); otherwise it does not
-//! answer at all. `deploy/APPLICATIONS.md` has all that was measured.
+//! An application that patches the standard library itself, in its module, runs here as well where it has
+//! more than one thread: its `threading.Thread` makes greenlets, and its locks wake those of one thread only.
+//! Real threads are no way out. Of eight requests that want one lock of the module's on four real threads,
+//! gevent leaves three hanging for ever, eventlet all but the first; an `Event` that one thread sets and
+//! another waits for is an `InvalidThreadUseError`, or is waited for in vain; and loggers have locks.
+//! gunicorn's threads (`gthread`) are greenlets for such an application, too, when it is imported in time
+//! (`--preload`); otherwise it does not answer at all. `deploy/APPLICATIONS.md` has all that was measured.
 //!
 //! Drivers in C wait where nothing is patched. Under gevent psycopg2 blocks the whole worker unless the application makes it wait
 //! in a greenlet (`psycogreen`), and psycopg 3 sees the patch and needs nothing. Under eventlet it is the other way round:
@@ -50,8 +53,9 @@ const DRIVER: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("driv
     Err(_) => panic!("the driver has a zero byte"),
 };
 
-/// The library whose greenlets run the requests, if any do: the one of the configuration, or that with which the application
-/// has patched the standard library. With `threads = 1` such an application keeps the main thread, one request at a time.
+/// The library whose greenlets run the requests, if any do: the one of the configuration, or that with which
+/// the application has patched the standard library. With `threads = 1` such an application keeps the main
+/// thread, one request at a time.
 pub(crate) fn library<'a>(py: Python<'_>, boot: &'a Boot) -> Option<&'a str> {
     if boot.interface == "asgi" {
         None

@@ -72,7 +72,8 @@ impl Code {
         }
     }
 
-    /// The library of a thread. One that runs is asked again, as long as there are `looks`: it may just have been started.
+    /// The library of a thread. One that runs is asked again, as long as there are `looks`: it may just have
+    /// been started.
     fn of(&self, task: u32, looks: &mut u32) -> Option<String> {
         loop {
             let found = self.innermost(task);

@@ -91,8 +91,8 @@ impl FileWrapper {
 }
 
 impl OpenFile {
-    /// The regular file of this number, from a position on. None when it has to be read to know how long it is, or
-    /// when reading it may wait.
+    /// The regular file of this number, from a position on. None when it has to be read to know how long it
+    /// is, or when reading it may wait.
     pub(crate) fn of(number: i32, offset: u64) -> Option<Self> {
         let (file, size) = descriptors::with_number(number, |file| {
             let Some(Size::Known(size)) = Size::of(file).filter(|_| answers_at_once(file)) else {

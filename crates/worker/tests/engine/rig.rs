@@ -484,7 +484,7 @@ fn collect(pipe: OwnedFd) -> Arc<Mutex<String>> {
     text
 }
 
-/// What eventlet 0.41 says whenever it patches CPython 3.14 or later, which it does not know: of the lock that a
-/// default argument in `threading` holds. It does so without us as well.
+/// What eventlet 0.41 says whenever it patches CPython 3.14 or later, which it does not know: of the lock
+/// that a default argument in `threading` holds. It does so without us as well.
 const NOT_GREENED: &str = "1 RLock(s) were not greened, to fix this error make sure you run eventlet.monkey_patch() \
                            before importing any other modules.\n";

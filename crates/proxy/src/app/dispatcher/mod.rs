@@ -70,8 +70,8 @@ impl<T: Clone> Dispatcher<T> {
         &mut self.actions
     }
 
-    /// The workers are evented, which the configuration does not tell of an application that has patched the standard
-    /// library.
+    /// The workers are evented, which the configuration does not tell of an application that has patched the
+    /// standard library.
     pub(crate) fn set_evented(&mut self) {
         self.rules.evented = true;
     }

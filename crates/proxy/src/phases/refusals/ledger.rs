@@ -182,9 +182,9 @@ impl Ledger {
     }
 
     /// These bytes, which are the next for the client, with the right reason in the farewell. h2 says
-    /// PROTOCOL_ERROR of frames whose length is wrong, and of heads that it has not decompressed to their end,
-    /// be it for the compression or for a field; both have codes of their own (RFC 9113 §4.2, §4.3). `None`:
-    /// they are right as they are.
+    /// PROTOCOL_ERROR of frames whose length is wrong, and of heads that it has not decompressed to their
+    /// end, be it for the compression or for a field; both have codes of their own (RFC 9113 §4.2, §4.3).
+    /// `None`: they are right as they are.
     pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let reason = if self.misfit {
             FRAME_SIZE_ERROR

@@ -28,8 +28,8 @@ impl Seat {
         &self.books
     }
 
-    /// Waits until h2 has not too much of this connection's answers, and the stream has a window; how much more may be given
-    /// to it? `None`: nobody waits for it any more.
+    /// Waits until h2 has not too much of this connection's answers, and the stream has a window; how much
+    /// more may be given to it? `None`: nobody waits for it any more.
     pub(in crate::phases) fn poll_room(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,9 +1,9 @@
 //! What h2 has of the answers of a connection, and its client has not taken.
 //!
-//! h2 bounds that for each stream, and for nothing larger: a client with wide windows that reads nothing would have it keep a
-//! quarter of a megabyte for each of its streams, on each of its connections. So it is bounded for each connection, and
-//! for less where all of them together have much. Only what its window allows is given to h2, so all of it leaves as
-//! soon as the client reads, whatever becomes of other streams.
+//! h2 bounds that for each stream, and for nothing larger: a client with wide windows that reads nothing
+//! would have it keep a quarter of a megabyte for each of its streams, on each of its connections. So it is
+//! bounded for each connection, and for less where all of them together have much. Only what its window
+//! allows is given to h2, so all of it leaves as soon as the client reads, whatever becomes of other streams.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -17,7 +17,8 @@ const CROWDED_MAX: usize = 64 << 10;
 /// Of all connections of the process.
 static ALL: AtomicUsize = AtomicUsize::new(0);
 
-/// What h2 has of one connection. More than it really has, where streams were reset, until the client has taken all.
+/// What h2 has of one connection. More than it really has, where streams were reset, until the client has
+/// taken all.
 #[derive(Debug)]
 pub(super) struct Unsent {
     bytes: usize,

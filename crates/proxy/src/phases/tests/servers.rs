@@ -348,7 +348,8 @@ async fn whether_a_client_that_waits_for_the_word_is_to_send_is_the_servers_deci
     let mut server = stage.server().await;
     let head = server.until(b"\r\n\r\n").await;
     assert!(has(&head, "Expect: 100-continue"), "{head}");
-    // The word is the server's own, and comes once, also to a client whose body goes on after the answer has begun.
+    // The word is the server's own, and comes once, also to a client whose body goes on after the answer has
+    // begun.
     server
         .send("HTTP/1.1 100 Continue\r\nX-Whose: theirs\r\n\r\n")
         .await;
