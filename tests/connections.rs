@@ -91,13 +91,8 @@ fn served(site: &Site, client: &std::sync::Arc<rustls::ClientConfig>) -> Http2 {
 const FILES: usize = 150;
 const CLIENTS: usize = 400;
 
-#[test]
-fn without_descriptors_and_with_workers_that_die_nothing_else_ends_and_service_comes_back() {
-    raise_open_files(CLIENTS as u64 + 500);
-    let mut site = Site::of_app("no-descriptors", "hello", "workers = 2", "");
-    site.expect_error("worker died")
-        .expect_error("a descriptor from the supervisor is lost: too many files are open")
-        .expect_error("link without its app or descriptors");
+/// The program, with that limit.
+fn with_few_files(site: &Site) -> Command {
     let mut command = Command::new("sh");
     let program = site.command(&[]);
     command
@@ -106,7 +101,17 @@ fn without_descriptors_and_with_workers_that_die_nothing_else_ends_and_service_c
         .args(program.get_args())
         .env(processes::MARK, site.mark())
         .current_dir(&site.directory);
-    site.start_by(command);
+    command
+}
+
+#[test]
+fn without_descriptors_and_with_workers_that_die_nothing_else_ends_and_service_comes_back() {
+    raise_open_files(CLIENTS as u64 + 500);
+    let mut site = Site::of_app("no-descriptors", "hello", "workers = 2", "");
+    site.expect_error("worker died")
+        .expect_error("a descriptor from the supervisor is lost: too many files are open")
+        .expect_error("link without its app or descriptors");
+    site.start_by(with_few_files(&site));
     site.wait_for_log_times("worker ready", 2);
     let proxy = site.processes_named("proxy")[0].pid;
     // Half a head each, so that none of them is idle.
@@ -133,5 +138,56 @@ fn without_descriptors_and_with_workers_that_die_nothing_else_ends_and_service_c
     site.processes_at_least("worker web/", 2);
     assert_eq!(site.processes_named("proxy")[0].pid, proxy);
     assert!(!site.error_log().contains("proxy died"), "{}", site.error_log());
+    assert!(site.stop().success());
+}
+
+#[test]
+fn answers_that_nobody_takes_leave_the_others_descriptors() {
+    const TLS: &str = r#"
+        [tls]
+        certificates = [{ certificate = "localhost.crt", key = "localhost.key" }]
+        [server.buffers]
+        shared = "0"
+        [[listener]]
+        address = "127.0.0.1:{port}"
+        [[listener]]
+        address = "127.0.0.1:{tls_port}"
+        tls = true
+    "#;
+    let mut site = Site::new("parked");
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(&site.directory, "localhost");
+    site.config(
+        &of_app("size", "workers = 1\nthreads = 16", TLS)
+            .replace("app = \"web\"", "app = \"web\"\nhttps = \"off\""),
+    );
+    site.expect_error("too many answers wait for slow clients, some are cut");
+    site.start_by(with_few_files(&site));
+    let client = http2::client(&certificate);
+    let get = [&GET[..3], &[(":path", "/?2000000")]].concat();
+    // Without a window, two hundred answers of which each would be a file.
+    let window = [0, 4, 0, 0, 0, 0];
+    let parked: Vec<_> = (0..2)
+        .map(|_| {
+            let mut http2 = Http2::open_with(site.tls_port, &client, &window);
+            for number in 0..100 {
+                http2.request(1 + 2 * number, &get);
+            }
+            http2
+        })
+        .collect();
+    site.wait_for_log("too many answers wait for slow clients");
+    for _ in 0..20 {
+        assert_eq!(site.get("/?100").body.len(), 100);
+    }
+    assert!(
+        !site.error_log().contains("Too many open files"),
+        "{}",
+        site.error_log()
+    );
+    drop(parked);
+    wait_for("large answers to be served again", || {
+        (site.get("/?2000000").body.len() == 2_000_000).then_some(())
+    });
     assert!(site.stop().success());
 }

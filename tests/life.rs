@@ -164,6 +164,11 @@ fn a_daemon_whose_log_lines_would_be_lost_is_refused_at_the_start_by_check_and_a
     for (access, error, keys) in [
         ("stdout", "./error.log", "log.access.to: "),
         ("off", "stderr", "log.error.to: "),
+        (
+            "/dev/stdout",
+            "/proc/self/fd/2",
+            "log.access.to and log.error.to: ",
+        ),
         ("stderr", "stderr", "log.access.to and log.error.to: "),
     ] {
         write(access, error);

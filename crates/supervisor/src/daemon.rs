@@ -47,12 +47,25 @@ pub(crate) enum Place {
 pub fn check(config: &Config) -> Result<(), Error> {
     let lost: Vec<_> = log_files::places(config)
         .into_iter()
-        .filter(|(_, to)| matches!(to, Some(To::Stdout | To::Stderr)))
+        .filter(|(_, to)| to.is_some_and(is_terminal))
         .map(|(key, _)| key)
         .collect();
     match lost.is_empty() {
         true => Ok(()),
         false => Err(Error::LostLogs(lost.join(" and "))),
+    }
+}
+
+/// Is it standard output or error, by whatever name?
+fn is_terminal(to: &To) -> bool {
+    const NAMES: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/console"];
+    match to {
+        To::Stdout | To::Stderr => true,
+        To::File(path) => {
+            NAMES.iter().any(|name| path == std::path::Path::new(name))
+                || path.starts_with("/dev/fd")
+                || path.starts_with("/proc/self/fd")
+        }
     }
 }
 

@@ -19,9 +19,13 @@ use wire::file_system;
 /// What each of so many apps may hold of the descriptors of this process. Together they leave as many as one
 /// app has for all else: clients, links, upstreams.
 pub(crate) fn files_max(apps: usize) -> usize {
+    open_files_max() / apps.saturating_add(1)
+}
+
+/// The descriptors that this process may have.
+pub(super) fn open_files_max() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    limit / apps.saturating_add(1)
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// How many files of one app wait.

@@ -36,6 +36,8 @@ pub(super) struct Backlog<'a> {
     spill: Option<Spill>,
     /// No file could be made or written: everything waits in memory and the worker waits sooner.
     no_spill: bool,
+    /// It has nowhere to wait: so many others do.
+    is_beyond: bool,
     /// Bytes taken from the worker that it has not been told about.
     owed: u64,
 }
@@ -69,6 +71,7 @@ impl<'a> Backlog<'a> {
             spilled_bytes: 0,
             spill: None,
             no_spill: false,
+            is_beyond: false,
             owed: 0,
         }
     }
@@ -80,11 +83,16 @@ impl<'a> Backlog<'a> {
             return;
         }
         let cost = bytes.len() + PIECE_BYTES;
-        if !self.hold(self.memory_bytes + cost) && self.spill(&bytes) {
+        if !self.hold(self.memory_bytes + cost) && (self.spill(&bytes) || self.is_beyond) {
             return;
         }
         self.memory_bytes += cost;
         self.pieces.push_back(Piece::Memory(bytes));
+    }
+
+    /// Has it more than there is room for, in memory and on disk? Then it cannot be completed.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.is_beyond
     }
 
     /// May so much of the answer be in memory?
@@ -121,9 +129,13 @@ impl<'a> Backlog<'a> {
         });
         if let Err(unavailable) = appended {
             // That there are never any files was said once.
-            if let Unavailable::Now(error) = unavailable {
-                let directory = self.buffers.directory.display();
-                warn!(%directory, %error, "a response waits in memory, no temporary file");
+            match unavailable {
+                Unavailable::Now(error) => {
+                    let directory = self.buffers.directory.display();
+                    warn!(%directory, %error, "a response waits in memory, no temporary file");
+                }
+                Unavailable::Crowded => self.is_beyond = true,
+                Unavailable::Ever(_) => {}
             }
             self.no_spill = true;
             return false;

@@ -184,6 +184,15 @@ impl Ticket<'_> {
         drop(payload);
         let mut flow = Flow::new(&self.app.buffers, &self.app.spare, body_bytes);
         flow.take(first);
+        if flow.backlog.is_beyond() {
+            self.app.tell_beyond(&self.call);
+            if !self.over {
+                self.app.leave(self.id);
+                self.over = true;
+            }
+            self.refuse(context, down, record, Fault::Crowded).await;
+            return Ok(());
+        }
         if let Some(fault) = self.send(down, &answer, &mut flow).await? {
             // Bytes are out already: the client can only be told by cutting the answer.
             record.outcome = Some(fault.verdict().1);

@@ -12,13 +12,15 @@ pub(super) enum Fault {
     Aborted(AbortReason),
     /// The answer itself is against the rules.
     BadAnswer,
+    /// So many answers wait for their clients that there is no room for this one.
+    Crowded,
 }
 
 impl Fault {
     /// Status and blame.
     pub(super) fn verdict(self) -> (u16, Outcome) {
         match self {
-            Self::Failed(Failure::QueueTimeout | Failure::Down) => (503, Outcome::Overload),
+            Self::Failed(Failure::QueueTimeout | Failure::Down) | Self::Crowded => (503, Outcome::Overload),
             Self::Failed(Failure::Timeout) => (504, Outcome::Timeout),
             // Given back although it was started: as good as dead.
             Self::Failed(Failure::WorkerDied) | Self::Aborted(AbortReason::NotStarted) => {

@@ -29,8 +29,8 @@ pub(super) enum Absorbed {
     Last,
     /// Nothing of the kind may come here: the worker breaks the protocol.
     Strange,
-    /// More files of the application wait for clients than it may have: nothing more of this answer is
-    /// wanted.
+    /// More answers or files of the application wait for clients than there is room for: nothing more of this
+    /// one is wanted.
     Beyond,
 }
 
@@ -55,10 +55,14 @@ impl<'a> Flow<'a> {
         let end = match event {
             Event::Data { bytes, end } => {
                 self.take(bytes);
+                if self.backlog.is_beyond() {
+                    self.fault = Some(Fault::Crowded);
+                    return Absorbed::Beyond;
+                }
                 end
             }
             Event::File { file, .. } if file.is_beyond() => {
-                self.fault = Some(Fault::BadAnswer);
+                self.fault = Some(Fault::Crowded);
                 return Absorbed::Beyond;
             }
             Event::File { file, range, end } => {
@@ -144,6 +148,6 @@ mod tests {
             })
         };
         assert_eq!((send(), send()), (Absorbed::More, Absorbed::Beyond));
-        assert_eq!(flow.fault, Some(Fault::BadAnswer));
+        assert_eq!(flow.fault, Some(Fault::Crowded));
     }
 }

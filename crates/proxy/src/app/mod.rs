@@ -378,7 +378,7 @@ impl App {
         error!(
             app = %self.name,
             target = %String::from_utf8_lossy(target.unwrap_or_default()),
-            "too many files of the app wait for clients, answers are cut; raise the limit of open files (LimitNOFILE, ulimit -n)"
+            "too many answers wait for slow clients, some are cut; raise the limit of open files (LimitNOFILE, ulimit -n)"
         );
     }
 

@@ -301,7 +301,7 @@ fn larger_file(buffers: &Buffers, slabs: &Slabs, len: u64) -> Result<(File, Kept
     match temporary_file(buffers) {
         Ok(disk) => Ok((disk, Kept::Disk)),
         Err(Unavailable::Now(error)) => Err(BodyError::Storage(error)),
-        Err(Unavailable::Ever(_)) => {
+        Err(Unavailable::Ever(_) | Unavailable::Crowded) => {
             let mut share = slabs.share();
             grow(slabs, &mut share, len)?;
             Ok((memory_file()?, Kept::Shared(share)))

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Once},
+    sync::{
+        Arc, Once, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use config::Buffers;
@@ -13,6 +16,8 @@ use rustix::{
     io::Errno,
 };
 use tracing::warn;
+
+use super::app_file;
 
 /// A file nobody else can open and that is gone with its last descriptor. Where the file system cannot do
 /// that in one step, the file is unlinked at once.
@@ -51,12 +56,15 @@ pub(super) enum Unavailable {
     Now(io::Error),
     /// The directory is missing or read-only.
     Ever(io::Error),
+    /// So many answers wait on disk that the descriptors of others would be next.
+    Crowded,
 }
 
 impl From<Unavailable> for io::Error {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
             Unavailable::Now(error) | Unavailable::Ever(error) => error,
+            Unavailable::Crowded => io::ErrorKind::QuotaExceeded.into(),
         }
     }
 }
@@ -85,14 +93,39 @@ pub(super) struct Spill {
     file: Arc<File>,
     written: u64,
     read: u64,
+    _place: Place,
+}
+
+/// One of the descriptors that answers on disk may have together: a quarter of the process's.
+#[derive(Debug)]
+struct Place;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    fn take() -> Result<Self, Unavailable> {
+        static MOST: OnceLock<usize> = OnceLock::new();
+        let most = *MOST.get_or_init(|| app_file::open_files_max() / 4);
+        let place = Self;
+        let before = TAKEN.fetch_add(1, Ordering::Relaxed);
+        (before < most).then_some(place).ok_or(Unavailable::Crowded)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Spill {
     pub(super) fn new(buffers: &Buffers) -> Result<Self, Unavailable> {
+        let place = Place::take()?;
         Ok(Self {
             file: Arc::new(temporary_file(buffers)?),
             written: 0,
             read: 0,
+            _place: place,
         })
     }
 
