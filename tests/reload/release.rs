@@ -226,3 +226,39 @@ fn a_path_that_climbs_out_of_a_link_keeps_its_virtualenv() {
         assert!(site.stop().success());
     }
 }
+
+#[test]
+fn a_path_that_climbs_out_of_a_link_of_a_release_follows_it_at_a_reload() {
+    for (test, place, conf) in [
+        ("climb-shared", "current/app", "../site.toml"),
+        ("climb-shared-below", ".", "current/app/../site.toml"),
+        ("climb-shared-absolute", ".", "{dir}/current/app/../site.toml"),
+    ] {
+        let mut site = Site::new(test);
+        for release in ["one", "two"] {
+            site.config(&format!("[[site]]\nrespond = \"{release}\""));
+            let shared = site.directory.join("shared").join(release);
+            fs::create_dir_all(shared.join("app")).unwrap();
+            let text = fs::read_to_string(site.directory.join("site.toml")).unwrap();
+            let log = site.directory.join("error.log").display().to_string();
+            fs::write(shared.join("site.toml"), text.replace("./error.log", &log)).unwrap();
+            fs::create_dir_all(site.directory.join(release)).unwrap();
+            symlink(shared.join("app"), site.directory.join(release).join("app")).unwrap();
+        }
+        let current = site.directory.join("current");
+        symlink("one", &current).unwrap();
+        let place = site.directory.join(place);
+        let conf = conf.replace("{dir}", &site.directory.display().to_string());
+        let command = command(&site, &place, &place, &["--conf", &conf]);
+        site.start_by(command);
+        assert_eq!(site.get("/").text(), "one");
+        symlink("two", site.directory.join("next")).unwrap();
+        fs::rename(site.directory.join("next"), &current).unwrap();
+        site.signal("HUP");
+        site.wait_for_log("serving generation=2");
+        wait_for("the new release serves", || {
+            (site.get("/").text() == "two").then_some(())
+        });
+        assert!(site.stop().success());
+    }
+}

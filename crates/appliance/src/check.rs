@@ -9,6 +9,7 @@ use supervisor::{AppCheck, Engine};
 /// configuration or a file it names is at fault, 3 when an application does not import.
 pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
     let conf = config::absolute(conf).unwrap_or_else(|_| conf.to_owned());
+    let conf = config::resolved(&conf);
     let config = match Config::load(&conf) {
         Ok(config) => config,
         Err(problems) => {

@@ -40,7 +40,7 @@ pub use problem::Problems;
 pub use route::{Action, Charset, Files, PathMatch, Redirect, Respond, Route, Symlinks, UpstreamRoute};
 pub use server::{Buffers, Server};
 pub use site::{Host, Site};
-pub use started_in::absolute;
+pub use started_in::{absolute, resolved};
 pub use surroundings::{Machine, Surroundings};
 pub use tls::{CertificateFiles, MinimumVersion, Tls};
 pub use upstream::{Balance, Peer, PeerAddress, Upstream};

@@ -8,18 +8,22 @@ use std::{
 
 use crate::climb::climbed;
 
-/// The path from the directory we were started in, without `..`.
+/// The path from the directory we were started in. Each reading [resolves](resolved) it anew.
 ///
 /// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is
 /// to find what it leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which
 /// counts where both are the same directory.
 pub fn absolute(path: &Path) -> io::Result<PathBuf> {
     let named = env::var_os("PWD").map(PathBuf::from);
-    let whole = match named.filter(|named| path.is_relative() && is_here(named)) {
+    match named.filter(|named| path.is_relative() && is_here(named)) {
         Some(named) => std::path::absolute(named.join(path)),
         None => std::path::absolute(path),
-    };
-    whole.map(|whole| climbed(&whole, |path| fs::canonicalize(path)))
+    }
+}
+
+/// The same place without `..`, as the links lead now.
+pub fn resolved(path: &Path) -> PathBuf {
+    climbed(path, |path| fs::canonicalize(path))
 }
 
 fn is_here(named: &Path) -> bool {

@@ -422,6 +422,7 @@ impl Supervisor {
 
 /// Reads the configuration; its text is what the proxy gets, so both see the same.
 pub(crate) fn read(conf: &std::path::Path) -> Result<(Config, String), Error> {
+    let conf = &config::resolved(conf);
     let text = config::read_file(conf).map_err(|source| Error::Read {
         path: conf.to_owned(),
         source,
