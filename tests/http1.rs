@@ -292,11 +292,25 @@ fn what_is_no_request_line_is_refused_at_once() {
         "GET\r\n",
         "GET / HTTP/1.1 \r\n",
         "GET /a b HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nbad header\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\nX: unfinished",
     ] {
         let mut client = site.connect();
         client.set_patience(std::time::Duration::from_secs(10));
         client.send(line).unwrap();
         assert_eq!(client.read_response("GET").unwrap().status, 400, "{line:?}");
     }
+    // A good one may come in any pieces.
+    let mut client = site.connect();
+    for piece in "GET / HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\nX-B: 2\r\n\r\n".split_inclusive(['\n', ' '])
+    {
+        client.send(piece).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(client.read_response("GET").unwrap().status, 200);
+    drop(client);
     assert!(site.stop().success());
 }

@@ -103,7 +103,7 @@ pub(super) fn target(value: &Value<'_>) -> Option<String> {
     // What stands in the brackets is Python, and read as such when the application is imported.
     let called = callable.and_then(|callable| callable.strip_suffix(')')?.split_once('('));
     let attribute = called.map(|(factory, _)| factory).or(callable);
-    if dotted(module) && attribute.is_none_or(dotted) && !text.ends_with(".py") {
+    if dotted(module) && attribute.is_none_or(dotted) && !module.ends_with(".py") {
         return Some(text.to_owned());
     }
     let as_module = |path: &str| {

@@ -9,7 +9,7 @@ use tokio::{select, time::Instant};
 
 use super::{
     handler::Handler,
-    parse::{Parsed, parse},
+    parse::{Parsed, look_at_fields, parse},
     patience::{until, within},
     refusal::Refusal,
     reply::{ReplyFraming, write_head},
@@ -154,7 +154,7 @@ async fn read_head(
 ) -> Result<Parsed, HeadFailure> {
     let mut scan = Scan::default();
     let mut deadline = None;
-    let mut looked_at = false;
+    let mut looked_at = 0;
     loop {
         if let Some(len) = scan
             .find_end(&stream.input, limits)
@@ -169,9 +169,19 @@ async fn read_head(
             return Ok(parsed);
         }
         // What can never become a request is not waited for: `GET /x` without a version is all that some ask.
-        if scan.has_first_line() && !std::mem::replace(&mut looked_at, true) {
-            RequestLine::parse(first_line(&stream.input, limits.target_bytes_max))
-                .map_err(HeadFailure::Refused)?;
+        let whole = scan.whole_lines();
+        if looked_at == 0 && whole > 0 {
+            let line = first_line(&stream.input, limits.target_bytes_max);
+            RequestLine::parse(line).map_err(HeadFailure::Refused)?;
+            looked_at = line.len() + b"\r\n".len();
+        }
+        if let Some(lines) = stream
+            .input
+            .get(looked_at..whole)
+            .filter(|lines| !lines.is_empty())
+        {
+            look_at_fields(lines).map_err(HeadFailure::Refused)?;
+            looked_at = whole;
         }
         let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
         match until(deadline, stream.fill(HEAD_READ_BYTES)).await {

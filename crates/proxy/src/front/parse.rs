@@ -17,8 +17,8 @@ pub(crate) struct Parsed {
     pub(crate) expect_continue: bool,
 }
 
-/// Reads a whole head, its empty line included; `fields` is the number of its header lines.
-pub(crate) fn parse(bytes: &[u8], fields: usize) -> Result<Parsed, Refusal> {
+/// Reads a whole head, its empty line included; `count` is the number of its header lines.
+pub(crate) fn parse(bytes: &[u8], count: usize) -> Result<Parsed, Refusal> {
     let line_end = memchr::memchr(b'\r', bytes).ok_or(Refusal::bad("no request line"))?;
     if bytes.get(line_end + 1) != Some(&b'\n') {
         return Err(Refusal::bad("bare CR in the request line"));
@@ -28,19 +28,14 @@ pub(crate) fn parse(bytes: &[u8], fields: usize) -> Result<Parsed, Refusal> {
     // httparse checks names and values with wide registers; the usual head needs no allocation for their places.
     let mut few = [httparse::EMPTY_HEADER; FIELDS_ON_STACK];
     let mut many;
-    let slots = if fields <= FIELDS_ON_STACK {
+    let slots = if count <= FIELDS_ON_STACK {
         &mut few[..]
     } else {
-        many = vec![httparse::EMPTY_HEADER; fields];
+        many = vec![httparse::EMPTY_HEADER; count];
         &mut many[..]
     };
     let rest = bytes.get(line_end + 2..).unwrap_or_default();
-    let found = match httparse::parse_headers(rest, slots) {
-        Ok(httparse::Status::Complete((len, found))) if len == rest.len() => found,
-        Err(httparse::Error::HeaderName) => return Err(Refusal::bad("invalid header field name")),
-        Err(httparse::Error::HeaderValue) => return Err(Refusal::bad("invalid header field value")),
-        Ok(_) | Err(_) => return Err(Refusal::bad("malformed head")),
-    };
+    let found = fields(rest, slots)?;
 
     let mut facts = Facts::default();
     let mut kept = Fields::with_capacity(found.len(), rest.len());
@@ -49,6 +44,30 @@ pub(crate) fn parse(bytes: &[u8], fields: usize) -> Result<Parsed, Refusal> {
         kept.push(field.name, field.value);
     }
     facts.head(&line, kept)
+}
+
+/// Refuses header lines of a head that is still coming where no head can have them.
+pub(crate) fn look_at_fields(lines: &[u8]) -> Result<(), Refusal> {
+    let count = memchr::memchr_iter(b'\n', lines).count();
+    let whole = [lines, b"\r\n"].concat();
+    let mut slots = vec![httparse::EMPTY_HEADER; count];
+    let mut facts = Facts::default();
+    fields(&whole, &mut slots)?
+        .iter()
+        .try_for_each(|field| facts.see(field.name, field.value))
+}
+
+/// All header fields of these lines, the empty one included.
+fn fields<'b, 's>(
+    lines: &'b [u8],
+    slots: &'s mut [httparse::Header<'b>],
+) -> Result<&'s [httparse::Header<'b>], Refusal> {
+    match httparse::parse_headers(lines, slots) {
+        Ok(httparse::Status::Complete((len, found))) if len == lines.len() => Ok(found),
+        Err(httparse::Error::HeaderName) => Err(Refusal::bad("invalid header field name")),
+        Err(httparse::Error::HeaderValue) => Err(Refusal::bad("invalid header field value")),
+        Ok(_) | Err(_) => Err(Refusal::bad("malformed head")),
+    }
 }
 
 /// What the fields that matter for framing say, collected in one pass.

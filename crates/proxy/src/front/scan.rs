@@ -58,9 +58,9 @@ impl Scan {
         Ok(None)
     }
 
-    /// Has the request line been seen whole?
-    pub(crate) fn has_first_line(&self) -> bool {
-        self.lines > 0
+    /// Where the last whole line ends.
+    pub(crate) fn whole_lines(&self) -> usize {
+        self.line
     }
 
     /// Header fields seen.
