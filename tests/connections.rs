@@ -66,7 +66,7 @@ fn in_a_full_listener_the_connection_that_is_idle_for_longest_makes_room() {
     // It was the first, and has been used since.
     over_http2[0].request(3, &GET);
     over_http2[0].next(HEADERS);
-    let _fourth = served(&site, &client);
+    let fourth = served(&site, &client);
     let farewell = over_http2[1].next(GOAWAY);
     assert_eq!(farewell.payload[4..8], [0, 0, 0, 0], "no error");
     wait_for("the end of the connection", || {
@@ -76,6 +76,13 @@ fn in_a_full_listener_the_connection_that_is_idle_for_longest_makes_room() {
         over_http2[kept].request(5, &GET);
         over_http2[kept].next(HEADERS);
     }
+    // Before the handshake it is the same.
+    drop((over_http2, fourth));
+    let silent: Vec<_> = (0..3)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", site.tls_port)).unwrap())
+        .collect();
+    drop(served(&site, &client));
+    drop(silent);
     assert!(site.stop().success());
 }
 

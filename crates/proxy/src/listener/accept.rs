@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     net::{TcpListener, UnixListener},
     select,
-    time::timeout,
+    time::timeout_at,
 };
 
 use super::{
@@ -126,7 +126,22 @@ async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAd
         let stream = Box::new(ClientStream::plain(socket));
         return http1::converse(&front, stream, &Arc::new(connection), limits, None, guest).await;
     };
-    match timeout(limits.head_timeout, tls::greet(socket, config)).await {
+    let begun = tokio::time::Instant::now();
+    let deadline = begun + limits.head_timeout;
+    // Who has not said a word is idle, and makes room where that is needed.
+    guest.rest(begun);
+    let speaks = async {
+        select! {
+            biased;
+            _ = socket.peek() => true,
+            () = guest.asked_to_leave() => false,
+        }
+    };
+    if !timeout_at(deadline, speaks).await.unwrap_or(false) {
+        return;
+    }
+    guest.work();
+    match timeout_at(deadline, tls::greet(socket, config)).await {
         Ok(Ok(Greeting::Tls(tls))) => {
             let session = tls.get_ref().1;
             connection.tls = tls::facts(session);
