@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use logs::Outcome;
 use tokio::time::Instant;
 
-use super::refusals::{Books, Seat};
+use super::refusals::{Berth, Books};
 use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
@@ -47,7 +47,7 @@ pub(crate) struct H2Session {
     head: Head,
     connection: Arc<Connection>,
     /// Its place among the streams of its connection; where an answer that breaks off is left.
-    seat: Seat,
+    berth: Berth,
     pace: Pace,
     write_timeout: Duration,
     /// The client waits for `100 Continue`.
@@ -96,7 +96,7 @@ impl H2Session {
             reply: Reply::NotBegun(reply),
             head,
             connection,
-            seat: Seat::new(books),
+            berth: Berth::new(books),
             pace: Pace::new(limits),
             write_timeout: limits.body_timeout,
             expects,
@@ -114,7 +114,7 @@ impl H2Session {
 
     /// Have we ended its connection?
     pub(crate) fn broken_off(&self) -> Option<(u16, Outcome)> {
-        self.seat.books().broken_off()
+        self.berth.books().broken_off()
     }
 
     /// A body that is announced as empty, and the stream goes on all the same: is it empty? Whoever runs the
@@ -136,7 +136,7 @@ impl H2Session {
         if !self.ended {
             match self.reply {
                 Reply::NotBegun(mut reply) => reply.send_reset(self.reason),
-                Reply::Begun(reply) => self.seat.books().cut(reply, self.body, self.reason),
+                Reply::Begun(reply) => self.berth.books().cut(reply, self.body, self.reason),
             }
             return;
         }
@@ -166,16 +166,16 @@ impl H2Session {
         let Reply::Begun(reply) = &mut self.reply else {
             return Err(ClientError::Gone);
         };
-        let seat = &mut self.seat;
+        let berth = &mut self.berth;
         reply.reserve_capacity(wanted);
         loop {
-            let taken = seat.taken();
-            let room = within(self.write_timeout, poll_fn(|cx| seat.poll_room(cx, reply))).await;
+            let taken = berth.taken();
+            let room = within(self.write_timeout, poll_fn(|cx| berth.poll_room(cx, reply))).await;
             match room {
                 Ok(Some(room)) => return Ok(room.min(wanted)),
                 Ok(None) => return Err(ClientError::Gone),
                 // The client reads, but others of its streams: this one has waited for its place among them.
-                Err(_) if seat.is_waiting() && seat.taken() != taken => {}
+                Err(_) if berth.is_waiting() && berth.taken() != taken => {}
                 Err(_) => return Err(ClientError::TooSlow),
             }
         }
@@ -188,7 +188,7 @@ impl H2Session {
         };
         self.bytes_out += piece.len() as u64;
         let end = self.announced == Some(self.bytes_out) && !self.trailers;
-        self.seat.sends(piece.len());
+        self.berth.sends(piece.len());
         reply.send_data(piece, end).map_err(|_| ClientError::Gone)?;
         self.ended |= end;
         Ok(())
@@ -400,13 +400,13 @@ impl Duplex for H2Session {
         };
         while !self.raw.output.is_empty() {
             writer.reserve_capacity(self.raw.output.len());
-            let Some(room) = ready!(self.seat.poll_room(cx, writer)) else {
+            let Some(room) = ready!(self.berth.poll_room(cx, writer)) else {
                 return Poll::Ready(Err(ClientError::Gone));
             };
             let piece = self.raw.output.len().min(room);
             let piece = self.raw.output.copy_to_bytes(piece);
             self.bytes_out += piece.len() as u64;
-            self.seat.sends(piece.len());
+            self.berth.sends(piece.len());
             if writer.send_data(piece, false).is_err() {
                 return Poll::Ready(Err(ClientError::Gone));
             }

@@ -10,10 +10,10 @@
 //! head with a single field, on a stream that was not handed over.
 
 mod allowance;
+mod berth;
 mod frames;
 mod ledger;
 mod lone_status;
-mod seat;
 mod unsent;
 
 use std::{
@@ -31,7 +31,7 @@ use tokio::{
     time::Instant,
 };
 
-pub(super) use self::{allowance::Allowance, ledger::Refused, seat::Seat};
+pub(super) use self::{allowance::Allowance, berth::Berth, ledger::Refused};
 use self::{ledger::Ledger, unsent::Unsent};
 use crate::listener::stream::ClientStream;
 

@@ -8,14 +8,14 @@ use h2::SendStream;
 use super::Books;
 
 /// One stream's place. It waits for room until it is dropped.
-pub(in crate::phases) struct Seat {
+pub(in crate::phases) struct Berth {
     books: Books,
     /// By what it is known while it waits; 0 where it never has.
     waiter: u64,
     waiting: bool,
 }
 
-impl Seat {
+impl Berth {
     pub(in crate::phases) fn new(books: Books) -> Self {
         Self {
             books,
@@ -76,7 +76,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Berth {
     fn drop(&mut self) {
         if self.waiter != 0 {
             self.books.wire().unsent.forget(self.waiter);
