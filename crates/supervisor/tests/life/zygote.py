@@ -61,7 +61,7 @@ if behaviour == "zygote_hangs":
     time.sleep(1000)
 if behaviour == "zygote_dies":
     os._exit(9)
-control.send(b"\x01" + text("3.x.y") + struct.pack("<Q", 3) + text("") + text(""))
+control.send(b"\x01" + text("3.x.y") + struct.pack("<Q", 3) + text("") + text("") + text(""))
 while True:
     packet, descriptors, _, _ = socket.recv_fds(control, 1 << 17, 8)
     if not packet:
