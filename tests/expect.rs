@@ -1,4 +1,4 @@
-//! `Expect: 100-continue`: whoever answers, a client that waits hears of one 100, or of a refusal before it
+//! `Expect: 100-continue`: a client that waits hears, whatever answers it, of one 100, or of a refusal before it
 //! has sent anything.
 
 use std::fs;

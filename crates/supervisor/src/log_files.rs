@@ -23,7 +23,7 @@ impl LogFiles {
         })
     }
 
-    /// Opens of both what can be opened, and tells what can not: that log goes on where it is.
+    /// Opens of both what can be opened, and tells what cannot: that log goes on where it is.
     pub(crate) fn reopen(config: &Config) -> (Self, Vec<Error>) {
         let mut failures = Vec::new();
         let [access, error] = places(config).map(|(_, to)| {

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Where nobody was idle, or whoever was asked to leave had just begun something, another one is asked after
+/// Where nobody was idle, or the one that was asked to leave had just begun something, another one is asked after
 /// this time.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
