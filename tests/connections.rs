@@ -9,7 +9,7 @@ use crate::harness::{
     client::request_bytes,
     http2::{self, GET, GOAWAY, HEADERS, Http2},
     limits::raise_open_files,
-    processes, wait_for,
+    wait_for,
 };
 
 /// Where three connections are all there may be, and idle ones stay. One thread, so that what happens has an
@@ -100,15 +100,7 @@ const CLIENTS: usize = 400;
 
 /// The program, with that limit.
 fn with_few_files(site: &Site) -> Command {
-    let mut command = Command::new("sh");
-    let program = site.command(&[]);
-    command
-        .args(["-c", &format!("ulimit -n {FILES}; exec \"$@\""), "sh"])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .env(processes::MARK, site.mark())
-        .current_dir(&site.directory);
-    command
+    site.command_by("sh", &["-c", &format!("ulimit -n {FILES}; exec \"$@\""), "sh"])
 }
 
 #[test]

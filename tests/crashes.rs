@@ -71,18 +71,7 @@ fn a_worker_that_no_request_can_reach_any_more_is_replaced() {
 fn a_death_is_noticed_even_if_whoever_started_us_ignored_such_news() {
     let mut site = Site::of_app("ignored", "crash", "workers = 1", "");
     site.expect_error("worker died");
-    let program = site.command(&[]);
-    let mut ignoring = std::process::Command::new("env");
-    ignoring
-        .arg("--ignore-signal=CHLD")
-        .arg(program.get_program())
-        .args(program.get_args())
-        .envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(&site.directory);
+    let ignoring = site.command_by("env", &["--ignore-signal=CHLD"]);
     site.start_by(ignoring);
     assert_eq!(post(&site, "/signal/SIGKILL").status, 502);
     site.wait_for_log("worker died");

@@ -129,18 +129,8 @@ fn a_worker_that_floods_the_supervisor_keeps_it_from_nothing() {
 #[test]
 fn a_worker_cannot_type_into_the_terminal_of_the_administrator() {
     let mut site = site("hostile-terminal");
-    let program = site.command(&[]);
-    let mut on_terminal = Command::new("python3");
-    on_terminal
-        .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))"])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(&site.directory);
+    let terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))";
+    let on_terminal = site.command_by("python3", &["-c", terminal]);
     site.start_by(on_terminal);
     let answer = site.get("/hostile/terminal").text();
     assert!(answer.contains("No such device or address"), "{answer}");

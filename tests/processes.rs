@@ -356,18 +356,7 @@ fn killing_the_supervisor_leaves_no_process() {
 #[test]
 fn the_supervisor_has_all_open_files_it_may_have_and_applications_what_they_had() {
     let mut site = Site::of_app("open-files", "hello", "workers = 1", "");
-    let program = site.command(&[]);
-    let mut limited = std::process::Command::new("sh");
-    limited
-        .args(["-c", "ulimit -Sn 200; exec \"$@\"", "sh"])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(&site.directory);
+    let limited = site.command_by("sh", &["-c", "ulimit -Sn 200; exec \"$@\"", "sh"]);
     site.start_by(limited);
     site.processes_at_least("worker web/", 1);
     let soft = |pid: i32| {

@@ -187,19 +187,8 @@ fn a_low_soft_limit_of_open_files_does_not_limit_connections() {
     limits::raise_open_files(4 * SLOW as u64);
     let mut site = Site::new("slow-limit");
     site.config("[[site]]\nrespond = \"home\\n\"\n");
-    let program = site.command(&[]);
-    // The same environment and directory, by way of a shell that lowers the limit.
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", "ulimit -Sn 128 && exec \"$0\" \"$@\""])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(&site.directory);
+    // By way of a shell that lowers the limit.
+    let shell = site.command_by("sh", &["-c", "ulimit -Sn 128 && exec \"$0\" \"$@\""]);
     site.start_by(shell);
     let mut clients: Vec<_> = (0..SLOW).map(|_| Connection::open(site.port)).collect();
     for client in &mut clients {

@@ -114,6 +114,24 @@ impl Site {
         command
     }
 
+    /// The same by way of another program, which gets this one and its arguments behind its own.
+    pub(crate) fn command_by(&self, other: &str, arguments: &[&str]) -> Command {
+        let program = self.command(&[]);
+        let mut command = Command::new(other);
+        command
+            .args(arguments)
+            .arg(program.get_program())
+            .args(program.get_args())
+            .envs(
+                program
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .current_dir(&self.directory)
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Starts the program and waits until it answers on its first listener.
     #[track_caller]
     pub(crate) fn start(&mut self) -> &mut Self {

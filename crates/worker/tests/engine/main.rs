@@ -1,6 +1,7 @@
 //! The engine in real interpreters, with the supervisor and the proxy played by the test.
 
 mod asgi;
+mod asgi_endless;
 mod green;
 mod lent;
 mod life;
