@@ -61,11 +61,15 @@ class Gevent:
     def __init__(self, inherited):
         import gevent
         import gevent.event
+        from gevent.monkey import is_object_patched
 
         if inherited:
             # The zygote may have made a hub; nothing otherwise.
             gevent.reinit()
         self.hub = gevent.get_hub()
+        if is_object_patched("os", "fork"):
+            # gevent listens for ends of children from its first fork on. A child that ends sooner is waited for in vain.
+            os.register_at_fork(before=self.hub.loop.install_sigchld)
         self.soon = self.hub.loop.run_callback
         self.spawn = gevent.spawn
         self.Event = gevent.event.Event
@@ -239,6 +243,8 @@ class Driver:
         finally:
             self.running.pop(stream, None)
             self.waiters.pop(stream, None)
+            # The file of its body goes back with the answer, not with the next one.
+            environ = None
             following = host.ended(stream)
             if following is not None:
                 self.hub.spawn(self.run, following)
