@@ -14,6 +14,10 @@ use crate::harness::{
 /// Connections with half a head each.
 const CONNECTIONS: usize = 8000;
 
+/// Ordinary requests before idle memory is measured, one connection each and one after the other: what is made
+/// at the first use is there then.
+const WARM_UP: usize = 20;
+
 /// Private bytes of the proxy in RAM.
 fn private_bytes(site: &Site) -> u64 {
     let proxy = site.processes_named("proxy").first().expect("a proxy").pid;
@@ -30,8 +34,10 @@ fn memory_of_a_crowd_that_left_goes_back_to_the_system() {
         "[[listener]]\naddress = \"127.0.0.1:{port}\"\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"ok\"\n",
     );
     site.start();
-    assert_eq!(site.get("/").status, 200);
-    let idle = private_bytes(&site);
+    for _ in 0..WARM_UP {
+        assert_eq!(site.get("/").status, 200);
+    }
+    let idle = settled(&site);
     let half_head = format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {}", "x".repeat(12_000));
     let crowd: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -101,11 +107,13 @@ fn answers_that_no_client_takes_are_bounded_all_together() {
     site.start();
     let client = http2::client(&certificate);
     for target in ["/", "/file/large"] {
-        let mut first = Http2::open(site.tls_port, &client);
-        first.request(1, &[&GET[..3], &[(":path", target)]].concat());
-        first.next(HEADERS);
+        for _ in 0..WARM_UP {
+            let mut first = Http2::open(site.tls_port, &client);
+            first.request(1, &[&GET[..3], &[(":path", target)]].concat());
+            first.next(HEADERS);
+        }
     }
-    let idle = private_bytes(&site);
+    let idle = settled(&site);
     // SETTINGS_INITIAL_WINDOW_SIZE
     let window = |bytes: u32| [&[0, 4][..], &bytes.to_be_bytes()].concat();
     for (target, settings) in [
@@ -146,10 +154,10 @@ fn answers_that_no_client_takes_are_bounded_all_together() {
         other.next(HEADERS);
         drop((crowd, other));
     }
-    // Growth of a few megabytes is not worth a walk over the heap.
     wait_for("idle memory to go back", || {
-        (private_bytes(&site) < idle + (8 << 20)).then_some(())
+        (private_bytes(&site) < 2 * idle).then_some(())
     });
+    println!("idle {idle}, after them {}", private_bytes(&site));
     assert!(site.stop().success());
 }
 

@@ -7,11 +7,14 @@
 use std::{
     fs,
     sync::Weak,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeVal,
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::os;
@@ -19,14 +22,16 @@ use crate::os;
 /// How often we look. Idle memory is back within two or three looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(8);
 
-/// A process that worked less than this since the last walk has freed next to nothing.
-const WORK_MIN: Duration = Duration::from_millis(10);
+/// A process that worked less than this since the last walk has freed next to nothing: to end a thousand
+/// streams takes more.
+const WORK_MIN: Duration = Duration::from_millis(1);
 
 /// A process that uses less of its time than one part in so many is quiet.
 const QUIET_PART: u32 = 5;
 
-/// Growth that is worth a walk.
+/// Growth that is worth a walk: so much, and in a process that uses little, one part in so many of it.
 const GROWTH_BYTES: u64 = 2 << 20;
+const GROWTH_PART: u64 = 2;
 
 /// What one look sees.
 #[derive(Debug, Clone, Copy)]
@@ -41,27 +46,33 @@ struct Look {
 impl Look {
     /// `None` where the system does not tell (no /proc).
     fn now() -> Option<Self> {
-        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-        let time = |time: nix::sys::time::TimeVal| {
-            let micros = time.tv_sec().saturating_mul(1_000_000) + time.tv_usec();
-            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-        };
+        let work = work(UsageWho::RUSAGE_SELF)?;
         let statm = fs::read_to_string("/proc/self/statm").ok()?;
         let mut pages = statm.split(' ').skip(1).map(str::parse::<u64>);
         let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
         Some(Self {
             at: Instant::now(),
-            work: time(usage.user_time()) + time(usage.system_time()),
+            work,
             resident_bytes: resident.saturating_sub(shared) * rustix::param::page_size() as u64,
         })
     }
+}
+
+/// Processor time so far.
+fn work(of: UsageWho) -> Option<Duration> {
+    let usage = getrusage(of).ok()?;
+    let time = |time: TimeVal| {
+        let micros = time.tv_sec().saturating_mul(1_000_000) + time.tv_usec();
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    };
+    Some(time(usage.user_time()) + time(usage.system_time()))
 }
 
 /// Decides when a walk over the heap pays.
 #[derive(Debug)]
 struct Trimmer {
     last: Look,
-    /// Work done by the last walk, or by the start.
+    /// Work done when the last walk began, and by it; or by the start.
     walked_work: Duration,
     /// The least that was ever in use.
     least_bytes: u64,
@@ -82,13 +93,19 @@ impl Trimmer {
         let quiet = look.work.saturating_sub(self.last.work) * QUIET_PART < since;
         self.last = look;
         self.least_bytes = self.least_bytes.min(look.resident_bytes);
-        let grown = look.resident_bytes.saturating_sub(self.least_bytes) >= GROWTH_BYTES;
+        let growth = GROWTH_BYTES.min(self.least_bytes / GROWTH_PART);
+        let grown = look.resident_bytes.saturating_sub(self.least_bytes) >= growth;
         let worked = look.work.saturating_sub(self.walked_work) >= WORK_MIN;
         let pays = quiet && grown && worked;
         if pays {
             self.walked_work = look.work;
         }
         pays
+    }
+
+    /// A walk has ended that was so much work itself.
+    fn walked(&mut self, work: Duration) {
+        self.walked_work += work;
     }
 }
 
@@ -98,18 +115,29 @@ pub(crate) async fn look_after<T>(alive: Weak<T>) {
     let mut trimmer = Trimmer::new(first);
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut walking: Option<JoinHandle<Duration>> = None;
     loop {
         looks.tick().await;
         if alive.strong_count() == 0 {
             return;
         }
+        match walking.take_if(|walk| walk.is_finished()).map(JoinHandle::join) {
+            Some(work) => trimmer.walked(work.unwrap_or_default()),
+            None if walking.is_some() => continue,
+            None => {}
+        }
         if Look::now().is_some_and(|look| trimmer.pays(look)) {
             // On a thread of its own: the walk takes milliseconds, and requests do not wait for it. Without a
             // thread there is no walk.
-            let walk = thread::Builder::new().name("trim".into());
-            let _ = walk.spawn(os::trim);
+            walking = thread::Builder::new().name("trim".into()).spawn(walk).ok();
         }
     }
+}
+
+/// Gives back what is free; how much work was it?
+fn walk() -> Duration {
+    os::trim();
+    work(UsageWho::RUSAGE_THREAD).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -118,43 +146,77 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    const KIB: u64 = 1 << 10;
+
+    /// What a walk costs here.
+    const WALK: Duration = Duration::from_millis(3);
+
     /// Whether a walk pays at each look: milliseconds worked since the last one, and MiB in use.
-    fn walks(looks: &[(u64, u64)]) -> Vec<bool> {
+    fn walks(looks: &[(f64, u64)]) -> Vec<bool> {
+        walks_from(
+            5 * MIB,
+            &looks.iter().map(|(ms, mib)| (*ms, mib * MIB)).collect::<Vec<_>>(),
+        )
+    }
+
+    /// The same in bytes, of a process that began with so many.
+    fn walks_from(first_bytes: u64, looks: &[(f64, u64)]) -> Vec<bool> {
         let mut look = Look {
             at: Instant::now(),
             work: Duration::from_millis(30),
-            resident_bytes: 5 * MIB,
+            resident_bytes: first_bytes,
         };
         let mut trimmer = Trimmer::new(look);
-        let step = |&(worked_ms, mib): &(u64, u64)| {
+        let step = |&(worked_ms, bytes): &(f64, u64)| {
             look.at += LOOK_INTERVAL;
-            look.work += Duration::from_millis(worked_ms);
-            look.resident_bytes = mib * MIB;
-            trimmer.pays(look)
+            look.work += Duration::from_secs_f64(worked_ms / 1e3);
+            look.resident_bytes = bytes;
+            let pays = trimmer.pays(look);
+            if pays {
+                look.work += WALK;
+                trimmer.walked(WALK);
+            }
+            pays
         };
         looks.iter().map(step).collect()
     }
 
     #[test]
     fn memory_goes_back_when_the_crowd_is_gone() {
-        let looks = [(8000, 100), (8000, 135), (20, 135), (0, 6), (0, 6)];
+        let looks = [(8000.0, 100), (8000.0, 135), (20.0, 135), (0.0, 6), (0.0, 6)];
         assert_eq!(walks(&looks), [false, false, true, false, false]);
     }
 
     #[test]
     fn an_idle_process_is_left_in_peace() {
-        assert_eq!(walks(&[(0, 5), (1, 5), (1, 6), (1, 100)]), [false; 4]);
+        assert_eq!(walks(&[(0.0, 5), (0.1, 5), (0.1, 6), (0.1, 100)]), [false; 4]);
     }
 
     #[test]
     fn memory_that_is_in_use_is_looked_at_again_only_after_work() {
-        let looks = [(500, 100), (0, 100), (2, 100), (30, 100), (0, 100)];
+        let looks = [(500.0, 100), (0.0, 100), (0.2, 100), (30.0, 100), (0.0, 100)];
         assert_eq!(walks(&looks), [true, false, false, true, false]);
     }
 
     #[test]
     fn a_busy_process_is_not_walked_over() {
-        assert_eq!(walks(&[(4000, 50), (1700, 60), (1500, 60)]), [false, false, true]);
+        assert_eq!(
+            walks(&[(4000.0, 50), (1700.0, 60), (1500.0, 60)]),
+            [false, false, true]
+        );
+    }
+
+    #[test]
+    fn a_crowd_that_was_looked_at_while_it_was_there_is_gone_in_a_moment() {
+        let looks = [(800.0, 100), (0.1, 100), (4.0, 100), (0.1, 6)];
+        assert_eq!(walks(&looks), [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_process_that_uses_little_never_keeps_twice_as_much() {
+        let idle = 1500 * KIB;
+        let looks = [(50.0, 2200 * KIB), (50.0, 2300 * KIB), (50.0, 1600 * KIB)];
+        assert_eq!(walks_from(idle, &looks), [false, true, false]);
     }
 
     #[test]
