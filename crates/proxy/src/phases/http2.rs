@@ -138,6 +138,9 @@ impl Conversation<'_> {
                 at_rest = !at_rest;
                 if at_rest {
                     guest.rest(Instant::now());
+                    if !h2.has_streams() {
+                        self.books.clear();
+                    }
                 } else {
                     guest.work();
                 }

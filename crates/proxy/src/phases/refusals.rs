@@ -11,6 +11,7 @@
 
 mod allowance;
 mod berth;
+mod first_window;
 mod frames;
 mod ledger;
 mod lone_status;
@@ -101,10 +102,15 @@ impl Books {
         self.wire().lazy = true;
     }
 
-    /// Has the client taken all that h2 had for it?
+    /// Has the client taken all that h2 had for it, and that it gives a window?
     pub(super) fn is_quiet(&self) -> bool {
         let wire = self.wire();
-        wire.unsent.is_empty() && !wire.ledger.is_blocked()
+        wire.unsent.has_left() && !wire.ledger.is_blocked()
+    }
+
+    /// h2 has no streams.
+    pub(super) fn clear(&self) {
+        self.wire().unsent.clear_all();
     }
 
     /// The connection is ended by us: what still runs has not lost its client.
@@ -136,7 +142,7 @@ impl Books {
             }
         }
         if !wire.ledger.is_blocked() {
-            // What has a window is written as long as the client takes it, so that h2 has nothing left.
+            // What has a window is written as long as the client takes it, so that h2 has nothing else left.
             wire.unsent.clear();
         }
         let frames = wire.ledger.take_control();
@@ -195,6 +201,9 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut *wire.stream).poll_read(cx, buf);
         wire.ledger.asked();
         wire.ledger.read(buf.filled().get(before..).unwrap_or_default());
+        if wire.ledger.take_shrunk() {
+            wire.unsent.shrink();
+        }
         read
     }
 }
@@ -207,8 +216,9 @@ impl AsyncWrite for Watched {
         let written = Pin::new(&mut *wire.stream).poll_write(cx, bytes);
         wire.ledger.set_blocked(written.is_pending());
         if let Poll::Ready(Ok(written)) = written {
-            wire.unsent.remove(written);
             wire.ledger.wrote(bytes.get(..written).unwrap_or(bytes));
+            let data = wire.ledger.take_data();
+            wire.unsent.remove(data);
         }
         written
     }

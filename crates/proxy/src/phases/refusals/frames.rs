@@ -38,6 +38,7 @@ const HEAD_LEN: usize = 9;
 const PREFACE: u8 = 0xff;
 const PREFACE_LEN: u8 = 24;
 
+pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
 pub(super) const PRIORITY: u8 = 2;
@@ -137,8 +138,6 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DATA: u8 = 0;
 
     #[test]
     fn frames_are_found_in_pieces_of_any_size() {

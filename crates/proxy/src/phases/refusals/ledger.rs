@@ -1,9 +1,10 @@
 //! Which requests of a connection nobody has told yet: what has come, less what h2 has handed over.
 
 use super::{
+    first_window::FirstWindow,
     frames::{
-        CONTINUATION, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
-        SETTINGS, Step, UNKNOWN,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY,
+        RST_STREAM, SETTINGS, Step, UNKNOWN,
     },
     lone_status::is_lone_status,
 };
@@ -53,6 +54,15 @@ pub(super) struct Ledger {
     free: u32,
     /// The connection has ended with an error; was it the size of a head?
     broken: Option<bool>,
+    first_window: FirstWindow,
+    /// The frame being read is one of settings.
+    settings: bool,
+    /// The window of every stream has become smaller, since it was last asked for.
+    shrunk: bool,
+    /// The frame being written is DATA.
+    data: bool,
+    /// Bytes of answers that were written, since they were last asked for.
+    data_bytes: usize,
 }
 
 /// Heads that h2 has refused, by the status that they are told with.
@@ -122,6 +132,11 @@ impl Ledger {
             control: 0,
             free: 0,
             broken: None,
+            first_window: FirstWindow::new(),
+            settings: false,
+            shrunk: false,
+            data: false,
+            data_bytes: 0,
         }
     }
 
@@ -139,6 +154,10 @@ impl Ledger {
                 Step::Begun(frame) => {
                     self.misfit |= frame.is_misfit();
                     self.crossed |= self.open && frame.kind == HEADERS;
+                    self.settings = frame.kind == SETTINGS;
+                    if self.settings {
+                        self.first_window.begin();
+                    }
                 }
                 Step::Ended(frame) => {
                     let is_of_head = self.open && frame.stream == self.last;
@@ -147,6 +166,9 @@ impl Ledger {
                         CONTINUATION if is_of_head => self.heads = true,
                         _ => self.others = true,
                     }
+                }
+                Step::Payload(settings) if self.settings => {
+                    self.shrunk |= self.first_window.read(settings);
                 }
                 Step::Payload(_) => {}
             }
@@ -215,6 +237,7 @@ impl Ledger {
         while let Some(step) = self.written.step(&mut bytes) {
             match step {
                 Step::Begun(frame) => {
+                    self.data = frame.kind == DATA;
                     self.block_len = 0;
                     self.of_interest = match frame.kind {
                         HEADERS | RST_STREAM => frame.stream > self.floor,
@@ -227,6 +250,7 @@ impl Ledger {
                     room[..len].copy_from_slice(&payload[..len]);
                     self.block_len += len;
                 }
+                Step::Payload(payload) if self.data => self.data_bytes += payload.len(),
                 Step::Ended(frame) if self.of_interest => self.sent(frame),
                 Step::Payload(_) | Step::Ended(_) => {}
             }
@@ -252,6 +276,16 @@ impl Ledger {
     /// them over.
     pub(super) fn take_control(&mut self) -> u32 {
         std::mem::take(&mut self.control)
+    }
+
+    /// Bytes of answers that have been written since the last call.
+    pub(super) fn take_data(&mut self) -> usize {
+        std::mem::take(&mut self.data_bytes)
+    }
+
+    /// Has the client made the window of its streams smaller since the last call?
+    pub(super) fn take_shrunk(&mut self) -> bool {
+        std::mem::take(&mut self.shrunk)
     }
 
     /// h2 has handed a request over; whoever has it tells of it.
@@ -384,7 +418,6 @@ mod tests {
     const FIRST: &[u8] = &[0x48, 0x83, 0x68, 0xcc, 0x2f];
     const LATER: &[u8] = &[0xbe];
     const FINAL: u8 = END_STREAM | END_HEADERS;
-    const DATA: u8 = 0;
 
     fn refused(malformed: u32, too_large: u32, too_many: u32, gone: u32) -> Refused {
         Refused {
@@ -595,6 +628,38 @@ mod tests {
         let ping = frame(6, 0, 0, &[0; 8]);
         ledger.read(&ping.repeat(FREE_PER_REQUEST as usize + 1));
         assert_eq!(ledger.take_control(), 1);
+    }
+
+    #[test]
+    fn bytes_of_answers_are_told_from_those_of_frames() {
+        for piece in [1, 4, 1000] {
+            let mut ledger = begun();
+            let written = [
+                frame(HEADERS, END_HEADERS, 1, FIRST),
+                frame(DATA, 0, 1, b"12345"),
+                frame(6, 1, 0, &[0; 8]),
+                frame(DATA, 0, 1, b""),
+                frame(DATA, END_STREAM, 1, b"678"),
+            ];
+            let mut data = 0;
+            for bytes in written.concat().chunks(piece) {
+                ledger.wrote(bytes);
+                data += ledger.take_data();
+            }
+            assert_eq!(data, 8, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_shrinks_is_told_once() {
+        let mut ledger = begun();
+        ledger.read(&frame(4, 0, 0, &[0, 4, 0, 1, 0, 0]));
+        assert!(!ledger.take_shrunk());
+        ledger.read(&frame(4, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]));
+        assert_eq!((ledger.take_shrunk(), ledger.take_shrunk()), (true, false));
+        // The payload of another frame says nothing.
+        ledger.read(&[head(1), frame(DATA, 0, 1, &[0, 4, 0, 0, 0, 0])].concat());
+        assert!(!ledger.take_shrunk());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! h2 bounds that for each stream, and for nothing larger: a client with wide windows that reads nothing
 //! would have it keep a quarter of a megabyte for each of its streams, on each of its connections. So it is
 //! bounded for each connection, and for less where all of them together have much. Only what its window
-//! allows is given to h2, so all of it leaves as soon as the client reads, whatever becomes of other streams.
+//! allows is given to h2, so all of it leaves as soon as the client reads, whatever becomes of other streams;
+//! unless the client makes its windows smaller afterwards.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,6 +23,10 @@ static ALL: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(super) struct Unsent {
     bytes: usize,
+    /// Of these, what may have no window any more: it can be there when h2 has nothing more to write.
+    stranded: usize,
+    /// The windows have become smaller, or will when h2 gets to it.
+    shrinks: bool,
     /// From so many bytes on, of all connections together, each may have less.
     all_max: usize,
     /// Of streams, by what they are known by here.
@@ -37,6 +42,8 @@ impl Unsent {
     pub(super) fn new(all_max: usize) -> Self {
         Self {
             bytes: 0,
+            stranded: 0,
+            shrinks: false,
             all_max,
             waiting: Vec::new(),
             last_waiter: 0,
@@ -78,9 +85,9 @@ impl Unsent {
         self.taken
     }
 
-    /// Has it all left?
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes == 0
+    /// Has all left that can?
+    pub(super) fn has_left(&self) -> bool {
+        self.bytes == self.stranded
     }
 
     pub(super) fn add(&mut self, bytes: usize) {
@@ -88,13 +95,14 @@ impl Unsent {
         ALL.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes have left, frames and all.
+    /// So many bytes have left.
     pub(super) fn remove(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         if bytes == 0 {
             return;
         }
         self.bytes -= bytes;
+        self.stranded = self.stranded.min(self.bytes);
         self.taken += bytes as u64;
         ALL.fetch_sub(bytes, Ordering::Relaxed);
         if !self.waiting.is_empty() && self.bytes <= self.max() / 2 {
@@ -102,14 +110,32 @@ impl Unsent {
         }
     }
 
-    /// All has left.
+    /// The client has made the windows of all its streams smaller.
+    pub(super) fn shrink(&mut self) {
+        self.shrinks = true;
+    }
+
+    /// All that could leave has left.
     pub(super) fn clear(&mut self) {
-        self.remove(self.bytes);
+        if std::mem::take(&mut self.shrinks) {
+            // Nobody knows what is stuck, so that all of it may be.
+            self.stranded = self.bytes;
+        }
+        self.remove(self.bytes - self.stranded);
+        if self.stranded > 0 && !self.waiting.is_empty() && self.bytes < self.max() {
+            self.wake();
+        }
+    }
+
+    /// h2 has nothing at all.
+    pub(super) fn clear_all(&mut self) {
+        (self.shrinks, self.stranded) = (false, 0);
+        self.clear();
     }
 
     pub(super) fn close(&mut self) {
         self.closed = true;
-        self.clear();
+        self.clear_all();
         self.wake();
     }
 
@@ -159,6 +185,37 @@ mod tests {
         other.add(CROWDED_MAX);
         other.close();
         assert_eq!(other.poll_room(1, &mut cx), Poll::Ready(usize::MAX));
+    }
+
+    #[test]
+    fn what_lost_its_window_counts_until_it_has_left() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut unsent = Unsent::new(usize::MAX);
+        // However often windows grow and shrink, h2 has no more than it may have.
+        let mut given = 0;
+        for _ in 0..100 {
+            if let Poll::Ready(room) = unsent.poll_room(1, &mut cx) {
+                let piece = room.min(256 << 10);
+                unsent.add(piece);
+                given += piece;
+            }
+            unsent.shrink();
+            unsent.clear();
+        }
+        assert_eq!((given, unsent.bytes), (MAX, MAX));
+        // The client widens them again and takes a part: there is room for as much.
+        unsent.remove(MAX / 4);
+        unsent.clear();
+        assert_eq!(unsent.poll_room(1, &mut cx), Poll::Ready(MAX / 4));
+        // Of what is given now, all leaves that is not stuck already.
+        unsent.add(MAX / 4);
+        assert!(unsent.poll_room(1, &mut cx).is_pending());
+        unsent.clear();
+        assert!(unsent.waiting.is_empty(), "woken");
+        assert_eq!(unsent.poll_room(1, &mut cx), Poll::Ready(MAX / 4));
+        assert!(unsent.has_left());
+        unsent.clear_all();
+        assert_eq!(unsent.bytes, 0);
     }
 
     #[test]
