@@ -1,5 +1,7 @@
 //! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
 
+mod users;
+
 use std::{
     process::Command,
     sync::{

@@ -34,6 +34,7 @@ address = "127.0.0.1:80"
 wsgi = "wsgi"
 directory = "/srv/web"
 workers = 1
+user = "daemon"
 [[site]]
 app = "web"
 END
@@ -60,7 +61,11 @@ echo "before the database: exit $(systemctl show --value -p ExecMainStatus appli
 touch /srv/database
 until_is hello curl -s http://127.0.0.1/
 state "with the database"
-systemctl reload appliance && state "reloaded"
+for title in proxy "worker web/0"; do
+    pid=$(pgrep -f "^appliance: $title")
+    echo "$title: $(grep -E '^(Uid|CapPrm|CapBnd|NoNewPrivs):' "/proc/$pid/status" | cut -f 2 | xargs)"
+done
+systemctl reload appliance && until_is active systemctl show --value -p ActiveState appliance && state "reloaded"
 rm /srv/database
 systemctl reload appliance || state "reload refused"
 touch /srv/database
@@ -136,6 +141,8 @@ wait "$init" 2>/dev/null || true
 cat > "$scratch/expected" <<'END'
 before the database: exit 3
 with the database: 0 active hello
+proxy: 33 0000000000000000 0000000000000000 1
+worker web/0: 1 0000000000000000 0000000000000000 1
 reloaded: 0 active hello
 reload refused: 0 active hello
 killed: 0 active hello

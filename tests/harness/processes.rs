@@ -1,6 +1,6 @@
 //! Finding the processes of one site, whatever became of their parents.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 /// Environment variable that marks every process of a site under test. Not one of `APPLIANCE_`, which applications do not get.
 pub(crate) const MARK: &str = "SITE_UNDER_TEST";
@@ -28,33 +28,57 @@ pub(crate) fn signal_pid(pid: i32, signal: &str) {
         .status();
 }
 
-/// Every living process that carries the mark.
+/// Every living process that carries the mark. Supervisor, proxy and zygote show their environment to root alone; to others
+/// the first is known by its arguments, which name the site's directory, and the others are its children.
 pub(crate) fn marked(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
+    let directory = format!("/{mark}/");
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
+    let all: Vec<Seen> = entries
         .flatten()
-        .filter_map(|entry| {
-            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-            let proc = entry.path();
-            let environment = fs::read(proc.join("environ")).ok()?;
-            environment
+        .filter_map(|entry| Seen::at(&entry.path()))
+        .collect();
+    let supervisor = all
+        .iter()
+        .find(|seen| seen.environment.is_none() && seen.process.title.contains(&directory))
+        .map(|seen| seen.process.pid);
+    all.into_iter()
+        .filter(|seen| match &seen.environment {
+            Some(environment) => environment
                 .split(|&byte| byte == 0)
-                .any(|variable| variable == wanted.as_bytes())
-                .then(|| title(proc).map(|title| Process { pid, title }))?
+                .any(|variable| variable == wanted.as_bytes()),
+            None => supervisor.is_some_and(|pid| [seen.process.pid, seen.parent].contains(&pid)),
         })
+        .map(|seen| seen.process)
         .collect()
 }
 
-fn title(proc: PathBuf) -> Option<String> {
-    let stat = fs::read_to_string(proc.join("stat")).ok()?;
-    let state = stat.rsplit(')').next()?.trim_start().chars().next()?;
-    if matches!(state, 'Z' | 'X') {
-        return None;
+/// A living process, as far as we may look.
+struct Seen {
+    process: Process,
+    parent: i32,
+    environment: Option<Vec<u8>>,
+}
+
+impl Seen {
+    fn at(proc: &Path) -> Option<Self> {
+        let pid = proc.file_name()?.to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(proc.join("stat")).ok()?;
+        let mut fields = stat.rsplit(')').next()?.split_whitespace();
+        if matches!(fields.next()?, "Z" | "X") {
+            return None;
+        }
+        let line = fs::read(proc.join("cmdline")).ok()?;
+        let text = String::from_utf8_lossy(&line).replace('\0', " ");
+        Some(Self {
+            process: Process {
+                pid,
+                title: text.trim().to_owned(),
+            },
+            parent: fields.next()?.parse().ok()?,
+            environment: fs::read(proc.join("environ")).ok(),
+        })
     }
-    let line = fs::read(proc.join("cmdline")).ok()?;
-    let text = String::from_utf8_lossy(&line).replace('\0', " ");
-    Some(text.trim().to_owned())
 }

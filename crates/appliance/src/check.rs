@@ -18,7 +18,8 @@ pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
         }
     };
     tell(&format!("{}: understood", conf.display()));
-    for warning in config.warnings.iter().chain(&config.check_names(&Machine)) {
+    let looked_up = [config.check_users(&Machine), config.check_names(&Machine)].concat();
+    for warning in config.warnings.iter().chain(&looked_up) {
         tell(&warning.trim_end());
     }
     let paths = config.check_paths();

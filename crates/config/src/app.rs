@@ -31,6 +31,8 @@ pub struct App {
     pub queue_timeout: Duration,
     /// Whom it runs as; the server's user when not said.
     pub user: Option<crate::Identity>,
+    /// Programs that it executes get no rights by their files: setuid, setgid, capabilities.
+    pub no_new_privileges: bool,
 }
 
 impl App {

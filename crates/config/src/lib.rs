@@ -22,6 +22,7 @@ mod started_in;
 mod surroundings;
 mod tls;
 mod upstream;
+mod users;
 mod written;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,10 @@ use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     unistd::{Gid, Uid, setgid, setgroups, setuid},
 };
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::{
+    process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+};
 use wire::control::{Secret, ToProxy};
 
 use crate::{
@@ -156,7 +159,8 @@ impl Boot {
         });
         let listening = listening.collect::<Result<_, BootError>>()?;
         raise_descriptor_limit();
-        drop_privileges(&config)?;
+        become_user(&config)?;
+        keep_nothing()?;
         Ok(Ready {
             config,
             tls,
@@ -180,7 +184,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Becomes the configured user when started as root. Groups first: afterwards nobody may change them.
-fn drop_privileges(config: &Config) -> Result<(), BootError> {
+fn become_user(config: &Config) -> Result<(), BootError> {
     let Some(user) = config.server.user.as_ref().filter(|_| Uid::effective().is_root()) else {
         return Ok(());
     };
@@ -200,4 +204,21 @@ fn drop_privileges(config: &Config) -> Result<(), BootError> {
     // Changing the user has cleared it: the death of the supervisor is to be ours.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| BootError::System("death signal can not be set", error.into()))
+}
+
+/// Gives up what whoever started us gave a process that is not root (ports below 1024, keys that others may not read), and
+/// hides, which a change of user may have undone: the keys are in this memory, and applications may run as the same user.
+fn keep_nothing() -> Result<(), BootError> {
+    if !Uid::effective().is_root() {
+        let none = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        };
+        // The ambient set goes with them.
+        set_capabilities(None, none)
+            .map_err(|error| BootError::System("capabilities can not be given up", error.into()))?;
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| BootError::System("memory can not be hidden", error.into()))
 }

@@ -38,6 +38,9 @@ pub use check::{AppCheck, Imported, check_apps};
 pub use daemon::check as check_daemon;
 pub use engine::Engine;
 pub use error::Error;
-pub use os::inherited::inherited_control;
+pub use os::{
+    inherited::inherited_control,
+    privileges::{empty_bounding_set, hide},
+};
 pub use proxy::ProxyProgram;
 pub use run::{Options, run};

@@ -22,7 +22,7 @@ use crate::{
     channel::{Channel, Received},
     listening::Listening,
     log_files::LogFiles,
-    os::{memory_file, spawn, wait},
+    os::{memory_file, privileges::Confinement, spawn, wait},
     worker::ProxyEnd,
 };
 
@@ -102,7 +102,10 @@ impl Proxy {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
         let text = memory_file::sealed("appliance-config", launch.text.as_bytes(), false)?;
-        let pid = spawn::spawn(&mut command, &[(theirs.as_fd(), CONTROL_FD)], None)?;
+        // It needs what we may do until it has read the keys, and gives it up itself.
+        let confinement = Confinement::NoNewPrivileges;
+        let descriptors = [(theirs.as_fd(), CONTROL_FD)];
+        let pid = spawn::spawn(&mut command, &descriptors, None, confinement)?;
         let boot = ToProxy::Boot {
             config_path: launch.config.path.display().to_string(),
             listeners: u32::try_from(launch.sockets.len()).unwrap_or(u32::MAX),

@@ -21,7 +21,7 @@ use crate::{
     listening::Listenings,
     log_files::{self, LogFiles},
     notify::Notify,
-    os::{signals::Signals, wait},
+    os::{privileges, signals::Signals, wait},
     ready::{Interest, Ready},
     reload::{Action, Reload},
 };
@@ -309,6 +309,15 @@ impl Supervisor {
         }
         for line in config.out_of_reach() {
             warn!("{line}");
+        }
+        for app in config.apps.iter().filter(|app| !app.no_new_privileges) {
+            if privileges::are_denied() {
+                warn!(
+                    app = app.name,
+                    "no_new_privileges = false has no effect: who starts the server denies them (NoNewPrivileges= of a unit, \
+                     --security-opt no-new-privileges of a container)"
+                );
+            }
         }
         let sockets = self
             .listenings

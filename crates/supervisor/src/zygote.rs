@@ -16,7 +16,7 @@ use crate::{
     engine::{ENGINE_FD, EngineFile},
     environment,
     journey::Failure,
-    os::{descriptors, spawn, wait},
+    os::{descriptors, privileges::Confinement, spawn, wait},
 };
 
 /// Room for the process's title, which is written over the arguments.
@@ -73,6 +73,10 @@ impl Zygote {
             &mut command,
             &[(theirs.as_fd(), CONTROL_FD), (engine.as_fd(), ENGINE_FD)],
             environment::run_as(identity).as_ref(),
+            match app.no_new_privileges {
+                true => Confinement::Whole,
+                false => Confinement::None,
+            },
         )?;
         let boot = boot(app, check);
         channel.send(boot.encode(), Vec::new());

@@ -17,7 +17,7 @@ use std::{
 use pyo3::{exceptions::PyOSError, prelude::*, types::PyDict};
 use rustix::{
     io::{FdFlags, fcntl_setfd},
-    process::{Pid, Signal},
+    process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior},
 };
 use wire::control::{FromZygote, STACKS_SIGNAL, ToZygote};
 
@@ -319,6 +319,9 @@ impl Zygote {
 
     /// Forks for every message until the supervisor is gone.
     fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>, life: Life) -> PyResult<()> {
+        // The application is imported, and a debugger had its chance. What has taken over a worker must not get into this
+        // process as well, from which all later workers come. Of little harm where the kernel refuses.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let mut packet = Vec::new();
         // The first life has told it already, if there was one.
         let mut tells_cost = life == Life::First;

@@ -1,8 +1,10 @@
-"""Runs anybody's code in its worker: says to the supervisor what it likes, and looks for a terminal."""
+"""Runs anybody's code in its worker: says to the supervisor what it likes, looks for a terminal and into other processes."""
 
+import ctypes
 import fcntl
 import os
 import socket
+import subprocess
 import termios
 import threading
 
@@ -60,6 +62,65 @@ def terminal():
     return "typed"
 
 
+def as_file(name):
+    def read(pid):
+        with open("/proc/%d/%s" % (pid, name), "rb", buffering=0) as file:
+            return file.read(1)
+
+    return read
+
+
+def call(name, *arguments):
+    """A function of the C library that answers -1 when it fails."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, name)(*arguments) == -1:
+        raise OSError(ctypes.get_errno(), name)
+
+
+PTRACE_SEIZE, PIDFD_OPEN, PIDFD_GETFD = 0x4206, 434, 438
+
+
+def seize(pid):
+    call("ptrace", PTRACE_SEIZE, pid, None, None)
+
+
+def take_descriptor(pid):
+    pidfd = ctypes.CDLL(None).syscall(PIDFD_OPEN, pid, 0)
+    call("syscall", PIDFD_GETFD, pidfd, 0, 0)
+
+
+LOOKS = {
+    "environ": as_file("environ"),
+    "mem": as_file("mem"),
+    "maps": as_file("maps"),
+    "fd": lambda pid: os.listdir("/proc/%d/fd" % pid),
+    "a descriptor": lambda pid: os.readlink("/proc/%d/fd/0" % pid),
+    "pidfd_getfd": take_descriptor,
+    "ptrace": seize,
+}
+
+
+def look_into(pid):
+    """What of a process can be looked at."""
+    open_to_us = []
+    for name, look in LOOKS.items():
+        try:
+            look(pid)
+        except OSError:
+            continue
+        open_to_us.append(name)
+    return ", ".join(open_to_us) or "nothing"
+
+
+def stop(pid):
+    """Would a signal reach it?"""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return "refused"
+    return "sent"
+
+
 def application(environ, start_response):
     how, _, what = environ["PATH_INFO"].strip("/").partition("/")
     answer = "hello"
@@ -74,6 +135,12 @@ def application(environ, start_response):
     if how == "kept":
         answer = str({len(kept.read()) for kept in KEPT})
         KEPT.clear()
+    if how == "look-into":
+        answer = look_into(int(what))
+    if how == "signal":
+        answer = stop(int(what))
+    if how == "run":
+        answer = subprocess.run(what.split("+"), stdout=subprocess.PIPE, text=True).stdout
     if how == "terminal":
         answer = terminal()
     start_response("200 OK", [("Content-Type", "text/plain")])

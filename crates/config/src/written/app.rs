@@ -56,6 +56,8 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
             .duration("timeout", Duration::from_millis(10)..=HOUR)
             .unwrap_or(Duration::from_secs(30)),
         user: section.value("user").and_then(|value| server::run_user(&value)),
+        // Few applications call sudo or a setgid mail program; a hole in any could use them.
+        no_new_privileges: section.boolean("no_new_privileges").unwrap_or(true),
     };
     queue.finish(&[]);
     websocket.finish(&[]);
@@ -163,6 +165,7 @@ const OTHERS: &[Other] = &[
     Other::Later("max", "write `workers` as one number"),
     Other::Meant("chdir", "`directory`"),
     Other::Meant("pythonpath", "env = { PYTHONPATH = \"...\" }"),
+    Other::Meant("no_new_privs", "`no_new_privileges`"),
     Other::Meant("home", "`venv`"),
     Other::Meant("virtualenv", "`venv`"),
     Other::Meant("processes", "`workers`"),

@@ -219,6 +219,7 @@ const EVERYWHERE: &[Other] = &[
     Other::Meant("environment", "env = { NAME = \"value\" } in [app.NAME]"),
     Other::Meant("raw_env", "env = { NAME = \"value\" } in [app.NAME]"),
     Other::Meant("env_file", "it in [app.NAME]"),
+    Other::Meant("no_new_privileges", "it in [app.NAME]"),
     Other::Later("reload", "send SIGHUP after a change"),
     Other::Later("autoreload", "send SIGHUP after a change"),
     // The server itself.

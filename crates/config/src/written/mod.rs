@@ -38,6 +38,7 @@ use crate::{
     Action, Config, Problems, Site, Surroundings,
     climb::climbed,
     problem::{Problem, line_number},
+    users,
 };
 
 /// What is needed, and what gathers, while one document is read.
@@ -150,7 +151,10 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
     if problems.is_empty() {
         let warnings = Problems::render(path, text, reading.warnings.take());
         config.warnings = warnings.iter().map(str::to_owned).collect();
-        config.warnings.extend(of_root(surroundings, &config));
+        let found = users::find_proxy(surroundings, &mut config);
+        config
+            .warnings
+            .extend(found.or_else(|| of_root(surroundings, &config)));
         return Ok(config);
     }
     if reading.left_out.get() > 0 {

@@ -32,7 +32,11 @@ fn every_file_is_valid_and_without_warnings() {
     for file in files {
         let text = fs::read_to_string(&file).expect("a text");
         match MadeUp::default().config(&text) {
-            Ok(config) => assert_eq!(config.warnings, [""; 0], "{}", file.display()),
+            Ok(config) => {
+                assert_eq!(config.warnings, [""; 0], "{}", file.display());
+                let shared = config.check_users(&MadeUp::default());
+                assert_eq!(shared, [""; 0], "{}", file.display());
+            }
             Err(problems) => panic!("{}:\n{problems}", file.display()),
         }
     }
@@ -91,8 +95,18 @@ fn the_commented_keys_of_the_default_are_valid_too() {
         (&default.timeout, &default.python)
     );
     assert_eq!(
-        (written.workers, &written.interface, written.preload),
-        (default.workers, &default.interface, default.preload)
+        (
+            written.workers,
+            &written.interface,
+            written.preload,
+            written.no_new_privileges
+        ),
+        (
+            default.workers,
+            &default.interface,
+            default.preload,
+            default.no_new_privileges
+        )
     );
     assert_eq!(
         (written.queue_length_max, written.queue_timeout),

@@ -12,6 +12,56 @@ fn report(text: &str) -> String {
         .map_or_else(|problems| problems.to_string(), |_| String::new())
 }
 
+/// One made-up user for the proxy, another for the app.
+const USERS: &str = "[server]\nuser = \"www-data\"\n[app.web]\nwsgi = \"web\"\nuser = \"shop\"\n\
+                     [app.live]\nasgi = \"live\"\n[[site]]\napp = \"web\"\nhosts = [\"a\"]\n[[site]]\napp = \"live\"\n";
+
+#[test]
+fn an_app_that_shares_the_user_of_the_proxy_is_told_with_the_lines_that_separate_them() {
+    let told = |text: &str| read(text).check_users(&MadeUp::default());
+    let warnings = told(USERS);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for part in [
+        "app `live` runs as www-data, as the proxy does",
+        "`useradd --system live`",
+        "[app.live]\n      user = \"live\"\n",
+    ] {
+        assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+    }
+    // A user that is there already needs not be made.
+    let there = told(&USERS.replace("live", "blog"));
+    assert!(!there[0].contains("useradd"), "{there:?}");
+    // Who writes the same user twice means it, and who is not root cannot do better.
+    let meant = USERS.replace("\"live\"\n[[site]]", "\"live\"\nuser = \"www-data\"\n[[site]]");
+    assert_eq!(told(&meant), [""; 0]);
+    let ordinary = MadeUp {
+        root: false,
+        ..MadeUp::default()
+    };
+    let config = ordinary.config(USERS).expect("a configuration");
+    assert_eq!(config.check_users(&ordinary), [""; 0]);
+    assert_eq!(told(&USERS.replace("www-data", "0")), [""; 0]);
+}
+
+#[test]
+fn a_proxy_without_a_user_beside_apps_with_users_is_nobody() {
+    let bare = USERS.replace("[server]\nuser = \"www-data\"\n", "");
+    let config = read(&bare);
+    let nobody = config.server.user.as_ref().expect("a user");
+    assert_eq!((nobody.name.as_str(), nobody.uid), ("nobody", 65534));
+    let [warning] = config.warnings.as_slice() else {
+        panic!("one warning: {:?}", config.warnings);
+    };
+    assert!(
+        warning.contains("`nobody` is the user of the proxy, app `live`\n"),
+        "{warning}"
+    );
+    assert!(warning.contains("[server] user = "), "{warning}");
+    // Where no app has a user, or only root, nothing was asked for.
+    assert_eq!(read(&bare.replace("user = \"shop\"\n", "")).server.user, None);
+    assert_eq!(read(&bare.replace("\"shop\"", "\"0\"")).server.user, None);
+}
+
 const DJANGO: &str = r#"
 [app.web]
 wsgi = "mysite.wsgi:application"

@@ -1,4 +1,4 @@
-//! A made-up machine: four processors, one user, every file there except those with `missing` in their path,
+//! A made-up machine: four processors, a few users, every file there except those with `missing` in their path,
 //! and one link: `/srv/site/current` leads to `/srv/releases/7`.
 
 use std::{
@@ -42,12 +42,17 @@ impl Surroundings for MadeUp {
     }
 
     fn user(&self, name: &str) -> Option<Identity> {
-        matches!(name, "www-data" | "33").then(|| Identity {
+        let (uid, groups, home) = match name {
+            "www-data" | "33" => (33, vec![33, 50], "/var/www"),
+            "mysite" | "blog" | "shop" | "chat" | "api" | "gateway" => (1001, vec![1001], "/srv"),
+            _ => return None,
+        };
+        Some(Identity {
             name: name.to_owned(),
-            uid: 33,
-            gid: 33,
-            groups: vec![33, 50],
-            home: Some(PathBuf::from("/var/www")),
+            uid,
+            gid: uid,
+            groups,
+            home: Some(PathBuf::from(home)),
         })
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod inherited;
 pub(crate) mod memory_file;
 pub(crate) mod open_files;
 pub(crate) mod packet;
+pub(crate) mod privileges;
 pub(crate) mod proc;
 pub(crate) mod signals;
 pub(crate) mod spawn;

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::open_files;
+use super::{open_files, privileges::Confinement};
 
 /// Whom a child runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +26,14 @@ pub(crate) struct RunAs {
 /// Descriptors that children get lie below this number; copies that wait for the exec lie above.
 const PARKED: RawFd = 16;
 
-/// Starts the command with each descriptor at its number, as somebody else if asked, in a session of its own
+/// Starts the command with each descriptor at its number, as somebody else if asked, confined, in a session of its own
 /// (the terminal, its ^C and what could be typed into it are for the supervisor alone) and killed by the
 /// kernel when this process dies. Answers its pid; it is reaped by [`super::wait::reap`].
 pub(crate) fn spawn(
     command: &mut Command,
     descriptors: &[(BorrowedFd<'_>, RawFd)],
     run_as: Option<&RunAs>,
+    confinement: Confinement,
 ) -> io::Result<u32> {
     // Copies first, so that no source lies on another one's target.
     let parked = descriptors
@@ -62,6 +63,7 @@ pub(crate) fn spawn(
             {
                 return Err(io::Error::last_os_error());
             }
+            confinement.begin(run_as.as_ref().map(|who| who.uid))?;
             if let Some(who) = &run_as {
                 drop_privileges(who)?;
             }

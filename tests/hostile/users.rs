@@ -1,0 +1,256 @@
+//! What processes may do to each other, by their users and beyond them: with three users, as one ordinary user, and as a root
+//! that may do nothing.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use crate::harness::{Site, app, processes::Process, site::copy_tree, wait_for, workspace};
+
+/// The user that no database of this machine knows.
+const UNKNOWN: &str = "54321";
+
+/// What `/proc/PID/status` says in these lines, in their order.
+fn status(process: &Process, names: &[&str]) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap();
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    names
+        .iter()
+        .map(|name| {
+            line(&format!("{name}:"))
+                .split_whitespace()
+                .next()
+                .unwrap_or("")
+                .to_owned()
+        })
+        .collect()
+}
+
+/// A process that has nothing and gets nothing, whose bounding set is `bounding`.
+fn assert_confined(process: &Process, bounding: &str) {
+    let none = "0000000000000000";
+    let found = status(
+        process,
+        &["NoNewPrivs", "CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"],
+    );
+    assert_eq!(
+        found,
+        ["1", none, none, none, none, bounding],
+        "{}",
+        process.title
+    );
+}
+
+fn user(process: &Process) -> String {
+    status(process, &["Uid"]).remove(0)
+}
+
+/// A site whose applications lie where every user can reach them.
+fn site(test: &str) -> Site {
+    let site = Site::in_the_open(test);
+    copy_tree(
+        &workspace().join("tests/apps/hostile"),
+        &site.directory.join("hostile"),
+    );
+    site
+}
+
+const APP: &str = "wsgi = \"wsgi\"\ndirectory = \"hostile\"\npython = \"{python}\"\nworkers = 1\n";
+
+/// A program that makes who runs it root, unless its file counts for nothing.
+fn setuid_program(site: &Site) -> PathBuf {
+    let program = site.directory.join("id");
+    fs::copy("/usr/bin/id", &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    program
+}
+
+/// Does the file system the program is on let it do so?
+fn makes_root(program: &PathBuf) -> bool {
+    let told = Command::new(program)
+        .arg("-u")
+        .uid(5)
+        .stderr(Stdio::null())
+        .output();
+    told.is_ok_and(|told| told.stdout == b"0\n")
+}
+
+#[test]
+fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other() {
+    if !app::root() {
+        return;
+    }
+    let mut site = site("hostile-users");
+    let program = setuid_program(&site);
+    site.config(&format!(
+        "[server]\nuser = \"nobody\"\n\
+         [app.own]\n{APP}user = \"daemon\"\n\
+         [app.other]\n{APP}user = \"games\"\nno_new_privileges = false\n\
+         [app.shared]\n{APP}\
+         [[site]]\n\
+         [[site.route]]\npath = \"/own\"\napp = \"own\"\nstrip = true\n\
+         [[site.route]]\npath = \"/other\"\napp = \"other\"\nstrip = true\n\
+         [[site.route]]\npath = \"/shared\"\napp = \"shared\"\nstrip = true\n"
+    ));
+    site.start();
+    for generation in 1..=2 {
+        let one = |title: &str| site.processes_named(title).remove(0);
+        let supervisor = site
+            .processes()
+            .into_iter()
+            .find(|process| process.pid == site.pid())
+            .unwrap();
+        let proxy = one("appliance: proxy");
+        assert_eq!(user(&proxy), "65534");
+        assert_confined(&proxy, "0000000000000000");
+        for (app, uid) in [("own", "1"), ("shared", "65534")] {
+            for process in [one(&format!("zygote {app}")), one(&format!("worker {app}/0"))] {
+                assert_eq!(user(&process), uid, "{}", process.title);
+                assert_confined(&process, "0000000000000000");
+            }
+        }
+        // Who asked for it may get new privileges, and has none.
+        let free = status(&one("worker other/0"), &["Uid", "NoNewPrivs", "CapEff", "CapPrm"]);
+        assert_eq!(free, ["5", "0", "0000000000000000", "0000000000000000"]);
+
+        let zygotes = ["own", "other", "shared"].map(|app| one(&format!("zygote {app}")));
+        let secret: Vec<&Process> = [&supervisor, &proxy].into_iter().chain(&zygotes).collect();
+        for app in ["own", "other", "shared"] {
+            let ask =
+                |what: &str, process: &Process| site.get(&format!("/{app}/{what}/{}", process.pid)).text();
+            for process in &secret {
+                assert_eq!(ask("look-into", process), "nothing", "{app}: {}", process.title);
+            }
+            for process in site.processes_named("appliance: worker") {
+                let expected = process.title.contains(&format!("worker {app}/"));
+                // Profilers and debuggers of the same user find a worker as they always have.
+                assert_eq!(
+                    ask("look-into", &process).contains("environ"),
+                    expected,
+                    "{app}: {}",
+                    process.title
+                );
+            }
+            assert_eq!(ask("signal", &supervisor), "refused", "{app}");
+            // What separate users are for.
+            let expected = if app == "shared" { "sent" } else { "refused" };
+            assert_eq!(ask("signal", &proxy), expected, "{app}");
+            assert_eq!(
+                ask("signal", &one("worker own/0")),
+                if app == "own" { "sent" } else { "refused" }
+            );
+        }
+        let run = |app: &str| site.get(&format!("/{app}/run/{}+-u", program.display())).text();
+        assert_eq!((run("own"), run("shared")), ("1\n".into(), "65534\n".into()));
+        if makes_root(&program) {
+            assert_eq!(run("other"), "0\n");
+        }
+        if generation == 1 {
+            site.signal("HUP");
+            site.wait_for_log(" serving generation=2 ");
+            wait_for("the old proxy is gone", || {
+                (site.processes_named("appliance: proxy").len() == 1
+                    && site.processes_named("appliance: worker").len() == 3)
+                    .then_some(())
+            });
+        }
+    }
+    assert!(site.stop().success());
+}
+
+/// The program by setpriv(1), with all that it needs open to an ordinary user.
+fn set_privileges(site: &Site, arguments: &[&str]) -> Command {
+    fs::set_permissions(&site.directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let binary = site.directory.join("appliance");
+    fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(arguments)
+        .arg(binary)
+        .arg("--conf")
+        .arg(site.directory.join("site.toml"))
+        .env(crate::harness::processes::MARK, site.mark())
+        .current_dir(&site.directory)
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn as_one_user_without_rights_an_application_looks_into_no_process_of_ours() {
+    let unknown = ["--reuid", UNKNOWN, "--regid", UNKNOWN, "--clear-groups"];
+    let port_right = [
+        "--inh-caps",
+        "+net_bind_service",
+        "--ambient-caps",
+        "+net_bind_service",
+    ];
+    let no_right = ["--bounding-set", "-all", "--inh-caps", "-all"];
+    let cases = [
+        // A container with --user and --cap-drop all; a unit with DynamicUser and AmbientCapabilities.
+        ("bare", [&unknown[..], &no_right].concat(), true),
+        ("ambient", [&unknown[..], &port_right].concat(), true),
+        // A container as root with --cap-drop all: root without rights may look into its own processes.
+        ("root", no_right.to_vec(), false),
+    ];
+    if !app::root() {
+        return;
+    }
+    for (name, arguments, hidden) in cases {
+        let mut site = site(&format!("hostile-{name}"));
+        let program = setuid_program(&site);
+        site.config(&format!("[app.web]\n{APP}[[site]]\napp = \"web\"\n"));
+        let command = set_privileges(&site, &arguments);
+        site.start_by(command);
+        let one = |title: &str| site.processes_named(title).remove(0);
+        let supervisor = site
+            .processes()
+            .into_iter()
+            .find(|process| process.pid == site.pid())
+            .unwrap();
+        let (proxy, zygote, worker) = (one(": proxy"), one(": zygote"), one(": worker"));
+        let bounding = status(&supervisor, &["CapBnd"]).remove(0);
+        for process in [&proxy, &zygote, &worker] {
+            assert_confined(process, &bounding);
+            assert_eq!(user(process), user(&supervisor), "{name}");
+        }
+        let look = |process: &Process| site.get(&format!("/look-into/{}", process.pid)).text();
+        if hidden {
+            for process in [&supervisor, &proxy, &zygote] {
+                assert_eq!(look(process), "nothing", "{name}: {}", process.title);
+            }
+            let told = site.get(&format!("/run/{}+-u", program.display())).text();
+            assert_eq!(told, format!("{UNKNOWN}\n"), "{name}");
+        }
+        assert!(look(&worker).contains("environ"), "{name}");
+        site.signal("HUP");
+        site.wait_for_log(" serving generation=2 ");
+        assert_eq!(site.get("/").status, 200);
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn with_users_for_applications_alone_the_proxy_does_not_stay_root() {
+    if !app::root() {
+        return;
+    }
+    let mut site = site("hostile-no-user");
+    site.config(&format!(
+        "[app.web]\n{APP}user = \"daemon\"\n[app.bare]\n{APP}\
+         [[site]]\napp = \"web\"\n[[site.route]]\npath = \"/bare\"\napp = \"bare\"\n"
+    ));
+    site.start();
+    site.wait_for_log("no `user` in [server]: `nobody` is the user of the proxy, app `bare`");
+    for (title, uid) in [
+        (": proxy", "65534"),
+        (": worker web/0", "1"),
+        (": worker bare/0", "65534"),
+    ] {
+        assert_eq!(user(&site.processes_named(title)[0]), uid, "{title}");
+    }
+    assert_eq!((site.get("/").status, site.get("/bare/").status), (200, 200));
+    assert!(site.stop().success());
+}
