@@ -79,6 +79,13 @@ impl<'a> Page<'a> {
         self.swap(entry, stream, SENT, RECALLED)
     }
 
+    /// Proxy: is the entry as [`Page::send`] left it? Otherwise the worker has started the request, or has written what it
+    /// should not; neither can be taken back.
+    pub fn untouched(self, entry: u16, stream: u32) -> bool {
+        self.word(entry, 0)
+            .is_some_and(|state| state.load(Ordering::Acquire) == u64::from(stream) << 8 | SENT)
+    }
+
     /// Proxy: has the worker started the request?
     pub fn claimed(self, entry: u16, stream: u32) -> bool {
         self.word(entry, 0)

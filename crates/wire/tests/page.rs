@@ -19,8 +19,9 @@ fn a_claimed_request_can_not_be_recalled() {
     let words = words(2);
     let page = Page::new(&words);
     page.send(1, 42);
-    assert!(!page.claimed(1, 42));
+    assert!(!page.claimed(1, 42) && page.untouched(1, 42));
     assert!(page.claim(1, 42, 1000, 7));
+    assert!(page.claimed(1, 42) && !page.untouched(1, 42));
     assert!(!page.recall(1, 42));
     assert_eq!(
         (page.started_ns(1, 42), page.thread(1, 42)),

@@ -55,8 +55,11 @@ pub(super) struct Link {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pub(super) stream: u32,
+    /// When it was sent; once it is known to run, when it began.
     pub(super) sent_ns: u64,
     pub(super) holder: Holder,
+    /// It is known to run.
+    started: bool,
     /// Where in `watched`; [`UNWATCHED`] when it is not there.
     watch: u32,
 }
@@ -137,6 +140,7 @@ impl Link {
                 stream: 0,
                 sent_ns: 0,
                 holder: Holder::Free,
+                started: false,
                 watch: UNWATCHED,
             });
             entry
@@ -150,6 +154,7 @@ impl Link {
         // The upper half counts, so that a late frame of a stream that used this entry before is not mistaken.
         slot.stream = (slot.stream & 0xffff_0000).wrapping_add(0x1_0000) | u32::from(entry);
         slot.sent_ns = now_ns;
+        slot.started = false;
         slot.holder = Holder::Call(call);
         self.in_flight += 1;
         self.asked_ns.get_or_insert(now_ns);
@@ -157,6 +162,22 @@ impl Link {
         self.page.page().send(entry, stream);
         self.watch(entry);
         Some((stream, entry))
+    }
+
+    /// Since when the worker runs this request, if it does. It writes that itself, so it counts as it was seen first, between the
+    /// sending and now; and what it has written in place of a state counts as begun.
+    pub(super) fn running_since(&mut self, entry: u16, now_ns: u64) -> Option<u64> {
+        let slot = self.slots.get_mut(usize::from(entry))?;
+        let page = self.page.page();
+        if page.untouched(entry, slot.stream) {
+            return None;
+        }
+        if !slot.started {
+            slot.started = true;
+            let written_ns = page.started_ns(entry, slot.stream).unwrap_or(now_ns);
+            slot.sent_ns = written_ns.min(now_ns).max(slot.sent_ns);
+        }
+        Some(slot.sent_ns)
     }
 
     /// Its time begins to matter; for one that is watched already it begins anew.

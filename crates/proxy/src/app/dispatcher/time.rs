@@ -66,19 +66,13 @@ impl<T: Clone> Dispatcher<T> {
                 return;
             };
             let Holder::Call(id) = slot.holder else { continue };
-            let page = link.page.page();
-            if page.claimed(entry, slot.stream) {
+            if let Some(since_ns) = link.running_since(entry, now_ns) {
                 running = true;
-                // The worker's clock is ours; whatever it wrote, the time lies between our sending and now.
-                let start_ns = page
-                    .started_ns(entry, slot.stream)
-                    .unwrap_or(now_ns)
-                    .max(slot.sent_ns);
-                let elapsed_ns = now_ns.saturating_sub(start_ns);
+                let elapsed_ns = now_ns.saturating_sub(since_ns);
                 if elapsed_ns <= self.rules.request_timeout_ns {
                     continue;
                 }
-                let thread = page.thread(entry, slot.stream).unwrap_or(0);
+                let thread = link.page.page().thread(entry, slot.stream).unwrap_or(0);
                 link.overrun(entry);
                 if evented {
                     link.overdue_ns.get_or_insert(now_ns);

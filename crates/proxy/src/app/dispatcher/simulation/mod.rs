@@ -1,6 +1,7 @@
 //! The dispatcher against simulated workers: seeded, in steps of simulated time.
 
 mod evented;
+mod hostile;
 mod world;
 
 use super::{Failure, Refusal, Rules};

@@ -47,6 +47,8 @@ pub(super) struct Worker {
     /// Sleeps until then.
     pub(super) stopped_until_ns: u64,
     pub(super) gone: bool,
+    /// Somebody else's code runs in it.
+    pub(super) hostile: bool,
 }
 
 /// A request in a worker.
@@ -117,6 +119,7 @@ impl World {
             running: Vec::new(),
             stopped_until_ns: 0,
             gone: false,
+            hostile: false,
         });
         self.act();
     }
@@ -208,6 +211,10 @@ impl World {
                 continue;
             };
             if worker.stopped_until_ns > now_ns {
+                continue;
+            }
+            if worker.hostile {
+                self.misbehave(index);
                 continue;
             }
             // Stream, request, whether it begins here, whether it ends here.
