@@ -34,7 +34,8 @@ pub(super) struct Backlog<'a> {
     share: Share,
     spilled_bytes: u64,
     spill: Option<Spill>,
-    /// No file could be made or written: everything waits in memory and the worker waits sooner.
+    /// No file could be made or written: everything waits in memory, as far as there is any, and the worker
+    /// waits sooner.
     no_spill: bool,
     /// It has nowhere to wait: so many others do.
     is_beyond: bool,
@@ -82,11 +83,17 @@ impl<'a> Backlog<'a> {
         if bytes.is_empty() {
             return;
         }
-        let cost = bytes.len() + PIECE_BYTES;
-        if !self.hold(self.memory_bytes + cost) && (self.spill(&bytes) || self.is_beyond) {
-            return;
+        let memory_bytes = self.memory_bytes + bytes.len() + PIECE_BYTES;
+        if !self.hold(memory_bytes) {
+            if self.spill(&bytes) || self.is_beyond {
+                return;
+            }
+            if !self.hold(memory_bytes) {
+                self.is_beyond = true;
+                return;
+            }
         }
-        self.memory_bytes += cost;
+        self.memory_bytes = memory_bytes;
         self.pieces.push_back(Piece::Memory(bytes));
     }
 
@@ -97,7 +104,11 @@ impl<'a> Backlog<'a> {
 
     /// May so much of the answer be in memory?
     fn hold(&mut self, memory_bytes: usize) -> bool {
-        self.share.hold(self.buffers.memory_bytes, memory_bytes)
+        if self.no_spill {
+            self.share.hold_beyond(memory_bytes)
+        } else {
+            self.share.hold(self.buffers.memory_bytes, memory_bytes)
+        }
     }
 
     /// Bytes of a file of the application's. The worker may send another one once this one has left.
@@ -281,6 +292,49 @@ mod tests {
         assert_eq!(drain(&mut backlog).len(), 4 << 20);
         granted += u64::from(backlog.credit().expect("empty again"));
         assert_eq!(granted, 4 << 20);
+    }
+
+    /// Without a disk, and with memory for so many answers of their own and of what all share.
+    #[test]
+    fn answers_that_have_no_disk_are_bounded_together() {
+        const ANSWER_BYTES: usize = 256 << 10;
+        let mut buffers = buffers(1 << 30);
+        buffers.memory_bytes = ANSWER_BYTES;
+        buffers.directory = "/nowhere".into();
+        for (shared, pieces) in [(0, 1), (4 << 20, 4), (64 << 20, 16)] {
+            let spare = Spare::new(shared);
+            // What all may have of their own, what they share, and the least that each has in any case.
+            let most = shared.max(16 << 20) + shared;
+            let (mut waiting, mut bytes) = (Vec::new(), 0);
+            while bytes <= 2 * most {
+                let mut backlog = Backlog::new(&buffers, &spare);
+                for _ in 0..pieces {
+                    backlog.push(vec![7; ANSWER_BYTES / pieces].into());
+                }
+                if backlog.is_beyond() {
+                    break;
+                }
+                bytes += backlog.memory_bytes;
+                waiting.push(backlog);
+            }
+            let free = waiting.len() * (16 << 10);
+            assert!(
+                (most / 2..=most + free).contains(&bytes),
+                "{shared}: {bytes} of {most}"
+            );
+            // Small answers do not ask for any of it.
+            let mut small = Backlog::new(&buffers, &spare);
+            small.push(vec![7; 16_000].into());
+            assert_eq!((small.is_beyond(), drain(&mut small).len()), (false, 16_000));
+            // Each that has been taken makes room for another.
+            for backlog in &mut waiting {
+                assert_eq!(drain(backlog).len(), ANSWER_BYTES);
+                assert_eq!((backlog.pop().is_none(), backlog.memory_bytes), (true, 0));
+                let mut next = Backlog::new(&buffers, &spare);
+                next.push(vec![7; ANSWER_BYTES].into());
+                assert!(!next.is_beyond());
+            }
+        }
     }
 
     #[test]

@@ -369,7 +369,7 @@ impl App {
         );
     }
 
-    /// More of its files wait for clients than may. Told once, it is so again and again then.
+    /// More of its answers wait for clients than may. Told once, it is so again and again then.
     fn tell_beyond(&self, call: &Call) {
         if self.told_beyond.swap(true, Ordering::Relaxed) {
             return;
@@ -378,7 +378,8 @@ impl App {
         error!(
             app = %self.name,
             target = %String::from_utf8_lossy(target.unwrap_or_default()),
-            "too many answers wait for slow clients, some are cut; raise the limit of open files (LimitNOFILE, ulimit -n)"
+            "too many answers wait for slow clients, some are cut; raise the limit of open files (LimitNOFILE, \
+             ulimit -n), or server.buffers.shared where no temporary file can be made"
         );
     }
 
