@@ -78,6 +78,7 @@ pub(crate) async fn serve_http2(
                 streams: JoinSet::new(),
                 served: 0,
                 refusals: Allowance::of_refusals(Instant::now()),
+                turned_away: Allowance::of_cancelled(Instant::now()),
                 books,
                 head_timer: None,
                 leaving: false,
@@ -121,6 +122,8 @@ struct Conversation<'a> {
     served: u32,
     /// Heads that h2 may still refuse.
     refusals: Allowance,
+    /// Streams past the limit that it may still turn away.
+    turned_away: Allowance,
     books: Books,
     head_timer: HeadTimer,
     /// The farewell (GOAWAY) has been said: the client opens no new streams.
@@ -271,7 +274,8 @@ impl Conversation<'_> {
         self.tell(refused);
         let count = refused.malformed.saturating_add(refused.too_large);
         self.served = self.served.saturating_add(count);
-        self.refusals.take(count, Instant::now())
+        let now = Instant::now();
+        self.refusals.take(count, now) && self.turned_away.take(refused.too_many, now)
     }
 
     /// Writes the lines of what h2 has refused.

@@ -52,6 +52,8 @@ struct Wire {
     /// Answers that broke off.
     cuts: Vec<Cut>,
     allowance: Allowance,
+    /// Requests that the client may cancel.
+    cancelled: Allowance,
     unsent: Unsent,
     broken_off: Option<BrokenOff>,
 }
@@ -80,6 +82,7 @@ impl Books {
     ///
     /// `unsent_max`: see [`Unsent`].
     pub(super) fn open(stream: Box<ClientStream>, unsent_max: usize) -> (Self, Watched) {
+        let now = Instant::now();
         let books = Self {
             wire: Arc::new(Mutex::new(Wire {
                 stream,
@@ -87,7 +90,8 @@ impl Books {
                 lazy: false,
                 waiting: false,
                 cuts: Vec::new(),
-                allowance: Allowance::of_frames(Instant::now()),
+                allowance: Allowance::of_frames(now),
+                cancelled: Allowance::of_cancelled(now),
                 unsent: Unsent::new(unsent_max),
                 broken_off: None,
             })),
@@ -147,6 +151,10 @@ impl Books {
         }
         let frames = wire.ledger.take_control();
         if frames > 0 && !wire.allowance.take(frames, Instant::now()) {
+            return Ok(Some(Settled::Flooded));
+        }
+        let cancelled = wire.ledger.take_cancelled();
+        if cancelled > 0 && !wire.cancelled.take(cancelled, Instant::now()) {
             return Ok(Some(Settled::Flooded));
         }
         let settled = wire.ledger.settle().map(Settled::Refused);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// PING, SETTINGS, PRIORITY and unknown frames that a client may send at once. nginx ends a connection after
-/// as many.
+/// PING, SETTINGS, PRIORITY, GOAWAY and unknown frames that a client may send at once, and WINDOW_UPDATE
+/// frames beyond those that answer to something. nginx ends a connection after as many.
 const FRAMES_MAX: u32 = 10_000;
 
 /// So many more each second: some clients measure the line by pings, for days.
@@ -15,6 +15,11 @@ const FRAMES_PER_SECOND: u32 = 100;
 /// total.
 const REFUSALS_MAX: u32 = 32;
 const REFUSALS_PER_SECOND: u32 = 1;
+
+/// Requests that a client may cancel, beyond as many as are answered to their end (CVE-2023-44487), or open
+/// past the limit of streams. A map that is moved cancels some hundred images.
+const CANCELLED_MAX: u32 = 1_000;
+const CANCELLED_PER_SECOND: u32 = 20;
 
 /// What is left of it on one connection.
 #[derive(Debug)]
@@ -30,6 +35,11 @@ impl Allowance {
     /// All frames of no use that a client may send.
     pub(super) fn of_frames(now: Instant) -> Self {
         Self::new(FRAMES_MAX, FRAMES_PER_SECOND, now)
+    }
+
+    /// All requests that a client may cancel.
+    pub(in crate::phases) fn of_cancelled(now: Instant) -> Self {
+        Self::new(CANCELLED_MAX, CANCELLED_PER_SECOND, now)
     }
 
     /// All heads that h2 may have to refuse.

@@ -45,7 +45,7 @@ pub(super) const PRIORITY: u8 = 2;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub(super) const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 pub(super) const CONTINUATION: u8 = 9;
 /// From here on there are only kinds that h2 passes over.

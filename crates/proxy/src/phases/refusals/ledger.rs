@@ -4,7 +4,7 @@ use super::{
     first_window::FirstWindow,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY,
-        RST_STREAM, SETTINGS, Step, UNKNOWN,
+        RST_STREAM, SETTINGS, Step, UNKNOWN, WINDOW_UPDATE,
     },
     lone_status::is_lone_status,
 };
@@ -52,6 +52,12 @@ pub(super) struct Ledger {
     control: u32,
     /// So many of them are not counted: a request may be told its priority, and a body measures the line.
     free: u32,
+    /// So many WINDOW_UPDATE frames are not counted among them: each piece of an answer may be confirmed.
+    free_updates: u32,
+    /// Requests that the client has cancelled, since they were last asked for.
+    cancelled: u32,
+    /// So many resets are not counted as such: as many answers have been given to their end.
+    free_resets: u32,
     /// The connection has ended with an error; was it the size of a head?
     broken: Option<bool>,
     first_window: FirstWindow,
@@ -97,6 +103,14 @@ const FAREWELLS: [&[u8]; 2] = [b"header_list_way_too_large", b"too_many_continua
 const FREE_PER_REQUEST: u32 = 4;
 const FREE_MAX: u32 = 1_000;
 
+/// What one frame of an answer earns of WINDOW_UPDATE frames: its stream's and the connection's. What can be
+/// saved up is that of a gigabyte on its way.
+const UPDATES_PER_DATA: u32 = 2;
+const FREE_UPDATES_MAX: u32 = 1 << 17;
+
+/// Whole answers of which each makes up for one request that is cancelled later.
+const FREE_RESETS_MAX: u32 = 1_000;
+
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
@@ -131,6 +145,9 @@ impl Ledger {
             crossed: false,
             control: 0,
             free: 0,
+            free_updates: 0,
+            cancelled: 0,
+            free_resets: 0,
             broken: None,
             first_window: FirstWindow::new(),
             settings: false,
@@ -177,6 +194,7 @@ impl Ledger {
                 Step::Begun(frame) if frame.kind == HEADERS && frame.stream > self.last => {
                     self.last = frame.stream;
                     self.free = (self.free + FREE_PER_REQUEST).min(FREE_MAX);
+                    self.free_updates = (self.free_updates + FREE_PER_REQUEST).min(FREE_UPDATES_MAX);
                     if frame.stream <= self.farewell {
                         self.begun += 1;
                         self.open = true;
@@ -192,12 +210,15 @@ impl Ledger {
                     self.complete_stream = frame.stream;
                 }
                 Step::Begun(Frame {
-                    kind: PING | SETTINGS | PRIORITY | UNKNOWN..,
+                    kind: PING | SETTINGS | PRIORITY | GOAWAY | UNKNOWN..,
                     ..
-                }) => match self.free.checked_sub(1) {
-                    Some(free) => self.free = free,
-                    None => self.control = self.control.saturating_add(1),
-                },
+                }) => spend(&mut self.free, &mut self.control),
+                Step::Begun(Frame {
+                    kind: WINDOW_UPDATE, ..
+                }) => spend(&mut self.free_updates, &mut self.control),
+                Step::Begun(Frame { kind: RST_STREAM, .. }) => {
+                    spend(&mut self.free_resets, &mut self.cancelled);
+                }
                 _ => {}
             }
         }
@@ -238,6 +259,12 @@ impl Ledger {
             match step {
                 Step::Begun(frame) => {
                     self.data = frame.kind == DATA;
+                    if self.data {
+                        self.free_updates = (self.free_updates + UPDATES_PER_DATA).min(FREE_UPDATES_MAX);
+                    }
+                    if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
+                        self.free_resets = (self.free_resets + 1).min(FREE_RESETS_MAX);
+                    }
                     self.block_len = 0;
                     self.of_interest = match frame.kind {
                         HEADERS | RST_STREAM => frame.stream > self.floor,
@@ -276,6 +303,11 @@ impl Ledger {
     /// them over.
     pub(super) fn take_control(&mut self) -> u32 {
         std::mem::take(&mut self.control)
+    }
+
+    /// Requests that the client has cancelled since the last call, less what it has taken answers of.
+    pub(super) fn take_cancelled(&mut self) -> u32 {
+        std::mem::take(&mut self.cancelled)
     }
 
     /// Bytes of answers that have been written since the last call.
@@ -360,6 +392,14 @@ impl Ledger {
             },
             _ => {}
         }
+    }
+}
+
+/// One more has come: it is free, or counted.
+fn spend(free: &mut u32, counted: &mut u32) {
+    match free.checked_sub(1) {
+        Some(left) => *free = left,
+        None => *counted = counted.saturating_add(1),
     }
 }
 
@@ -606,28 +646,67 @@ mod tests {
     fn frames_without_a_request_are_counted() {
         let mut ledger = begun();
         assert_eq!(ledger.take_control(), 1, "the settings");
-        let window = frame(8, 0, 0, &[0, 0, 0, 1]);
         let frames = [
             frame(6, 0, 0, &[0; 8]),
             frame(6, 1, 0, &[0; 8]),
             frame(2, 0, 3, &[0; 5]),
+            frame(8, 0, 0, &[0, 0, 0, 1]),
+            farewell(0, 0, b""),
             frame(0xbe, 0, 0, b""),
         ];
-        ledger.read(
-            &[
-                frames.concat(),
-                window,
-                head(1),
-                frame(DATA, 0, 1, b"x"),
-                reset(1, 8),
-            ]
-            .concat(),
-        );
-        assert_eq!((ledger.take_control(), ledger.take_control()), (4, 0));
+        ledger.read(&[frames.concat(), head(1), frame(DATA, 0, 1, b"x"), reset(1, 8)].concat());
+        assert_eq!((ledger.take_control(), ledger.take_control()), (6, 0));
         // A request may have some.
         let ping = frame(6, 0, 0, &[0; 8]);
         ledger.read(&ping.repeat(FREE_PER_REQUEST as usize + 1));
         assert_eq!(ledger.take_control(), 1);
+    }
+
+    #[test]
+    fn each_piece_of_an_answer_may_be_confirmed() {
+        let mut ledger = begun();
+        ledger.take_control();
+        let update = frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]);
+        ledger.read(&head(1));
+        ledger.read(&update.repeat(FREE_PER_REQUEST as usize));
+        for _ in 0..10_000 {
+            ledger.wrote(&frame(DATA, 0, 1, b"a piece"));
+            ledger.read(&update.repeat(2));
+        }
+        assert_eq!(ledger.take_control(), 0);
+        ledger.read(&update.repeat(3));
+        assert_eq!(ledger.take_control(), 3);
+        // Confirmed late, and once.
+        for _ in 0..50 {
+            ledger.wrote(&frame(DATA, 0, 1, b"a piece"));
+        }
+        ledger.read(&update.repeat(101));
+        assert_eq!(ledger.take_control(), 1);
+    }
+
+    #[test]
+    fn requests_are_cancelled_for_nothing_only_where_as_many_were_answered() {
+        let mut ledger = begun();
+        for stream in [1, 3, 5] {
+            ledger.read(&[head(stream), reset(stream, 8)].concat());
+        }
+        assert_eq!((ledger.take_cancelled(), ledger.take_cancelled()), (3, 0));
+        // An answer that has not ended makes up for nothing.
+        ledger.wrote(&[frame(HEADERS, END_HEADERS, 7, FIRST), frame(DATA, 0, 7, b"x")].concat());
+        ledger.read(&reset(7, 8));
+        assert_eq!(ledger.take_cancelled(), 1);
+        ledger.wrote(
+            &[
+                frame(HEADERS, END_HEADERS, 9, FIRST),
+                frame(DATA, END_STREAM, 9, b""),
+                frame(HEADERS, FINAL, 11, FIRST),
+            ]
+            .concat(),
+        );
+        ledger.read(&[reset(13, 8), reset(15, 8)].concat());
+        assert_eq!(ledger.take_cancelled(), 0);
+        ledger.read(&reset(17, 8));
+        assert_eq!(ledger.take_cancelled(), 1);
     }
 
     #[test]
