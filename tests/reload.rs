@@ -2,6 +2,7 @@
 
 mod release;
 mod transfers;
+mod uploads;
 mod without_app;
 
 use std::{fs, net::TcpStream};

@@ -18,6 +18,7 @@ use crate::{
     journey::{Failure, Journey},
     os::wait::Ended,
     pool::{Action, Pool, Source as Forks},
+    proxy::Proxy,
     ready::Interest,
     restarts::Restarts,
     worker::Worker,
@@ -53,6 +54,8 @@ pub(crate) struct App {
     drain_by: Option<Instant>,
     /// What the proxy was told.
     pub(crate) told_down: bool,
+    /// The proxy has said that requests wait and nothing takes them.
+    pub(crate) wanted: bool,
 }
 
 impl App {
@@ -77,6 +80,7 @@ impl App {
             retired: false,
             drain_by: None,
             told_down: false,
+            wanted: false,
         }
     }
 
@@ -258,10 +262,10 @@ impl App {
             let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
             info!(app = %self.name, slot, pid, "worker was sent SIGTERM: it is replaced when its requests have ended");
             let mut departure = Departure::leave(now, config.timeout.drain, shutdown(config, worker));
-            match worker.link {
-                Some(link) => links.push(link),
-                None => departure.idle(),
+            if !worker.links.any_in_use() {
+                departure.idle();
             }
+            links.extend(worker.links.to(self.generation));
             worker.departure = Some(departure);
             worker.counts = false;
             self.pool.leave(slot, now);
@@ -296,7 +300,24 @@ impl App {
             "timeout.drain is over: what still runs is ended"
         );
         self.leave(|shutdown| Departure::expire(now, shutdown));
-        self.told_down = true;
+        let leaving = self
+            .workers
+            .iter_mut()
+            .filter_map(|worker| worker.departure.as_mut());
+        leaving.for_each(Departure::idle);
+    }
+
+    /// Has its old proxy requests for it, though its own workers have gone?
+    pub(crate) fn wants_stand_ins(&self) -> bool {
+        self.retired && self.wanted
+    }
+
+    /// Tells the proxy of its generation, unless it knows.
+    pub(crate) fn tell_down(&mut self, down: bool, proxy: &mut Proxy) {
+        if self.told_down != down {
+            self.told_down = down;
+            proxy.app_down(&self.name, down);
+        }
     }
 
     /// Will it not serve again?
@@ -311,8 +332,9 @@ impl App {
         });
         let drain = drain.min(within);
         self.leave(|shutdown| Departure::retire(now, drain, shutdown));
+        let generation = self.generation;
         for worker in &mut self.workers {
-            worker.link = None;
+            worker.keep_links(|other| other != generation);
         }
     }
 
@@ -326,9 +348,8 @@ impl App {
         let config = &self.config.apps[self.index];
         for worker in &mut self.workers {
             worker.counts = false;
-            match &mut worker.departure {
-                Some(departure) => departure.idle(),
-                None => worker.departure = Some(departure(shutdown(config, worker))),
+            if worker.departure.is_none() {
+                worker.departure = Some(departure(shutdown(config, worker)));
             }
         }
     }

@@ -11,6 +11,7 @@ use std::{
 
 use config::Config;
 use tracing::error;
+use wire::control::FromProxy;
 
 use crate::{
     Error,
@@ -21,6 +22,7 @@ use crate::{
     proxy::{Proxy, ProxyProgram},
     ready::Interest,
     restarts::Restarts,
+    worker::Worker,
 };
 
 /// What workers without a proxy get at least to finish.
@@ -65,6 +67,10 @@ pub(crate) struct Generation {
     proxy_failure: Option<String>,
     pub(crate) phase: Phase,
     pub(crate) began: Instant,
+    /// What the proxy has said of links to workers of other generations.
+    pub(crate) elsewhere: Vec<FromProxy>,
+    /// While all of it stops, older proxies may still want its workers.
+    pub(crate) is_awaited: bool,
 }
 
 impl Generation {
@@ -92,6 +98,8 @@ impl Generation {
             proxy_failure: None,
             phase: Phase::Booting,
             began: now,
+            elsewhere: Vec::new(),
+            is_awaited: false,
         }
     }
 
@@ -148,7 +156,7 @@ impl Generation {
             );
         }
         if let Phase::Draining { until } = self.phase {
-            if self.proxy.is_none() {
+            if self.proxy.is_none() && !self.is_awaited {
                 self.retire(until, cx.now);
             } else {
                 self.expire(cx.now);
@@ -254,12 +262,15 @@ impl Generation {
 
     /// Ends what runs in apps whose own drain timeout is over before the grace is; at the end of the grace the proxy does that.
     fn expire(&mut self, now: Instant) {
-        let Some(proxy) = &mut self.proxy else { return };
         for app in self.apps.iter_mut().filter(|app| app.is_past_drain(now)) {
-            // Before the links are left, so that what no worker has begun is refused at once.
-            proxy.app_down(&app.name, true);
-            for link in app.workers.iter().filter_map(|worker| worker.link) {
-                proxy.unlink(link);
+            if let Some(proxy) = &mut self.proxy {
+                // Whatever comes or waits now is for other workers, if there are any.
+                app.tell_down(false, proxy);
+                let own = app
+                    .workers
+                    .iter()
+                    .filter_map(|worker| worker.links.to(self.number));
+                own.for_each(|link| proxy.unlink(link));
             }
             app.expire(now);
         }
@@ -272,6 +283,17 @@ impl Generation {
         for app in &mut self.apps {
             app.retire(within, now);
         }
+    }
+
+    /// All workers of all of its apps.
+    pub(crate) fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        self.apps.iter_mut().flat_map(|app| &mut app.workers)
+    }
+
+    /// Is this a link of one of them?
+    pub(crate) fn has_link(&self, link: u64) -> bool {
+        let mut workers = self.apps.iter().flat_map(|app| &app.workers);
+        workers.any(|worker| worker.links.has(link))
     }
 
     /// Does it still take the memory of an app, or is a proxy left at most?

@@ -109,6 +109,7 @@ impl Supervisor {
         }
         self.listen_to_apps(&ready);
         self.each(&ready, |generation, cx, _| generation.hear(cx));
+        self.hear_of_stand_ins();
         while let Some((pid, ended)) = wait::reap() {
             let mut known = false;
             self.each(&ready, |generation, cx, _| {
@@ -120,6 +121,7 @@ impl Supervisor {
             }
         }
         self.each(&ready, |generation, cx, proxies| generation.tick(proxies, cx));
+        self.stand_in();
         Ok(())
     }
 
@@ -209,7 +211,7 @@ impl Supervisor {
             .position(|generation| generation.phase == Phase::Booting)
     }
 
-    fn serving(&self) -> Option<usize> {
+    pub(crate) fn serving(&self) -> Option<usize> {
         self.generations
             .iter()
             .position(|generation| generation.phase == Phase::Serving)

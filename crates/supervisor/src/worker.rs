@@ -16,6 +16,7 @@ use crate::{
     channel::{Channel, Received},
     departure::{Departure, Step},
     journey::Failure,
+    links::Links,
     os::{descriptors, memory_file, packet::Sender, wait},
     zygote::{DEAD_WITHIN, Pipes, STACKS_WITHIN, Zygote},
 };
@@ -43,8 +44,7 @@ pub(crate) struct Worker {
     pub(crate) ready: bool,
     /// One loop or hub runs all its requests; known once it is ready.
     pub(crate) evented: bool,
-    /// The link to the proxy of its generation.
-    pub(crate) link: Option<u64>,
+    pub(crate) links: Links,
     /// It is its slot's worker; not when it leaves by our will.
     pub(crate) counts: bool,
     /// On its way out, or given up for dead.
@@ -92,7 +92,7 @@ impl Worker {
             channel,
             ready: false,
             evented: false,
-            link: None,
+            links: Links::default(),
             counts: true,
             departure: None,
             failure: None,
@@ -152,15 +152,15 @@ impl Worker {
         self.pid.is_none() && self.ended
     }
 
-    /// A link for so many running requests; the worker gets its half.
-    pub(crate) fn link(&mut self, link: u64, concurrency: usize) -> io::Result<ProxyEnd> {
+    /// Link number `link`, to the proxy of this generation, for so many running requests; the worker gets its half.
+    pub(crate) fn link(&mut self, link: u64, generation: u64, concurrency: usize) -> io::Result<ProxyEnd> {
         let entries = (concurrency as u64 + 64).max(PAGE_ENTRIES_MIN);
         let page = memory_file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
         let (ours, theirs) = descriptors::link_pair()?;
         let page_theirs = page.try_clone()?;
         self.channel
             .send(ToWorker::Link { link }.encode(), vec![theirs, page_theirs]);
-        self.link = Some(link);
+        self.links.add(link, generation);
         Ok(ProxyEnd {
             link,
             slot: self.slot,
@@ -169,6 +169,31 @@ impl Worker {
             socket: ours,
             page,
         })
+    }
+
+    /// Nothing is in flight on this link any more.
+    pub(crate) fn link_over(&mut self, link: u64) {
+        self.links.over(link);
+        self.idle_without_links();
+    }
+
+    /// Only the proxies of these generations are there.
+    pub(crate) fn keep_links(&mut self, is_there: impl Fn(u64) -> bool) {
+        self.links.keep(is_there);
+        self.idle_without_links();
+    }
+
+    fn idle_without_links(&mut self) {
+        if !self.links.any_in_use()
+            && let Some(departure) = &mut self.departure
+        {
+            departure.idle();
+        }
+    }
+
+    /// Takes requests, and may get more of them.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.ready && self.counts && self.departure.is_none() && self.pid.is_some()
     }
 
     /// It writes the stacks of its threads to its standard error.
@@ -288,7 +313,7 @@ mod tests {
             channel,
             ready: false,
             evented: false,
-            link: None,
+            links: Links::default(),
             counts: true,
             departure: None,
             failure: None,

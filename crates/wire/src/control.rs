@@ -242,9 +242,13 @@ messages! {
         },
         /// All connections are closed and the log is written; it exits.
         5 => Drained {},
+        /// A request waits for this app, and no link takes it.
+        6 => Wanted {
+            /// Name of the app.
+            app: String,
+        },
     }
 }
-
 messages! {
     /// Supervisor to zygote. What the application needs from its environment is in the process's environment already.
     pub enum ToZygote {

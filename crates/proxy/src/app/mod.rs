@@ -201,9 +201,7 @@ impl App {
         let wake = Arc::new(Notify::new());
         let port = Port::new(link, slot, pid, Arc::clone(&wake));
         let index = self.turn(|state, now_ns| {
-            if evented {
-                state.dispatcher.set_evented();
-            }
+            state.dispatcher.set_evented(evented);
             let index = state.dispatcher.link_up(page, now_ns);
             state.open(index, port);
             index

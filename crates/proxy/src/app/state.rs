@@ -294,6 +294,10 @@ impl State {
                         let _ = reports.send(overrun(port.link, item.as_deref(), thread, elapsed_ns));
                     }
                 }
+                Action::Wanted => {
+                    let app = self.app.to_string();
+                    let _ = reports.send(FromProxy::Wanted { app });
+                }
                 Action::Idle { link } => {
                     if let Some(port) = self.port(link) {
                         port.told_idle = true;

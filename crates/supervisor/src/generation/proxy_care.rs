@@ -33,15 +33,16 @@ impl Generation {
                 }
                 FromProxy::LinkIdle { link } => {
                     let drains = matches!(self.phase, Phase::Draining { .. } | Phase::Retiring);
-                    let mut workers = self.apps.iter_mut().flat_map(|app| &mut app.workers);
-                    if let Some(worker) = workers.find(|worker| worker.link == Some(link)) {
-                        match &mut worker.departure {
-                            Some(departure) => departure.idle(),
-                            None if drains => {}
-                            None => worker.unreachable(now),
+                    if let Some(worker) = self.workers_mut().find(|worker| worker.links.has(link)) {
+                        if worker.departure.is_none() && !drains {
+                            worker.unreachable(now);
                         }
+                        worker.link_over(link);
+                    } else {
+                        self.elsewhere.push(message);
                     }
                 }
+                FromProxy::Overrun { link, .. } if !self.has_link(link) => self.elsewhere.push(message),
                 FromProxy::Overrun {
                     link,
                     thread,
@@ -59,12 +60,18 @@ impl Generation {
                         now,
                     );
                 }
+                FromProxy::Wanted { app } => {
+                    if let Some(app) = self.apps.iter_mut().find(|other| *other.name == *app) {
+                        app.wanted = true;
+                    }
+                }
                 FromProxy::Drained {} => info!(generation = self.number, "proxy drained"),
             }
         }
     }
 
-    pub(super) fn overrun(
+    /// A request on this link, or its whole worker, is stuck.
+    pub(crate) fn overrun(
         &mut self,
         link: u64,
         thread: u32,
@@ -74,7 +81,7 @@ impl Generation {
     ) {
         let [request_id, method, target, client] = request;
         for app in &mut self.apps {
-            let Some(at) = app.workers.iter().position(|worker| worker.link == Some(link)) else {
+            let Some(at) = app.workers.iter().position(|worker| worker.links.has(link)) else {
                 continue;
             };
             let (slot, pid) = (app.workers[at].slot, app.workers[at].pid.unwrap_or(0));
@@ -90,27 +97,19 @@ impl Generation {
                 );
             }
             app.overran(at, thread, now);
-            if let Some(proxy) = &mut self.proxy {
-                proxy.unlink(link);
+            if let (Some(proxy), Some(own)) = (&mut self.proxy, app.workers[at].links.to(self.number)) {
+                proxy.unlink(own);
             }
             return;
         }
-        // The worker died meanwhile, which was told.
-        error!(
-            request_id,
-            method, target, client, elapsed_ms, "request ran past timeout.request"
-        );
     }
 
     pub(super) fn proxy_died(&mut self, proxy: &Proxy, ended: Ended, cx: &mut Context<'_>) {
         for app in &mut self.apps {
             app.told_down = false;
             for worker in &mut app.workers {
-                worker.link = None;
                 // What it ran for that proxy has nobody left to be answered.
-                if let Some(departure) = &mut worker.departure {
-                    departure.idle();
-                }
+                worker.keep_links(|generation| generation != self.number);
             }
         }
         let cause = cause(ended, proxy.killed, cx.oom_kills.rose());
@@ -198,11 +197,11 @@ impl Generation {
             for worker in &mut app.workers {
                 let Some(pid) = worker
                     .pid
-                    .filter(|_| worker.ready && worker.counts && worker.link.is_none())
+                    .filter(|_| worker.ready && worker.counts && !worker.links.reaches(self.number))
                 else {
                     continue;
                 };
-                match worker.link(cx.numbers.next(), concurrency) {
+                match worker.link(cx.numbers.next(), self.number, concurrency) {
                     Ok(end) => proxy.link(end, &name),
                     Err(error) => {
                         // No descriptors left: without a link the worker is of no use, a later one may be luckier.

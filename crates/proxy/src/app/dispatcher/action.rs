@@ -79,6 +79,8 @@ pub(crate) enum Action<T> {
         /// Why.
         failure: Failure,
     },
+    /// A request waits, and no link takes requests.
+    Wanted,
     /// A request, or the whole worker, is stuck: the worker must be replaced.
     Overrun {
         /// On which link.

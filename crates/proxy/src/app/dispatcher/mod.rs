@@ -47,6 +47,8 @@ pub(crate) struct Dispatcher<T> {
     waiting: usize,
     links: Vec<Option<Link>>,
     down: bool,
+    /// [`Action::Wanted`] was given, and no link came since.
+    wanted: bool,
     pace: Pace,
     actions: Vec<Action<T>>,
 }
@@ -60,6 +62,7 @@ impl<T: Clone> Dispatcher<T> {
             waiting: 0,
             links: Vec::new(),
             down: false,
+            wanted: false,
             pace: Pace::default(),
             actions: Vec::new(),
         }
@@ -70,10 +73,10 @@ impl<T: Clone> Dispatcher<T> {
         &mut self.actions
     }
 
-    /// The workers are evented, which the configuration does not tell of an application that has patched the
-    /// standard library.
-    pub(crate) fn set_evented(&mut self) {
-        self.rules.evented = true;
+    /// Whether the workers are evented, which the configuration does not tell of an application that has
+    /// patched the standard library, nor of one that another generation runs.
+    pub(crate) fn set_evented(&mut self, evented: bool) {
+        self.rules.evented = evented;
     }
 
     /// A worker is ready.
@@ -87,6 +90,7 @@ impl<T: Clone> Dispatcher<T> {
             }
         };
         self.links[index] = Some(link);
+        self.wanted = false;
         self.pump(now_ns);
         index
     }
@@ -152,6 +156,7 @@ impl<T: Clone> Dispatcher<T> {
     /// No worker can be had, or one is to be expected again.
     pub(crate) fn set_down(&mut self, down: bool) {
         self.down = down;
+        self.wanted = false;
         if down {
             while let Some(id) = self.front() {
                 self.fail_waiting(id, Failure::Down);
@@ -285,7 +290,10 @@ impl<T: Clone> Dispatcher<T> {
     pub(crate) fn pump(&mut self, now_ns: u64) {
         self.settle(now_ns);
         while let Some(id) = self.front() {
-            let Some(index) = self.choose(now_ns) else { break };
+            let Some(index) = self.choose(now_ns) else {
+                self.want();
+                break;
+            };
             self.queue.pop_front();
             self.waiting -= 1;
             let (Some(call), Some(Some(link))) = (self.calls.find_mut(id), self.links.get_mut(index)) else {

@@ -46,6 +46,14 @@ impl<T: Clone> Dispatcher<T> {
         })
     }
 
+    /// A request found no link that takes it now: says so where there is none that ever will.
+    pub(super) fn want(&mut self) {
+        if !self.wanted && !self.links.iter().flatten().any(|link| link.ready) {
+            self.wanted = true;
+            self.actions.push(Action::Wanted);
+        }
+    }
+
     /// How many requests a worker may hold beyond those it runs.
     pub(super) fn depth(&self) -> usize {
         if self.rules.evented { 0 } else { self.pace.depth() }

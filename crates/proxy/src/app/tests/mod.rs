@@ -294,6 +294,28 @@ async fn overload_is_a_503_with_retry_after() {
 }
 
 #[tokio::test]
+async fn a_request_that_no_link_takes_asks_for_a_worker_once_until_there_is_one() {
+    let mut rig = Rig::new(&Settings::default());
+    let wanted = FromProxy::Wanted {
+        app: "web".to_owned(),
+    };
+    for link in 1..=2 {
+        let requests = async { tokio::join!(rig.get("/hello"), rig.get("/hello")) };
+        let worker = async {
+            tokio::task::yield_now().await;
+            rig.worker(link);
+        };
+        let ((first, second), ()) = tokio::join!(requests, worker);
+        assert_eq!((first.0.status(), second.0.status()), (200, 200));
+        assert_eq!(rig.reports.try_recv().unwrap(), wanted);
+        assert!(rig.reports.try_recv().is_err(), "it was said once");
+        // A link that is left takes nothing any more, as one that is gone.
+        rig.app.unlink(link);
+        assert_eq!(rig.report().await, FromProxy::LinkIdle { link });
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_the_queue_is_never_run() {
     let rig = Rig::new(&Settings::default());
     let mut client = Client::new("GET", "/hello");

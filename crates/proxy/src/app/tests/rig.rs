@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::mount::Mount,
-    app::{App, dispatcher::Rules, lull::Lull, nanoseconds, spare::Spare},
+    app::{App, LinkParts, dispatcher::Rules, lull::Lull, nanoseconds, spare::Spare},
     context::Context,
     downstream::ClientError,
     drain::Drain,
@@ -32,6 +32,7 @@ pub(super) struct Rig {
     pub(super) seen: Arc<Seen>,
     pub(super) reports: UnboundedReceiver<FromProxy>,
     pub(super) context: Arc<Context>,
+    evented: bool,
     request_buffering: bool,
 }
 
@@ -124,12 +125,16 @@ impl Rig {
             seen: Arc::default(),
             reports,
             context,
+            evented: settings.evented,
             request_buffering: settings.request_buffering,
         }
     }
 
     pub(super) fn worker(&self, link: u64) {
-        self.app.link(worker::start(link, &self.seen));
+        self.app.link(LinkParts {
+            evented: self.evented,
+            ..worker::start(link, &self.seen)
+        });
     }
 
     pub(super) async fn send(&self, client: &mut Client) -> (Result<(), ClientError>, Record) {

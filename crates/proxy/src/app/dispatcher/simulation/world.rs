@@ -197,6 +197,7 @@ impl World {
                 Action::Overdue { item, .. } => self.overdue.push(item),
                 Action::Overrun { link, .. } => self.overruns.push(link),
                 Action::Idle { link } => self.idle.push(link),
+                Action::Wanted => {}
             }
         }
         self.waiting_max = self.waiting_max.max(self.dispatcher.held().0);
