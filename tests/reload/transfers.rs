@@ -9,7 +9,15 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Connection, Site, app::of_app, client::request_bytes, upstream::Upstream, wait_for};
+use crate::harness::{
+    Connection, Site,
+    app::of_app,
+    certificate::Certificate,
+    client::request_bytes,
+    http2::{self, Http2},
+    upstream::Upstream,
+    wait_for,
+};
 
 /// More than all buffers of sockets on the way take.
 const LARGE: usize = 40 << 20;
@@ -157,6 +165,35 @@ fn the_oldest_proxy_is_cut_when_there_are_more_than_configured() {
     let missing: Vec<_> = downloads.into_iter().map(Download::missing).collect();
     assert!(missing[0] > 0, "{missing:?}");
     assert_eq!(missing[1..], [0, 0]);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn old_proxies_that_serve_nothing_make_room_for_those_that_do() {
+    let mut site = Site::new("idle-old-proxies");
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(&site.directory, "localhost");
+    site.write("large", vec![b'x'; LARGE]);
+    site.config(
+        "[server]\nold_proxies = 1\n[[site]]\nhttps = \"off\"\nfiles = \".\"\n\
+         [tls]\ncertificates = [{ certificate = \"localhost.crt\", key = \"localhost.key\" }]\n\
+         [[listener]]\naddress = \"127.0.0.1:{port}\"\n\
+         [[listener]]\naddress = \"127.0.0.1:{tls_port}\"\ntls = true\n",
+    );
+    site.start();
+    let download = Download::begin(&site, "/large");
+    reload(&site, 2);
+    // Clients of both protocols that keep their connections and ask nothing more, and one that never did.
+    let mut kept = site.connect();
+    assert_eq!(kept.get("/missing", &[]).status, 404);
+    let mut http2 = Http2::open(site.tls_port, &http2::client(&certificate));
+    http2.request(1, &http2::GET);
+    http2.next(http2::HEADERS);
+    let _silent = site.connect();
+    reload(&site, 3);
+    site.wait_for_log("proxy left generation=2 ");
+    assert_eq!(download.missing(), 0);
+    assert!(!site.error_log().contains("the oldest is cut"));
     assert!(site.stop().success());
 }
 

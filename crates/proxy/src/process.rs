@@ -34,7 +34,7 @@ use crate::{
     drain::Drain,
     front::handler::Front,
     idle_memory,
-    listener::accept::Listening,
+    listener::{accept::Listening, crowd::Crowd},
     router::Router,
     upstream::{Upstream, look_up},
 };
@@ -214,6 +214,7 @@ impl Process {
         first.spawn(idle_memory::look_after(Arc::downgrade(&context)));
         // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
         // instead of waiting in vain to be accepted.
+        let crowds = listening.iter().map(|listening| listening.crowd()).collect();
         drop(listening);
         let drained = first.block_on(async {
             control.send(&FromProxy::Ready {})?;
@@ -225,6 +226,7 @@ impl Process {
                 generation,
                 reporter,
                 links: HashMap::new(),
+                crowds,
             };
             office.obey(&control, reports).await?;
             Ok(control.into_blocking()?)
@@ -307,6 +309,8 @@ struct Office<'a> {
     reporter: UnboundedSender<FromProxy>,
     /// Which app a link belongs to.
     links: HashMap<u64, Arc<App>>,
+    /// The connections of each listener.
+    crowds: Vec<Arc<Crowd>>,
 }
 
 impl Office<'_> {
@@ -405,6 +409,7 @@ impl Office<'_> {
                 }
                 return Some(grace);
             }
+            ToProxy::LeaveIdle {} => self.crowds.iter().for_each(|crowd| crowd.ask_idle_to_leave()),
             ToProxy::Boot { .. } | ToProxy::Listener { .. } => {
                 tracing::error!("a message of the boot came to a running proxy");
             }

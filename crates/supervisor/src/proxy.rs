@@ -226,6 +226,11 @@ impl Proxy {
         });
     }
 
+    /// While it drains: connections on which nothing runs are closed now.
+    pub(crate) fn leave_idle(&mut self) {
+        self.send(&ToProxy::LeaveIdle {});
+    }
+
     /// Kills it when that is due. `true`: it was not ready in time.
     pub(crate) fn tick(&mut self, now: Instant) -> bool {
         if self.kill_at.is_none_or(|at| at > now) {

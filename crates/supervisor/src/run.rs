@@ -174,6 +174,7 @@ impl Life {
             pids: Pids::default(),
             oom_kills: OomKills::find(),
             reload: Reload::default(),
+            cut_at: None,
             stop_by: None,
         };
         let lived = supervisor

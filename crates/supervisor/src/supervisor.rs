@@ -22,6 +22,7 @@ use crate::{
     log_files::{self, LogFiles},
     notify::Notify,
     os::{privileges, signals::Signals, wait},
+    proxy::Proxy,
     ready::{Interest, Ready},
     reload::{Action, Reload},
 };
@@ -32,6 +33,9 @@ const IDLE_AT_RELOAD: Duration = Duration::from_secs(5);
 
 /// The same at a stop, after which nobody answers anyway.
 const IDLE_AT_STOP: Duration = Duration::from_millis(250);
+
+/// What old proxies that serve nothing get to leave, before one that serves is cut because there are too many.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The loop looks around at least this often, whatever happens.
 const TURN_MAX: Duration = Duration::from_secs(60);
@@ -59,6 +63,8 @@ pub(crate) struct Supervisor {
     pub(crate) pids: Pids,
     pub(crate) oom_kills: OomKills,
     pub(crate) reload: Reload,
+    /// When old proxies that are too many are cut.
+    pub(crate) cut_at: Option<Instant>,
     /// Nothing is started any more; when it is past, all that is left is killed.
     pub(crate) stop_by: Option<Instant>,
 }
@@ -92,6 +98,7 @@ impl Supervisor {
             .iter()
             .filter_map(Generation::deadline)
             .chain(self.stop_by)
+            .chain(self.cut_at)
             .min();
         let wait = deadline.map_or(TURN_MAX, |at| at.saturating_duration_since(now).min(TURN_MAX));
         let mut interest = Interest::default();
@@ -161,6 +168,9 @@ impl Supervisor {
         }
         self.generations
             .retain(|generation| generation.phase != Phase::Retiring || !generation.is_gone());
+        if self.cut_at.is_some_and(|at| at <= now) {
+            self.bound_old_proxies(now);
+        }
         // An old proxy that is still busy holds nothing up; there are other bounds for those.
         let draining = self
             .generations
@@ -228,7 +238,7 @@ impl Supervisor {
             let old = &mut self.generations[old];
             let before = Arc::clone(&old.config);
             old.drain(None, IDLE_AT_RELOAD, now);
-            self.bound_old_proxies(config.server.old_proxies, now);
+            self.bound_old_proxies(now);
             self.reload.ended();
             self.adopt(&before, &config);
         }
@@ -244,19 +254,30 @@ impl Supervisor {
     }
 
     /// Proxies of earlier generations have as long as their transfers take, but there are not more of them
-    /// than this.
-    fn bound_old_proxies(&mut self, most: usize, now: Instant) {
+    /// than `server.old_proxies`. Those on which nothing runs make room first, the oldest one is cut if that is
+    /// not enough.
+    fn bound_old_proxies(&mut self, now: Instant) {
+        let cut_at = self.cut_at.take();
+        let Some(at) = self.serving() else { return };
+        let most = self.generations[at].config.server.old_proxies;
         let is_old = |generation: &&mut Generation| {
             matches!(generation.phase, Phase::Draining { until: None }) && generation.proxy.is_some()
         };
-        let old = self.generations.iter_mut().filter(is_old).count();
+        let old = self.generations.iter_mut().filter(is_old);
+        let surplus = old.count().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        let old = self.generations.iter_mut().filter(is_old);
+        let cut_at = cut_at.unwrap_or(now + LEAVE_WITHIN);
+        if cut_at > now {
+            self.cut_at = Some(cut_at);
+            old.filter_map(|generation| generation.proxy.as_mut())
+                .for_each(Proxy::leave_idle);
+            return;
+        }
         // The oldest ones come first.
-        for generation in self
-            .generations
-            .iter_mut()
-            .filter(is_old)
-            .take(old.saturating_sub(most))
-        {
+        for generation in old.take(surplus) {
             warn!(
                 generation = generation.number,
                 old_proxies = most,

@@ -205,6 +205,8 @@ messages! {
             /// How long a kept-alive connection without a request waits for one that may be on its way.
             idle_ms: u64,
         },
+        /// Behind [`ToProxy::Drain`]: connections without a request wait no longer.
+        9 => LeaveIdle {},
     }
 }
 

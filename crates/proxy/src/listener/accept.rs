@@ -52,6 +52,11 @@ impl Listening {
         }
     }
 
+    /// Its connections.
+    pub(crate) fn crowd(&self) -> Arc<Crowd> {
+        Arc::clone(&self.crowd)
+    }
+
     /// Accepts until the drain begins; each connection is a task of the runtime that runs this. To be run once on each
     /// front thread.
     ///

@@ -104,6 +104,13 @@ impl Crowd {
         }
     }
 
+    /// Asks all that are idle to leave.
+    pub(crate) fn ask_idle_to_leave(&self) {
+        let guests = lock(&self.guests);
+        let idle = guests.iter().filter(|guest| guest.idle_since().is_some());
+        idle.for_each(|guest| guest.ask_to_leave());
+    }
+
     /// Asks the one that has been idle for longest; looks at all of them, which only a full listener does.
     fn ask_one_to_leave(&self) {
         let guests = lock(&self.guests);
@@ -208,6 +215,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn all_that_are_idle_leave_when_they_are_asked_and_nobody_else() {
+        let crowd = Crowd::new(3);
+        let (working, idle, other) = (crowd.enter().await, crowd.enter().await, crowd.enter().await);
+        idle.guest.rest(Instant::now());
+        other.guest.rest(Instant::now());
+        crowd.ask_idle_to_leave();
+        idle.guest.asked_to_leave().await;
+        other.guest.asked_to_leave().await;
+        assert!(!lock(&working.guest.leaving).asked);
+    }
 
     #[tokio::test]
     async fn who_has_been_idle_for_longest_leaves_and_who_is_at_work_stays() {
