@@ -362,10 +362,11 @@ pub(super) fn tell(record: &mut Record, call: &Call) {
     record.worker = Some(slot);
     record.pid = Some(pid);
     // What waited inside the worker waited as well.
-    let prefetched_ns = course
-        .started_ns
-        .map_or(0, |started_ns| started_ns.saturating_sub(course.sent_ns));
-    record.queue_us = Some((course.waited_ns + prefetched_ns) / 1000);
     let ended_ns = course.ended_ns.unwrap_or_else(super::now_ns);
+    // The worker writes when it started, which may be anything.
+    let prefetched_ns = course.started_ns.map_or(0, |started_ns| {
+        started_ns.min(ended_ns).saturating_sub(course.sent_ns)
+    });
+    record.queue_us = Some((course.waited_ns + prefetched_ns) / 1000);
     record.app_us = Some(ended_ns.saturating_sub(course.sent_ns + prefetched_ns) / 1000);
 }
