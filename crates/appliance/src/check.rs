@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path};
 
-use config::{Config, Interface, Machine, WsgiHost};
+use config::{Config, Interface, Machine, Visible, WsgiHost};
 use supervisor::{AppCheck, Engine};
 
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
@@ -109,11 +109,11 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
     }
 }
 
-// A closed pipe behind us is not our trouble.
-fn tell(line: &dyn std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+// Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us is not our trouble.
+fn tell(text: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{}", Visible(&text.to_string()));
 }
 
-fn complain(line: &dyn std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+fn complain(text: &dyn std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{}", Visible(&text.to_string()));
 }

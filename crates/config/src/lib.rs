@@ -23,6 +23,7 @@ mod surroundings;
 mod tls;
 mod upstream;
 mod users;
+mod visible;
 mod written;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub use started_in::{absolute, resolved};
 pub use surroundings::{Machine, Surroundings};
 pub use tls::{CertificateFiles, MinimumVersion, Tls};
 pub use upstream::{Balance, Peer, PeerAddress, Upstream};
+pub use visible::{Visible, is_invisible};
 
 /// The whole configuration of one process, kept for its life.
 #[derive(Debug, Clone, PartialEq)]

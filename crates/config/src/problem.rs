@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range, path::Path};
 
+use crate::{Visible, is_invisible};
+
 /// Every problem of one file, in the order they stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
@@ -79,14 +81,14 @@ impl Problem {
         let gutter = " ".repeat(line_number.to_string().len());
         let mut report = format!(
             "{}:{line_number}:{}: {}\n{gutter} |\n{line_number} | {excerpt}\n{gutter} | {}{}",
-            path.display(),
+            Visible(&path.to_string_lossy()),
             column + 1,
-            self.message,
+            Visible(&self.message),
             " ".repeat(caret_at),
             "^".repeat(caret_width),
         );
         if let Some(help) = &self.help {
-            report.push_str(&format!("\n{gutter} = help: {help}"));
+            report.push_str(&format!("\n{gutter} = help: {}", Visible(help)));
         }
         report
     }
@@ -97,7 +99,7 @@ pub(crate) fn line_number(text: &str, at: usize) -> usize {
     text[..floor_boundary(text, at)].matches('\n').count() + 1
 }
 
-/// The part of a line that is shown, and where the column lies in it. Control characters become spaces, so that the
+/// The part of a line that is shown, and where the column lies in it. What is invisible becomes spaces, so that the
 /// caret stays below its column and nothing in a broken file reaches the terminal as an escape sequence.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let skip = if column < EXCERPT_CHARS * 3 / 4 {
@@ -106,7 +108,7 @@ fn excerpt(line: &str, column: usize) -> (String, usize) {
         column - EXCERPT_CHARS / 2
     };
     let shown = line.chars().skip(skip).take(EXCERPT_CHARS);
-    let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String = shown.map(|c| if is_invisible(c) { ' ' } else { c }).collect();
     (shown.trim_end().to_owned(), column - skip)
 }
 

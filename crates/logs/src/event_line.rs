@@ -126,7 +126,7 @@ fn push_field(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
-/// Appends text as it is, but for control characters.
+/// Appends text as it is, but for what would not be seen.
 pub(crate) fn push_plain(out: &mut String, text: &str) {
     text.chars().for_each(|char| push_char(out, char));
 }
@@ -136,7 +136,7 @@ fn push_char(out: &mut String, char: char) {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
-        char if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') => {
+        char if config::is_invisible(char) => {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
         }
         char => out.push(char),
@@ -172,7 +172,7 @@ mod tests {
         #[test]
         fn no_value_can_end_the_line_or_its_quotes(value: String) {
             let field = field(&value);
-            let ended = field.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+            let ended = field.contains(config::is_invisible);
             prop_assert!(!ended);
             let value = field.strip_prefix(" k=").unwrap_or_default();
             if let Some(quoted) = value.strip_prefix('"') {

@@ -100,6 +100,11 @@ pub(crate) fn lone_process(app: &config::App, stateful: &str) -> Option<String> 
     })
 }
 
+/// What an application may have written, as a part of one line of ours.
+fn line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join(" ")
+}
+
 fn explain(python: &Path, error: &std::io::Error) -> String {
     format!("{} can not be started: {error}", python.display())
 }
@@ -164,11 +169,11 @@ impl Visit {
                 } => {
                     self.zygote.ready = true;
                     self.found = Some(Imported {
-                        version: python,
+                        version: line(&python),
                         import_ms,
-                        unshared,
-                        patched,
-                        warning: lone_process(app, &stateful),
+                        unshared: line(&unshared),
+                        patched: line(&patched),
+                        warning: lone_process(app, &line(&stateful)),
                     });
                 }
                 FromZygote::Failed {

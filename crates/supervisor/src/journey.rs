@@ -83,12 +83,15 @@ impl Journey {
             before = *at;
         }
         let took = self.elapsed(now).saturating_sub(before);
+        // The application has a hand in it: no second line of it may look like one of ours.
+        let mut message = failure.message.lines();
         lines.push(format!(
             "  FAILED  {} ({} ms): {}",
-            failure.step,
+            failure.step.lines().next().unwrap_or_default(),
             took.as_millis(),
-            failure.message
+            message.next().unwrap_or_default()
         ));
+        lines.extend(message.map(|line| format!("    {line}")));
         if !self.printed.is_empty() {
             lines.push("  it printed:".to_owned());
             lines.extend(self.printed.iter().map(|line| format!("    {line}")));
@@ -125,6 +128,15 @@ mod tests {
                 "    line 1",
             ]
         );
+    }
+
+    #[test]
+    fn a_message_of_several_lines_cannot_pass_for_one_of_ours() {
+        let failure = Failure::new("import\nx", "no\neverything is in order");
+        let told = Journey::new(Instant::now()).tell(&failure, Instant::now());
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("  FAILED  import ("), "{told:?}");
+        assert_eq!(told[1], "    everything is in order");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Config, To};
+use config::{Config, To, Visible};
 use logs::Fifo;
 use rustix::process::Signal;
 use tracing::{error, info, warn};
@@ -216,12 +216,13 @@ fn fifos(config: &Config) -> Vec<(&'static str, &PathBuf, Fifo)> {
 }
 
 fn tell_unread(key: &str, path: &std::path::Path) {
-    let path = path.display();
+    let path = path.to_string_lossy();
     warn!(key, %path, "nobody reads this FIFO; lines wait, and then are dropped");
     // The error log may be the one that nobody reads.
     let _ = writeln!(
         std::io::stderr(),
-        "appliance: {key}: nobody reads the FIFO {path}; lines wait, and then are dropped"
+        "appliance: {key}: nobody reads the FIFO {}; lines wait, and then are dropped",
+        Visible(&path)
     );
 }
 
@@ -267,6 +268,6 @@ fn all_end_within(time: Duration) -> bool {
 }
 
 fn say(failure: &Error) -> u8 {
-    let _ = writeln!(std::io::stderr(), "appliance: {failure}");
+    let _ = writeln!(std::io::stderr(), "appliance: {}", Visible(&failure.to_string()));
     failure.exit_code()
 }
