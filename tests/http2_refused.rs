@@ -10,8 +10,9 @@ use crate::harness::{
     certificate::Certificate,
     http2::{
         ACK, COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM,
-        FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, Http2, PADDED, PING, PRIORITY, PROTOCOL_ERROR, RST_STREAM,
-        SETTINGS, WHOLE, WINDOW_UPDATE, block, client, frame, is_timeout,
+        FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GET, GOAWAY, HEADERS, Http2, PADDED, PING, PRIORITIZED,
+        PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, STREAM_CLOSED, WHOLE, WINDOW_UPDATE, block, client,
+        frame, is_timeout,
     },
 };
 
@@ -167,17 +168,61 @@ fn a_frame_of_a_wrong_length_ends_the_connection_for_that_reason() {
         frame(RST_STREAM, 0, 1, b"abc"),
         frame(8, 0, 0, b"abc"),
         frame(DATA, 0, 1, &[0; 17 << 10]),
+        frame(PRIORITY, 0, 1, &[0; 4]),
+        frame(PRIORITY, 0, 1, &[0; 6]),
+        frame(HEADERS, WHOLE | PADDED, 3, b""),
+        frame(HEADERS, WHOLE | PRIORITIZED, 3, &[0; 4]),
+        [
+            frame(HEADERS, END_HEADERS, 3, &block(&GET)),
+            frame(DATA, PADDED, 3, b""),
+        ]
+        .concat(),
     ] {
-        let mut http2 = Http2::open(site.tls_port, &client);
-        http2.request(1, &GET);
-        assert_eq!(http2.next(DATA).payload, b"hello");
-        http2.connection.send(&wrong).unwrap();
         assert_eq!(
-            http2.next(GOAWAY).payload[4..8],
+            reason(&site, &client, &wrong),
             FRAME_SIZE_ERROR,
             "{:?}",
             &wrong[..9]
         );
+    }
+    assert!(site.stop().success());
+}
+
+/// The code in the farewell to a client that sends this behind a request that was served.
+fn reason(site: &Site, client: &Arc<rustls::ClientConfig>, wrong: &[u8]) -> [u8; 4] {
+    let mut http2 = Http2::open(site.tls_port, client);
+    http2.request(1, &GET);
+    assert_eq!(http2.next(DATA).payload, b"hello");
+    http2.connection.send(wrong).unwrap();
+    let farewell = http2.next(GOAWAY).payload;
+    [farewell[4], farewell[5], farewell[6], farewell[7]]
+}
+
+#[test]
+fn a_connection_that_ends_for_one_frame_says_for_which_kind_of_fault() {
+    let (mut site, client) = site("http2-reasons");
+    let get = frame(HEADERS, WHOLE, 3, &block(&GET));
+    let after = |more: Vec<u8>| [get.clone(), more].concat();
+    let broken = frame(HEADERS, WHOLE, 3, &[0x80]);
+    for (wrong, code) in [
+        (after(frame(DATA, 0, 3, b"late")), STREAM_CLOSED),
+        (after(frame(HEADERS, WHOLE, 3, &block(&GET))), STREAM_CLOSED),
+        (frame(HEADERS, WHOLE, 1, &block(&GET)), STREAM_CLOSED),
+        (frame(SETTINGS, 0, 0, &[0, 4, 0x80, 0, 0, 0]), FLOW_CONTROL_ERROR),
+        (frame(SETTINGS, 0, 0, &[0, 2, 0, 0, 0, 2]), PROTOCOL_ERROR),
+        (
+            frame(HEADERS, WHOLE | PADDED, 3, &[2, 0x80, 0, 0]),
+            COMPRESSION_ERROR,
+        ),
+        (frame(HEADERS, WHOLE | PADDED, 3, &[3, 0x80, 0]), PROTOCOL_ERROR),
+        (
+            [frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]), broken.clone()].concat(),
+            COMPRESSION_ERROR,
+        ),
+        ([frame(SETTINGS, 0, 0, &[]), broken].concat(), COMPRESSION_ERROR),
+        (frame(DATA, 0, 5, b"of nothing"), PROTOCOL_ERROR),
+    ] {
+        assert_eq!(reason(&site, &client, &wrong), code, "{wrong:?}");
     }
     assert!(site.stop().success());
 }

@@ -11,10 +11,11 @@
 
 mod allowance;
 mod berth;
-mod first_window;
+mod charge;
 mod frames;
 mod ledger;
 mod lone_status;
+mod settings;
 mod unsent;
 
 use std::{

@@ -57,10 +57,29 @@ const PRIORITIZED: u8 = 0x20;
 const PRIORITY_LEN: usize = 5;
 
 impl Frame {
-    /// Of one that begins a head: is there nothing that h2 could dislike in it but the fields?
-    pub(super) fn is_plain_head(self) -> bool {
-        let room = self.flags & PRIORITIZED == 0 || self.length >= PRIORITY_LEN;
-        room && self.flags & PADDED == 0 && self.stream % 2 == 1
+    /// Of one that begins a head, and whose payload begins with this byte: is there nothing that h2 could
+    /// dislike in it but the fields?
+    pub(super) fn is_whole_head(self, first: u8) -> bool {
+        let padding = if self.is_padded() { usize::from(first) } else { 0 };
+        self.length >= self.head_min() + padding && self.stream % 2 == 1
+    }
+
+    /// What stands in it before the fields, or before a body.
+    fn head_min(self) -> usize {
+        let priority = if self.flags & PRIORITIZED == 0 {
+            0
+        } else {
+            PRIORITY_LEN
+        };
+        usize::from(self.is_padded()) + priority
+    }
+
+    pub(super) fn is_padded(self) -> bool {
+        self.flags & PADDED != 0
+    }
+
+    pub(super) fn is_ack(self) -> bool {
+        self.flags & ACK != 0
     }
 
     /// Has it a length that its kind cannot have, so that the connection has to end for it (RFC 9113 §4.2)?
@@ -68,8 +87,11 @@ impl Frame {
         match self.kind {
             PING => self.length != 8,
             RST_STREAM | WINDOW_UPDATE => self.length != 4,
-            SETTINGS => !self.length.is_multiple_of(6) || (self.flags & ACK != 0 && self.length != 0),
+            SETTINGS => !self.length.is_multiple_of(6) || (self.is_ack() && self.length != 0),
             GOAWAY => self.length < 8,
+            PRIORITY => self.length != PRIORITY_LEN,
+            HEADERS => self.length < self.head_min(),
+            DATA => self.is_padded() && self.length == 0,
             _ => false,
         }
     }

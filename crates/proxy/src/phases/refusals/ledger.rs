@@ -1,7 +1,7 @@
 //! Which requests of a connection nobody has told yet: what has come, less what h2 has handed over.
 
 use super::{
-    first_window::FirstWindow,
+    charge::Charge,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY,
         RST_STREAM, SETTINGS, Step, UNKNOWN, WINDOW_UPDATE,
@@ -41,13 +41,7 @@ pub(super) struct Ledger {
     of_interest: bool,
     /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
     farewell: u32,
-    /// A frame has come whose length its kind cannot have.
-    misfit: bool,
-    /// What h2 has been given since it last wanted to read: frames of new heads, and anything else.
-    heads: bool,
-    others: bool,
-    /// Another head has begun within one.
-    crossed: bool,
+    charge: Charge,
     /// Frames that are of no use to any request, since they were last asked for.
     control: u32,
     /// So many of them are not counted: a request may be told its priority, and a body measures the line.
@@ -60,11 +54,6 @@ pub(super) struct Ledger {
     free_resets: u32,
     /// The connection has ended with an error; was it the size of a head?
     broken: Option<bool>,
-    first_window: FirstWindow,
-    /// The frame being read is one of settings.
-    settings: bool,
-    /// The window of every stream has become smaller, since it was last asked for.
-    shrunk: bool,
     /// The frame being written is DATA.
     data: bool,
     /// Bytes of answers that were written, since they were last asked for.
@@ -113,9 +102,7 @@ const FREE_RESETS_MAX: u32 = 1_000;
 
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
-const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
-const COMPRESSION_ERROR: u32 = 9;
 
 impl Ledger {
     /// Nothing has passed yet.
@@ -139,19 +126,13 @@ impl Ledger {
             block_len: 0,
             of_interest: false,
             farewell: u32::MAX,
-            misfit: false,
-            heads: false,
-            others: false,
-            crossed: false,
+            charge: Charge::new(),
             control: 0,
             free: 0,
             free_updates: 0,
             cancelled: 0,
             free_resets: 0,
             broken: None,
-            first_window: FirstWindow::new(),
-            settings: false,
-            shrunk: false,
             data: false,
             data_bytes: 0,
         }
@@ -161,33 +142,18 @@ impl Ledger {
     pub(super) fn asked(&mut self) {
         self.settled = self.complete;
         self.settled_stream = self.complete_stream;
-        (self.heads, self.others) = (false, false);
+        self.charge.asked();
     }
 
     /// This has come from the client.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some(step) = self.read.step(&mut bytes) {
             match step {
-                Step::Begun(frame) => {
-                    self.misfit |= frame.is_misfit();
-                    self.crossed |= self.open && frame.kind == HEADERS;
-                    self.settings = frame.kind == SETTINGS;
-                    if self.settings {
-                        self.first_window.begin();
-                    }
-                }
-                Step::Ended(frame) => {
-                    let is_of_head = self.open && frame.stream == self.last;
-                    match frame.kind {
-                        HEADERS if is_of_head && frame.is_plain_head() => self.heads = true,
-                        CONTINUATION if is_of_head => self.heads = true,
-                        _ => self.others = true,
-                    }
-                }
-                Step::Payload(settings) if self.settings => {
-                    self.shrunk |= self.first_window.read(settings);
-                }
-                Step::Payload(_) => {}
+                Step::Begun(frame) => self.charge.begun(frame, self.open),
+                Step::Payload(payload) => self.charge.payload(payload),
+                Step::Ended(frame) => self
+                    .charge
+                    .ended(frame, self.open.then_some(self.last), self.last),
             }
             match step {
                 // What comes on a stream that has been opened before are trailers, or against the rules.
@@ -224,18 +190,10 @@ impl Ledger {
         }
     }
 
-    /// These bytes, which are the next for the client, with the right reason in the farewell. h2 says
-    /// PROTOCOL_ERROR of frames whose length is wrong, and of heads that it has not decompressed to their
-    /// end, be it for the compression or for a field; both have codes of their own (RFC 9113 §4.2, §4.3).
+    /// These bytes, which are the next for the client, with the [right reason](Charge) in the farewell.
     /// `None`: they are right as they are.
     pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let reason = if self.misfit {
-            FRAME_SIZE_ERROR
-        } else if self.heads && !self.others && !self.crossed && may_end_with_a_farewell(bytes) {
-            COMPRESSION_ERROR
-        } else {
-            return None;
-        };
+        let reason = self.charge.reason(|| may_end_with_a_farewell(bytes))?;
         let mut corrected = bytes.to_vec();
         let mut frames = self.written.clone();
         let (mut rest, mut farewell) = (bytes, false);
@@ -317,7 +275,7 @@ impl Ledger {
 
     /// Has the client made the window of its streams smaller since the last call?
     pub(super) fn take_shrunk(&mut self) -> bool {
-        std::mem::take(&mut self.shrunk)
+        self.charge.settings.take_shrunk()
     }
 
     /// h2 has handed a request over; whoever has it tells of it.
@@ -567,6 +525,24 @@ mod tests {
             [piece(1), rest(1)].concat(),
             [head(1), head(3)].concat(),
             frame(HEADERS, FINAL | 0x20, 1, &[0; 9]),
+            frame(HEADERS, FINAL | 8, 1, b"\x02what\0\0"),
+            frame(HEADERS, FINAL | 0x28, 1, b"\x02\0\0\0\0\0what\0\0"),
+            // What else came with them is in order.
+            [frame(4, 0, 0, &[0; 6]), frame(8, 0, 0, &[0, 0, 0, 1]), head(1)].concat(),
+            [
+                frame(6, 0, 0, &[0; 8]),
+                frame(2, 0, 3, &[0; 5]),
+                frame(0xbe, 0, 0, b""),
+                head(1),
+            ]
+            .concat(),
+            [
+                frame(HEADERS, END_HEADERS, 1, b"what"),
+                frame(DATA, 0, 1, b"x"),
+                reset(1, 8),
+                head(3),
+            ]
+            .concat(),
         ] {
             let mut ledger = begun();
             ledger.read(&heads);
@@ -591,16 +567,25 @@ mod tests {
         for others in [
             frame(HEADERS, FINAL, 2, b"whatever"),
             frame(HEADERS, FINAL | 8, 1, b"\xffatever"),
-            frame(HEADERS, FINAL | 0x20, 1, b"1234"),
             [head(1), frame(DATA, 0, 3, b"")].concat(),
+            [head(1), reset(3, 8)].concat(),
+            [head(1), frame(8, 0, 3, &[0, 0, 0, 1])].concat(),
+            [head(1), frame(8, 0, 0, &[0; 4])].concat(),
+            [frame(6, 0, 1, &[0; 8]), head(1)].concat(),
+            [frame(2, 0, 0, &[0; 5]), head(1)].concat(),
+            [frame(4, 1, 0, b""), head(1)].concat(),
             [piece(1), head(3)].concat(),
             [piece(1), rest(3)].concat(),
-            [frame(4, 0, 0, &[0; 6]), head(1)].concat(),
+            [piece(1), frame(6, 0, 0, &[0; 8])].concat(),
+            [frame(4, 0, 0, &[0, 2, 0, 0, 0, 2]), head(1)].concat(),
             [head(3), head(1)].concat(),
         ] {
             let mut ledger = begun();
             ledger.read(&others);
-            assert_eq!(ledger.corrected(&broken), None, "{others:?}");
+            assert!(
+                ledger.corrected(&broken).is_none_or(|same| same == broken),
+                "{others:?}"
+            );
         }
     }
 
@@ -621,6 +606,12 @@ mod tests {
             frame(4, 0, 0, b"12345"),
             frame(3, 0, 1, b"abc"),
             frame(8, 0, 0, b""),
+            frame(2, 0, 1, b"1234"),
+            frame(2, 0, 1, b"123456"),
+            frame(DATA, 8, 1, b""),
+            frame(HEADERS, FINAL | 8, 1, b""),
+            frame(HEADERS, FINAL | 0x20, 1, b"1234"),
+            frame(HEADERS, FINAL | 0x28, 1, b"12345"),
         ] {
             let mut ledger = begun();
             assert_eq!(ledger.corrected(&others), None);
@@ -640,6 +631,58 @@ mod tests {
             .concat(),
         );
         assert_eq!(ledger.corrected(&others), None);
+    }
+
+    #[test]
+    fn the_farewell_over_a_stream_that_its_client_has_ended_has_its_own_reason() {
+        let broken = farewell(3, 1, b"");
+        for wrong in [
+            frame(DATA, 0, 1, b"x"),
+            frame(DATA, 8, 1, b"\x03abc"),
+            head(1),
+            frame(DATA, END_STREAM, 3, b""),
+            [
+                frame(6, 0, 0, &[0; 8]),
+                frame(DATA, 0, 1, b"x"),
+                frame(6, 0, 1, &[0; 8]),
+            ]
+            .concat(),
+        ] {
+            let mut ledger = begun();
+            ledger.read(&[head(1), frame(HEADERS, END_HEADERS, 3, b"whatever")].concat());
+            ledger.read(&frame(DATA, END_STREAM, 3, b"x"));
+            ledger.asked();
+            ledger.read(&wrong);
+            assert_eq!(ledger.corrected(&broken), Some(farewell(3, 5, b"")), "{wrong:?}");
+            ledger.asked();
+            assert_eq!(ledger.corrected(&broken), None);
+        }
+        for other in [
+            // A reset, a window and a priority may still come.
+            [
+                reset(1, 8),
+                frame(8, 0, 1, &[0, 0, 0, 1]),
+                frame(2, 0, 1, &[0; 5]),
+            ]
+            .concat(),
+            // It was something else that came first.
+            [frame(6, 0, 1, &[0; 8]), frame(DATA, 0, 1, b"x")].concat(),
+            frame(DATA, 0, 3, b"x"),
+            frame(DATA, 0, 5, b"x"),
+        ] {
+            let mut ledger = begun();
+            ledger.read(&[head(1), frame(HEADERS, END_HEADERS, 3, b"whatever")].concat());
+            ledger.asked();
+            ledger.read(&other);
+            assert_eq!(ledger.corrected(&broken), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_farewell_over_a_window_past_the_largest_has_its_own_reason() {
+        let mut ledger = begun();
+        ledger.read(&frame(4, 0, 0, &[0, 4, 0x80, 0, 0, 0]));
+        assert_eq!(ledger.corrected(&farewell(0, 1, b"")), Some(farewell(0, 3, b"")));
     }
 
     #[test]
