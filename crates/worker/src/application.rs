@@ -225,11 +225,8 @@ fn check(
     interface: &str,
 ) -> Result<(), Refusal> {
     if !application.is_callable() {
-        let kind = crate::wsgi::head::type_name(application);
-        return Err(Refusal::new(
-            "callable",
-            format!("{target} is {kind}, and that can not be called"),
-        ));
+        let why = uncallable(application, target, interface);
+        return Err(Refusal::new("callable", why));
     }
     let found = kind(py, application).unwrap_or(Kind::Unknown);
     let (is, other) = match (interface, found) {
@@ -246,6 +243,34 @@ fn check(
         "callable",
         format!("{target} is {is}, but the app says {interface} = {target:?}: write {other} = {target:?}"),
     ))
+}
+
+/// What stands where an application should, and how it comes there.
+fn uncallable(found: &Bound<'_, PyAny>, target: &str, interface: &str) -> String {
+    let kind = crate::wsgi::head::type_name(found);
+    match target.strip_suffix(')') {
+        Some(_) if found.is_none() => {
+            format!("{target} returned None: end the factory with the application, as in `return app`")
+        }
+        Some(_) if kind == "coroutine" => {
+            format!(
+                "{target} is a coroutine: a factory is called without an event loop, so it cannot be an `async def`"
+            )
+        }
+        Some(_) => format!(
+            "{target} returned {kind}, which cannot be called: the factory must return the application"
+        ),
+        None if found.is_instance_of::<PyModule>() => {
+            let name = found.getattr("__name__").and_then(|name| name.extract());
+            let module = name.unwrap_or_else(|_| target.replace(':', "."));
+            format!(
+                "{target} is a module: name what is to be called in it, as {interface} = \"{module}:NAME\""
+            )
+        }
+        None => format!(
+            "{target} is {kind}, which cannot be called: name the application, as {interface} = \"MODULE:NAME\""
+        ),
+    }
 }
 
 /// What kind of application something looks like.

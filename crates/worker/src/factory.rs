@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
-use crate::application::Refusal;
+use crate::{application::Refusal, signature::interface_of};
 
 /// Calls the factory that `module:path` names; `arguments` is what stands in the brackets.
 pub(crate) fn call<'py>(
@@ -15,6 +15,12 @@ pub(crate) fn call<'py>(
     arguments: &str,
 ) -> Result<Bound<'py, PyAny>, Refusal> {
     let py = factory.py();
+    if let (Some(interface), Some((name, _))) = (interface_of(factory), target.split_once('(')) {
+        return Err(Refusal::new(
+            "callable",
+            format!("{name} is the application itself, and no factory: write {interface} = {name:?}"),
+        ));
+    }
     let (positional, named) = literals(py, arguments).map_err(|error| {
         if error.is_instance_of::<PySyntaxError>(py) || error.is_instance_of::<PyValueError>(py) {
             Refusal::new(

@@ -22,11 +22,12 @@ pub(crate) fn mismatch(application: &Bound<'_, PyAny>, target: &str, interface: 
     }
     // What has no signature (written in C, say) is believed.
     let takes = Takes::of(application).ok()?;
+    let is_made = target.ends_with(')');
     let (called_with, fits) = match interface {
         "asgi" => ("(scope, receive, send)", takes.binds(3) || takes.is_asgi_2()),
         _ => ("(environ, start_response)", takes.binds(2)),
     };
-    if takes.is_factory() {
+    if !is_made && (takes.is_factory() || takes.is_factory_by_name(application)) {
         return Some(format!(
             "{target} takes no argument that {interface} gives, so it seems to make the application: \
              write {interface} = \"{target}()\""
@@ -37,6 +38,12 @@ pub(crate) fn mismatch(application: &Bound<'_, PyAny>, target: &str, interface: 
     }
     let hint = if interface == "wsgi" && takes.is_asgi_2() {
         format!("; if it is an ASGI 2 application, write asgi = \"{target}\"")
+    } else if interface == "asgi" && takes.needed == 2 {
+        format!("; if it is a WSGI application, write wsgi = \"{target}\"")
+    } else if interface == "wsgi" && takes.needed == 3 {
+        format!("; if it is an ASGI application, write asgi = \"{target}\"")
+    } else if is_made {
+        "; what the call gives must be the application".to_owned()
     } else if takes.is_function {
         format!("; if it makes the application, write its arguments: {interface} = \"{target}(...)\"")
     } else {
@@ -46,6 +53,17 @@ pub(crate) fn mismatch(application: &Bound<'_, PyAny>, target: &str, interface: 
         "{target} takes {}, but {interface} calls it with {called_with}{hint}",
         takes.text()
     ))
+}
+
+/// The interface whose servers call it as it stands, told by the names of its parameters.
+pub(crate) fn interface_of(application: &Bound<'_, PyAny>) -> Option<&'static str> {
+    let takes = Takes::of(application).ok()?;
+    let names: Vec<&str> = takes.names.iter().map(String::as_str).collect();
+    match names[..] {
+        ["scope", "receive", "send"] => Some("asgi"),
+        [_, "start_response", ..] => Some("wsgi"),
+        _ => None,
+    }
 }
 
 /// Is it called with the scope alone, and what it gives with the rest?
@@ -137,6 +155,21 @@ impl<'py> Takes<'py> {
             && !self.any
             && self.binds(0)
             && first.is_none_or(|name| !OF_APPLICATIONS.contains(&name))
+    }
+
+    /// A function that takes anything and says by its name that it makes something: `create_app(*args, **kwargs)`.
+    /// What a decorator has wrapped takes anything too, and has the name of what it wraps.
+    fn is_factory_by_name(&self, application: &Bound<'py, PyAny>) -> bool {
+        let is_wrapped = application.hasattr("__wrapped__").unwrap_or(true);
+        let name: Option<String> = application
+            .getattr("__name__")
+            .ok()
+            .and_then(|name| name.extract().ok());
+        let says_so = |name: String| {
+            let verb = name.split('_').next().unwrap_or_default();
+            matches!(verb, "create" | "make" | "build" | "get") || name.ends_with("factory")
+        };
+        self.any && self.names.is_empty() && self.is_function && !is_wrapped && name.is_some_and(says_so)
     }
 
     fn text(&self) -> String {

@@ -2,7 +2,7 @@
 
 use wire::control::FromZygote;
 
-use crate::rig::{Plan, Worker, Zygote, on_every_python, until};
+use crate::rig::{Plan, Worker, Zygote, on_every_python, pythons, until};
 
 const TARGETS: &str = r#"
 import functools
@@ -73,6 +73,35 @@ def with_more(environ, start_response, more=None):
     pass
 
 
+def create_app(*arguments, **options):
+    return create()
+
+
+def app_factory(**options):
+    return create()
+
+
+def make_nothing(*arguments):
+    pass
+
+
+async def make_late():
+    return create()
+
+
+def make_unusual():
+    return lambda a, b: []
+
+
+@functools.wraps(create_app)
+def decorated(*arguments, **options):
+    pass
+
+
+def dispatch(*arguments):
+    pass
+
+
 class Aiohttp:
     def __call__(self):
         return self
@@ -83,6 +112,7 @@ class Tornado:
         pass
 
 
+TEXT = "text"
 Aiohttp.__name__ = Tornado.__name__ = "Application"
 Aiohttp.__module__, Tornado.__module__ = "aiohttp.web_app", "tornado.web"
 of_aiohttp, of_tornado = type("Sub", (Aiohttp,), {})(), Tornado()
@@ -151,6 +181,35 @@ fn what_cannot_be_called_as_its_interface_calls_it_is_refused_with_the_way_out()
             assert_eq!(complaint(plan.target(target)), None, "{target}");
         }
     });
+}
+
+/// Nothing here depends on the version of Python.
+#[test]
+fn a_factory_and_what_it_gives_are_told_from_an_application() {
+    let python = &pythons()[0];
+    let (wsgi, asgi) = (Plan::new(python, TARGETS), Plan::asgi(python, TARGETS));
+    for (plan, target, told) in [
+        (wsgi, "app:create_app", "write wsgi = \"app:create_app()\""),
+        (asgi, "app:create_app", "write asgi = \"app:create_app()\""),
+        (asgi, "app:app_factory", "write asgi = \"app:app_factory()\""),
+        (asgi, "app:create_app()", "write wsgi = \"app:create_app()\""),
+        (asgi, "app:make_unusual()", "write wsgi = \"app:make_unusual()\""),
+        (wsgi, "app:make_nothing()", "end the factory with the application"),
+        (wsgi, "app:make_late()", "cannot be an `async def`"),
+        (wsgi, "app:with_more()", "write wsgi = \"app:with_more\""),
+        (wsgi, "app:Iterated()", "write wsgi = \"app:Iterated\""),
+        (asgi, "app:functools", "as asgi = \"functools:NAME\""),
+        (wsgi, "app:TEXT", "is str, which cannot be called"),
+    ] {
+        let complaint = complaint(plan.target(target));
+        let found = complaint
+            .as_deref()
+            .is_some_and(|complaint| complaint.contains(told));
+        assert!(found, "{target}: {complaint:?}");
+    }
+    for target in ["app:decorated", "app:dispatch"] {
+        assert_eq!(complaint(wsgi.target(target)), None, "{target}");
+    }
 }
 
 #[test]
