@@ -46,6 +46,42 @@ fn refused(site: &Site, head: &[u8]) -> u16 {
     answer.status
 }
 
+/// Who hides the name of the server from scanners hides it in the answer to what scanners send.
+#[test]
+fn a_head_that_cannot_be_read_is_answered_with_the_server_field_of_all_sites() {
+    let site_with = |first: &str, second: &str| {
+        let mut site = Site::new("http1-server");
+        site.config(&format!(
+            "[[listener]]\naddress = \"127.0.0.1:{{port}}\"\n\
+             [[site]]\nhosts = [\"a.example\"]\nrespond = \"a\"\nheaders = {{ {first} }}\n\
+             [[site]]\nhosts = [\"b.example\"]\nrespond = \"b\"\nheaders = {{ {second} }}\n"
+        ));
+        site.start();
+        site
+    };
+    for (first, second, expected) in [
+        ("Server = \"\"", "server = \"\"", None),
+        ("Server = \"theirs\"", "Server = \"theirs\"", Some("theirs")),
+        ("Server = \"\"", "X = \"1\"", Some("appliance")),
+        ("Server = \"\"", "Server = \"theirs\"", Some("appliance")),
+    ] {
+        let mut site = site_with(first, second);
+        for head in [
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "GET /a b HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "GET / HTTP/3.0\r\nHost: a.example\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: other.example\r\n\r\n",
+        ] {
+            let mut client = site.connect();
+            client.send(head.as_bytes()).unwrap();
+            let answer = client.read_response("GET").unwrap();
+            assert!(answer.status >= 400, "{head}");
+            assert_eq!(answer.header("server"), expected, "{first}, {second}: {head}");
+        }
+        assert!(site.stop().success());
+    }
+}
+
 #[test]
 fn heads_that_break_the_rules_are_refused_and_logged_once() {
     let mut site = site("http1-refused", "");

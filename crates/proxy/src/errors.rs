@@ -15,7 +15,7 @@ use crate::{
 /// Answers with the page of `status` and `fields`, if nothing was sent yet, and notes in the record how it ended. What
 /// was begun is left without its end, so that the client sees it cut.
 pub(crate) async fn refuse<D: Downstream>(
-    _context: &Context,
+    context: &Context,
     down: &mut D,
     record: &mut Record,
     status: u16,
@@ -41,6 +41,7 @@ pub(crate) async fn refuse<D: Downstream>(
     answer.is_page = true;
     answer.length = AnswerLength::Known(body.len() as u64);
     answer.fields.push("content-type", content_type);
+    context.router.name_server(&mut answer);
     for (name, value) in fields {
         answer.fields.push(name, value);
     }

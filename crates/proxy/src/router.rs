@@ -7,6 +7,8 @@ use std::{
 
 use config::{Host, PathMatch, Site};
 
+use crate::answer::Answer;
+
 /// Finds the route of a request. Pure, and made once from the configuration.
 ///
 /// A lookup costs a few hash probes, however many sites and routes there are: one per distinct length of a prefix.
@@ -19,6 +21,8 @@ pub(crate) struct Router {
     /// The site without hosts.
     default: Option<usize>,
     sites: Vec<SiteRoutes>,
+    /// The `Server` field of every site, where all have the same.
+    server: Option<String>,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,7 @@ impl Router {
             below_len_max: 0,
             default: None,
             sites: sites.iter().map(SiteRoutes::new).collect(),
+            server: server_of_all(sites),
         };
         for (index, site) in sites.iter().enumerate() {
             if site.hosts.is_empty() {
@@ -56,6 +61,17 @@ impl Router {
             }
         }
         router
+    }
+
+    /// Names the server in an answer that belongs to no site, such as that to a head which cannot be read: who
+    /// hides the name from scanners does it on every site.
+    pub(crate) fn name_server(&self, answer: &mut Answer) {
+        if let Some(server) = &self.server {
+            answer.names_server = false;
+            if !server.is_empty() {
+                answer.fields.push("server", server);
+            }
+        }
     }
 
     /// The site of a host (lower case, without port): by its name, by its longest wildcard, else the site without hosts.
@@ -98,6 +114,19 @@ impl Router {
     pub(crate) fn route_name(&self, site: usize, route: usize) -> Option<Arc<str>> {
         self.sites.get(site)?.names.get(route).cloned()
     }
+}
+
+/// What `headers` of the sites make of `Server`; `None` where one of them says nothing, or something else.
+fn server_of_all(sites: &[Site]) -> Option<String> {
+    let mut all = sites.iter().map(|site| {
+        let set = site
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("server"));
+        set.map(|(_, value)| value)
+    });
+    let first = all.next()??;
+    all.all(|other| other == Some(first)).then(|| first.clone())
 }
 
 impl SiteRoutes {

@@ -206,7 +206,7 @@ impl State {
     fn step(self, byte: u8, padded: bool) -> Result<Self, BadChunk> {
         Ok(match (self, byte) {
             (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
-                if digits < SIZE_DIGITS_MAX =>
+                if digits < SIZE_DIGITS_MAX && size >> (SIZE_BITS_MAX - 4) == 0 =>
             {
                 let digit = (byte as char).to_digit(16).map_or(0, u64::from);
                 Self::Size {
@@ -259,8 +259,10 @@ const fn is_text(byte: u8) -> bool {
     byte == b'\t' || byte >= b' ' && byte != 0x7f
 }
 
-/// 60 bits: more than any body limit, and never an overflow.
-const SIZE_DIGITS_MAX: u8 = 15;
+/// More than any body limit, and never an overflow.
+const SIZE_BITS_MAX: u32 = 60;
+/// With leading zeros, which the grammar allows (`1*HEXDIG`) and nginx, gunicorn and uvicorn take.
+const SIZE_DIGITS_MAX: u8 = 128;
 /// Per chunk; nobody uses extensions but to waste a server's time.
 const EXTENSION_BYTES_MAX: u16 = 256;
 const TRAILER_BYTES_MAX: u16 = 8 << 10;
@@ -288,6 +290,19 @@ mod tests {
             decode(&[b"3;a=\"b\"\r\nabc\r\n0A ; b = c;d\r\n0123456789\r\n0\r\nX: y\r\nZ:\r\n\r\nGET /"])
                 .unwrap();
         assert_eq!(got, (b"abc0123456789".to_vec(), true, b"GET /".to_vec()));
+    }
+
+    #[test]
+    fn sizes_may_have_leading_zeros_within_reason() {
+        for zeros in [1, 14, 25, 100] {
+            let zeros = "0".repeat(zeros);
+            let body = format!("{zeros}3\r\nabc\r\n{zeros}0\r\n\r\n");
+            let got = decode(&[body.as_bytes()]).unwrap();
+            assert_eq!(got, (b"abc".to_vec(), true, Vec::new()), "{body}");
+        }
+        for size in ["0".repeat(129), format!("{}1000000000000000", "0".repeat(30))] {
+            assert_eq!(decode(&[size.as_bytes(), b"\r\n"]), Err(BadChunk), "{size}");
+        }
     }
 
     #[test]

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use logs::{OpenRecord, Record, Remote};
 
 use super::session::Http1Session;
-use crate::{context::Context, drain::Drain, errors, serve};
+use crate::{
+    answer::{Answer, AnswerLength},
+    context::Context,
+    drain::Drain,
+    errors, serve,
+};
 
 /// What the connection loop needs from the rest of the proxy; the loop's own tests bring another one.
 pub(crate) trait Handler: Send + Sync {
@@ -16,8 +21,8 @@ pub(crate) trait Handler: Send + Sync {
     /// Opens the record of a request.
     fn open(&self, peer: Remote) -> OpenRecord;
 
-    /// Content-Type and body of an error page.
-    fn page(&self, status: u16) -> (&'static str, Bytes);
+    /// The answer to a request that could not even be read, and its body.
+    fn refusal(&self, status: u16) -> (Answer, Bytes);
 
     /// Answers a request.
     fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) -> impl Future<Output = ()> + Send;
@@ -39,8 +44,13 @@ impl Handler for Front {
         self.context.log.open(peer)
     }
 
-    fn page(&self, status: u16) -> (&'static str, Bytes) {
-        errors::page(status)
+    fn refusal(&self, status: u16) -> (Answer, Bytes) {
+        let (content_type, page) = errors::page(status);
+        let mut answer = Answer::new(status);
+        answer.length = AnswerLength::Known(page.len() as u64);
+        answer.fields.push("Content-Type", content_type);
+        self.context.router.name_server(&mut answer);
+        (answer, page)
     }
 
     async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) {

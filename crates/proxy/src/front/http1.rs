@@ -18,7 +18,6 @@ use super::{
     session::{After, Http1Session},
 };
 use crate::{
-    answer::{Answer, AnswerLength},
     connection::Connection,
     downstream::Downstream,
     head::{METHODS, Version},
@@ -227,10 +226,7 @@ async fn refuse_head<H: Handler>(
     refusal: Refusal,
 ) {
     tracing::debug!(client = %record.client, status = refusal.status, why = refusal.why, "request head refused");
-    let (content_type, page) = handler.page(refusal.status);
-    let mut answer = Answer::new(refusal.status);
-    answer.length = AnswerLength::Known(page.len() as u64);
-    answer.fields.push("Content-Type", content_type);
+    let (mut answer, page) = handler.refusal(refusal.status);
     if refusal.status == 405 {
         answer.fields.push("Allow", METHODS);
     }

@@ -167,8 +167,10 @@ impl Handler for Stage {
         self.log.open(peer)
     }
 
-    fn page(&self, _: u16) -> (&'static str, Bytes) {
-        ("text/plain", Bytes::from_static(b"no"))
+    fn refusal(&self, status: u16) -> (Answer, Bytes) {
+        let mut answer = Answer::new(status);
+        answer.length = AnswerLength::Known(2);
+        (answer, Bytes::from_static(b"no"))
     }
 
     async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) {
