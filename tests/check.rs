@@ -195,6 +195,85 @@ fn a_directory_of_files_that_is_not_there_yet_keeps_nobody_from_a_start() {
     assert!(site.stop().success());
 }
 
+/// Each with the key, the path and what to do; the start does not invent other words.
+#[test]
+fn what_cannot_be_written_is_told_in_the_same_words_before_and_at_the_start() {
+    let site = Site::new("check-unwritable");
+    let socket = site.directory.join("a.sock");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let bare = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[site]]\nrespond = \"x\"\n";
+    for (table, key, path, told) in [
+        (
+            "log.access",
+            "to",
+            "a.sock",
+            "is a socket, not a file; choose another path",
+        ),
+        (
+            "log.error",
+            "to",
+            "./a.sock",
+            "is a socket, not a file; choose another path",
+        ),
+        (
+            "log.access",
+            "to",
+            "/proc/site.log",
+            "/proc belongs to the kernel, which takes no files there",
+        ),
+        (
+            "log.error",
+            "to",
+            "logs/site.log",
+            "logs does not exist; make it, or correct the path",
+        ),
+        (
+            "server",
+            "pid_file",
+            "/proc/site.pid",
+            "/proc belongs to the kernel, which takes no files there",
+        ),
+        (
+            "server",
+            "pid_file",
+            "a.sock",
+            "is a socket, not a file; choose another path",
+        ),
+        (
+            "server",
+            "pid_file",
+            "/dev/null",
+            "is a device, not a file; choose another path",
+        ),
+    ] {
+        site.write("site.toml", format!("[{table}]\n{key} = \"{path}\"\n{bare}"));
+        let path = site.directory.join(path.trim_start_matches("./"));
+        let line = format!("{table}.{key}: {}: ", path.display());
+        for (arguments, expected) in [(&["check"][..], 2), (&[], 1)] {
+            let (code, out, complaints) = ended(site.command(arguments));
+            assert_eq!(code, Some(expected), "{out}{complaints}");
+            let found = complaints.lines().find(|other| other.contains(&line));
+            assert!(
+                found.is_some_and(|found| found.contains(told)),
+                "{line}{told}: {complaints}"
+            );
+            assert!(!complaints.contains("os error"), "{complaints}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_told_once() {
+    let mut site = Site::of_app("check-no-certificate", "hello", "", TLS);
+    site.expect_error("site.crt: does not exist");
+    for arguments in [&["check"][..], &[]] {
+        let (code, told, complaints) = ended(site.command(arguments));
+        assert!(code.is_some_and(|code| code != 0), "{told}{complaints}");
+        let named = complaints.matches("site.crt: does not exist; make it").count();
+        assert_eq!(named, 1, "{complaints}");
+    }
+}
+
 #[test]
 fn a_port_that_the_kernel_keeps_for_root_is_told_before_and_at_the_start() {
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");

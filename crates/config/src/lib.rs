@@ -16,6 +16,7 @@ mod permission;
 mod problem;
 mod python;
 mod route;
+mod sealed;
 mod server;
 mod site;
 mod started_in;

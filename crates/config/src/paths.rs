@@ -8,7 +8,10 @@ use std::{
     path::Path,
 };
 
-use crate::{Action, Address, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem};
+use crate::{
+    Action, Address, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem,
+    permission::obstacle,
+};
 
 /// What using the paths of a configuration would show.
 #[derive(Debug, Default)]
@@ -20,31 +23,30 @@ pub struct Paths {
 }
 
 impl Config {
-    /// Everything the configuration names that cannot be used by who will use it: certificates by us, before
-    /// we become the run user, and so are logs and the pid file; files, directories and interpreters by the
-    /// run user.
+    /// Everything the configuration names that cannot be used by who will use it: logs and the pid file by us,
+    /// before we become the run user; files, directories and interpreters by the run user. Certificates are
+    /// opened by who can read them.
     pub fn check_paths(&self) -> Paths {
         let us = Identity::current();
         let mut paths = Paths::default();
-        for certificate in &self.tls.certificates {
-            paths.need(&certificate.certificate, &us, Need::Read);
-            paths.need(&certificate.key, &us, Need::Read);
-        }
-        let access_log = self.access_log.as_ref().map(|log| &log.to);
-        for to in access_log.into_iter().chain([&self.error_log.to]) {
+        let access_log = self.access_log.as_ref().map(|log| ("log.access.to", &log.to));
+        for (key, to) in access_log
+            .into_iter()
+            .chain([("log.error.to", &self.error_log.to)])
+        {
             if let To::File(path) = to {
-                paths.need(path, &us, Need::Write);
+                paths.need(key, path, &us, Need::Write);
             }
         }
         if let Some(path) = &self.server.pid_file {
-            paths.need(path, &us, Need::Write);
+            paths.need("server.pid_file", path, &us, Need::Own);
         }
         paths.need_of_users(self, &us);
         for listener in &self.listeners {
             match &listener.address {
                 Address::Unix(socket) => {
                     if let Some(directory) = socket.parent() {
-                        paths.need(directory, &us, Need::Make);
+                        paths.need("listener.address", directory, &us, Need::Make);
                     }
                     paths.need_place(socket);
                 }
@@ -67,11 +69,17 @@ impl Paths {
     /// What proxy and applications use after they have become who they run as.
     fn need_of_users(&mut self, config: &Config, us: &Identity) {
         let user = config.server.user.as_ref().unwrap_or(us);
-        self.need(&config.server.buffers.directory, user, Need::Make);
+        self.need(
+            "server.buffers.directory",
+            &config.server.buffers.directory,
+            user,
+            Need::Make,
+        );
         for route in config.sites.iter().flat_map(|site| &site.routes) {
             if let Action::Files(files) = &route.action {
                 let exact = matches!(route.path, PathMatch::Exact(_));
-                self.need_files(&files.root, user, if exact { Need::Read } else { Need::Enter });
+                let need = if exact { Need::Read } else { Need::Enter };
+                self.need_files(&route.name, &files.root, user, need);
                 for app in &config.apps {
                     self.guard_links(files, &app.name, app.user.as_ref().unwrap_or(user));
                 }
@@ -80,8 +88,18 @@ impl Paths {
         for app in &config.apps {
             let user = app.user.as_ref().unwrap_or(user);
             // Importing lists the directory, the interpreter is only executed.
-            self.need(&app.directory, user, Need::List);
-            self.need(&app.python, user, Need::Execute);
+            self.need(
+                &format!("app.{}.directory", app.name),
+                &app.directory,
+                user,
+                Need::List,
+            );
+            self.need(
+                &format!("the Python of app {}", app.name),
+                &app.python,
+                user,
+                Need::Execute,
+            );
         }
     }
 
@@ -94,20 +112,24 @@ impl Paths {
         self
     }
 
-    fn need(&mut self, path: &Path, who: &Identity, need: Need) {
-        self.problems.extend(path_problem(path, who, need));
+    /// The key is told first: which of the paths in the file it is.
+    fn need(&mut self, key: &str, path: &Path, who: &Identity, need: Need) {
+        let told = path_problem(path, who, need);
+        self.problems.extend(told.map(|told| format!("{key}: {told}")));
     }
 
     /// A new project has no `media/` yet: it is made by the first upload, and until then its files are 404.
-    fn need_files(&mut self, root: &Path, who: &Identity, need: Need) {
+    fn need_files(&mut self, route: &str, root: &Path, who: &Identity, need: Need) {
         let missing = root
             .symlink_metadata()
             .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        match path_problem(root, who, need) {
-            Some(told) if missing => self
-                .warnings
-                .push(format!("{told}, so all of it is 404 until it does")),
-            told => self.problems.extend(told),
+        let key = format!("files of {route}");
+        match obstacle(root, who, need) {
+            Some(obstacle) if missing => self.warnings.push(format!(
+                "{key}: {}, so all of it is 404 until it does",
+                obstacle.what
+            )),
+            _ => self.need(&key, root, who, need),
         }
     }
 
@@ -116,7 +138,7 @@ impl Paths {
         let file = socket.symlink_metadata();
         if file.is_ok_and(|file| !file.file_type().is_socket()) {
             self.problems.push(format!(
-                "{}: a file that is not a socket is there; remove it, or choose another path",
+                "listener.address: {}: a file that is not a socket is there; remove it, or choose another path",
                 socket.display()
             ));
         }
@@ -125,19 +147,24 @@ impl Paths {
     /// Only the kernel knows which addresses are this machine's and who may have a low port, so it is asked.
     /// Any other refusal is for the start to tell: a server that runs has the port.
     fn may_bind(&mut self, address: SocketAddr) {
-        if let Err(error) = TcpListener::bind((address.ip(), 0))
-            && error.kind() == io::ErrorKind::AddrNotAvailable
-        {
-            self.problems.push(format!(
-                "{address}: {error}; no interface of this machine has this address"
-            ));
+        // Port 0 is never taken, so this is about the address alone.
+        if let Err(error) = TcpListener::bind((address.ip(), 0)) {
+            let help = match error.kind() {
+                io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+                _ if address.is_ipv6() => {
+                    "write an address that `ip -6 address` shows, or the IPv4 address where this machine has no IPv6"
+                }
+                _ => "write an address that `ip address` shows, or \":PORT\" for all",
+            };
+            self.problems
+                .push(format!("listener.address: {address}: {error}; {help}"));
         }
         if (1..1024).contains(&address.port())
             && let Err(error) = TcpListener::bind(address)
             && error.kind() == io::ErrorKind::PermissionDenied
         {
             self.problems.push(format!(
-                "{address}: {error}; ports below 1024 are root's: start as root with [server] user, give the program \
+                "listener.address: {address}: {error}; ports below 1024 are root's: start as root with [server] user, give the program \
                  CAP_NET_BIND_SERVICE, or take a higher port"
             ));
         }

@@ -10,11 +10,14 @@ use std::{
     ffi::OsString,
     fs::Metadata,
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Component, Path, PathBuf},
 };
 
-use crate::Identity;
+use crate::{
+    Identity,
+    sealed::{belongs_to_kernel, sealed},
+};
 
 /// What somebody wants of the last component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,29 +30,50 @@ pub enum Need {
     List,
     /// Execute a file.
     Execute,
-    /// Write a file, which is made when it is not there.
+    /// Write a file, a FIFO or a device; a file is made when it is not there.
     Write,
+    /// Write a file of our own, which is made when it is not there.
+    Own,
     /// Make files in a directory.
     Make,
 }
 
-/// Why `identity` cannot use `path`, or `None` when it can: `/srv/site/static: user www-data may not enter /srv/site
-/// (drwx------ root root)`.
+/// Why `identity` cannot use `path`, and what helps, or `None` when it can: `/srv/site/static: user www-data may not
+/// enter /srv/site (drwx------ root root); ...`.
 pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<String> {
+    let obstacle = obstacle(path, identity, need)?;
+    Some(format!("{}; {}", obstacle.what, obstacle.help))
+}
+
+/// What stands in the way, and the way out.
+pub(crate) struct Obstacle {
+    /// Begins with the path.
+    pub(crate) what: String,
+    help: &'static str,
+}
+
+/// The same in two parts.
+pub(crate) fn obstacle(path: &Path, identity: &Identity, need: Need) -> Option<Obstacle> {
     let shown = path.display();
+    let because = |why: String, help: &'static str| {
+        Some(Obstacle {
+            what: format!("{shown}: {why}"),
+            help,
+        })
+    };
     let missing = |at: &Path, error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound if at == path => format!("{shown}: does not exist"),
-        io::ErrorKind::NotFound => format!("{shown}: {} does not exist", at.display()),
-        _ => format!("{shown}: {}: {error}", at.display()),
+        io::ErrorKind::NotFound if at == path => because("does not exist".to_owned(), MAKE),
+        io::ErrorKind::NotFound => because(format!("{} does not exist", at.display()), MAKE),
+        io::ErrorKind::InvalidFilename => because("a name in it has more than 255 bytes".to_owned(), CHOOSE),
+        _ => because(format!("{}: {error}", at.display()), CHOOSE),
     };
     let refused = |at: &Path, metadata: &Metadata, verb: &str| {
-        format!(
-            "{shown}: user {} may not {verb} {} ({} {} {})",
-            identity.name,
-            at.display(),
-            show_mode(metadata.mode()),
-            Identity::user_name(metadata.uid()),
-            Identity::group_name(metadata.gid()),
+        let (mode, owner) = (show_mode(metadata.mode()), Identity::user_name(metadata.uid()));
+        let group = Identity::group_name(metadata.gid());
+        let (user, at) = (&identity.name, at.display());
+        because(
+            format!("user {user} may not {verb} {at} ({mode} {owner} {group})"),
+            ALLOW,
         )
     };
     let mut rest: VecDeque<OsString> = components(path);
@@ -60,23 +84,34 @@ pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<Stri
             Ok(metadata) => metadata,
             // What is missing is made where it is to be.
             Err(error)
-                if need == Need::Write && rest.is_empty() && error.kind() == io::ErrorKind::NotFound =>
+                if matches!(need, Need::Write | Need::Own)
+                    && rest.is_empty()
+                    && error.kind() == io::ErrorKind::NotFound =>
             {
                 at.pop();
                 let parent = match at.symlink_metadata() {
                     Ok(parent) => parent,
-                    Err(error) => return Some(missing(&at, &error)),
+                    Err(error) => return missing(&at, &error),
                 };
-                return (!may(&parent, identity, WRITE)).then(|| refused(&at, &parent, "make a file in"));
+                return match sealed(&at) {
+                    _ if !may(&parent, identity, WRITE) => refused(&at, &parent, "make a file in"),
+                    Some(why) => because(format!("{} {why}", at.display()), CHOOSE),
+                    None => None,
+                };
             }
-            Err(error) => return Some(missing(&at, &error)),
+            Err(error) => return missing(&at, &error),
+        };
+        // Those of /proc, as /dev/stdout leads to one, lead to what a process has open and not where they say.
+        let metadata = match at.parent().filter(|_| metadata.is_symlink()) {
+            Some(parent) if belongs_to_kernel(parent) => at.metadata().unwrap_or(metadata),
+            _ => metadata,
         };
         if metadata.is_symlink() {
             links += 1;
             let target = match std::fs::read_link(&at) {
-                Ok(_) if links > LINKS_MAX => return Some(format!("{shown}: too many symbolic links")),
+                Ok(_) if links > LINKS_MAX => return because("too many symbolic links".to_owned(), CHOOSE),
                 Ok(target) => target,
-                Err(error) => return Some(missing(&at, &error)),
+                Err(error) => return missing(&at, &error),
             };
             for component in components(&target).into_iter().rev() {
                 rest.push_front(component);
@@ -88,18 +123,25 @@ pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<Stri
             continue;
         }
         let Some(next) = rest.pop_front() else {
-            return last(&metadata, identity, need)
-                .map_err(|why| match why {
-                    Refusal::Kind(what) => format!("{shown}: is not {what}"),
-                    Refusal::Mode(verb) => refused(&at, &metadata, verb),
-                })
-                .err();
+            let writes = match need {
+                Need::Make | Need::Own => true,
+                Need::Write => metadata.is_file(),
+                _ => false,
+            };
+            return match last(&metadata, identity, need) {
+                Err(Refusal::Kind(wanted)) => {
+                    because(format!("is {}, not {wanted}", kind(&metadata)), CHOOSE)
+                }
+                Err(Refusal::Mode(verb)) => refused(&at, &metadata, verb),
+                Ok(()) if writes => sealed(&at).and_then(|why| because(why.to_owned(), CHOOSE)),
+                Ok(()) => None,
+            };
         };
         if !metadata.is_dir() {
-            return Some(format!("{shown}: {} is not a directory", at.display()));
+            return because(format!("{} is not a directory", at.display()), CHOOSE);
         }
         if !may(&metadata, identity, EXECUTE) {
-            return Some(refused(&at, &metadata, "enter"));
+            return refused(&at, &metadata, "enter");
         }
         if next == ".." {
             at.pop();
@@ -118,15 +160,33 @@ fn last(metadata: &Metadata, identity: &Identity, need: Need) -> Result<(), Refu
     let directory = metadata.is_dir();
     match need {
         Need::Read | Need::Execute | Need::Write if directory => Err(Refusal::Kind("a file")),
+        // A FIFO or a device can be written to by its path, a socket is connected to.
+        Need::Write if metadata.file_type().is_socket() => Err(Refusal::Kind("a file")),
+        Need::Own if !metadata.is_file() => Err(Refusal::Kind("a file")),
         Need::Enter | Need::List | Need::Make if !directory => Err(Refusal::Kind("a directory")),
         Need::Execute if metadata.mode() & 0o111 == 0 => Err(Refusal::Mode("execute")),
-        Need::Write if !may(metadata, identity, WRITE) => Err(Refusal::Mode("write")),
+        Need::Write | Need::Own if !may(metadata, identity, WRITE) => Err(Refusal::Mode("write")),
         Need::Read if !may(metadata, identity, READ) => Err(Refusal::Mode("read")),
         Need::Execute if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("execute")),
         Need::Enter | Need::List if !may(metadata, identity, EXECUTE) => Err(Refusal::Mode("enter")),
         Need::Make if !may(metadata, identity, WRITE | EXECUTE) => Err(Refusal::Mode("make a file in")),
         Need::List if !may(metadata, identity, READ) => Err(Refusal::Mode("list")),
         _ => Ok(()),
+    }
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        "a file"
     }
 }
 
@@ -163,6 +223,10 @@ fn show_mode(mode: u32) -> String {
     let bits = bits.map(|(at, letter)| if mode & (0o400 >> at) != 0 { letter } else { '-' });
     std::iter::once(kind).chain(bits).collect()
 }
+
+const MAKE: &str = "make it, or correct the path";
+const CHOOSE: &str = "choose another path";
+const ALLOW: &str = "let the user in, or choose a place that is open to it";
 
 const READ: u32 = 4;
 const WRITE: u32 = 2;

@@ -1,6 +1,11 @@
 //! Why the supervisor does not start.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use config::{Identity, Need, path_problem};
 
 /// Why the supervisor does not start.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A listening socket can not be had.
-    #[error("cannot listen on {address}: {source}{}", way_out(address, source))]
+    #[error("cannot listen on {address}: {source}{}", listen_help(address, source))]
     Listen {
         /// Where.
         address: String,
@@ -25,10 +30,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A log can not be opened.
-    #[error("log {path}: {message}")]
+    #[error("{key}: {message}")]
     Log {
-        /// The file, or the stream.
-        path: String,
+        /// The key that names the file, or the stream.
+        key: &'static str,
         /// Why.
         message: String,
     },
@@ -45,7 +50,7 @@ pub enum Error {
     )]
     NoProc(io::Error),
     /// The pid file can not be written.
-    #[error("pid file {}: {source}", path.display())]
+    #[error("server.pid_file: {}", unusable(path, Need::Own, source))]
     PidFile {
         /// The file.
         path: PathBuf,
@@ -102,18 +107,28 @@ impl Error {
     }
 }
 
+/// Why a path cannot be used, in the words of `appliance check`; what the system said where that sees nothing.
+pub(crate) fn unusable(path: &Path, need: Need, error: &io::Error) -> String {
+    path_problem(path, &Identity::current(), need).unwrap_or_else(|| format!("{}: {error}", path.display()))
+}
+
 /// What helps where a socket is refused, as the end of a sentence.
-fn way_out(address: &str, source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied if !address.starts_with("unix:") => {
+fn listen_help(address: &str, source: &io::Error) -> String {
+    let directory = address
+        .strip_prefix("unix:")
+        .and_then(|path| Path::new(path).parent());
+    if let Some(why) = directory.and_then(|at| path_problem(at, &Identity::current(), Need::Make)) {
+        return format!("; {why}");
+    }
+    let help = match source.kind() {
+        io::ErrorKind::PermissionDenied => {
             "; ports below 1024 are root's: start as root with [server] user, give the program CAP_NET_BIND_SERVICE, or \
              take a higher port"
         }
-        io::ErrorKind::PermissionDenied => "; the directory of the socket must be writable",
-        io::ErrorKind::NotFound => "; make the directory of the socket first",
         io::ErrorKind::AlreadyExists => "; remove it, or choose another path",
-        io::ErrorKind::AddrInUse if !address.starts_with("unix:") => "; `ss -ltnp` shows who listens there",
+        io::ErrorKind::AddrInUse if directory.is_none() => "; `ss -ltnp` shows who listens there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
         _ => "",
-    }
+    };
+    help.to_owned()
 }

@@ -1,10 +1,10 @@
 //! The log files: opened by the supervisor, which may be root, and handed to the proxies.
 
-use std::{fs::File, path::Path};
+use std::fs::File;
 
-use config::{Config, To};
+use config::{Config, Need, To};
 
-use crate::Error;
+use crate::{Error, error::unusable};
 
 /// Files a proxy writes its logs to; `None` where a log is not a file.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct LogFiles {
 impl LogFiles {
     /// Opens both.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        let [access, error] = places(config).map(|(_, to)| to.map_or(Ok(None), file));
+        let [access, error] = places(config).map(|(key, to)| to.map_or(Ok(None), |to| file(key, to)));
         Ok(Self {
             access: access?,
             error: error?,
@@ -26,8 +26,8 @@ impl LogFiles {
     /// Opens of both what can be opened, and tells what cannot: that log goes on where it is.
     pub(crate) fn reopen(config: &Config) -> (Self, Vec<Error>) {
         let mut failures = Vec::new();
-        let [access, error] = places(config).map(|(_, to)| {
-            let opened = to.map_or(Ok(None), file);
+        let [access, error] = places(config).map(|(key, to)| {
+            let opened = to.map_or(Ok(None), |to| file(key, to));
             opened.unwrap_or_else(|failure| {
                 failures.push(failure);
                 None
@@ -37,25 +37,24 @@ impl LogFiles {
     }
 }
 
+/// The key of the supervisor's own log.
+pub(crate) const ERROR_LOG: &str = "log.error.to";
+
 /// The keys that say where a log goes, with what they say.
 pub(crate) fn places(config: &Config) -> [(&'static str, Option<&To>); 2] {
     [
         ("log.access.to", config.access_log.as_ref().map(|log| &log.to)),
-        ("log.error.to", Some(&config.error_log.to)),
+        (ERROR_LOG, Some(&config.error_log.to)),
     ]
 }
 
-/// The file a log goes to, opened for appending.
-pub(crate) fn file(to: &To) -> Result<Option<File>, Error> {
+/// The file that the log of this key goes to, opened for appending.
+pub(crate) fn file(key: &'static str, to: &To) -> Result<Option<File>, Error> {
     match to {
         To::Stdout | To::Stderr => Ok(None),
-        To::File(path) => append(path).map(Some),
+        To::File(path) => logs::open_for_append(path).map(Some).map_err(|error| Error::Log {
+            key,
+            message: unusable(path, Need::Write, &error),
+        }),
     }
-}
-
-fn append(path: &Path) -> Result<File, Error> {
-    logs::open_for_append(path).map_err(|error| Error::Log {
-        path: path.display().to_string(),
-        message: error.to_string(),
-    })
 }

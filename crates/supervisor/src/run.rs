@@ -137,10 +137,10 @@ impl Life {
             .transpose()?;
         // Before they are opened: then there is a reader, this program itself.
         let fifos = fifos(&config);
-        let error_log = log_files::file(&config.error_log.to)?;
+        let error_log = log_files::file(log_files::ERROR_LOG, &config.error_log.to)?;
         let log = logs::error_log::init(&config.error_log, "supervisor", error_log).map_err(|error| {
             Error::Log {
-                path: "error log".to_owned(),
+                key: log_files::ERROR_LOG,
                 message: error.to_string(),
             }
         })?;

@@ -360,7 +360,7 @@ impl Supervisor {
 
     /// What of a new configuration concerns the supervisor itself: its log moves; some keys it reads only once.
     fn adopt(&mut self, old: &Config, new: &Config) {
-        match log_files::file(&new.error_log.to) {
+        match log_files::file(log_files::ERROR_LOG, &new.error_log.to) {
             Ok(Some(file)) => self.log.replace(file),
             Ok(None) => {}
             Err(error) => error!(%error, "error log not moved, the old file is written on"),

@@ -1,6 +1,8 @@
 //! What answers a route: exactly one of app, files, upstream, redirect, respond.
 
-use super::{Names, Other, Value, header::is_token, path_match::bare_prefix, section::is_name};
+use super::{
+    Names, Other, Value, charset::charset, header::is_token, path_match::bare_prefix, section::is_name,
+};
 use crate::{
     Action, AppIndex, Charset, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
     problem::nearest,
@@ -178,22 +180,6 @@ fn content_type(value: &Value<'_>) -> Option<(String, String)> {
     Some((ending.to_owned(), text.to_owned()))
 }
 
-/// A name, or "" for none.
-fn charset(value: &Value<'_>) -> Option<Charset> {
-    let text = value.text()?.trim();
-    if text.is_empty() || text == "off" {
-        return Some(Charset::None);
-    }
-    if !is_token(text) {
-        value.problem_with_help(
-            format!("`{text}` is not the name of a charset"),
-            "write for example \"iso-8859-1\", or \"\" for none",
-        );
-        return None;
-    }
-    Some(Charset::Named(text.to_owned()))
-}
-
 fn index(value: &Value<'_>) -> Option<String> {
     let name = value.text()?;
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
@@ -293,9 +279,11 @@ fn respond(value: &Value<'_>) -> Option<Respond> {
             .map(|status| format!("write {{ status = {status} }}"));
         return value.wants_with_help("a text, or a table with `status` and `body`", status);
     };
-    let body = section
-        .value("body")
-        .and_then(|value| value.as_text().or_else(|| value.wants("a text")));
+    let body = section.value("body").and_then(|value| {
+        value
+            .as_text()
+            .or_else(|| value.wants_with_help("a text", value.quoted()))
+    });
     let mut respond = text(body.unwrap_or_default());
     respond.status = section.number("status", 200..=599).unwrap_or(200) as u16;
     if matches!(respond.status, 204 | 205 | 304) && !respond.body.is_empty() {

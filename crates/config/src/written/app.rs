@@ -13,9 +13,10 @@ use crate::{App, Interface, Timeouts};
 /// `has_user` tells that the server's user is there for apps without one of their own.
 pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let surroundings = section.reading.surroundings;
+    let title = |table: &str| format!("[app.{name}.{table}]");
     let websocket = section.section(
         "websocket",
-        "[app.websocket]",
+        &title("websocket"),
         "websocket = { ping_interval = \"20s\" }",
     );
     let (interface, target) = interface(name, &section, &websocket);
@@ -33,7 +34,7 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let workers = section
         .value("workers")
         .and_then(|value| value.number_or_auto(1..=WORKERS_MAX, cpus));
-    let queue = section.section("queue", "[app.queue]", "queue = { length = 1000 }");
+    let queue = section.section("queue", &title("queue"), "queue = { length = 1000 }");
     let app = App {
         name: name.to_owned(),
         interface,
@@ -41,12 +42,12 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
         target,
         python: interpreter(&section, &directory),
         directory,
-        env: environment(&section),
+        env: environment(&section, &title("env")),
         workers: workers.unwrap_or(cpus.clamp(1, WORKERS_MAX)) as usize,
         // Halves the memory of workers and their boot time; a module that starts threads is noticed and imported later.
         preload: section.boolean("preload").unwrap_or(true),
         timeout: timeouts(
-            section.section("timeout", "[app.timeout]", "timeout = { request = \"30s\" }"),
+            section.section("timeout", &title("timeout"), "timeout = { request = \"30s\" }"),
             asgi,
         ),
         // Enough for a reload with a slow import under load, and an overload is still told within a second or so.

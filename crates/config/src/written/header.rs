@@ -1,5 +1,7 @@
 //! `headers` of a site or route.
 
+use std::collections::HashMap;
+
 use super::{Section, Value};
 
 /// The fields of `defaults` and, over them, those written here.
@@ -7,6 +9,20 @@ pub(crate) fn headers(section: &Section<'_>, defaults: &[(String, String)]) -> V
     let written = section
         .section("headers", "[site.headers]", "headers = { NAME = \"value\" }")
         .entries();
+    let mut seen = HashMap::new();
+    for value in &written {
+        let first = *seen.entry(value.key().to_ascii_lowercase()).or_insert(value);
+        if first.key() != value.key() {
+            value.key_problem(
+                format!(
+                    "`{}` and `{}` are one header field, whatever the case",
+                    value.key(),
+                    first.key()
+                ),
+                value.reading.first(&first.span()),
+            );
+        }
+    }
     let written: Vec<_> = written.iter().filter_map(header).collect();
     let is_written = |name: &str| written.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     let kept = defaults.iter().filter(|(name, _)| !is_written(name)).cloned();

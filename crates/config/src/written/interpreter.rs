@@ -48,8 +48,8 @@ pub(crate) fn interpreter(section: &Section<'_>, directory: &Path) -> PathBuf {
     found.unwrap_or_default()
 }
 
-/// The environment: `env_file` first, `env` on top.
-pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
+/// The environment: `env_file` first, `env` on top, which is the table `title`.
+pub(crate) fn environment(section: &Section<'_>, title: &str) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
     if let Some((value, path)) = section
         .value("env_file")
@@ -69,7 +69,7 @@ pub(crate) fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
         }
     }
     let written = section
-        .section("env", "[app.env]", "env = { NAME = \"value\" }")
+        .section("env", title, "env = { NAME = \"value\" }")
         .entries();
     environment.extend(written.iter().filter_map(variable));
     environment
@@ -83,7 +83,9 @@ fn variable(value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
-    let text = value.as_text().or_else(|| value.wants("a text, in quotes"))?;
+    let text = value
+        .as_text()
+        .or_else(|| value.wants_with_help("a text", value.quoted()))?;
     if text.contains('\0') {
         value.problem(format!("`{}` must not contain NUL", value.key()));
         return None;

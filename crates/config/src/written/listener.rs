@@ -147,13 +147,17 @@ fn mode(value: &Value<'_>) -> Option<u32> {
         .as_text()
         .or_else(|| value.wants_with_help("a text such as \"0660\"", quoted))?;
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    if mode.is_none() {
-        value.problem_with_help(
-            format!("`{text}` is not the mode of a file"),
-            "write \"0660\" for the user and the group, \"0666\" for everybody",
-        );
-    }
-    mode
+    let problem = match mode {
+        None => format!("`{text}` is not the mode of a file"),
+        // To connect is to write.
+        Some(mode) if mode & 0o222 == 0 => format!("nobody may connect to a socket with the mode `{text}`"),
+        Some(mode) => return Some(mode),
+    };
+    value.problem_with_help(
+        problem,
+        "write \"0660\" for the user and the group, \"0666\" for everybody",
+    );
+    None
 }
 
 fn limits(section: Section<'_>) -> Limits {
@@ -216,8 +220,21 @@ fn address(value: &Value<'_>) -> Option<Address> {
     let everywhere = text.strip_prefix(':').and_then(|port| port.parse().ok());
     let everywhere = everywhere.map(|port: u16| SocketAddr::from(([0, 0, 0, 0], port)));
     match everywhere.or_else(|| text.parse().ok()) {
-        Some(address) => Some(Address::Tcp(address)),
+        Some(address) => match mapped_ipv4(address) {
+            Some(plain) => refuse(format!(
+                "it is an IPv4 address written as IPv6: write \"{plain}\""
+            )),
+            None => Some(Address::Tcp(address)),
+        },
         None => refuse(meant(text)),
+    }
+}
+
+/// The address itself, of one such as `[::ffff:127.0.0.1]:80`: sockets for IPv6 are for IPv6 alone here.
+fn mapped_ipv4(address: SocketAddr) -> Option<SocketAddr> {
+    match address.ip() {
+        IpAddr::V6(ip) => Some(SocketAddr::new(ip.to_ipv4_mapped()?.into(), address.port())),
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -236,6 +253,13 @@ fn meant(text: &str) -> String {
     let tls = scheme == "https" || words.any(|word| word == "ssl");
     let (host, port) = match place.rsplit_once(':') {
         _ if is_port(place) => ("", place),
+        Some((host, "")) if is_host(host) => (host, if tls { "443" } else { "8000" }),
+        // `/etc/services` is not asked: its names are few, and a number is clear to all.
+        Some((host, name)) if is_host(host) && is_service(name) => match name {
+            "https" => (host, "443"),
+            "http" => (host, "80"),
+            _ => return format!("the port is a number: \"{host}:8000\""),
+        },
         Some((host, port)) if is_port(port) && is_host(host) => (host, port),
         _ if tls => (place, "443"),
         _ if scheme == "http" => (place, "80"),
@@ -260,6 +284,13 @@ fn meant(text: &str) -> String {
              `hosts`"
         ),
     }
+}
+
+/// `https` of `:https`
+fn is_service(text: &str) -> bool {
+    let mut letters = text.chars();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
 }
 
 fn is_port(text: &str) -> bool {

@@ -76,6 +76,14 @@ fn error(section: Section<'_>) -> ErrorLog {
 /// A word without a dot or slash is never taken for a file name: a mistyped `stdout` would silently become a
 /// file.
 fn to(value: &Value<'_>, words: &[&'static str]) -> Option<To> {
+    if let Some(truth) = value.item.get_ref().as_bool() {
+        let help = if truth {
+            format!("write to = \"{}\"", words[0])
+        } else {
+            switched_off(words)
+        };
+        return value.wants_with_help("a text", Some(help));
+    }
     let text = value.text()?;
     match text {
         "stdout" => return Some(To::Stdout),
@@ -85,16 +93,41 @@ fn to(value: &Value<'_>, words: &[&'static str]) -> Option<To> {
             value.problem_with_help(format!("`to = \"{text}\"` is not supported yet"), help);
             return None;
         }
-        _ if text.contains(['/', '.']) && !text.ends_with(['/', '.']) => return value.path().map(To::File),
+        _ if text.contains(['/', '.']) && !names_directory(text) => return value.path().map(To::File),
         _ => {}
     }
     let help = match nearest(text, words.iter().copied()) {
+        _ if text.trim().is_empty() => {
+            format!("write \"{}\", or a file such as \"/var/log/site.log\"", words[0])
+        }
+        _ if OFF.contains(&text) => switched_off(words),
+        _ if names_directory(text) => {
+            format!(
+                "it is a directory; name a file in it: \"{}/site.log\"",
+                text.trim_end_matches('/')
+            )
+        }
         Some(word) => format!("did you mean \"{word}\"?"),
-        None if text == "off" => "the least that is written is level = \"error\"".to_owned(),
         None if text == "-" => format!("write \"{}\"", words[0]),
-        None if text.ends_with('/') => format!("name a file in it: \"{text}site.log\""),
         None => format!("the name of a file has a dot or a slash: \"{text}.log\" or \"./{text}\""),
     };
-    value.problem_with_help(format!("`{text}` is not a place for a log"), help);
+    value.problem_with_help(format!("`to = \"{text}\"` is not a place for a log"), help);
     None
 }
+
+/// How somebody switches off what can be, and what to do about what cannot.
+fn switched_off(words: &[&str]) -> String {
+    if words.contains(&"off") {
+        "write to = \"off\"".to_owned()
+    } else {
+        "the error log cannot be switched off; write level = \"error\" for the least".to_owned()
+    }
+}
+
+/// Ends in a slash, or is `.` or `..` at its end.
+fn names_directory(text: &str) -> bool {
+    matches!(text.rsplit('/').next(), Some("" | "." | ".."))
+}
+
+/// How other formats, and people, say that there is none.
+const OFF: [&str; 6] = ["off", "none", "no", "false", "null", "disabled"];

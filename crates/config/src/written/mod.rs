@@ -7,6 +7,7 @@
 mod action;
 mod amount;
 mod app;
+mod charset;
 mod elsewhere;
 mod header;
 mod host;

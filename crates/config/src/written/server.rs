@@ -75,6 +75,17 @@ pub(crate) fn run_user(value: &Value<'_>) -> Option<Identity> {
     let (user, group) = text
         .split_once(':')
         .map_or((text, None), |(user, group)| (user, Some(group)));
+    if user.is_empty() || group == Some("") {
+        let help = match user {
+            "" => "write \"name\", \"name:group\", or their numbers".to_owned(),
+            _ => format!("write \"{user}\" for its own group, or \"{user}:group\""),
+        };
+        value.problem_with_help(
+            format!("`{} = \"{text}\"` names no user or no group", value.key()),
+            help,
+        );
+        return None;
+    }
     let known = surroundings
         .user(user)
         .or_else(|| user.parse().ok().map(Identity::from_number));
@@ -123,6 +134,17 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
     let network = text
         .parse()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    if let Ok(IpNet::V6(mapped)) = network
+        && let Some(plain) = mapped.addr().to_ipv4_mapped()
+    {
+        // A peer with an IPv4 address never has it in this form here, so the range would match nobody.
+        let bits = mapped.prefix_len().saturating_sub(96);
+        value.problem_with_help(
+            format!("`{text}` is an IPv4 address written as IPv6"),
+            format!("write \"{plain}/{bits}\""),
+        );
+        return None;
+    }
     if network.is_err() {
         let help = match nearest(text, ["localhost"]) {
             Some(_) => "write \"127.0.0.1\" and \"::1\"",

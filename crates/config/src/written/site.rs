@@ -34,6 +34,11 @@ fn site(
     catch_all: &mut Option<Range<usize>>,
 ) -> Site {
     let written = section.list("hosts");
+    if let Some(value) = section.value("hosts").filter(Value::is_empty_list) {
+        let help =
+            "write the names of this site, or leave `hosts` out of the one that answers for every other host";
+        value.problem_with_help("`hosts = []` names no host", help);
+    }
     let mut hosts = Vec::new();
     for value in &written {
         let Some(host) = host(value) else { continue };
@@ -257,6 +262,12 @@ fn request_buffering(value: &Value<'_>, action: Option<&mut Action>, names: &Nam
 }
 
 fn methods(section: &Section<'_>) -> Vec<String> {
+    if let Some(value) = section.value("methods").filter(Value::is_empty_list) {
+        value.problem_with_help(
+            "`methods = []` allows no method",
+            "leave it out to allow all, or name some: [\"GET\"]",
+        );
+    }
     let mut methods: Vec<String> = Vec::new();
     let mut seen = HashMap::new();
     for value in section.list("methods") {

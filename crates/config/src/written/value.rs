@@ -59,13 +59,9 @@ impl<'r> Value<'r> {
 
     /// A text without control characters: it ends in paths, header fields and logs.
     pub(crate) fn text(&self) -> Option<&'r str> {
-        let quoted = || {
-            self.scalar()
-                .map(|scalar| format!("write \"{scalar}\", in quotes"))
-        };
         let text = self
             .as_text()
-            .or_else(|| self.wants_with_help("a text", quoted()))?;
+            .or_else(|| self.wants_with_help("a text", self.quoted()))?;
         if text.chars().any(|c| c.is_control() && c != '\t') {
             self.problem(format!("`{}` must not contain control characters", self.key()));
             return None;
@@ -228,13 +224,14 @@ impl<'r> Value<'r> {
     /// Reports a value of the wrong type, and how what was meant is written.
     pub(crate) fn wants_with_help<T>(&self, what: &str, help: Option<String>) -> Option<T> {
         let found = match self.item.get_ref() {
-            DeValue::String(_) => "a text",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a decimal number",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
+            DeValue::String(text) if is_short(text) => format!("the text \"{text}\""),
+            DeValue::String(_) => "a text".to_owned(),
+            DeValue::Integer(number) => format!("the number {}", number.as_str()),
+            DeValue::Float(number) => format!("the number {}", number.as_str()),
+            DeValue::Boolean(truth) => truth.to_string(),
+            DeValue::Datetime(date) => format!("the date {date}"),
+            DeValue::Array(_) => "a list".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
         };
         let message = format!("`{}` must be {what}, not {found}", self.key());
         match help {
@@ -242,6 +239,12 @@ impl<'r> Value<'r> {
             None => self.problem(message),
         }
         None
+    }
+
+    /// The way out where a text is wanted and something else is written that could be one.
+    pub(crate) fn quoted(&self) -> Option<String> {
+        let scalar = self.scalar()?;
+        Some(format!("write \"{scalar}\", in quotes"))
     }
 
     /// A number or a truth value as it would stand in a text.
@@ -263,6 +266,11 @@ impl<'r> Value<'r> {
         self.problem(message);
         None
     }
+}
+
+/// Fits in a message, which the whole line follows anyway.
+fn is_short(text: &str) -> bool {
+    text.chars().count() <= 40 && !text.chars().any(char::is_control)
 }
 
 /// What the words of other formats mean.

@@ -68,7 +68,7 @@ fn the_leaf_needs_the_bit_that_is_used() {
     let problem = path_problem(&directory, &stranger(), Need::List).unwrap_or_default();
     assert!(problem.contains("may not list"), "{problem}");
     let problem = path_problem(&directory, &stranger(), Need::Read).unwrap_or_default();
-    assert!(problem.ends_with("is not a file"), "{problem}");
+    assert!(problem.contains(": is a directory, not a file; "), "{problem}");
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn what_is_missing_is_told_with_its_place() {
     let tree = tree();
     let problem =
         path_problem(&tree.path().join("sites/static"), &stranger(), Need::Enter).unwrap_or_default();
-    assert!(problem.ends_with("/sites does not exist"), "{problem}");
+    assert!(problem.contains("/sites does not exist; make it"), "{problem}");
     let below_a_file = tree.path().join("site/static/a.css/x");
     let problem = path_problem(&below_a_file, &stranger(), Need::Read).unwrap_or_default();
-    assert!(problem.ends_with("a.css is not a directory"), "{problem}");
+    assert!(problem.contains("a.css is not a directory; "), "{problem}");
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn a_file_that_is_to_be_written_needs_a_directory_that_takes_it() {
     assert_eq!(path_problem(&at("site/new.log"), &us, Need::Write), None);
     assert_eq!(path_problem(&at("site/static/a.css"), &us, Need::Write), None);
     let problem = path_problem(&at("logs/new.log"), &us, Need::Write).unwrap_or_default();
-    assert!(problem.ends_with("/logs does not exist"), "{problem}");
+    assert!(problem.contains("/logs does not exist; make it"), "{problem}");
     let problem = path_problem(&at("site"), &us, Need::Write).unwrap_or_default();
-    assert!(problem.ends_with("is not a file"), "{problem}");
+    assert!(problem.contains(": is a directory, not a file; "), "{problem}");
     let problem = path_problem(&at("site/new.log"), &stranger(), Need::Write).unwrap_or_default();
     assert!(problem.contains("may not make a file in"), "{problem}");
     let problem = path_problem(&at("site/static/a.css"), &stranger(), Need::Write).unwrap_or_default();
@@ -131,6 +131,28 @@ fn a_file_that_is_to_be_written_needs_a_directory_that_takes_it() {
         path_problem(Path::new("/dev/null"), &stranger(), Need::Write),
         None
     );
+    assert_eq!(path_problem(Path::new("/dev/stdout"), &us, Need::Write), None);
+    // What root may write to by its mode, and yet nobody can.
+    let _socket = UnixListener::bind(at("site/socket")).expect("a socket");
+    let root = Identity {
+        uid: 0,
+        ..Identity::current()
+    };
+    for (path, told) in [
+        (at("site/socket").as_path(), "is a socket, not a file"),
+        (Path::new("/proc/site.log"), "/proc belongs to the kernel"),
+        (Path::new("/proc/self/site.log"), "belongs to the kernel"),
+        (Path::new("/sys/site.log"), "/sys "),
+        (at(&"x".repeat(256)).as_path(), "more than 255 bytes"),
+    ] {
+        let problem = path_problem(path, &root, Need::Write).unwrap_or_default();
+        assert!(
+            problem.contains(told) && problem.ends_with("; choose another path"),
+            "{path:?}: {problem}"
+        );
+    }
+    let problem = path_problem(Path::new("/proc"), &root, Need::Make).unwrap_or_default();
+    assert!(problem.contains("belongs to the kernel"), "{problem}");
 }
 
 #[test]
@@ -161,20 +183,15 @@ files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
             .any(|line| line.contains("media: does not exist, so")),
         "{warnings:?}"
     );
-    let names: Vec<_> = problems
+    let keys: Vec<_> = problems
         .iter()
-        .map(|problem| {
-            problem
-                .split(':')
-                .next()
-                .unwrap_or_default()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-        })
+        .filter_map(|line| line.split(": ").next())
         .collect();
-    let logs = ["access.log", "error.log", "site.pid"];
-    assert_eq!(names, [&["a.pem", "a.key"][..], &logs].concat(), "{problems:?}");
+    assert_eq!(
+        keys,
+        ["log.access.to", "log.error.to", "server.pid_file"],
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -235,8 +252,20 @@ fn what_a_start_would_miss_is_told_before() {
                 [[site]]\nrespond = \"x\"\n";
     let config = Config::parse(text, &tree.path().join("site.toml")).unwrap_or_else(|bad| panic!("{bad}"));
     let problems = config.check_paths().problems;
-    let at = |name: &str| format!("{}: does not exist", tree.path().join(name).display());
-    assert_eq!(problems, [at("spool"), at("run")]);
+    let at = |key: &str, name: &str| {
+        let path = tree.path().join(name);
+        format!(
+            "{key}: {}: does not exist; make it, or correct the path",
+            path.display()
+        )
+    };
+    assert_eq!(
+        problems,
+        [
+            at("server.buffers.directory", "spool"),
+            at("listener.address", "run")
+        ]
+    );
     for directory in ["spool", "run"] {
         fs::create_dir(tree.path().join(directory)).expect("a directory");
     }
@@ -246,7 +275,10 @@ fn what_a_start_would_miss_is_told_before() {
     let socket = tree.path().join("run/site.sock");
     fs::write(&socket, "notes").expect("a file");
     let problems = config.check_paths().problems;
-    let told = format!("{}: a file that is not a socket is there", socket.display());
+    let told = format!(
+        "listener.address: {}: a file that is not a socket is there",
+        socket.display()
+    );
     assert!(
         problems.len() == 1 && problems[0].starts_with(&told),
         "{problems:?}"
@@ -268,7 +300,8 @@ fn what_a_start_would_miss_is_told_before() {
             .check_paths()
             .problems;
         let told = problems.iter().any(|line| {
-            line.starts_with(address) && line.ends_with("no interface of this machine has this address")
+            line.starts_with(&format!("listener.address: {address}: "))
+                && line.ends_with("no interface of this machine has this address")
         });
         assert_eq!(told, !is_here, "{problems:?}");
     }

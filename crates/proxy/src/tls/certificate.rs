@@ -1,33 +1,27 @@
 //! A certificate chain with its key, as loaded from files.
 
 use std::{
-    fs::File,
-    io::Read,
+    io,
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use config::{CertificateFiles, Host};
-use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    sign::CertifiedKey,
-};
+use rustls::{pki_types::CertificateDer, sign::CertifiedKey};
 use x509_parser::{
     extensions::GeneralName,
     prelude::{FromDer, X509Certificate, X509Version},
     public_key::PublicKey,
 };
 
-/// Longest certificate or key file that is read.
-const FILE_BYTES_MAX: u64 = 4 << 20;
-
-const BEGIN: &[u8] = b"-----BEGIN ";
-/// The byte-order mark of UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+use super::pem;
 
 const RSA_BITS_MIN: usize = 2048;
+/// The keys that handshakes can be signed with.
+const KEYS: &str = "RSA of 2048 bits and more, P-256, P-384 and Ed25519";
+const DAMAGED: &str = "the first certificate in it is damaged; copy the file anew from where it was made";
 /// Curves by their identifiers.
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
@@ -43,6 +37,8 @@ pub(crate) struct Certificate {
     pub(crate) key: Arc<CertifiedKey>,
     /// DNS names it is for, lower case, `*.example.org` for a wildcard.
     pub(crate) names: Vec<String>,
+    /// The names are of its subjectAltName, not only the common name.
+    has_alternatives: bool,
     /// The file of the chain.
     path: PathBuf,
     not_before: SystemTime,
@@ -51,23 +47,33 @@ pub(crate) struct Certificate {
     expires: String,
 }
 
-/// Why a certificate can not be used; the file and what is wrong with it.
+/// Why a certificate cannot be used; the file and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
-    /// The file can not be read.
-    #[error("{}: can not be read: {error}", path.display())]
+    /// The file cannot be read.
+    #[error("{}", pem::unreadable(path, error))]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// It holds no certificate.
-    #[error("{}: holds no certificate; a PEM file with the chain, leaf first, is expected", .0.display())]
-    NoCertificate(PathBuf),
+    #[error("{}: holds no certificate{found}; name the PEM file of the chain, leaf first", path.display())]
+    NoCertificate {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds instead, as a part of the sentence.
+        found: &'static str,
+    },
     /// It holds no private key.
-    #[error("{}: holds no private key; a PEM file with `BEGIN PRIVATE KEY` is expected", .0.display())]
-    NoKey(PathBuf),
+    #[error("{}: holds no private key{found}; name the PEM file that begins with `BEGIN PRIVATE KEY`", path.display())]
+    NoKey {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds instead, as a part of the sentence.
+        found: &'static str,
+    },
     /// The key is protected by a passphrase.
     #[error(
         "{}: the private key is encrypted and nobody can be asked for its passphrase; decrypt it with `openssl pkey`",
@@ -82,8 +88,22 @@ pub(crate) enum CertificateError {
         /// What is wrong.
         reason: String,
     },
+    /// The key is that of another certificate of the chain.
+    #[error(
+        "{}: the chain is in the wrong order: the certificate that the key belongs to is number {place} in it; put it first, \
+         and behind it that of its issuer", path.display()
+    )]
+    Order {
+        /// The file of the chain.
+        path: PathBuf,
+        /// Where in it the leaf is, counted from one.
+        place: usize,
+    },
     /// The key is not the certificate's.
-    #[error("{}: this key does not belong to the certificate {}", key.display(), certificate.display())]
+    #[error(
+        "{}: this key does not belong to the certificate {}; name the key that the certificate was made for",
+        key.display(), certificate.display()
+    )]
     Mismatch {
         /// The file of the certificate.
         certificate: PathBuf,
@@ -95,34 +115,48 @@ pub(crate) enum CertificateError {
 impl Certificate {
     /// Reads both files and makes sure that they belong together.
     pub(crate) fn load(files: &CertificateFiles) -> Result<Self, CertificateError> {
-        let chain = read_chain(&files.certificate)?;
-        let key = read_key(&files.key)?;
+        let chain = pem::chain(&files.certificate)?;
+        let key = pem::key(&files.key)?;
         let malformed = |reason: String| CertificateError::Malformed {
             path: files.certificate.clone(),
             reason,
         };
         let leaf = Leaf::parse(&chain[0]).map_err(malformed)?;
-        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| {
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| {
             CertificateError::Malformed {
                 path: files.key.clone(),
-                reason: format!("this private key can not be used: {error}"),
+                reason: format!(
+                    "this private key is damaged or of another kind than this server has; it has {KEYS}"
+                ),
             }
         })?;
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
-            // Unknown: the key can not tell its public half, which no key of ours does.
+            // Unknown: the key cannot tell its public half, which no key of ours does.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(rustls::Error::InconsistentKeys(_)) => {
-                return Err(CertificateError::Mismatch {
-                    certificate: files.certificate.clone(),
-                    key: files.key.clone(),
+                let belongs = |der: &CertificateDer<'static>| {
+                    CertifiedKey::new(vec![der.clone()], key.key.clone())
+                        .keys_match()
+                        .is_ok()
+                };
+                return Err(match key.cert.iter().position(belongs) {
+                    Some(before) => CertificateError::Order {
+                        path: files.certificate.clone(),
+                        place: before + 1,
+                    },
+                    None => CertificateError::Mismatch {
+                        certificate: files.certificate.clone(),
+                        key: files.key.clone(),
+                    },
                 });
             }
-            Err(error) => return Err(malformed(format!("this certificate can not be used: {error}"))),
+            Err(_) => return Err(malformed(DAMAGED.to_owned())),
         }
         Ok(Self {
             key: Arc::new(key),
             names: leaf.names,
+            has_alternatives: leaf.has_alternatives,
             path: files.certificate.clone(),
             not_before: leaf.not_before,
             not_after: leaf.not_after,
@@ -150,6 +184,13 @@ impl Certificate {
         let mut warnings = Vec::new();
         if let Some(problem) = self.expiry_problem(now) {
             warnings.push(format!("{shown}: expires {}, {problem}", self.expires));
+        }
+        if !self.has_alternatives {
+            let name = self.names.first().map_or("example.org", String::as_str);
+            warnings.push(format!(
+                "{shown}: has no subjectAltName, and browsers ignore the common name; make a new certificate, with openssl \
+                 by -addext subjectAltName=DNS:{name}"
+            ));
         }
         let chain: Vec<_> = self
             .key
@@ -224,6 +265,7 @@ impl Certificate {
 /// What the leaf certificate says.
 struct Leaf {
     names: Vec<String>,
+    has_alternatives: bool,
     not_before: SystemTime,
     not_after: SystemTime,
     expires: String,
@@ -231,13 +273,14 @@ struct Leaf {
 
 impl Leaf {
     fn parse(der: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, leaf) = X509Certificate::from_der(der)
-            .map_err(|error| format!("the first certificate is malformed: {error}"))?;
+        let (_, leaf) = X509Certificate::from_der(der).map_err(|_| DAMAGED.to_owned())?;
         if let Some(unusable) = unusable(&leaf) {
             return Err(unusable);
         }
         let mut names = Vec::new();
+        let mut has_alternatives = false;
         if let Ok(Some(alternatives)) = leaf.subject_alternative_name() {
+            has_alternatives = true;
             for name in &alternatives.value.general_names {
                 match name {
                     GeneralName::DNSName(name) => names.push(name.trim_end_matches('.').to_ascii_lowercase()),
@@ -257,6 +300,7 @@ impl Leaf {
         let expires = validity.not_after.to_datetime();
         Ok(Self {
             names,
+            has_alternatives,
             not_before: moment(validity.not_before.timestamp()),
             not_after: moment(validity.not_after.timestamp()),
             expires: format!(
@@ -307,71 +351,11 @@ fn unusable(leaf: &X509Certificate<'_>) -> Option<String> {
         _ => return None,
     };
     Some(format!(
-        "has {has}; this server has RSA of {RSA_BITS_MIN} bits and more, P-256, P-384 and Ed25519: make a new key, for \
+        "has {has}; this server has {KEYS}: make a new key, for \
          example with `openssl ecparam -name prime256v1 -genkey -noout`, and a certificate for it"
     ))
 }
 
 fn moment(timestamp: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(timestamp).unwrap_or(0))
-}
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let text = read(path)?;
-    let chain = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| malformed_pem(path, &error))?;
-    match chain.is_empty() {
-        true => Err(CertificateError::NoCertificate(path.to_owned())),
-        false => Ok(chain),
-    }
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let text = read(path)?;
-    let says = |mark: &[u8]| memchr::memmem::find(&text, mark).is_some();
-    if says(b"BEGIN ENCRYPTED PRIVATE KEY") || says(b"Proc-Type: 4,ENCRYPTED") {
-        return Err(CertificateError::EncryptedKey(path.to_owned()));
-    }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound => CertificateError::NoKey(path.to_owned()),
-        error => malformed_pem(path, &error),
-    })
-}
-
-/// What editors and `cat` make of PEM: a byte-order mark before the first line, and a file whose last line
-/// has no end with the next one glued to it. The parser would pass over what begins there without a word.
-fn in_lines(text: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(text.len() + BEGIN.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memmem::find(rest, BEGIN) {
-        let (before, begin) = rest.split_at(at);
-        lines.extend_from_slice(before.strip_suffix(MARK).unwrap_or(before));
-        if lines.last().is_some_and(|last| *last != b'\n') {
-            lines.push(b'\n');
-        }
-        lines.extend_from_slice(BEGIN);
-        rest = &begin[BEGIN.len()..];
-    }
-    lines.extend_from_slice(rest);
-    lines
-}
-
-fn malformed_pem(path: &Path, error: &pem::Error) -> CertificateError {
-    CertificateError::Malformed {
-        path: path.to_owned(),
-        reason: format!("is not well-formed PEM: {error}"),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let unreadable = |error| CertificateError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text))
-        .map_err(unreadable)?;
-    Ok(in_lines(&text))
 }

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod check;
+mod pem;
 mod resolver;
 mod tickets;
 

@@ -227,12 +227,77 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
     )
     .unwrap();
+    let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    let (a, b) = (read("a.pem"), read("b.pem"));
+    let half = &a[..a.len() / 2];
+    for (name, text) in [
+        ("half.pem", half.to_owned()),
+        ("dashes.pem", a.replace("CERTIFICATE-----", "CERTIFICATE---")),
+        ("order.pem", format!("{b}{b}{a}")),
+        ("request.pem", a.replace("CERTIFICATE", "CERTIFICATE REQUEST")),
+        (
+            "login.key",
+            read("a.key").replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"),
+        ),
+        (
+            "damaged.pem",
+            "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n".to_owned(),
+        ),
+        (
+            "damaged.key",
+            "-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----\n".to_owned(),
+        ),
+    ] {
+        std::fs::write(path.join(name), text).unwrap();
+    }
+    std::fs::write(path.join("binary.pem"), b"\x30\x82\x01\xff\xfe").unwrap();
     for (certificate, key, says, names) in [
-        ("none.pem", "a.key", "can not be read", "none.pem"),
+        ("none.pem", "a.key", "does not exist", "none.pem"),
+        (
+            "half.pem",
+            "a.key",
+            "breaks off before its line `-----END CERTIFICATE",
+            "half.pem",
+        ),
+        (
+            "dashes.pem",
+            "a.key",
+            "has the broken line `-----BEGIN CERTIFICATE---`",
+            "dashes.pem",
+        ),
+        ("broken.pem", "a.key", "something else than base64", "broken.pem"),
+        (
+            "order.pem",
+            "a.key",
+            "belongs to is number 3 in it; put it first",
+            "order.pem",
+        ),
+        ("request.pem", "a.key", "but a request for one", "request.pem"),
+        ("binary.pem", "a.key", "`openssl x509 -inform der", "binary.pem"),
+        (
+            "damaged.pem",
+            "a.key",
+            "is damaged; copy the file anew",
+            "damaged.pem",
+        ),
+        (
+            "a.key",
+            "a.pem",
+            "holds no certificate, but a private key",
+            "a.key",
+        ),
+        (
+            "a.pem",
+            "a.pem",
+            "holds no private key, but a certificate",
+            "a.pem",
+        ),
+        ("a.pem", "login.key", "but a key of OpenSSH", "login.key"),
+        ("a.pem", "damaged.key", "RSA of 2048 bits and more", "damaged.key"),
         ("empty.pem", "a.key", "holds no certificate", "empty.pem"),
         ("a.key", "a.key", "holds no certificate", "a.key"),
         ("broken.pem", "a.key", "PEM", "broken.pem"),
-        ("a.pem", "none.key", "can not be read", "none.key"),
+        ("a.pem", "none.key", "does not exist", "none.key"),
         ("a.pem", "a.pem", "holds no private key", "a.pem"),
         ("a.pem", "locked.key", "encrypted", "locked.key"),
         ("a.pem", "b.key", "does not belong to the certificate", "b.key"),
@@ -241,9 +306,10 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains(says) && error.contains(names),
+            error.contains(says) && error.contains(names) && error.contains(';'),
             "{certificate} {key}: {error}"
         );
+        assert!(!error.contains("Error") && !error.contains("rror:"), "{error}");
     }
 }
 
@@ -488,4 +554,35 @@ fn a_leaf_alone_and_an_expired_intermediate_are_told() {
     make(directory.path(), "other", &["b.example"], 90);
     let other = std::fs::read_to_string(directory.path().join("other.pem")).unwrap();
     assert!(warnings(&format!("{leaf_pem}{other}"))[0].contains("should follow"));
+}
+
+/// Browsers have ignored the common name for years.
+#[test]
+fn a_certificate_that_names_its_host_in_the_common_name_alone_is_told() {
+    let directory = TempDir::new().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let warnings = |alternative: bool, common: &str| {
+        let names = if alternative {
+            vec![common.to_owned()]
+        } else {
+            Vec::new()
+        };
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, common);
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(directory.path().join("old.pem"), certificate.pem()).unwrap();
+        std::fs::write(directory.path().join("old.key"), key.serialize_pem()).unwrap();
+        let certificate = Certificate::load(&files(directory.path(), "old.pem", "old.key")).unwrap();
+        certificate.warnings(SystemTime::now())
+    };
+    for name in ["example.org", "www.example.net"] {
+        let told = warnings(false, name);
+        let way_out = format!("-addext subjectAltName=DNS:{name}");
+        assert!(
+            told.len() == 1 && told[0].contains("has no subjectAltName") && told[0].ends_with(&way_out),
+            "{told:?}"
+        );
+    }
+    assert_eq!(warnings(true, "example.org"), [""; 0]);
 }
