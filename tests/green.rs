@@ -415,6 +415,7 @@ fn an_application_that_patches_itself_runs_its_requests_at_the_same_time_without
             directory = "{{dir}}/app"
             venv = "{}"
             workers = 1
+            threads = 4
             timeout = {{ request = "{}" }}
 
             [[site]]
@@ -446,6 +447,64 @@ fn an_application_that_patches_itself_runs_its_requests_at_the_same_time_without
             // It is ended alone.
             assert_eq!(site.get("/hang").status, 504);
             assert_eq!(site.get("/").text(), workers[0]);
+        }
+        assert!(site.stop().success());
+    }
+}
+
+/// What works under gunicorn as it is started without a word: views one after the other, in the main greenlet.
+const ONE_BY_ONE: &str = "
+import asyncio, greenlet
+
+running = 0
+
+def app(environ, start_response):
+    global running
+    running += 1
+    alone = running == 1 and greenlet.getcurrent().parent is None
+    with lock:
+        asyncio.run(asyncio.sleep(0.02))
+        time.sleep(0.02)
+    running -= 1
+    start_response('200 OK', [])
+    return [b'alone' if alone else b'among others']
+";
+
+#[test]
+fn an_application_that_patches_itself_works_without_a_word_of_threads_as_it_does_under_gunicorn() {
+    let lock = "import threading, time\nlock = threading.Lock()\n";
+    let (gevent, eventlet) = (
+        "from gevent import monkey\nmonkey.patch_all()\n",
+        "import eventlet\neventlet.monkey_patch()\n",
+    );
+    for (library, begin, preload) in [
+        ("gevent", format!("{gevent}{lock}"), true),
+        // The lock stays a real one, which greenlets that want it never get.
+        ("gevent", format!("{lock}{gevent}"), true),
+        ("gevent", format!("{lock}{gevent}"), false),
+        ("eventlet", format!("{eventlet}{lock}"), true),
+    ] {
+        let mut site = Site::new("green-one");
+        site.write("app/site_app.py", format!("{begin}{ONE_BY_ONE}"));
+        site.config(&format!(
+            "[app.web]\nwsgi = \"site_app:app\"\ndirectory = \"app\"\nvenv = \"{}\"\nworkers = 2\n\
+             preload = {preload}\n[[site]]\napp = \"web\"\n",
+            virtualenv(python::python(), library).display()
+        ));
+        let check = site.command(&["check"]).output().unwrap();
+        let told = String::from_utf8_lossy(&check.stdout);
+        let runs = format!("with {library}, so each worker runs one request at a time, in its main thread");
+        assert!(check.status.success() && told.contains(&runs), "{told}");
+        assert!(!told.contains("threads in each worker"), "{told}");
+        site.start();
+        site.wait_for_log(&runs);
+        let views: Vec<_> = (0..8).map(|_| site.beside("/")).collect();
+        for view in views {
+            assert_eq!(
+                view.join().unwrap().text(),
+                "alone",
+                "{library}, preload {preload}"
+            );
         }
         assert!(site.stop().success());
     }

@@ -85,17 +85,22 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
                     imported.unshared
                 ));
             }
-            if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface
-                && !imported.patched.is_empty()
-            {
+            let Interface::Wsgi(WsgiHost::Threads { count, patched }) = configured.interface else {
+                return true;
+            };
+            if !imported.patched.is_empty() {
                 let library = &imported.patched;
+                let runs = match patched {
+                    1 => "one request at a time, in its main thread".to_owned(),
+                    _ => format!("{patched} requests at a time, each in a greenlet"),
+                };
                 tell(&format!(
-                    "app {name}: patches the standard library with {library}, so each worker runs {threads} requests at a time, \
-                     each in a greenlet; green = \"{library}\" runs as many as `connections` says"
+                    "app {name}: patches the standard library with {library}, so each worker runs {runs}; green = \"{library}\" \
+                     runs as many as `connections` says"
                 ));
-            } else if let Interface::Wsgi(WsgiHost::Threads(threads @ 2..)) = configured.interface {
+            } else if count > 1 {
                 tell(&format!(
-                    "app {name}: {threads} threads in each worker, so views run at the same time, most of them outside of the \
+                    "app {name}: {count} threads in each worker, so views run at the same time, most of them outside of the \
                      main thread; threads = 1 runs them one by one in the main thread, as gunicorn's sync workers do"
                 ));
             }

@@ -39,7 +39,7 @@ impl App {
     /// Requests that one worker runs at the same time, at least 1.
     pub fn concurrency(&self) -> usize {
         match &self.interface {
-            Interface::Wsgi(WsgiHost::Threads(threads)) => *threads,
+            Interface::Wsgi(WsgiHost::Threads { count, .. }) => *count,
             Interface::Wsgi(WsgiHost::Green(_, connections)) => *connections,
             Interface::Asgi(asgi) => asgi.connections,
         }
@@ -58,8 +58,13 @@ pub enum Interface {
 /// What runs the requests of a WSGI application in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WsgiHost {
-    /// So many threads, at least 1.
-    Threads(usize),
+    /// Threads.
+    Threads {
+        /// So many, at least 1.
+        count: usize,
+        /// So many requests at the same time where the application has patched the standard library itself.
+        patched: usize,
+    },
     /// A greenlet per request, so many at most.
     Green(Green, usize),
 }

@@ -376,7 +376,8 @@ impl Office<'_> {
                 slot,
                 pid,
                 evented,
-            } => self.link(link, &app, (slot, pid), evented, descriptors),
+                concurrency,
+            } => self.link(link, &app, (slot, pid), (evented, concurrency), descriptors),
             ToProxy::Unlink { link } => {
                 if let Some(app) = self.links.get(&link) {
                     app.unlink(link);
@@ -422,7 +423,7 @@ impl Office<'_> {
         link: u64,
         name: &str,
         (slot, pid): (u32, u32),
-        evented: bool,
+        (evented, concurrency): (bool, u32),
         descriptors: Vec<OwnedFd>,
     ) {
         let mut descriptors = descriptors.into_iter();
@@ -439,6 +440,7 @@ impl Office<'_> {
             slot,
             pid,
             evented,
+            concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
             socket,
             page,
         });

@@ -386,6 +386,6 @@ fn shutdown(config: &config::App, worker: &Worker) -> Option<Duration> {
     match config.interface {
         Interface::Asgi(_) => Some(config.timeout.shutdown),
         Interface::Wsgi(WsgiHost::Green(..)) => Some(Duration::ZERO),
-        Interface::Wsgi(WsgiHost::Threads(_)) => worker.evented.then_some(Duration::ZERO),
+        Interface::Wsgi(WsgiHost::Threads { .. }) => worker.evented.then_some(Duration::ZERO),
     }
 }

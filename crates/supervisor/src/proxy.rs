@@ -173,6 +173,7 @@ impl Proxy {
             slot: end.slot,
             pid: end.pid,
             evented: end.evented,
+            concurrency: end.concurrency,
         };
         self.channel.send(message.encode(), vec![end.socket, end.page]);
     }

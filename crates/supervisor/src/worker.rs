@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) ready: bool,
     /// One loop or hub runs all its requests; known once it is ready.
     pub(crate) evented: bool,
+    /// Requests that it runs at the same time; known once it is ready.
+    pub(crate) concurrency: u32,
     pub(crate) links: Links,
     /// It is its slot's worker; not when it leaves by our will.
     pub(crate) counts: bool,
@@ -71,6 +73,7 @@ pub(crate) struct ProxyEnd {
     pub(crate) slot: u32,
     pub(crate) pid: u32,
     pub(crate) evented: bool,
+    pub(crate) concurrency: u32,
     pub(crate) socket: OwnedFd,
     pub(crate) page: OwnedFd,
 }
@@ -92,6 +95,7 @@ impl Worker {
             channel,
             ready: false,
             evented: false,
+            concurrency: 1,
             links: Links::default(),
             counts: true,
             departure: None,
@@ -152,9 +156,9 @@ impl Worker {
         self.pid.is_none() && self.ended
     }
 
-    /// Link number `link`, to the proxy of this generation, for so many running requests; the worker gets its half.
-    pub(crate) fn link(&mut self, link: u64, generation: u64, concurrency: usize) -> io::Result<ProxyEnd> {
-        let entries = (concurrency as u64 + 64).max(PAGE_ENTRIES_MIN);
+    /// Link number `link`, to the proxy of this generation; the worker gets its half.
+    pub(crate) fn link(&mut self, link: u64, generation: u64) -> io::Result<ProxyEnd> {
+        let entries = (u64::from(self.concurrency) + 64).max(PAGE_ENTRIES_MIN);
         let page = memory_file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
         let (ours, theirs) = descriptors::link_pair()?;
         let page_theirs = page.try_clone()?;
@@ -166,6 +170,7 @@ impl Worker {
             slot: self.slot,
             pid: self.pid.unwrap_or(0),
             evented: self.evented,
+            concurrency: self.concurrency,
             socket: ours,
             page,
         })
@@ -313,6 +318,7 @@ mod tests {
             channel,
             ready: false,
             evented: false,
+            concurrency: 1,
             links: Links::default(),
             counts: true,
             departure: None,

@@ -184,11 +184,11 @@ impl Zygote {
 /// What the zygote is to run.
 fn boot(app: &App, check: bool) -> ToZygote {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let (interface, threads, green) = match &app.interface {
-        Interface::Wsgi(WsgiHost::Threads(threads)) => ("wsgi", *threads, ""),
-        Interface::Wsgi(WsgiHost::Green(Green::Gevent, _)) => ("wsgi", 1, "gevent"),
-        Interface::Wsgi(WsgiHost::Green(Green::Eventlet, _)) => ("wsgi", 1, "eventlet"),
-        Interface::Asgi(_) => ("asgi", 1, ""),
+    let (interface, (threads, patched), green) = match &app.interface {
+        Interface::Wsgi(WsgiHost::Threads { count, patched }) => ("wsgi", (*count, *patched), ""),
+        Interface::Wsgi(WsgiHost::Green(Green::Gevent, _)) => ("wsgi", (1, 1), "gevent"),
+        Interface::Wsgi(WsgiHost::Green(Green::Eventlet, _)) => ("wsgi", (1, 1), "eventlet"),
+        Interface::Asgi(_) => ("asgi", (1, 1), ""),
     };
     let (event_loop, lifespan, pathsend) = match &app.interface {
         Interface::Asgi(asgi) => (
@@ -213,6 +213,7 @@ fn boot(app: &App, check: bool) -> ToZygote {
         directory: app.directory.display().to_string(),
         preload: app.preload,
         threads: number(threads),
+        threads_patched: number(patched),
         concurrency: number(app.concurrency()),
         event_loop: event_loop.to_owned(),
         lifespan: lifespan.to_owned(),

@@ -177,6 +177,8 @@ messages! {
             pid: u32,
             /// One loop or hub runs all its requests.
             evented: bool,
+            /// Requests that it runs at the same time.
+            concurrency: u32,
         },
         /// Send no new request to this link; say [`FromProxy::LinkIdle`] when nothing is in flight on it, then close it.
         5 => Unlink {
@@ -268,6 +270,8 @@ messages! {
             preload: bool,
             /// Threads that run requests in each worker; 1 where an event loop or a hub does.
             threads: u32,
+            /// The same where a WSGI application has patched the standard library itself.
+            threads_patched: u32,
             /// Requests that one worker runs at the same time.
             concurrency: u32,
             /// `auto`, `asyncio` or `uvloop`; only for ASGI.
@@ -361,6 +365,8 @@ messages! {
             /// One loop or hub runs all its requests: that of the configuration, or of a library with which
             /// the application has patched the standard library.
             evented: bool,
+            /// Requests that it runs at the same time.
+            concurrency: u32,
         },
         /// The application can not be run; the worker exits after this.
         3 => Failed {

@@ -257,7 +257,7 @@ proptest! {
 
     #[test]
     fn control_messages_are_read_back(link: u64, slot: u32, text in ".{0,50}", flag: bool) {
-        let to_proxy = ToProxy::Link { link, app: text.clone(), slot, pid: 7, evented: flag };
+        let to_proxy = ToProxy::Link { link, app: text.clone(), slot, pid: 7, evented: flag, concurrency: slot };
         prop_assert_eq!(ToProxy::decode(&to_proxy.encode()), Ok(to_proxy.clone()));
         let down = ToProxy::AppDown { app: text.clone(), down: flag };
         prop_assert_eq!(ToProxy::decode(&down.encode()), Ok(down));

@@ -326,7 +326,7 @@ pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &B
     } else if boot.green.is_empty()
         && let Some(library) = patched_by(py)
     {
-        let threads = boot.threads;
+        let threads = boot.threads_patched;
         let runs = match threads {
             1 => "one request at a time, in its main thread".to_owned(),
             _ => format!("{threads} requests at a time, each in a greenlet"),

@@ -1,8 +1,8 @@
 //! The threads that run a WSGI application.
 //!
-//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) comes
-//! here only with `threads = 1`, and runs in the main greenlet of the main thread, as under gunicorn's sync
-//! workers. With more threads it is the business of [`green`](crate::green).
+//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs in
+//! the main greenlet of the main thread, as under gunicorn's sync workers. Where the configuration says more
+//! than one thread for it, it is the business of [`green`](crate::green).
 
 use std::sync::Arc;
 
@@ -17,7 +17,16 @@ use crate::{
         host::{self, Select},
         queue::Queue,
     },
+    zygote::Boot,
 };
+
+/// How many threads this application gets.
+pub(crate) fn threads(py: Python<'_>, boot: &Boot) -> usize {
+    match application::patched_by(py) {
+        Some(_) => boot.threads_patched,
+        None => boot.threads,
+    }
+}
 
 /// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python
 /// runs signal handlers and where applications expect to be; with one thread there is no other.

@@ -122,6 +122,11 @@ pub(crate) fn run(py: Python<'_>, birth: Birth, application: Option<Py<PyAny>>) 
     let ready = FromWorker::Ready {
         boot_ms: u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX),
         evented: matches!(engine, Engine::Evented(_)),
+        concurrency: u32::try_from(match &engine {
+            Engine::Threads(queue) => queue.slots.len(),
+            Engine::Evented(_) => boot.concurrency,
+        })
+        .unwrap_or(u32::MAX),
     };
     if control.send(&ready.encode()).is_err() {
         exit_now(0);
@@ -197,7 +202,7 @@ fn start(
     let engine = if boot.interface == "asgi" || greenlets.is_some() {
         Evented::new().map(|evented| Engine::Evented(Arc::new(evented)))
     } else {
-        Queue::new(boot.threads).map(|queue| Engine::Threads(Arc::new(queue)))
+        Queue::new(hosts::threads(py, boot)).map(|queue| Engine::Threads(Arc::new(queue)))
     };
     let engine = engine
         .map_err(|error| Refusal::new("after_fork", format!("the engine can not be started: {error}")))?;

@@ -53,6 +53,8 @@ pub(crate) struct Boot {
     pub(crate) target: String,
     pub(crate) directory: String,
     pub(crate) threads: usize,
+    /// The same where the application has patched the standard library itself.
+    pub(crate) threads_patched: usize,
     /// Requests that run at the same time.
     pub(crate) concurrency: usize,
     /// `auto`, `asyncio` or `uvloop`
@@ -77,6 +79,7 @@ impl Boot {
             directory,
             preload,
             threads,
+            threads_patched,
             concurrency,
             event_loop,
             lifespan,
@@ -95,6 +98,7 @@ impl Boot {
             target,
             directory,
             threads: number(threads).clamp(1, 1024),
+            threads_patched: number(threads_patched).clamp(1, 1024),
             concurrency: number(concurrency).max(1),
             event_loop,
             lifespan,
@@ -116,6 +120,7 @@ impl Boot {
             directory: self.directory.clone(),
             preload: false,
             threads: number(self.threads),
+            threads_patched: number(self.threads_patched),
             concurrency: number(self.concurrency),
             event_loop: self.event_loop.clone(),
             lifespan: self.lifespan.clone(),

@@ -10,7 +10,7 @@ import threading
 
 # As on the wire: a kind, then numbers of eight bytes and texts with four bytes of length before them.
 HELLO = b"\x01"
-READY = b"\x02" + bytes(9)
+READY = b"\x02" + bytes(13)
 FAILED = b"\x03" + 3 * bytes(4)
 LEAVE = b"\x04"
 MESSAGES = {

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use config::{Interface, WsgiHost};
+
 use crate::surroundings::MadeUp;
 
 fn conf() -> PathBuf {
@@ -97,17 +99,23 @@ fn the_commented_keys_of_the_default_are_valid_too() {
     assert_eq!(
         (
             written.workers,
-            &written.interface,
+            written.concurrency(),
             written.preload,
             written.no_new_privileges
         ),
         (
             default.workers,
-            &default.interface,
+            default.concurrency(),
             default.preload,
             default.no_new_privileges
         )
     );
+    // The one key that means more by being written than by its value.
+    let patched = |app: &config::App| match app.interface {
+        Interface::Wsgi(WsgiHost::Threads { patched, .. }) => patched,
+        _ => 0,
+    };
+    assert_eq!((patched(written), patched(default)), (4, 1));
     assert_eq!(
         (written.queue_length_max, written.queue_timeout),
         (default.queue_length_max, default.queue_timeout)

@@ -37,6 +37,8 @@ pub(crate) struct LinkParts {
     pub(crate) pid: u32,
     /// One loop or hub runs all its requests, whatever the configuration says.
     pub(crate) evented: bool,
+    /// Requests that the worker runs at the same time.
+    pub(crate) concurrency: usize,
     /// Our end of the socket.
     pub(crate) socket: OwnedFd,
     /// The link page.

@@ -110,7 +110,7 @@ impl App {
             window: config.concurrency().max(1),
             evented: match config.interface {
                 Interface::Asgi(_) | Interface::Wsgi(WsgiHost::Green(..)) => true,
-                Interface::Wsgi(WsgiHost::Threads(_)) => false,
+                Interface::Wsgi(WsgiHost::Threads { .. }) => false,
             },
         };
         let websocket = match &config.interface {
@@ -186,6 +186,7 @@ impl App {
             slot,
             pid,
             evented,
+            concurrency,
             socket,
             page,
         } = parts;
@@ -201,7 +202,7 @@ impl App {
         let wake = Arc::new(Notify::new());
         let port = Port::new(link, slot, pid, Arc::clone(&wake));
         let index = self.turn(|state, now_ns| {
-            state.dispatcher.set_evented(evented);
+            state.dispatcher.set_host(evented, concurrency);
             let index = state.dispatcher.link_up(page, now_ns);
             state.open(index, port);
             index

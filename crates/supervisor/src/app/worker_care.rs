@@ -27,6 +27,7 @@ fn may_be(user: Option<u32>, sender: u32) -> bool {
 impl App {
     pub(super) fn hear_worker(&mut self, at: usize, cx: &mut Context<'_>) {
         let user = run_as(self.identity()).map(|who| who.uid);
+        let most = u32::try_from(self.config().concurrency()).unwrap_or(u32::MAX);
         for _ in 0..HEARD_PER_TURN {
             let Some((message, sender)) = self.workers[at].hear(cx.now) else {
                 return;
@@ -55,9 +56,14 @@ impl App {
                 FromWorker::Ready { boot_ms, .. } if !worker.is_in_time() => {
                     info!(app = %self.name, slot = worker.slot, boot_ms, "worker ready too late, it is killed already");
                 }
-                FromWorker::Ready { boot_ms, evented } => {
+                FromWorker::Ready {
+                    boot_ms,
+                    evented,
+                    concurrency,
+                } => {
                     worker.ready = true;
                     worker.evented = evented;
+                    worker.concurrency = concurrency.clamp(1, most);
                     if worker.counts {
                         self.pool.ready(worker.slot);
                     }

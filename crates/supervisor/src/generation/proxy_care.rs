@@ -192,7 +192,6 @@ impl Generation {
             return;
         };
         for app in self.apps.iter_mut().filter(|app| !app.is_retired()) {
-            let concurrency = app.config().concurrency();
             let name = Arc::clone(&app.name);
             for worker in &mut app.workers {
                 let Some(pid) = worker
@@ -201,7 +200,7 @@ impl Generation {
                 else {
                     continue;
                 };
-                match worker.link(cx.numbers.next(), self.number, concurrency) {
+                match worker.link(cx.numbers.next(), self.number) {
                     Ok(end) => proxy.link(end, &name),
                     Err(error) => {
                         // No descriptors left: without a link the worker is of no use, a later one may be luckier.

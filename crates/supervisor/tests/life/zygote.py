@@ -29,7 +29,7 @@ def work(control, behaviour):
         os._exit(1)
     if behaviour == "worker_hangs":
         time.sleep(1000)
-    control.send(b"\x02" + struct.pack("<Q?", 5, False))
+    control.send(b"\x02" + struct.pack("<Q?I", 5, False, 1))
     os.write(1, b"\x1eabc123\x1fhello from a worker\n")
     links = []
     while True:

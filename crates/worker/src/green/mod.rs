@@ -20,8 +20,8 @@
 //! * What is patched stays patched over a fork, and patching again does nothing, so a worker that imports the
 //!   application itself patches without asking who it is.
 //!
-//! An application that patches the standard library itself, in its module, runs here as well where it has
-//! more than one thread: its `threading.Thread` makes greenlets, and its locks wake those of one thread only.
+//! An application that patches the standard library itself, in its module, runs here as well where the
+//! configuration says more than one thread: its `threading.Thread` makes greenlets, and its locks wake those of one thread only.
 //! Real threads are no way out. Of eight requests that want one lock of the module's on four real threads,
 //! gevent leaves three hanging for ever, eventlet all but the first; an `Event` that one thread sets and
 //! another waits for is an `InvalidThreadUseError`, or is waited for in vain; and loggers have locks.
@@ -54,14 +54,14 @@ const DRIVER: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("driv
 };
 
 /// The library whose greenlets run the requests, if any do: the one of the configuration, or that with which
-/// the application has patched the standard library. With `threads = 1` such an application keeps the main
-/// thread, one request at a time.
+/// the application has patched the standard library. Where nobody has said `threads`, or 1, such an application
+/// keeps the main thread, one request at a time.
 pub(crate) fn library<'a>(py: Python<'_>, boot: &'a Boot) -> Option<&'a str> {
     if boot.interface == "asgi" {
         None
     } else if !boot.green.is_empty() {
         Some(&boot.green)
-    } else if boot.threads > 1 {
+    } else if boot.threads_patched > 1 {
         application::patched_by(py)
     } else {
         None

@@ -270,6 +270,7 @@ impl Zygote {
             directory: directory.path().to_str().expect("a text").to_owned(),
             preload: plan.preload,
             threads: plan.threads,
+            threads_patched: plan.threads,
             concurrency: plan.threads,
             event_loop: plan.event_loop.to_owned(),
             lifespan: plan.lifespan.to_owned(),

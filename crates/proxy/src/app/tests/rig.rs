@@ -33,6 +33,7 @@ pub(super) struct Rig {
     pub(super) reports: UnboundedReceiver<FromProxy>,
     pub(super) context: Arc<Context>,
     evented: bool,
+    threads: usize,
     request_buffering: bool,
 }
 
@@ -126,6 +127,7 @@ impl Rig {
             reports,
             context,
             evented: settings.evented,
+            threads: settings.threads,
             request_buffering: settings.request_buffering,
         }
     }
@@ -133,6 +135,7 @@ impl Rig {
     pub(super) fn worker(&self, link: u64) {
         self.app.link(LinkParts {
             evented: self.evented,
+            concurrency: self.threads,
             ..worker::start(link, &self.seen)
         });
     }

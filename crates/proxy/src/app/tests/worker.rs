@@ -99,6 +99,7 @@ pub(crate) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
         slot: link as u32,
         pid: 4711,
         evented: false,
+        concurrency: 64,
         socket: OwnedFd::from(ours),
         page,
     }
