@@ -1,13 +1,16 @@
 //! Listeners that are full.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use crate::harness::{
     Site,
     app::of_app,
     certificate::Certificate,
     client::request_bytes,
-    http2::{self, GET, GOAWAY, HEADERS, Http2},
+    http2::{self, DATA, END_HEADERS, GET, GOAWAY, HEADERS, Http2, block},
     limits::raise_open_files,
     wait_for,
 };
@@ -83,6 +86,67 @@ fn in_a_full_listener_the_connection_that_is_idle_for_longest_makes_room() {
         .collect();
     drop(served(&site, &client));
     drop(silent);
+    assert!(site.stop().success());
+}
+
+#[test]
+fn in_a_full_listener_uploads_that_were_refused_make_room() {
+    let mut site = Site::new("full-of-refused");
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(&site.directory, "localhost");
+    let config = of_app("gate", "workers = 1\nthreads = 2", LISTENERS);
+    site.config(&config.replace("[[site]]", "[[site]]\nhttps = \"off\"\nbody_max = \"10B\""));
+    site.start();
+    let client = http2::client(&certificate);
+    let begun = Instant::now();
+    for round in 0..4 {
+        // Announced, found out while it comes, and a head that is none.
+        let mut uploads: Vec<_> = [
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\n\r\nx",
+                413,
+            ),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nff\r\nmore than ten bytes",
+                413,
+            ),
+            ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\nx", 400),
+        ]
+        .into_iter()
+        .map(|(head, status)| {
+            let mut upload = site.connect();
+            upload.send(head).unwrap();
+            assert_eq!(upload.read_response("POST").unwrap().status, status);
+            upload
+        })
+        .collect();
+        // They trickle on.
+        for upload in &mut uploads {
+            let _ = upload.send("y");
+        }
+        assert_eq!(site.get("/").status, 200, "{round}");
+
+        let mut uploads: Vec<_> = (0..3)
+            .map(|number| {
+                let mut upload = Http2::open(site.tls_port, &client);
+                let post = [&[(":method", "POST")], &GET[1..]].concat();
+                let announced = [&post[..], &[("content-length", "900000")]].concat();
+                let head = if number == 0 { announced } else { post };
+                upload.send(HEADERS, END_HEADERS, 1, &block(&head));
+                upload.send(DATA, 0, 1, b"more than ten bytes");
+                upload.next(HEADERS);
+                upload
+            })
+            .collect();
+        for upload in &mut uploads {
+            upload.send(DATA, 0, 1, b"y");
+        }
+        drop(served(&site, &client));
+        drop(uploads);
+    }
+    // One of them is listened to for five seconds over HTTP/1.1, and for thirty over HTTP/2, where there is room.
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_secs(15), "{taken:?}");
     assert!(site.stop().success());
 }
 

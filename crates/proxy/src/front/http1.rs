@@ -67,7 +67,7 @@ pub(crate) async fn converse<H: Handler>(
                 describe(&mut record, &stream.input);
                 refuse_head(handler, &mut stream, limits, &mut record, refusal).await;
                 record.finish();
-                return linger(&mut stream).await;
+                return linger(&mut stream, guest).await;
             }
         };
 
@@ -79,10 +79,10 @@ pub(crate) async fn converse<H: Handler>(
         record.bytes_in = session.bytes_in();
         record.bytes_out = session.bytes_out();
         record.finish();
-        match session.finish().await {
+        match session.finish(guest).await {
             After::Keep => stream.shrink(body_was_read),
             After::Close => return close(&mut stream).await,
-            After::Linger => return linger(&mut stream).await,
+            After::Linger => return linger(&mut stream, guest).await,
             After::Cut => return,
         }
     }
@@ -267,8 +267,9 @@ async fn close(stream: &mut ClientStream) {
 }
 
 /// Ends a connection whose client may still be sending, and lets it read the answer: bytes that arrive after a close
-/// make the kernel send a reset, and a reset makes the client's kernel forget what it has not read.
-async fn linger(stream: &mut ClientStream) {
+/// make the kernel send a reset, and a reset makes the client's kernel forget what it has not read. Where
+/// somebody else needs the place it leaves as an idle one does.
+async fn linger(stream: &mut ClientStream, guest: &Guest) {
     let deadline = Instant::now() + LINGER_TIME_MAX;
     if !matches!(
         within(CLOSE_TIME_MAX, stream.shut_down_writing()).await,
@@ -276,11 +277,18 @@ async fn linger(stream: &mut ClientStream) {
     ) {
         return;
     }
+    guest.rest(Instant::now());
     // A client that sends as fast as we read is never too late for `until`.
     while Instant::now() < deadline {
         stream.input.clear();
-        if !matches!(until(deadline, stream.fill(LINGER_READ_BYTES)).await, Ok(Ok(1..))) {
-            return;
+        select! {
+            biased;
+            () = guest.asked_to_leave() => return,
+            filled = until(deadline, stream.fill(LINGER_READ_BYTES)) => {
+                if !matches!(filled, Ok(Ok(1..))) {
+                    return;
+                }
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use config::Limits;
+use tokio::{select, time::Instant};
 
 use super::{
     body::RequestBody,
@@ -25,7 +26,7 @@ use crate::{
     downstream::{BodyPiece, ClientError, Downstream},
     fields::Fields,
     head::{Head, Version},
-    listener::stream::ClientStream,
+    listener::{crowd::Guest, stream::ClientStream},
 };
 
 /// One HTTP/1 request and the answer to it.
@@ -94,19 +95,32 @@ impl<'a> Http1Session<'a> {
     }
 
     /// The request has been answered, or never will be.
-    pub(crate) async fn finish(mut self) -> After {
+    pub(crate) async fn finish(mut self, guest: &Guest) -> After {
         match self.reply {
             Reply::Done if !self.broken => {}
             // The client may still be sending what it had on the way when it was closed.
             Reply::Switched if !self.broken => return After::Linger,
             Reply::Done | Reply::Switched | Reply::Body(_) | Reply::NotBegun => return After::Cut,
         }
-        if self.keep_alive && (self.body.is_done() || self.body.skip(self.stream).await) {
+        if self.keep_alive && (self.body.is_done() || self.skip(guest).await) {
             After::Keep
         } else if self.body.is_done() && self.stream.input.is_empty() {
             After::Close
         } else {
             After::Linger
+        }
+    }
+
+    /// Reads past what is left of the body, unless somebody else needs the place more.
+    async fn skip(&mut self, guest: &Guest) -> bool {
+        guest.rest(Instant::now());
+        select! {
+            biased;
+            skipped = self.body.skip(self.stream) => {
+                guest.work();
+                skipped
+            }
+            () = guest.asked_to_leave() => false,
         }
     }
 

@@ -68,6 +68,25 @@ pub(crate) struct H2Session {
     raw: Raw,
 }
 
+/// The rest of a body that nobody wants.
+pub(crate) struct Lingering {
+    body: RecvStream,
+}
+
+impl Lingering {
+    /// Reads it until its client has sent all of it, or says nothing more.
+    pub(crate) async fn read(mut self) {
+        let _ = within(LINGER_TIME_MAX, async {
+            while let Ok(Some(Ok(piece))) = within(LINGER_SILENCE_MAX, self.body.data()).await {
+                if self.body.flow_control().release_capacity(piece.len()).is_err() {
+                    break;
+                }
+            }
+        })
+        .await;
+    }
+}
+
 enum Reply {
     NotBegun(SendResponse<Bytes>),
     Begun(SendStream<Bytes>),
@@ -131,23 +150,16 @@ impl H2Session {
     }
 
     /// The answer is over. One that is not complete is cut so that the client can tell, once it has been sent
-    /// what there is.
-    pub(crate) async fn finish(mut self) {
+    /// what there is. Of one that is, the client may still be sending its body.
+    pub(crate) fn finish(self) -> Option<Lingering> {
         if !self.ended {
             match self.reply {
                 Reply::NotBegun(mut reply) => reply.send_reset(self.reason),
                 Reply::Begun(reply) => self.berth.books().cut(reply, self.body, self.reason),
             }
-            return;
+            return None;
         }
-        let _ = within(LINGER_TIME_MAX, async {
-            while let Ok(Some(Ok(piece))) = within(LINGER_SILENCE_MAX, self.body.data()).await {
-                if self.body.flow_control().release_capacity(piece.len()).is_err() {
-                    break;
-                }
-            }
-        })
-        .await;
+        (!self.body.is_end_stream()).then_some(Lingering { body: self.body })
     }
 
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), ClientError> {

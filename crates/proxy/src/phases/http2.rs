@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     h2_head,
-    h2_session::H2Session,
+    h2_session::{H2Session, Lingering},
     refusals::{Allowance, Books, BrokenOff, Refused, Settled, Watched},
 };
 use crate::{
@@ -76,6 +76,7 @@ pub(crate) async fn serve_http2(
                 connection: &connection,
                 limits,
                 streams: JoinSet::new(),
+                lingering: JoinSet::new(),
                 served: 0,
                 refusals: Allowance::of_refusals(Instant::now()),
                 turned_away: Allowance::of_cancelled(Instant::now()),
@@ -118,7 +119,9 @@ struct Conversation<'a> {
     context: &'a Arc<Context>,
     connection: &'a Arc<Connection>,
     limits: &'a Limits,
-    streams: JoinSet<()>,
+    streams: JoinSet<Option<Lingering>>,
+    /// Streams that have their answer, and whose clients are still sending.
+    lingering: JoinSet<()>,
     served: u32,
     /// Heads that h2 may still refuse.
     refusals: Allowance,
@@ -196,7 +199,13 @@ impl Conversation<'_> {
                         return;
                     }
                 },
-                Some(_) = self.streams.join_next() => {
+                Some(ended) = self.streams.join_next() => {
+                    if let Ok(Some(lingering)) = ended {
+                        self.lingering.spawn(lingering.read());
+                    }
+                    idle_until = Instant::now() + self.patience();
+                }
+                Some(_) = self.lingering.join_next() => {
                     idle_until = Instant::now() + self.patience();
                 }
                 () = &mut draining, if !self.leaving => {
@@ -213,7 +222,7 @@ impl Conversation<'_> {
                     guest.work();
                     guest.rest(Instant::now());
                 }
-                () = sleep_until(idle_until), if self.streams.is_empty() => {
+                () = sleep_until(idle_until), if self.streams.is_empty() && self.lingering.is_empty() => {
                     if self.leaving {
                         return;
                     }
@@ -258,15 +267,22 @@ impl Conversation<'_> {
         let mut serving = Box::pin(serve_stream(context, connection, books, request, reply));
         // A panic is the end of its stream, as in a task, and not of its neighbours.
         let served = poll_fn(|cx| {
-            let poll = || serving.as_mut().poll(cx).is_ready();
-            Poll::Ready(catch_unwind(AssertUnwindSafe(poll)).unwrap_or(true))
+            let poll = || serving.as_mut().poll(cx);
+            Poll::Ready(catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(None)))
         })
         .await;
-        if !served {
+        let at_once = served.is_ready();
+        match served {
+            Poll::Ready(Some(lingering)) => {
+                self.lingering.spawn(lingering.read());
+            }
+            Poll::Ready(None) => {}
             // Being polled there for the first time it is woken there from then on.
-            self.streams.spawn(serving);
+            Poll::Pending => {
+                self.streams.spawn(serving);
+            }
         }
-        served
+        at_once
     }
 
     /// Tells what h2 has refused; `false`: that was more than the client may send.
@@ -368,7 +384,7 @@ async fn serve_stream(
     books: Books,
     request: Request<RecvStream>,
     reply: SendResponse<Bytes>,
-) {
+) -> Option<Lingering> {
     let mut record = open(&context, &connection);
     let limits = &context.config.listeners[connection.listener].limits;
     let (parts, body) = request.into_parts();
@@ -399,5 +415,5 @@ async fn serve_stream(
     record.bytes_in = session.bytes_in();
     record.bytes_out = session.bytes_out();
     record.finish();
-    session.finish().await;
+    session.finish()
 }
