@@ -24,6 +24,9 @@ const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes more for events of level error: a flood of an application's output must not drown them.
 const RESERVE_BYTES: usize = 256 * 1024;
 
+/// What is kept of the memory that a long line took.
+const LINE_KEPT_BYTES: usize = 4096;
+
 /// How long the last events may take when the guard is dropped.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -127,6 +130,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let matters = *metadata.level() == tracing::Level::ERROR && metadata.target() != app_output::TARGET;
         self.sink
             .append(matters, |out| out.extend_from_slice(line.as_bytes()));
+        line.shrink_to(LINE_KEPT_BYTES);
         let _ = LINE.try_with(|kept| kept.set(line));
     }
 }

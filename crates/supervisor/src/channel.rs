@@ -1,6 +1,7 @@
 //! Our end of a control socket.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -22,6 +23,11 @@ const UNASKED_MAX: u32 = 256;
 
 /// Messages of one process that are heard in one turn of the loop: the others have their turn too.
 pub(crate) const HEARD_PER_TURN: usize = 16;
+
+thread_local! {
+    /// The last packet of any channel: as large as the largest may be, which is too much to be cleared for each.
+    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Our end of the control socket to one process. It never blocks: what the process does not take yet waits here.
 #[derive(Debug)]
@@ -107,10 +113,18 @@ impl Channel {
 
     /// The next message, without waiting.
     pub(crate) fn receive<M>(&mut self, decode: fn(&[u8]) -> Result<M, Malformed>) -> Received<M> {
-        let mut buffer = [0; MESSAGE_MAX];
+        RECEIVED.with_borrow_mut(|buffer| self.receive_into(buffer, decode))
+    }
+
+    fn receive_into<M>(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        decode: fn(&[u8]) -> Result<M, Malformed>,
+    ) -> Received<M> {
+        buffer.resize(MESSAGE_MAX, 0);
         let mut reset = false;
         loop {
-            return match packet::receive(&self.socket, &mut buffer) {
+            return match packet::receive(&self.socket, buffer) {
                 Ok((0, _)) => Received::Ended,
                 Ok((len, sender)) => {
                     if let Some(left) = &mut self.left {

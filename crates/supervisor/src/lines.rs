@@ -16,8 +16,12 @@ pub(crate) const LINE_MAX: usize = 64 << 10;
 /// Longest piece between a marker and the end of its line: what one write of a pipe keeps whole.
 const MARKED_MAX: usize = 4096;
 
-/// Lines of threads that go on, at most; of more the oldest is cut.
+/// Lines of threads that go on, at most, and their bytes together; of more the oldest is cut.
 const OPEN_MAX: usize = 64;
+const OPEN_BYTES_MAX: usize = 4 * LINE_MAX;
+
+/// What a stream keeps of the memory that a long line took, once that line has ended.
+const KEPT_BYTES: usize = 4096;
 
 /// Longest request id that is believed.
 const REQUEST_ID_MAX: usize = 128;
@@ -164,7 +168,8 @@ impl Lines {
             return;
         }
         self.open.push_back(open);
-        if self.open.len() > OPEN_MAX
+        let bytes = |open: &VecDeque<Open>| open.iter().map(|open| open.text.len()).sum::<usize>();
+        while (self.open.len() > OPEN_MAX || bytes(&self.open) > OPEN_BYTES_MAX)
             && let Some(mut oldest) = self.open.pop_front()
         {
             oldest.cut(line);
@@ -183,7 +188,7 @@ impl<'a> Piece<'a> {
         let (id, error) = id.strip_prefix(&[ERROR]).map_or((id, false), |id| (id, true));
         let id = std::str::from_utf8(id).ok()?;
         let (thread, last) = (words.next(), words.next().is_some());
-        (id.len() <= REQUEST_ID_MAX).then_some(Self {
+        is_request_id(id).then_some(Self {
             line: AppLine {
                 request_id: Some(id).filter(|id| !id.is_empty()),
                 error,
@@ -195,6 +200,15 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// May this be the id of a request, or none? Those that the proxy makes or takes over have no other characters, so nothing
+/// else that an application writes in the place of one gets into the field of the log that says so.
+fn is_request_id(id: &str) -> bool {
+    id.len() <= REQUEST_ID_MAX
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
 fn finish(rest: &mut Vec<u8>, line: &mut impl FnMut(AppLine<'_>)) {
     line(AppLine {
         request_id: None,
@@ -202,6 +216,7 @@ fn finish(rest: &mut Vec<u8>, line: &mut impl FnMut(AppLine<'_>)) {
         text: rest.strip_suffix(b"\r").unwrap_or(rest),
     });
     rest.clear();
+    rest.shrink_to(KEPT_BYTES);
 }
 
 #[cfg(test)]
@@ -236,6 +251,54 @@ mod tests {
         assert_eq!(got[0], (Some("abc".to_owned()), b"hello".to_vec()));
         assert_eq!(got[1], (None, b"plain".to_vec()));
         assert_eq!(got[2], (None, b"\x1eno end".to_vec()));
+    }
+
+    #[test]
+    fn what_is_no_request_id_marks_nothing() {
+        let long = "a".repeat(REQUEST_ID_MAX + 1);
+        for id in [
+            "a b",
+            "a\u{1b}[2J",
+            "ü",
+            "a\u{202e}",
+            "a\"",
+            "a=b",
+            "a:",
+            "a\u{0}",
+            &long,
+        ] {
+            for piece in [
+                format!("\u{1e}{id}\u{1f}x\n"),
+                format!("\u{1e}\u{1c}{id}\u{1d}7\u{1d}\u{1f}x\n"),
+            ] {
+                let got = lines(&[piece.as_bytes()]);
+                assert_eq!(got, [(None, piece.trim_end().as_bytes().to_vec())], "{id:?}");
+            }
+        }
+        for id in ["0123456789abcdef0123456789abcdef", "a.B_9-", &long[1..]] {
+            let got = lines(&[format!("\u{1e}{id}\u{1f}x\n").as_bytes()]);
+            assert_eq!(got, [(Some(id.to_owned()), b"x".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_long_lines_is_given_back() {
+        let mut lines = Lines::default();
+        let mut said = 0;
+        for _ in 0..3 {
+            lines.push(&vec![b'x'; LINE_MAX - 1], |_| said += 1);
+            lines.push(b"\n", |_| said += 1);
+        }
+        assert_eq!(said, 3);
+        assert!(lines.rest.capacity() <= KEPT_BYTES, "{}", lines.rest.capacity());
+        for thread in 0..OPEN_MAX {
+            for _ in 0..LINE_MAX / 4000 {
+                let part = format!("\u{1e}\u{1d}{thread}\u{1f}{}\n", "x".repeat(4000));
+                lines.push(part.as_bytes(), |_| said += 1);
+            }
+        }
+        let held: usize = lines.open.iter().map(|open| open.text.len()).sum();
+        assert!(held <= OPEN_BYTES_MAX, "{held}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Output {
             logs::error_log::app_output(&source.app, slot, *pid, stream, line);
             heard(line.text);
         };
-        let mut buffer = vec![0; 16 << 10];
+        let mut buffer = [0; 16 << 10];
         let mut taken = 0;
         while taken < TURN_BYTES_MAX {
             match rustix::io::read(&*pipe, &mut buffer) {

@@ -21,7 +21,7 @@ use crate::{
     listening::Listenings,
     log_files,
     notify::Notify,
-    os::{descriptors, open_files, proc, signals::Signals, wait},
+    os::{allocator, descriptors, open_files, proc, signals::Signals, wait},
     pid_file::PidFile,
     reload::Reload,
     supervisor::{Supervisor, read, tell},
@@ -123,6 +123,7 @@ impl Life {
             text,
             background,
         } = self;
+        allocator::one_arena();
         descriptors::reserve_low().map_err(Error::system("open /dev/null"))?;
         proc::look().map_err(Error::NoProc)?;
         let signals = Signals::open().map_err(Error::system("signalfd"))?;

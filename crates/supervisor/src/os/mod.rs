@@ -1,6 +1,7 @@
 //! The edge to the kernel: one wrapper per system call, safe signatures, owned descriptors. The only unsafe code of this
 //! crate is below this folder.
 
+pub(crate) mod allocator;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod inherited;
