@@ -310,6 +310,25 @@ fn a_port_that_the_kernel_keeps_for_root_is_told_before_and_at_the_start() {
 }
 
 #[test]
+fn more_connections_than_open_files_are_told_before_and_at_the_start() {
+    let mut site = Site::new("check-open-files");
+    site.config("[[site]]\nrespond = \"x\"\n");
+    let limited = ["-c", "ulimit -n 1024 && exec \"$0\" \"$@\""];
+    let mut start = site.command_by("sh", &limited);
+    start.arg("check");
+    let (code, told, complaints) = ended(start);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+    let warning = "connections_max is 10000, but the limit of open files (1024) has room for 576";
+    let way_out = "write connections_max = 576 in [listener.limits]";
+    assert!(told.contains(warning) && told.contains(way_out), "{told}");
+    let start = site.command_by("sh", &limited);
+    site.start_by(start);
+    let log = site.error_log();
+    assert!(log.contains(warning) && log.contains(way_out), "{log}");
+    assert!(site.stop().success());
+}
+
+#[test]
 fn an_application_that_raises_on_import_is_told_with_its_traceback() {
     let site = Site::of_app("check-broken", "forms", "wsgi = \"broken\"", "");
     let (code, _, complaints) = check(&site);

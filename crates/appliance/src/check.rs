@@ -18,7 +18,8 @@ pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
         }
     };
     tell(&format!("{}: understood", conf.display()));
-    let looked_up = [config.check_users(&Machine), config.check_names(&Machine)].concat();
+    let mut looked_up = [config.check_users(&Machine), config.check_names(&Machine)].concat();
+    looked_up.extend(config.check_open_files(&Machine));
     for warning in config.warnings.iter().chain(&looked_up) {
         tell(&warning.trim_end());
     }

@@ -11,6 +11,7 @@ mod cpus;
 mod dotenv;
 mod identity;
 mod listener;
+mod open_files;
 mod paths;
 mod permission;
 mod problem;

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::resource::{Resource, getrlimit};
+
 use crate::{Identity, cpus};
 
 /// The machine, as far as reading a configuration needs it. Tests give a made-up one.
@@ -35,6 +37,8 @@ pub trait Surroundings {
     fn resolve(&self, host: &str, port: u16) -> io::Result<()>;
     /// Where temporary files go.
     fn temp_dir(&self) -> PathBuf;
+    /// Open files that a process may have, its hard limit.
+    fn open_files_max(&self) -> u64;
 }
 
 /// The machine we run on.
@@ -96,6 +100,10 @@ impl Surroundings for Machine {
 
     fn temp_dir(&self) -> PathBuf {
         std::env::temp_dir()
+    }
+
+    fn open_files_max(&self) -> u64 {
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard)
     }
 }
 

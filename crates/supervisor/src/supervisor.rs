@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Config, To};
+use config::{Config, Machine, To};
 use nix::sys::signal::Signal;
 use tracing::{debug, error, info, warn};
 
@@ -327,7 +327,9 @@ impl Supervisor {
         first: bool,
         now: Instant,
     ) -> Result<(), Error> {
-        for line in config.warnings.iter().flat_map(|warning| warning.lines()) {
+        let few_files = config.check_open_files(&Machine);
+        let warnings = config.warnings.iter().chain(&few_files);
+        for line in warnings.flat_map(|warning| warning.lines()) {
             warn!("{line}");
         }
         for line in config.out_of_reach() {

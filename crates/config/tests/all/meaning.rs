@@ -44,6 +44,50 @@ fn an_app_that_shares_the_user_of_the_proxy_is_told_with_the_lines_that_separate
 }
 
 #[test]
+fn connections_beyond_the_limit_of_open_files_are_told_with_what_fits() {
+    let told = |text: &str, open_files_max: u64| {
+        let machine = MadeUp {
+            open_files_max,
+            ..MadeUp::default()
+        };
+        let config = machine.config(text).expect("a configuration");
+        config.check_open_files(&machine)
+    };
+    let site = "[[site]]\nrespond = \"x\"\n";
+    assert_eq!(told(site, 20_000), None);
+    assert_eq!(told(site, u64::MAX), None);
+    let one = told(site, 1024).expect("a warning");
+    for part in [
+        "connections_max is 10000, but the limit of open files (1024) has room for 576:",
+        "raise the limit to 16103 (",
+        "or write connections_max = 576 in [listener.limits]",
+    ] {
+        assert!(one.contains(part), "{part}: {one}");
+    }
+    // What is written does.
+    let lower = "[listener.limits]\nconnections_max = 576\n";
+    let listener = "[[listener]]\naddress = \":80\"\n";
+    assert_eq!(told(&format!("{listener}{lower}{site}"), 1024), None);
+    assert_eq!(told(site, 16_103), None);
+    // Each listener has its own, and a server behind us needs a connection for each client.
+    let two = format!("{listener}[[listener]]\naddress = \":81\"\n{site}");
+    let two = told(&two, 20_000).expect("a warning");
+    assert!(
+        two.contains("connections_max of all 2 listeners is 20000"),
+        "{two}"
+    );
+    let behind = "[upstream.api]\nservers = [\"http://127.0.0.1:1\"]\n[[site]]\nupstream = \"api\"\n";
+    let behind = told(behind, 20_000).expect("a warning");
+    assert!(behind.contains("write connections_max = 6218 "), "{behind}");
+    // No limit is high enough for everything, and none too low to say so.
+    let huge = "[listener.limits]\nconnections_max = 1_000_000\n";
+    let huge = told(&format!("{listener}{huge}{site}"), u64::MAX).expect("a warning");
+    assert!(!huge.contains("raise"), "{huge}");
+    let none = told(site, 0).expect("a warning");
+    assert!(none.contains("write a smaller connections_max"), "{none}");
+}
+
+#[test]
 fn a_proxy_without_a_user_beside_apps_with_users_is_nobody() {
     let bare = USERS.replace("[server]\nuser = \"www-data\"\n", "");
     let config = read(&bare);

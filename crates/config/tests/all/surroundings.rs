@@ -11,6 +11,7 @@ use config::{Config, Identity, Problems, Surroundings};
 pub(crate) struct MadeUp {
     pub(crate) root: bool,
     pub(crate) env_file: &'static str,
+    pub(crate) open_files_max: u64,
 }
 
 impl Default for MadeUp {
@@ -18,6 +19,7 @@ impl Default for MadeUp {
         Self {
             root: true,
             env_file: "SECRET_KEY='from the file'\nDEBUG=0\n",
+            open_files_max: 524_288,
         }
     }
 }
@@ -104,6 +106,10 @@ impl Surroundings for MadeUp {
 
     fn temp_dir(&self) -> PathBuf {
         PathBuf::from("/tmp")
+    }
+
+    fn open_files_max(&self) -> u64 {
+        self.open_files_max
     }
 }
 

@@ -16,10 +16,17 @@ use rustix::{
 };
 use wire::file_system;
 
-/// What each of so many apps may hold of the descriptors of this process. Together they leave as many as one
-/// app has for all else: clients, links, upstreams.
-pub(crate) fn files_max(apps: usize) -> usize {
-    open_files_max() / apps.saturating_add(1)
+/// What each of so many apps may hold of the descriptors of this process, of which so many are `wanted` for clients, links and
+/// servers behind us, and a quarter for answers on disk ([`super::spill`]). Of the others as many as one app has stay free. Where
+/// more are wanted than there are, which the start has told, an eighth is for the files.
+pub(crate) fn files_max(apps: usize, wanted: u64) -> usize {
+    share(open_files_max(), apps, wanted)
+}
+
+fn share(limit: usize, apps: usize, wanted: u64) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let left = (limit - limit / 4).saturating_sub(wanted).max(limit / 8);
+    left / apps.saturating_add(1)
 }
 
 /// The descriptors that this process may have.
@@ -125,6 +132,15 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn files_leave_what_the_connections_need() {
+        assert_eq!(share(20_000, 1, 10_100), 2450);
+        assert_eq!(share(20_000, 3, 10_100), 1225);
+        assert_eq!(share(4096, 1, 20_000), 256);
+        assert_eq!(share(usize::MAX, 1, 0), (usize::MAX - usize::MAX / 4) / 2);
+        assert_eq!(share(64, usize::MAX, u64::MAX), 0);
+    }
+
     use super::*;
 
     fn open(path: &str) -> OwnedFd {
