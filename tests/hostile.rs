@@ -279,3 +279,27 @@ fn workers_that_cannot_be_ended_hold_up_neither_reloads_nor_the_stop() {
         tracer.wait().expect("it ends");
     }
 }
+
+/// Whoever reads the page may look each sentence up.
+#[test]
+fn the_page_of_attacks_names_tests_that_there_are() {
+    let workspace = crate::harness::workspace();
+    let page = std::fs::read_to_string(workspace.join("deploy/SECURITY.md")).unwrap();
+    let (_, table) = page.split_once("## Which attack is which test").unwrap();
+    let listed = Command::new("grep")
+        .args(["-rhoE", "--include=*.rs", "fn [a-z0-9_]+", "tests", "crates"])
+        .current_dir(&workspace)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let tests: std::collections::HashSet<&str> = listed.lines().map(|line| &line[3..]).collect();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let mut named = 0;
+    for name in rows.flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        if name.len() > 20 {
+            assert!(tests.contains(name), "{name}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}
