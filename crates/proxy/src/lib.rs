@@ -39,6 +39,8 @@ mod upstream;
 mod websocket;
 
 #[doc(hidden)]
+pub use app::fuzz as fuzz_link;
+#[doc(hidden)]
 pub use front::bench;
 pub use process::run;
 pub use tls::{CertificatesChecked, check_certificates};

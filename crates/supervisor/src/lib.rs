@@ -40,6 +40,8 @@ pub use check::{AppCheck, Imported, check_apps};
 pub use daemon::check as check_daemon;
 pub use engine::Engine;
 pub use error::Error;
+#[doc(hidden)]
+pub use lines::fuzz as fuzz_lines;
 pub use os::{
     inherited::inherited_control,
     privileges::{empty_bounding_set, hide},

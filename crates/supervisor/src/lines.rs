@@ -6,6 +6,9 @@
 //! code) may stop in the middle of a line. Marked lines then stand in it as they are, and it goes on behind
 //! them.
 
+#[doc(hidden)]
+pub mod fuzz;
+
 use std::collections::VecDeque;
 
 use logs::error_log::AppLine;

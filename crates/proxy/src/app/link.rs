@@ -4,6 +4,9 @@
 mod inbound;
 mod trays;
 
+#[doc(hidden)]
+pub use self::inbound::fuzz;
+
 use std::{
     fs::File,
     io::{self, IoSlice},

@@ -48,6 +48,8 @@ use tracing::{debug, error, warn};
 use wire::control::FromProxy;
 
 pub(crate) use self::link::LinkParts;
+#[doc(hidden)]
+pub use self::link::fuzz;
 use self::{
     app_file::Held,
     call::{Call, Event, Flooded},

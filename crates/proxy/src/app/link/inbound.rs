@@ -1,5 +1,8 @@
 //! What comes from a worker: bytes, and descriptors beside them, made into frames.
 
+#[doc(hidden)]
+pub mod fuzz;
+
 use std::{collections::VecDeque, io::IoSliceMut, mem::MaybeUninit, os::fd::OwnedFd};
 
 use bytes::Bytes;
