@@ -288,7 +288,7 @@ fn the_page_of_attacks_names_tests_that_there_are() {
     let (_, table) = page.split_once("## Which attack is which test").unwrap();
     let listed = Command::new("grep")
         .args(["-rhoE", "--include=*.rs", "fn [a-z0-9_]+", "tests", "crates"])
-        .current_dir(&workspace)
+        .current_dir(workspace)
         .output()
         .unwrap();
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
