@@ -331,13 +331,35 @@ fn an_app_that_does_not_boot_keeps_nobody_else_down_and_is_tried_again() {
 }
 
 #[test]
-fn with_fixed_answers_alone_beside_it_an_app_that_does_not_boot_ends_the_start() {
-    let mut site = Site::of_app(
-        "alone",
-        "forms",
-        "wsgi = \"broken\"",
-        "[[site.route]]\npath = \"= /health\"\nrespond = \"ok\"\n",
-    );
+fn whatever_can_be_served_without_it_is_served_beside_an_app_that_does_not_boot() {
+    for (route, target, status) in [
+        ("path = \"= /health\"\nrespond = \"ok\"", "/health", 200),
+        (
+            "path = \"/old/\"\nredirect = \"https://example.com{path}\"",
+            "/old/page",
+            308,
+        ),
+        (
+            "path = \"/later/\"\nrespond = { status = 503, body = \"tomorrow\" }",
+            "/later/",
+            503,
+        ),
+    ] {
+        let more = format!("[[site.route]]\n{route}\n");
+        let mut site = Site::of_app("beside-fixed", "forms", "wsgi = \"broken\"\nworkers = 1", &more);
+        site.expect_error("supervisor[");
+        site.start();
+        assert_eq!(site.get(target).status, status, "{route}");
+        assert_eq!(site.get("/").status, 503, "{route}");
+        site.wait_for_log("app failed to boot: the others serve");
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn an_app_that_does_not_boot_ends_the_start_where_all_else_is_denied() {
+    let more = "[[site.route]]\npath = \"/private/\"\nrespond = { status = 403 }\n";
+    let mut site = Site::of_app("denied", "forms", "wsgi = \"broken\"", more);
     site.expect_error("supervisor[");
     assert_eq!(site.spawn().wait().code(), Some(3));
 }

@@ -86,11 +86,14 @@ pub fn read_file(path: &Path) -> std::io::Result<String> {
 }
 
 impl Config {
-    /// Has it something to serve that needs no app: files, or servers behind us? A fixed answer or a redirect
-    /// alone is no reason to be there.
+    /// Has it something to serve that needs no app? A path that is denied is nothing that is served.
     pub fn serves_without_apps(&self) -> bool {
         let mut routes = self.sites.iter().flat_map(|site| &site.routes);
-        routes.any(|route| matches!(route.action, Action::Files(_) | Action::Upstream(_)))
+        routes.any(|route| match &route.action {
+            Action::App { .. } => false,
+            Action::Files(_) | Action::Upstream(_) | Action::Redirect(_) => true,
+            Action::Respond(respond) => !(400..500).contains(&respond.status),
+        })
     }
 
     /// Reads the file at `path`.
