@@ -1,6 +1,6 @@
 //! How workers leave: the lifespan's shutdown, and what still runs when the time of a drain is over.
 
-use std::io::ErrorKind;
+use std::{fs, io::ErrorKind};
 
 use crate::harness::{
     Site,
@@ -293,4 +293,32 @@ fn greenlets_that_never_end_are_ended_when_the_grace_is_over_and_their_worker_le
         site.wait_for_log("ended /hang");
         assert_eq!(site.records(1).len(), 1);
     }
+}
+
+#[test]
+fn a_worker_that_still_imports_holds_up_neither_a_reload_nor_a_stop() {
+    let mut site = Site::new("leaving-import");
+    site.expect_error("worker died");
+    site.write(
+        "app/wsgi.py",
+        "import os, time\nif os.path.exists('../slow'):\n    print('imports for long', flush=True)\n    time.sleep(1000)\n\
+         def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'hello']\n",
+    );
+    let keys = "workers = 1\npreload = false\ntimeout.boot = \"10m\"\ntimeout.drain = \"10m\"";
+    site.config(&(of_app("", keys, "").replace("{apps}/", "app") + "[server]\ngrace = \"10m\"\n"));
+    site.start();
+    let import_for_long = |site: &Site, times: usize| {
+        site.write("slow", "");
+        site.processes_at_least("worker web", 1)[0].signal("KILL");
+        site.wait_for_log_times("imports for long", times);
+        fs::remove_file(site.directory.join("slow")).unwrap();
+    };
+    import_for_long(&site, 1);
+    site.signal("HUP");
+    site.wait_for_log("serving generation=2");
+    site.wait_for_log("cause=\"killed by us (SIGKILL): it was not ready yet\"");
+    assert_eq!(site.get("/").text(), "hello");
+
+    import_for_long(&site, 2);
+    assert!(site.stop().success());
 }

@@ -299,7 +299,7 @@ impl App {
             app = %self.name, generation = self.generation,
             "timeout.drain is over: what still runs is ended"
         );
-        self.leave(|shutdown| Departure::expire(now, shutdown));
+        self.leave(now, |shutdown| Departure::expire(now, shutdown));
         let leaving = self
             .workers
             .iter_mut()
@@ -331,7 +331,7 @@ impl App {
             by.saturating_duration_since(now)
         });
         let drain = drain.min(within);
-        self.leave(|shutdown| Departure::retire(now, drain, shutdown));
+        self.leave(now, |shutdown| Departure::retire(now, drain, shutdown));
         let generation = self.generation;
         for worker in &mut self.workers {
             worker.keep_links(|other| other != generation);
@@ -339,7 +339,8 @@ impl App {
     }
 
     /// Every worker leaves in this way, if it does not leave already. The way is told what comes behind the requests of a loop.
-    fn leave(&mut self, departure: impl Fn(Option<Duration>) -> Departure) {
+    /// One that is not ready has no requests, and hears nothing while it imports the application: it is killed.
+    fn leave(&mut self, now: Instant, departure: impl Fn(Option<Duration>) -> Departure) {
         self.retired = true;
         self.zygote_at = None;
         if let Some(zygote) = &mut self.zygote {
@@ -349,7 +350,12 @@ impl App {
         for worker in &mut self.workers {
             worker.counts = false;
             if worker.departure.is_none() {
-                worker.departure = Some(departure(shutdown(config, worker)));
+                worker.departure = Some(if worker.ready {
+                    departure(shutdown(config, worker))
+                } else {
+                    worker.why.get_or_insert("it was not ready yet");
+                    Departure::kill(now)
+                });
             }
         }
     }
