@@ -186,6 +186,39 @@ fn uploads_that_outlast_their_workers_are_answered_by_new_code_through_several_r
 }
 
 #[test]
+fn what_comes_late_in_a_drain_goes_to_new_workers_while_the_old_ones_end_what_they_run() {
+    let mut site = Site::new("uploads-late");
+    let code = r#"
+import os, time
+
+def application(environ, start_response):
+    body = environ['wsgi.input'].read()
+    if environ['PATH_INFO'] == '/wait':
+        open('../begun', 'w').write('it runs\n')
+        while not os.path.exists('../gate'):
+            time.sleep(0.01)
+    start_response('200 OK', [])
+    return [b'WORD %d' % len(body)]
+"#;
+    site.write("app/a.py", code.replace("WORD", "1"));
+    site.config(&(app("web", "wsgi = \"a\"").replace("500ms", "8s") + "[[site]]\napp = \"web\"\n"));
+    site.start();
+    let waiting = Upload::begin(&site, "POST", "/wait");
+    let uploads: Vec<_> = (0..2).map(|_| Upload::begin(&site, "POST", "/")).collect();
+    let waiting = std::thread::spawn(move || waiting.end());
+    site.lines_of("begun", 1);
+    site.write("app/a.py", code.replace("WORD", "two"));
+    reload(&site, 2);
+    site.wait_for_log("new workers take what the old proxy still receives app=web generation=1");
+    for upload in uploads {
+        assert_eq!(upload.end(), (200, format!("two {}", 2 * HALF)));
+    }
+    site.write("gate", "");
+    assert_eq!(waiting.join().unwrap(), (200, format!("1 {}", 2 * HALF)));
+    assert!(site.stop().success());
+}
+
+#[test]
 fn an_upload_outlasts_the_death_of_new_workers_and_ends_within_a_stop_but_not_without_its_app() {
     let mut site = Site::new("uploads-lost");
     site.expect_error("worker died");

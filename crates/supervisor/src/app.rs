@@ -52,6 +52,9 @@ pub(crate) struct App {
     retired: bool,
     /// End of the drain timeout, once its generation drains.
     drain_by: Option<Instant>,
+    /// When the second half of that begins: what comes then is for the workers of the next generation.
+    hand_over_at: Option<Instant>,
+    handed_over: bool,
     /// What the proxy was told.
     pub(crate) told_down: bool,
     /// The proxy has said that requests wait and nothing takes them.
@@ -79,6 +82,8 @@ impl App {
             told: None,
             retired: false,
             drain_by: None,
+            hand_over_at: None,
+            handed_over: false,
             told_down: false,
             wanted: false,
         }
@@ -186,7 +191,8 @@ impl App {
             zygote.deadline().or(late)
         });
         let pool = self.pool.deadline().filter(|_| !self.retired);
-        let drain = self.drain_by.filter(|_| !self.retired);
+        let drain = self.drain_by.into_iter().chain(self.hand_over_at).min();
+        let drain = drain.filter(|_| !self.retired);
         self.workers
             .iter()
             .filter_map(Worker::deadline)
@@ -285,7 +291,28 @@ impl App {
             .is_none_or(|at| at > by)
         {
             self.drain_by = Some(by);
+            self.hand_over_at = Some(now + self.config().timeout.drain / 2);
         }
+    }
+
+    /// Is it time that others take what comes to its proxy? Said once.
+    pub(crate) fn shall_hand_over(&mut self, now: Instant) -> bool {
+        !self.retired && self.hand_over_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Others take what comes to its proxy; its workers end what they run. Gives the links that are to get no
+    /// more of it.
+    pub(crate) fn hand_over(&mut self) -> impl Iterator<Item = u64> {
+        info!(app = %self.name, generation = self.generation, "new workers take what the old proxy still receives");
+        self.handed_over = true;
+        self.workers
+            .iter()
+            .filter_map(|worker| worker.links.to(self.generation))
+    }
+
+    /// Do its own workers take what comes to the proxy of their generation?
+    pub(crate) fn takes_requests(&self) -> bool {
+        !self.retired && !self.handed_over
     }
 
     /// Is its drain timeout over, and nothing done about that yet?
@@ -307,9 +334,9 @@ impl App {
         leaving.for_each(Departure::idle);
     }
 
-    /// Has its old proxy requests for it, though its own workers have gone?
+    /// Has its old proxy requests for it that its own workers do not take any more?
     pub(crate) fn wants_stand_ins(&self) -> bool {
-        self.retired && self.wanted
+        !self.takes_requests() && self.wanted
     }
 
     /// Tells the proxy of its generation, unless it knows.

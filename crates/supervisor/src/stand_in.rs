@@ -2,9 +2,11 @@
 //!
 //! An old proxy has as long as its transfers take, the workers of its generation have not: they end with `timeout.drain`.
 //! A request whose body arrives after that is answered by new code, as behind nginx and gunicorn: the old proxy says that it
-//! wants a worker, and those that serve now get a link to it as well. Where the app is no more, it is answered 503.
+//! wants a worker, and those that serve now get a link to it as well. So that what has just begun is not ended with the
+//! old workers, these get nothing new in the second half of their time. Where the app is no more, they go on to their end,
+//! and what comes then is answered 503.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tracing::{error, info, warn};
 use wire::control::FromProxy;
@@ -12,12 +14,13 @@ use wire::control::FromProxy;
 use crate::{
     generation::{Generation, Phase},
     supervisor::Supervisor,
+    worker::Worker,
 };
 
 impl Supervisor {
     /// Takes what old proxies have said of links to workers of others.
     pub(crate) fn hear_of_stand_ins(&mut self) {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let said: Vec<_> = self
             .generations
             .iter_mut()
@@ -63,6 +66,7 @@ impl Supervisor {
 
     /// Makes and leaves the links of stand-ins.
     pub(crate) fn stand_in(&mut self) {
+        let now = Instant::now();
         let stopping = self.stop_by.is_some();
         let newest = self
             .generations
@@ -73,11 +77,18 @@ impl Supervisor {
         self.leave(at);
         for old in 0..self.generations.len() {
             self.generations[old].is_awaited = stopping && at == Some(old) && self.is_awaited(old);
-            if at == Some(old) || !self.generations[old].wants_stand_ins() {
+            if at == Some(old) {
+                continue;
+            }
+            let due = self.generations[old].apps_to_hand_over(now);
+            if due.is_empty() && !self.generations[old].wants_stand_ins() {
                 continue;
             }
             match at.map(|at| self.generations.get_disjoint_mut([old, at])) {
-                Some(Ok([old, new])) => old.link_to(new, &mut self.numbers),
+                Some(Ok([old, new])) => {
+                    old.hand_over(&due, new);
+                    old.link_to(new, &mut self.numbers);
+                }
                 _ => self.generations[old].link_to_none(),
             }
         }
@@ -124,6 +135,27 @@ impl Generation {
     /// Does its proxy have requests for workers that are gone?
     fn wants_stand_ins(&self) -> bool {
         self.proxy.is_some() && self.apps.iter().any(|app| app.wants_stand_ins())
+    }
+
+    /// Positions of the apps whose workers have had half of their time.
+    fn apps_to_hand_over(&mut self, now: Instant) -> Vec<usize> {
+        let apps = self.apps.iter_mut().enumerate();
+        apps.filter_map(|(at, app)| app.shall_hand_over(now).then_some(at))
+            .collect()
+    }
+
+    /// Nothing new goes to the workers of these apps, where `new` has others.
+    fn hand_over(&mut self, due: &[usize], new: &Self) {
+        let Some(proxy) = &mut self.proxy else { return };
+        for &at in due {
+            let Some(app) = self.apps.get_mut(at) else {
+                continue;
+            };
+            let mut others = new.apps.iter().filter(|other| other.name == app.name);
+            if others.any(|other| other.workers.iter().any(Worker::is_at_work)) {
+                app.hand_over().for_each(|link| proxy.unlink(link));
+            }
+        }
     }
 
     /// Gives its proxy the workers of `new`, as far as it wants them.

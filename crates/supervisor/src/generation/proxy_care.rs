@@ -191,7 +191,7 @@ impl Generation {
         let Some(proxy) = self.proxy.as_mut().filter(|proxy| proxy.ready) else {
             return;
         };
-        for app in self.apps.iter_mut().filter(|app| !app.is_retired()) {
+        for app in self.apps.iter_mut().filter(|app| app.takes_requests()) {
             let name = Arc::clone(&app.name);
             for worker in &mut app.workers {
                 let Some(pid) = worker
