@@ -514,6 +514,12 @@ fn heads_and_bodies_of_nothing_end_the_connection() {
         let code = end(http2, |_| frame(DATA, flags, 1, padding).repeat(20), 5_000);
         assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM));
     }
+    // Trailers that are never the last.
+    let mut http2 = Http2::open(site.tls_port, &client);
+    http2.send(HEADERS, END_HEADERS, 1, &post);
+    let trailers = frame(HEADERS, END_HEADERS, 1, &block(&[("x-mine", "again")]));
+    let code = end(http2, |_| trailers.repeat(20), 5_000);
+    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM));
     // Streams past the limit, of which each is turned away.
     let mut http2 = Http2::open(site.tls_port, &client);
     for number in 0..128 {

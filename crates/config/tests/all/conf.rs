@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Interface, WsgiHost};
+use config::{Config, Interface, WsgiHost};
 
 use crate::surroundings::MadeUp;
 
@@ -137,4 +137,23 @@ fn the_commented_keys_of_the_default_are_valid_too() {
     assert_eq!(config.tls.minimum, bare.tls.minimum);
     let body_max = |config: &config::Config| config.sites[0].routes.last().map(|route| route.body_bytes_max);
     assert_eq!(body_max(&config), body_max(&bare));
+}
+
+#[test]
+fn a_device_or_a_log_given_by_mistake_does_not_fill_the_memory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    let log = fs::File::create(at("error.log")).expect("a file");
+    log.set_len(5 << 20).expect("room");
+    for path in [PathBuf::from("/dev/zero"), at("error.log")] {
+        let problems = Config::load(&path).expect_err("it has no end").to_string();
+        assert!(problems.contains("larger than 4194304 bytes"), "{problems}");
+    }
+    for path in ["/dev/zero".into(), at("error.log")] {
+        let env_file = format!("[app.web]\nwsgi = \"web\"\nenv_file = {path:?}\n[[site]]\napp = \"web\"\n");
+        let problems = Config::parse(&env_file, &at("site.toml"))
+            .expect_err("it has no end")
+            .to_string();
+        assert!(problems.contains("larger than 4194304 bytes"), "{problems}");
+    }
 }

@@ -175,8 +175,9 @@ impl Ledger {
                     self.complete += 1;
                     self.complete_stream = frame.stream;
                 }
+                // Trailers come once, and are of no use to anybody behind h2.
                 Step::Begun(Frame {
-                    kind: PING | SETTINGS | PRIORITY | GOAWAY | UNKNOWN..,
+                    kind: HEADERS | PING | SETTINGS | PRIORITY | GOAWAY | UNKNOWN..,
                     ..
                 }) => spend(&mut self.free, &mut self.control),
                 Step::Begun(Frame {
@@ -699,7 +700,11 @@ mod tests {
         ];
         ledger.read(&[frames.concat(), head(1), frame(DATA, 0, 1, b"x"), reset(1, 8)].concat());
         assert_eq!((ledger.take_control(), ledger.take_control()), (6, 0));
+        // Trailers, of which there are no second ones.
+        ledger.read(&frame(HEADERS, END_HEADERS, 1, b"more").repeat(FREE_PER_REQUEST as usize + 7));
+        assert_eq!(ledger.take_control(), 7);
         // A request may have some.
+        ledger.read(&head(3));
         let ping = frame(6, 0, 0, &[0; 8]);
         ledger.read(&ping.repeat(FREE_PER_REQUEST as usize + 1));
         assert_eq!(ledger.take_control(), 1);
