@@ -262,6 +262,24 @@ fn what_cannot_be_written_is_told_in_the_same_words_before_and_at_the_start() {
     }
 }
 
+/// Few machines need it, and nothing fails where it is wrong.
+#[test]
+fn a_state_directory_that_is_none_is_warned_of() {
+    let site = Site::new("check-state-dir");
+    site.write("afile", "x");
+    for path in ["nowhere", "afile"] {
+        let bare = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[site]]\nrespond = \"x\"\n";
+        site.write("site.toml", format!("[server]\nstate_dir = \"{path}\"\n{bare}"));
+        let (code, told, complaints) = check(&site);
+        assert_eq!((code, complaints.as_str()), (Some(0), ""), "{told}");
+        assert!(told.contains("warning: server.state_dir: "), "{told}");
+        assert!(
+            told.contains("is not a directory; make it, or leave it out"),
+            "{told}"
+        );
+    }
+}
+
 #[test]
 fn a_certificate_that_is_not_there_is_told_once() {
     let mut site = Site::of_app("check-no-certificate", "hello", "", TLS);

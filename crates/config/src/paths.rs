@@ -41,6 +41,13 @@ impl Config {
         if let Some(path) = &self.server.pid_file {
             paths.need("server.pid_file", path, &us, Need::Own);
         }
+        if let Some(path) = self.server.state_dir.as_deref().filter(|path| !path.is_dir()) {
+            // Most machines never use it, so a start does not fail for it.
+            let path = path.display();
+            paths.warnings.push(format!(
+                "server.state_dir: {path}: is not a directory; make it, or leave it out"
+            ));
+        }
         paths.need_of_users(self, &us);
         for listener in &self.listeners {
             match &listener.address {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::Config;
+use config::{Config, Identity, Need, path_problem};
 use wire::control::FromZygote;
 
 use crate::{
@@ -81,7 +81,7 @@ fn check(config: &Config, app: &config::App, engine: &EngineFile) -> AppCheck {
             }
             .end(&mut journey, app)
         }
-        Err(error) => Err(Failure::new("exec", explain(&app.python, &error))),
+        Err(error) => Err(Failure::new("exec", explain(&app.python, identity, &error))),
     };
     AppCheck {
         app: app.name.clone(),
@@ -105,8 +105,10 @@ fn line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(" ")
 }
 
-fn explain(python: &Path, error: &std::io::Error) -> String {
-    format!("{} can not be started: {error}", python.display())
+fn explain(python: &Path, identity: Option<&Identity>, error: &std::io::Error) -> String {
+    let user = identity.cloned().unwrap_or_else(Identity::current);
+    path_problem(python, &user, Need::Execute)
+        .unwrap_or_else(|| format!("{} cannot be started: {error}", python.display()))
 }
 
 /// An interpreter that imports an app.

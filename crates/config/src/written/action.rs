@@ -165,6 +165,11 @@ fn content_type(value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
+    Some((ending.to_owned(), media_type(value)?))
+}
+
+/// `application/wasm`, with or without parameters.
+fn media_type(value: &Value<'_>) -> Option<String> {
     let text = value.text()?.trim();
     let plain = text.split(';').next().unwrap_or_default().trim_end();
     if !plain
@@ -177,7 +182,7 @@ fn content_type(value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
-    Some((ending.to_owned(), text.to_owned()))
+    Some(text.to_owned())
 }
 
 fn index(value: &Value<'_>) -> Option<String> {
@@ -292,8 +297,8 @@ fn respond(value: &Value<'_>) -> Option<Respond> {
             "leave `body` out",
         );
     }
-    if let Some(content_type) = section.text("content_type") {
-        respond.content_type = content_type.trim().to_owned();
+    if let Some(content_type) = section.value("content_type").and_then(|value| media_type(&value)) {
+        respond.content_type = content_type;
     }
     section.finish(&[
         Other::Meant("code", "`status`"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"1d"`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text)?;
+    let (number, unit) = split(text, "30s")?;
     let milliseconds = match unit {
         "ms" => 1,
         "s" => 1000,
@@ -31,7 +31,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// `"512B"`, `"64k"`, `"64KiB"`, `"8MiB"`, `"1GiB"`; the one-letter units are powers of 1024 as in nginx.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let (number, unit) = split(text)?;
+    let (number, unit) = split(text, "8MiB")?;
     let bytes: u64 = match unit {
         "B" | "b" => 1,
         "k" | "K" | "KiB" => 1 << 10,
@@ -91,11 +91,13 @@ fn whole_unit(amount: u128, units: [(u128, &'static str); 5]) -> (u128, &'static
     whole.unwrap_or(units[4])
 }
 
-fn split(text: &str) -> Result<(u64, &str), String> {
+fn split<'t>(text: &'t str, example: &str) -> Result<(u64, &'t str), String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
-        return Err(format!("`{text}` must begin with a whole number"));
+        return Err(format!(
+            "`{text}` must begin with a whole number, as in \"{example}\""
+        ));
     }
     let number = number.parse().map_err(|_| format!("`{text}` is too large"))?;
     Ok((number, unit.trim()))

@@ -24,7 +24,10 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let directory = section.value("directory").and_then(|value| {
         let directory = value.path()?;
         if !surroundings.is_directory(&directory) {
-            value.problem(format!("no directory at {}", directory.display()));
+            value.problem_with_help(
+                format!("no directory at {}", directory.display()),
+                "make it, or name the one in which the application is imported",
+            );
         }
         Some(directory)
     });

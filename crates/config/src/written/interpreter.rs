@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -57,7 +58,15 @@ pub(crate) fn environment(section: &Section<'_>, title: &str) -> BTreeMap<String
     {
         let surroundings = section.reading.surroundings;
         match surroundings.read(&path) {
-            Err(error) => value.problem(format!("{} cannot be read: {error}", path.display())),
+            Err(error) => {
+                let why = match error.kind() {
+                    io::ErrorKind::NotFound => "does not exist".to_owned(),
+                    io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+                    _ => format!("cannot be read: {error}"),
+                };
+                let help = "name a file with NAME=value lines, or leave `env_file` out";
+                value.problem_with_help(format!("{} {why}", path.display()), help);
+            }
             Ok(text) => match dotenv::parse(&text, |name| surroundings.variable(name)) {
                 Ok(variables) => environment.extend(variables),
                 Err(problems) => {

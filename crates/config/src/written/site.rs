@@ -272,13 +272,16 @@ fn methods(section: &Section<'_>) -> Vec<String> {
     let mut seen = HashMap::new();
     for value in section.list("methods") {
         let Some(method) = value.text() else { continue };
-        if !is_token(method) || method.chars().any(|c| c.is_ascii_lowercase()) {
+        // `*` and the like are tokens, and yet what nobody calls a method.
+        let is_every = !method.chars().any(|c| c.is_ascii_alphabetic());
+        if !is_token(method) || is_every || method.chars().any(|c| c.is_ascii_lowercase()) {
             let words = method.to_ascii_uppercase();
             let words: Vec<_> = words
                 .split([' ', ',', '|'])
                 .filter(|word| !word.is_empty())
                 .collect();
             let help = match words[..] {
+                _ if is_every => "leave `methods` out to allow all".to_owned(),
                 [_, _, ..] => format!("write a list: {words:?}"),
                 _ => format!("methods are written \"{}\"", words.concat()),
             };

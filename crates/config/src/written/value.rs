@@ -63,7 +63,10 @@ impl<'r> Value<'r> {
             .as_text()
             .or_else(|| self.wants_with_help("a text", self.quoted()))?;
         if text.chars().any(|c| c.is_control() && c != '\t') {
-            self.problem(format!("`{}` must not contain control characters", self.key()));
+            self.problem_with_help(
+                format!("`{}` must not contain control characters", self.key()),
+                "leave them out; within \"...\" a backslash is written twice",
+            );
             return None;
         }
         Some(text)
@@ -109,7 +112,7 @@ impl<'r> Value<'r> {
             .or_else(|| self.wants_with_help("a duration such as \"30s\"", seconds()))?;
         match amount::duration(text) {
             Ok(duration) => self.in_range(Some(duration), text, range, |bound| amount::show_duration(*bound)),
-            Err(message) => self.refuse(message),
+            Err(message) => self.refuse_amount(&message),
         }
     }
 
@@ -120,8 +123,13 @@ impl<'r> Value<'r> {
             .or_else(|| self.wants_with_help("a size such as \"8MiB\"", bytes()))?;
         match amount::size(text) {
             Ok(size) => self.in_range(Some(size), text, range, |bound| amount::show_size(*bound)),
-            Err(message) => self.refuse(message),
+            Err(message) => self.refuse_amount(&message),
         }
+    }
+
+    fn refuse_amount<T>(&self, message: &str) -> Option<T> {
+        self.problem(format!("`{}`: {message}", self.key()));
+        None
     }
 
     fn in_range<T: PartialOrd>(
@@ -181,7 +189,11 @@ impl<'r> Value<'r> {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let text = self.text()?;
         if text.is_empty() {
-            return self.refuse(format!("`{}` is an empty path", self.key()));
+            self.problem_with_help(
+                format!("`{}` is an empty path", self.key()),
+                "write a path, or leave it out",
+            );
+            return None;
         }
         if text.starts_with('~') {
             self.problem_with_help(format!("`~` is not expanded in `{text}`"), "write the whole path");
@@ -260,11 +272,6 @@ impl<'r> Value<'r> {
     /// The whole number written, when it is one; reports nothing.
     pub(crate) fn as_number(&self) -> Option<u64> {
         self.item.get_ref().as_integer()?.as_str().parse().ok()
-    }
-
-    fn refuse<T>(&self, message: String) -> Option<T> {
-        self.problem(message);
-        None
     }
 }
 
