@@ -280,6 +280,27 @@ fn workers_that_cannot_be_ended_hold_up_neither_reloads_nor_the_stop() {
     }
 }
 
+/// An application of the proxy's user may stop it; so may a front thread that hangs, a fault of ours.
+#[test]
+fn a_proxy_that_does_not_answer_is_replaced() {
+    let mut site = Site::of_app("silent-proxy", "hello", "workers = 1", "[server]\nthreads = 2");
+    site.expect_error("proxy does not answer")
+        .expect_error("proxy died, it is started again");
+    site.start();
+    let proxy = || wait_for("one proxy", || site.processes_named("appliance: proxy").pop());
+    let stopped = proxy();
+    stopped.signal("STOP");
+    site.wait_for_log("proxy does not answer, it is replaced");
+    let log = site.error_log();
+    assert!(log.contains("stopped by a signal"), "{log}");
+    assert!(log.contains("thread=front-1"), "{log}");
+    wait_for("the next one", || (proxy().pid != stopped.pid).then_some(()));
+    site.wait_for_log_times("] proxy accepts", 2);
+    assert_eq!(site.get("/").status, 200);
+    assert_eq!(site.error_log().matches("it is replaced").count(), 1);
+    assert!(site.stop().success());
+}
+
 /// Whoever reads the page may look each sentence up.
 #[test]
 fn the_page_of_attacks_names_tests_that_there_are() {

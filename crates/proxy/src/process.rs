@@ -15,7 +15,7 @@ use std::{
 use logs::{AccessLog, error_log};
 use nix::sys::signal::{SigSet, Signal};
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     select,
     sync::{
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -177,6 +177,11 @@ impl Process {
         let (context, reports, listening) = (self.context, self.reports, self.listening);
         let reporter = self.reporter;
         let stage = watch::Sender::new(Stage::Waiting);
+        let fronts = self
+            .runtimes
+            .iter()
+            .map(|runtime| runtime.handle().clone())
+            .collect();
         let mut runtimes = self.runtimes.into_iter();
         let Some(first) = runtimes.next() else {
             return fail(
@@ -227,6 +232,7 @@ impl Process {
                 reporter,
                 links: HashMap::new(),
                 crowds,
+                fronts,
             };
             office.obey(&control, reports).await?;
             Ok(control.into_blocking()?)
@@ -311,6 +317,8 @@ struct Office<'a> {
     links: HashMap<u64, Arc<App>>,
     /// The connections of each listener.
     crowds: Vec<Arc<Crowd>>,
+    /// The loops of all front threads.
+    fronts: Vec<Handle>,
 }
 
 impl Office<'_> {
@@ -410,12 +418,27 @@ impl Office<'_> {
                 }
                 return Some(grace);
             }
+            ToProxy::Look { number } => self.answer(number),
             ToProxy::LeaveIdle {} => self.crowds.iter().for_each(|crowd| crowd.ask_idle_to_leave()),
             ToProxy::Boot { .. } | ToProxy::Listener { .. } => {
                 tracing::error!("a message of the boot came to a running proxy");
             }
         }
         None
+    }
+
+    /// Answers once each front thread has turned: one that hangs keeps the answer back, this one too.
+    fn answer(&self, number: u64) {
+        let turns: Vec<_> = self.fronts.iter().map(|front| front.spawn(async {})).collect();
+        let reporter = self.reporter.clone();
+        tokio::spawn(async move {
+            for turn in turns {
+                if turn.await.is_err() {
+                    return;
+                }
+            }
+            let _ = reporter.send(FromProxy::Alive { number });
+        });
     }
 
     fn link(

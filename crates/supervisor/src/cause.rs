@@ -1,6 +1,9 @@
 //! Why a process is dead, in words.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use nix::sys::signal::Signal;
 
@@ -25,17 +28,60 @@ pub(crate) fn cause(ended: Ended, ours: bool, oom: bool) -> String {
 /// What a process does that does not end by SIGKILL: its state and, where the kernel says so, what it waits
 /// for.
 pub(crate) fn stuck(pid: u32) -> String {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let stat = read("stat");
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    does(state(&directory), &directory)
+}
+
+/// A thread of a process, and what it does.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    /// In the letters of `/proc/PID/stat`.
+    pub(crate) state: char,
+    /// The same in words, and the system call, where the kernel tells us.
+    pub(crate) does: String,
+}
+
+/// All threads of a process.
+pub(crate) fn threads(pid: u32) -> Vec<Thread> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| {
+            let directory = task.path();
+            let state = state(&directory)?;
+            let name = fs::read_to_string(directory.join("comm")).ok()?;
+            let call = fs::read_to_string(directory.join("syscall")).unwrap_or_default();
+            let mut does = does(Some(state), &directory);
+            if let Some(number) = call.split(' ').next().filter(|call| call.parse::<u32>().is_ok()) {
+                does = format!("{does}, system call {number}");
+            }
+            Some(Thread {
+                name: name.trim().to_owned(),
+                state,
+                does,
+            })
+        })
+        .collect()
+}
+
+/// The state of a process or thread, by its directory below /proc.
+fn state(directory: &Path) -> Option<char> {
+    let stat = fs::read_to_string(directory.join("stat")).ok()?;
     // Behind the name, which may hold anything.
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+}
+
+fn does(state: Option<char>, directory: &Path) -> String {
     let state = match state {
         Some('D') => "in uninterruptible sleep".to_owned(),
+        Some('T') => "stopped by a signal".to_owned(),
         Some('Z') => "dead, and held by a process that traces it".to_owned(),
         Some(other) => format!("in state {other}"),
         None => return "gone from /proc".to_owned(),
     };
-    match read("wchan").trim() {
+    let channel = fs::read_to_string(directory.join("wchan")).unwrap_or_default();
+    match channel.trim() {
         "" | "0" => state,
         channel => format!("{state}, waits in {channel}"),
     }

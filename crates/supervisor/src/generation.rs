@@ -61,6 +61,8 @@ pub(crate) struct Generation {
     pub(crate) apps: Vec<App>,
     pub(crate) proxy: Option<Proxy>,
     proxy_restarts: Restarts,
+    /// Proxies that were replaced because they did not answer.
+    silent_proxies: u32,
     /// When the proxy is to be started.
     proxy_at: Option<Instant>,
     /// Why the proxy did not get ready while the generation booted.
@@ -94,6 +96,7 @@ impl Generation {
             apps,
             proxy: None,
             proxy_restarts: Restarts::default(),
+            silent_proxies: 0,
             proxy_at: proxy_now.then_some(now),
             proxy_failure: None,
             phase: Phase::Booting,
@@ -155,6 +158,7 @@ impl Generation {
                 "proxy is not ready in time"
             );
         }
+        self.look_at_proxy(cx.now);
         if let Phase::Draining { until } = self.phase {
             if self.proxy.is_none() && !self.is_awaited {
                 self.retire(until, cx.now);

@@ -16,6 +16,7 @@ mod engine;
 mod environment;
 mod error;
 mod generation;
+mod heartbeat;
 mod journey;
 mod lines;
 mod links;

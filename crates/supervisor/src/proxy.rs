@@ -20,6 +20,7 @@ use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 
 use crate::{
     channel::{Channel, Received},
+    heartbeat::{Beat, Heartbeat},
     listening::Listening,
     log_files::LogFiles,
     os::{memory_file, privileges::Confinement, spawn, wait},
@@ -65,6 +66,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) text: &'a str,
     pub(crate) sockets: &'a [Arc<Listening>],
     pub(crate) logs: LogFiles,
+    /// Proxies of this generation that were replaced because they did not answer.
+    pub(crate) silent_before: u32,
     /// It has no terminal to write to.
     pub(crate) detached: bool,
 }
@@ -85,6 +88,11 @@ pub(crate) struct Proxy {
     pub(crate) killed: bool,
     kill_at: Option<Instant>,
     ended: bool,
+    heartbeat: Heartbeat,
+    /// It has said its last word.
+    drained: bool,
+    /// That it does not answer was told.
+    pub(crate) told_silent: bool,
 }
 
 impl Proxy {
@@ -134,6 +142,9 @@ impl Proxy {
             killed: false,
             kill_at: Some(now + BOOT),
             ended: false,
+            heartbeat: Heartbeat::new(launch.silent_before, now),
+            drained: false,
+            told_silent: false,
         })
     }
 
@@ -149,7 +160,18 @@ impl Proxy {
                 self.kill_at = None;
                 Some(FromProxy::Ready {})
             }
-            Received::Message(message, _) => Some(message),
+            Received::Message(message, _) => {
+                match message {
+                    FromProxy::Alive { number } => {
+                        self.heartbeat.heard(number);
+                        self.told_silent = false;
+                    }
+                    // It ends its threads, and answers nothing more.
+                    FromProxy::Drained {} => self.drained = true,
+                    _ => {}
+                }
+                Some(message)
+            }
             Received::Nothing => None,
             Received::Ended | Received::Breach => {
                 self.ended = true;
@@ -241,6 +263,25 @@ impl Proxy {
         !self.ready
     }
 
+    /// Asks its front threads for a sign of life when that is due. `true`: there was none for too long.
+    pub(crate) fn is_silent(&mut self, now: Instant) -> bool {
+        if !self.is_asked() {
+            return false;
+        }
+        match self.heartbeat.look(now) {
+            Beat::None => false,
+            Beat::Ask(number) => {
+                self.send(&ToProxy::Look { number });
+                false
+            }
+            Beat::Silent => true,
+        }
+    }
+
+    fn is_asked(&self) -> bool {
+        self.ready && !self.ended && !self.killed && !self.drained
+    }
+
     /// SIGKILL, once.
     pub(crate) fn kill(&mut self) {
         self.kill_at = None;
@@ -250,9 +291,10 @@ impl Proxy {
         }
     }
 
-    /// When [`Proxy::tick`] has something to do next.
+    /// When [`Proxy::tick`] or [`Proxy::is_silent`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.kill_at
+        let look_at = self.is_asked().then(|| self.heartbeat.deadline());
+        self.kill_at.into_iter().chain(look_at).min()
     }
 
     fn send(&mut self, message: &ToProxy) {

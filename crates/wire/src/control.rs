@@ -209,6 +209,11 @@ messages! {
         },
         /// Behind [`ToProxy::Drain`]: connections without a request wait no longer.
         9 => LeaveIdle {},
+        /// Say [`FromProxy::Alive`] once each front thread has turned.
+        10 => Look {
+            /// Which question it is.
+            number: u64,
+        },
     }
 }
 
@@ -250,6 +255,11 @@ messages! {
         6 => Wanted {
             /// Name of the app.
             app: String,
+        },
+        /// Answer to [`ToProxy::Look`].
+        7 => Alive {
+            /// To which question.
+            number: u64,
         },
     }
 }

@@ -128,6 +128,11 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     let mut answer = String::new();
     early.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("hello"), "{answer}");
+    // By way of each front thread.
+    for number in [1, 7] {
+        proxy.send(&ToProxy::Look { number }, &[]);
+        assert_eq!(proxy.receive(), FromProxy::Alive { number });
+    }
 
     std::fs::rename(path.join("access.log"), path.join("access.log.1")).unwrap();
     let new = log(path, "access.log");

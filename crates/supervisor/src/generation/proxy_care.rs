@@ -7,13 +7,17 @@ use wire::control::FromProxy;
 
 use super::{Generation, Phase, Proxies};
 use crate::{
-    cause::cause,
+    cause::{Thread, cause, threads},
     channel::HEARD_PER_TURN,
     context::Context,
+    heartbeat::{Found, found},
     log_files::LogFiles,
     os::wait::Ended,
     proxy::{Launch, Proxy},
 };
+
+/// Threads of a silent proxy that are told of.
+const THREADS_TOLD: usize = 32;
 
 impl Generation {
     pub(super) fn hear_proxy(&mut self, now: Instant) {
@@ -65,6 +69,7 @@ impl Generation {
                         app.wanted = true;
                     }
                 }
+                FromProxy::Alive { .. } => {}
                 FromProxy::Drained {} => info!(generation = self.number, "proxy drained"),
             }
         }
@@ -101,6 +106,37 @@ impl Generation {
                 proxy.unlink(own);
             }
             return;
+        }
+    }
+
+    /// A proxy whose front threads do not turn is replaced, unless the next one would hang in the same place.
+    pub(super) fn look_at_proxy(&mut self, now: Instant) {
+        let Some(proxy) = self.proxy.as_mut().filter(|proxy| !proxy.killed) else {
+            return;
+        };
+        if !proxy.is_silent(now) {
+            return;
+        }
+        let (generation, pid) = (self.number, proxy.pid);
+        let threads = threads(pid);
+        let found = found(threads.iter().map(|thread| thread.state));
+        if !std::mem::replace(&mut proxy.told_silent, true) || found == Found::Hanging {
+            for Thread { name, does, .. } in threads.iter().take(THREADS_TOLD) {
+                warn!(generation, pid, thread = name, "{does}");
+            }
+            match found {
+                Found::Hanging => error!(generation, pid, "proxy does not answer, it is replaced"),
+                Found::OnDisk => error!(
+                    generation,
+                    pid,
+                    "proxy does not answer: it waits for a disk or a network file system, as another one would"
+                ),
+                Found::Traced => warn!(generation, pid, "proxy does not answer: a debugger holds it"),
+            }
+        }
+        if found == Found::Hanging {
+            self.silent_proxies = self.silent_proxies.saturating_add(1);
+            proxy.kill();
         }
     }
 
@@ -167,6 +203,7 @@ impl Generation {
                     text: &self.text,
                     sockets: &self.sockets,
                     logs,
+                    silent_before: self.silent_proxies,
                     detached: proxies.detached,
                 };
                 Proxy::start(launch, cx.now).map_err(|error| error.to_string())

@@ -68,6 +68,8 @@ while True:
         note(f"down app={app} {packet[at] == 1}")
     elif kind == 7:
         note(f"reopen files={len(descriptors)}")
+    elif kind == 10:
+        control.send(b"\x07" + packet[1:])
     elif kind == 8:
         (grace_ms,) = struct.unpack_from("<Q", packet, 1)
         note(f"drain {grace_ms}")
