@@ -53,6 +53,7 @@ mod slow_clients;
 mod threads;
 mod timeouts;
 mod tls;
+mod too_large;
 mod unit;
 mod unshared;
 mod upstream;
