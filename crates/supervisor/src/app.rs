@@ -291,7 +291,9 @@ impl App {
             .is_none_or(|at| at > by)
         {
             self.drain_by = Some(by);
-            self.hand_over_at = Some(now + self.config().timeout.drain / 2);
+            // A stop has nobody to hand over to.
+            let half = self.config().timeout.drain / 2;
+            self.hand_over_at = until.is_none().then(|| now + half);
         }
     }
 
