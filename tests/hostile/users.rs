@@ -232,6 +232,39 @@ fn as_one_user_without_rights_an_application_looks_into_no_process_of_ours() {
     }
 }
 
+/// As containers write it. A process that hides has a `/proc/self` that looks like root's.
+#[test]
+fn an_ordinary_user_may_log_to_dev_stdout() {
+    if !app::root() {
+        return;
+    }
+    let site = site("hostile-stdout");
+    site.config(&format!(
+        "[log.access]\nto = \"/dev/stdout\"\n[log.error]\nto = \"/proc/self/fd/2\"\n\
+         [app.web]\n{APP}[[site]]\napp = \"web\"\n"
+    ));
+    // Makes the copy that the user can execute.
+    set_privileges(&site, &[]);
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid",
+            UNKNOWN,
+            "--regid",
+            UNKNOWN,
+            "--clear-groups",
+            "sh",
+            "-c",
+        ])
+        // A pipe of that user.
+        .arg("{ \"$0\" --conf site.toml check 2>&1; echo \"exit $?\"; } | cat")
+        .arg(site.directory.join("appliance"))
+        .current_dir(&site.directory);
+    let told = command.output().unwrap().stdout;
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("everything is in order\nexit 0"), "{told}");
+}
+
 #[test]
 fn with_users_for_applications_alone_the_proxy_does_not_stay_root() {
     if !app::root() {
