@@ -8,13 +8,21 @@ use crate::problem::{Problem, line_number};
 /// What the parser found, with help where it is clear what was meant.
 pub(super) fn problem(text: &str, error: &toml::de::Error) -> Problem {
     let span = error.span().unwrap_or(0..0);
-    let message = error.message().to_owned();
-    let help = if message.starts_with("duplicate key") {
-        first(text, &span).map(|line| format!("it stands first in line {line}"))
-    } else {
-        meant(text, span.start)
-    };
-    Problem { span, message, help }
+    if error.message().starts_with("duplicate key") {
+        let name = text.get(span.clone()).unwrap_or_default().trim();
+        return Problem {
+            message: format!("`{name}` is written twice"),
+            help: first(text, &span)
+                .map(|line| format!("it stands first in line {line}: leave one of the two out")),
+            span,
+        };
+    }
+    let help = meant(text, span.start);
+    Problem {
+        span,
+        message: error.message().to_owned(),
+        help,
+    }
 }
 
 /// The line in which a key or table that is written twice stands first. The parser knows it, and does not
