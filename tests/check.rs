@@ -260,6 +260,29 @@ fn what_cannot_be_written_is_told_in_the_same_words_before_and_at_the_start() {
             assert!(!complaints.contains("os error"), "{complaints}");
         }
     }
+    for (path, told) in [
+        (
+            "nowhere/a.sock",
+            "nowhere: does not exist; make it, or correct the path",
+        ),
+        (
+            "site.toml/a.sock",
+            "site.toml: is a file, not a directory; choose another path",
+        ),
+        (
+            "/proc/a.sock",
+            "/proc: belongs to the kernel, which takes no files there; choose another path",
+        ),
+    ] {
+        let listener = format!("[[listener]]\naddress = \"unix:{path}\"\n[[site]]\nrespond = \"x\"\n");
+        site.write("site.toml", listener);
+        for (arguments, expected) in [(&["check"][..], 2), (&[], 1)] {
+            let (code, out, complaints) = ended(site.command(arguments));
+            assert_eq!(code, Some(expected), "{out}{complaints}");
+            assert_eq!(complaints.matches(told).count(), 1, "{told}: {complaints}");
+            assert!(!complaints.contains("os error"), "{complaints}");
+        }
+    }
 }
 
 /// Few machines need it, and nothing fails where it is wrong.

@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A listening socket can not be had.
-    #[error("cannot listen on {address}: {source}{}", listen_help(address, source))]
+    #[error("cannot listen on {address}: {}", unheard(address, source))]
     Listen {
         /// Where.
         address: String,
@@ -112,13 +112,13 @@ pub(crate) fn unusable(path: &Path, need: Need, error: &io::Error) -> String {
     path_problem(path, &Identity::current(), need).unwrap_or_else(|| format!("{}: {error}", path.display()))
 }
 
-/// What helps where a socket is refused, as the end of a sentence.
-fn listen_help(address: &str, source: &io::Error) -> String {
+/// Why a socket is refused, and what helps.
+fn unheard(address: &str, source: &io::Error) -> String {
     let directory = address
         .strip_prefix("unix:")
         .and_then(|path| Path::new(path).parent());
     if let Some(why) = directory.and_then(|at| path_problem(at, &Identity::current(), Need::Make)) {
-        return format!("; {why}");
+        return why;
     }
     let help = match source.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -130,5 +130,5 @@ fn listen_help(address: &str, source: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
         _ => "",
     };
-    help.to_owned()
+    format!("{source}{help}")
 }
