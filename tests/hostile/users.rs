@@ -151,10 +151,10 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
         if generation == 1 {
             site.signal("HUP");
             site.wait_for_log(" serving generation=2 ");
-            wait_for("the old proxy is gone", || {
-                (site.processes_named("appliance: proxy").len() == 1
-                    && site.processes_named("appliance: worker").len() == 3)
-                    .then_some(())
+            wait_for("the old ones are gone", || {
+                let count = |title: &str| site.processes_named(title).len();
+                let counts = ["appliance: proxy", "appliance: zygote", "appliance: worker"].map(count);
+                (counts == [1, 3, 3]).then_some(())
             });
         }
     }
