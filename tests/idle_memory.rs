@@ -87,6 +87,8 @@ async def app(scope, receive, send):
 #[test]
 fn answers_that_no_client_takes_are_bounded_all_together() {
     const TLS: &str = r#"
+        [server]
+        threads = 4
         [server.buffers]
         shared = "16MiB"
         [tls]

@@ -15,7 +15,10 @@ use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeVal,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    runtime::Handle,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use crate::os;
 
@@ -32,6 +35,9 @@ const QUIET_PART: u32 = 5;
 /// Growth that is worth a walk: so much, and in a process that uses little, one part in so many of it.
 const GROWTH_BYTES: u64 = 2 << 20;
 const GROWTH_PART: u64 = 2;
+
+/// How long a thread may take to look after what is kept for it.
+const RENEWAL_TIME: Duration = Duration::from_millis(100);
 
 /// What one look sees.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +115,8 @@ impl Trimmer {
     }
 }
 
-/// Looks after the memory of this process while `alive` is there.
-pub(crate) async fn look_after<T>(alive: Weak<T>) {
+/// Looks after the memory of this process, whose threads run these, while `alive` is there.
+pub(crate) async fn look_after<T>(alive: Weak<T>, threads: Vec<Handle>) {
     let Some(first) = Look::now() else { return };
     let mut trimmer = Trimmer::new(first);
     let mut looks = interval(LOOK_INTERVAL);
@@ -127,6 +133,14 @@ pub(crate) async fn look_after<T>(alive: Weak<T>) {
             None => {}
         }
         if Look::now().is_some_and(|look| trimmer.pays(look)) {
+            let renewed: Vec<_> = threads
+                .iter()
+                .map(|thread| thread.spawn(async { os::renew_kept() }))
+                .collect();
+            for renewed in renewed {
+                // One that is busy, or has ended, holds nothing up.
+                let _ = timeout(RENEWAL_TIME, renewed).await;
+            }
             // On a thread of its own: the walk takes milliseconds, and requests do not wait for it. Without a
             // thread there is no walk.
             walking = thread::Builder::new().name("trim".into()).spawn(walk).ok();

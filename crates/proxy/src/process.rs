@@ -177,7 +177,7 @@ impl Process {
         let (context, reports, listening) = (self.context, self.reports, self.listening);
         let reporter = self.reporter;
         let stage = watch::Sender::new(Stage::Waiting);
-        let fronts = self
+        let fronts: Vec<_> = self
             .runtimes
             .iter()
             .map(|runtime| runtime.handle().clone())
@@ -216,7 +216,7 @@ impl Process {
             }
         };
         let own_front = front(&first);
-        first.spawn(idle_memory::look_after(Arc::downgrade(&context)));
+        first.spawn(idle_memory::look_after(Arc::downgrade(&context), fronts.clone()));
         // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
         // instead of waiting in vain to be accepted.
         let crowds = listening.iter().map(|listening| listening.crowd()).collect();

@@ -13,5 +13,5 @@ pub(crate) use mapping::{Mapping, MappingError};
 pub(crate) use read::{append, read};
 pub(crate) use slab::Slab;
 pub(crate) use tray::{TrayError, TrayMap};
-pub(crate) use trim::trim;
+pub(crate) use trim::{renew_kept, trim};
 pub(crate) use watch::watch;
