@@ -132,6 +132,12 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    fn open(path: &str) -> OwnedFd {
+        File::open(path).expect("it is there").into()
+    }
+
     #[test]
     fn files_leave_what_the_connections_need() {
         assert_eq!(share(20_000, 1, 10_100), 2450);
@@ -139,12 +145,6 @@ mod tests {
         assert_eq!(share(4096, 1, 20_000), 256);
         assert_eq!(share(usize::MAX, 1, 0), (usize::MAX - usize::MAX / 4) / 2);
         assert_eq!(share(64, usize::MAX, u64::MAX), 0);
-    }
-
-    use super::*;
-
-    fn open(path: &str) -> OwnedFd {
-        File::open(path).expect("it is there").into()
     }
 
     #[test]

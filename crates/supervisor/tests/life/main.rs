@@ -313,7 +313,11 @@ fn logs_are_reopened() {
 fn the_background_is_entered_when_it_serves() {
     let mut bench = Bench::new("daemon", "good", "").in_background().launched();
     assert_eq!(bench.exit_code(), Some(0));
-    assert!(bench.log().contains("serving"), "the front waits until it serves");
+    assert!(
+        bench.journal().contains("boot listeners="),
+        "the front waits until it serves"
+    );
+    bench.wait_for_log("serving");
     let pid = fs::read_to_string(bench.pid_file()).expect("a pid file");
     let pid: u32 = pid.trim().parse().expect("a pid");
     assert!(bench::is_alive(pid));
