@@ -158,3 +158,23 @@ async fn a_worker_that_breaks_the_rules_of_trays_loses_its_link() {
         assert!(client.status() == 502 || !client.ended, "{fault}");
     }
 }
+
+#[tokio::test]
+async fn what_comes_behind_the_end_of_an_answer_is_dropped_and_its_worker_goes_on() {
+    let mut rig = Rig::new(&Settings::default());
+    rig.worker(1);
+    for round in 1..=3 {
+        let (client, record) = rig.get("/late").await;
+        assert_eq!(
+            (client.out.as_slice(), client.ended, record.outcome),
+            (&b"hello"[..], true, None)
+        );
+        // Of the tray, too, of which nobody will read anything.
+        until(|| returned(&rig).len() == 2 * round - 1).await;
+        let (client, record) = rig.get("/tray/70000/5").await;
+        assert!(is_all(&client, 70_000, 5));
+        assert_eq!(record.worker, Some(1));
+        until(|| returned(&rig).len() == 2 * round).await;
+    }
+    assert!(rig.reports.try_recv().is_err(), "the link is as it was");
+}

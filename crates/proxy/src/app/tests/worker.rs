@@ -304,6 +304,22 @@ impl Worker {
             "/drip" => {
                 self.answer(stream, &[], b"first", false);
             }
+            // Everything once more behind the end of the answer.
+            "/late" => {
+                self.answer(stream, &[], b"hello", true);
+                self.answer(stream, &[], b"again", false);
+                frame::put(&mut self.out, stream, Kind::Data, 0, b"more");
+                self.flush();
+                let file = memfd_create("file", MemfdFlags::CLOEXEC)
+                    .map(File::from)
+                    .expect("memfd");
+                let mut frame = Vec::new();
+                let range = FileRange { offset: 0, len: 0 }.encode();
+                frame::put(&mut frame, stream, Kind::File, 0, &range);
+                self.send_file(&frame, &file);
+                self.abort(stream, AbortReason::Exception);
+                return self.lay(stream, "/tray/70000/3");
+            }
             path if path.starts_with("/tray") => return self.lay(stream, path),
             path => {
                 if let Some(len) = path.strip_prefix("/stream/") {
