@@ -119,8 +119,8 @@ fn whoever_polls_hears_of_what_happens_when_it_happens() {
     assert!(site.stop().success());
 }
 
-/// Memory of a process that is its own, and its share of what others have too; none of one that hides from us, as proxy and
-/// supervisor do from others than root.
+/// Memory of a process that is its own, and its share of what others have too; none of one that hides from
+/// us, as proxy and supervisor do from others than root.
 fn pss_bytes(pid: i32) -> usize {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
         return 0;

@@ -452,7 +452,8 @@ fn an_application_that_patches_itself_runs_its_requests_at_the_same_time_without
     }
 }
 
-/// What works under gunicorn as it is started without a word: views one after the other, in the main greenlet.
+/// What works under gunicorn as it is started without a word: views one after the other, in the main
+/// greenlet.
 const ONE_BY_ONE: &str = "
 import asyncio, greenlet
 

@@ -14,8 +14,8 @@ use crate::harness::{
 /// Connections with half a head each.
 const CONNECTIONS: usize = 8000;
 
-/// Ordinary requests before idle memory is measured, one connection each and one after the other: what is made
-/// at the first use is there then.
+/// Ordinary requests before idle memory is measured, one connection each and one after the other: what is
+/// made at the first use is there then.
 const WARM_UP: usize = 20;
 
 /// Private bytes of the proxy in RAM.

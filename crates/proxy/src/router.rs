@@ -63,8 +63,8 @@ impl Router {
         router
     }
 
-    /// Names the server in an answer that belongs to no site, such as that to a head which cannot be read: who
-    /// hides the name from scanners does it on every site.
+    /// Names the server in an answer that belongs to no site, such as that to a head which cannot be read:
+    /// who hides the name from scanners does it on every site.
     pub(crate) fn name_server(&self, answer: &mut Answer) {
         if let Some(server) = &self.server {
             answer.names_server = false;

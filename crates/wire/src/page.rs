@@ -79,8 +79,8 @@ impl<'a> Page<'a> {
         self.swap(entry, stream, SENT, RECALLED)
     }
 
-    /// Proxy: is the entry as [`Page::send`] left it? Otherwise the worker has started the request, or has written what it
-    /// should not; neither can be taken back.
+    /// Proxy: is the entry as [`Page::send`] left it? If not, the worker has started the request, or has
+    /// written something that is no state; in both cases the request cannot be taken back.
     pub fn untouched(self, entry: u16, stream: u32) -> bool {
         self.word(entry, 0)
             .is_some_and(|state| state.load(Ordering::Acquire) == u64::from(stream) << 8 | SENT)

@@ -16,9 +16,10 @@ use rustix::{
 };
 use wire::file_system;
 
-/// What each of so many apps may hold of the descriptors of this process, of which so many are `wanted` for clients, links and
-/// servers behind us, and a quarter for answers on disk ([`super::spill`]). Of the others as many as one app has stay free. Where
-/// more are wanted than there are, which the start has told, an eighth is for the files.
+/// What each of so many apps may hold of the descriptors of this process, of which so many are `wanted` for
+/// clients, links and servers behind us, and a quarter for answers on disk ([`super::spill`]). Of the others
+/// as many as one app has stay free. Where more are wanted than there are, which the start has told, an
+/// eighth is for the files.
 pub(crate) fn files_max(apps: usize, wanted: u64) -> usize {
     share(open_files_max(), apps, wanted)
 }

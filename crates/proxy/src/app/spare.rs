@@ -74,8 +74,8 @@ impl Share {
         true
     }
 
-    /// The same for a body that has nowhere else to wait: all of it is its own, and what it cannot have of that
-    /// it has of what all share.
+    /// The same for a body that has nowhere else to wait: all of it is its own, and what it cannot have of
+    /// that it has of what all share.
     pub(super) fn hold_beyond(&mut self, bytes: usize) -> bool {
         self.hold(usize::MAX, bytes) || self.resize_beyond(bytes.saturating_sub(FREE_BYTES + self.own_bytes))
     }

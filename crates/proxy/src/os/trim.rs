@@ -1,14 +1,14 @@
 //! Giving freed memory back to the system.
 
-use std::hint::black_box;
-
-/// Exchanges the freed pieces that the C library keeps at hand for the calling thread, which counts them as in
-/// use, for others. After a crowd they lie all over the heap, and each keeps a page of it: with four threads
-/// that was as much as all else that the process uses. So do other small pieces, so that some rounds are taken
-/// before those that are cut from one large piece come. Takes less than a millisecond.
+/// Exchanges the freed pieces that the C library keeps at hand for the calling thread, which counts them as
+/// in use, for others. After a crowd they lie all over the heap, and each keeps a page of it: with four
+/// threads that was as much as all else that the process uses. So do other small pieces, so that some rounds
+/// are taken before those that are cut from one large piece come. Takes less than a millisecond.
 pub(crate) fn renew_kept() {
     #[cfg(target_env = "gnu")]
     {
+        use std::hint::black_box;
+
         let take = || -> Vec<Vec<u8>> {
             let each = KEPT_SIZES
                 .step_by(KEPT_STEP)

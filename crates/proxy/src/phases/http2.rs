@@ -138,18 +138,21 @@ impl Conversation<'_> {
         let draining = self.context.drain.draining();
         tokio::pin!(draining);
         let mut idle_until = Instant::now() + self.limits.idle_timeout;
-        let mut at_rest = false;
+        // No stream runs; h2 has none, as far as that was looked at.
+        let (mut at_rest, mut is_clear) = (false, true);
         loop {
             if self.streams.is_empty() != at_rest {
                 at_rest = !at_rest;
+                is_clear = false;
                 if at_rest {
                     guest.rest(Instant::now());
-                    if !h2.has_streams() {
-                        self.books.clear();
-                    }
                 } else {
                     guest.work();
                 }
+            }
+            if at_rest && !is_clear && !h2.has_streams() {
+                self.books.clear();
+                is_clear = true;
             }
             select! {
                 biased;
@@ -161,6 +164,7 @@ impl Conversation<'_> {
                         if self.accept(request, reply).await {
                             let now = Instant::now();
                             idle_until = now + self.patience();
+                            is_clear = false;
                             if at_rest {
                                 guest.rest(now);
                             }

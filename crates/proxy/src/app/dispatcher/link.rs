@@ -164,8 +164,8 @@ impl Link {
         Some((stream, entry))
     }
 
-    /// Since when the worker runs this request, if it does. It writes that itself, so it counts as it was seen first, between the
-    /// sending and now; and what it has written in place of a state counts as begun.
+    /// Since when the worker runs this request, if it does. It writes that itself, so it counts as it was
+    /// seen first, between the sending and now; and what it has written in place of a state counts as begun.
     pub(super) fn running_since(&mut self, entry: u16, now_ns: u64) -> Option<u64> {
         let slot = self.slots.get_mut(usize::from(entry))?;
         let page = self.page.page();

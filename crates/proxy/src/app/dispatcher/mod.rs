@@ -73,8 +73,9 @@ impl<T: Clone> Dispatcher<T> {
         &mut self.actions
     }
 
-    /// Whether the workers are evented, and how many requests each runs at the same time. The configuration tells it neither of
-    /// an application that has patched the standard library, nor of one that another generation runs.
+    /// Whether the workers are evented, and how many requests each runs at the same time. The configuration
+    /// tells it neither of an application that has patched the standard library, nor of one that another
+    /// generation runs.
     pub(crate) fn set_host(&mut self, evented: bool, window: usize) {
         self.rules.evented = evented;
         self.rules.window = window.max(1);

@@ -1,4 +1,5 @@
-//! A client's settings as they pass by (RFC 9113 §6.5): what they say of windows, and whether one is against the rules.
+//! A client's settings as they pass by (RFC 9113 §6.5): what they say of windows, and whether one is against
+//! the rules.
 
 /// Keeps one entry of six bytes, whatever passes.
 #[derive(Debug)]

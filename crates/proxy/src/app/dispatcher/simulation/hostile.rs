@@ -1,4 +1,5 @@
-//! Workers in which somebody else's code runs: what they write on their page and say on their link hurts their own requests only.
+//! Workers in which somebody else's code runs: what they write on their page and say on their link hurts
+//! their own requests only.
 
 use std::sync::{
     Arc,

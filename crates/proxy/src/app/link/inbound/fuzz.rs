@@ -19,8 +19,8 @@ use crate::app::{
     },
 };
 
-/// Lets frames arrive in two readings, with descriptors of four kinds beside them, as the first byte says. Nothing may panic, what
-/// is kept has a bound, and no head that is taken could split an answer.
+/// Lets frames arrive in two readings, with descriptors of four kinds beside them, as the first byte says.
+/// Nothing may panic, what is kept has a bound, and no head that is taken could split an answer.
 pub fn arrive(bytes: &[u8]) {
     let Some((&kinds, bytes)) = bytes.split_first() else {
         return;
