@@ -1,5 +1,5 @@
-//! What processes may do to each other, by their users and beyond them: with three users, as one ordinary user, and as a root
-//! that may do nothing.
+//! What processes may do to each other, by their users and beyond them: with three users, as one ordinary
+//! user, and as a root that may do nothing.
 
 use std::{
     fs,
@@ -16,6 +16,10 @@ const UNKNOWN: &str = "54321";
 /// What `/proc/PID/status` says in these lines, in their order.
 fn status(process: &Process, names: &[&str]) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap();
+    values(&status, names)
+}
+
+fn values(status: &str, names: &[&str]) -> Vec<String> {
     let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     names
         .iter()
@@ -29,23 +33,36 @@ fn status(process: &Process, names: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// A process that has nothing and gets nothing, whose bounding set is `bounding`.
+/// A process that has nothing and gets nothing in any of its threads, whose bounding set is `bounding`.
 fn assert_confined(process: &Process, bounding: &str) {
     let none = "0000000000000000";
-    let found = status(
-        process,
-        &["NoNewPrivs", "CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"],
-    );
-    assert_eq!(
-        found,
-        ["1", none, none, none, none, bounding],
-        "{}",
-        process.title
+    let names = ["NoNewPrivs", "CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"];
+    let confined = ["1", none, none, none, none, bounding];
+    assert_eq!(status(process, &names), confined, "{}", process.title);
+    // A thread that gives up what it has does so when it first runs.
+    wait_for(
+        &format!("all threads of {} to have nothing", process.title),
+        || {
+            let threads = fs::read_dir(format!("/proc/{}/task", process.pid)).unwrap();
+            let mut threads = threads.filter_map(|thread| {
+                // It may have ended meanwhile.
+                fs::read_to_string(thread.unwrap().path().join("status")).ok()
+            });
+            threads
+                .all(|status| values(&status, &names) == confined)
+                .then_some(())
+        },
     );
 }
 
 fn user(process: &Process) -> String {
     status(process, &["Uid"]).remove(0)
+}
+
+/// The number of a user that every machine has.
+fn number(user: &str) -> String {
+    let told = Command::new("id").args(["-u", user]).output().unwrap();
+    String::from_utf8(told.stdout).unwrap().trim().to_owned()
 }
 
 /// A site whose applications lie where every user can reach them.
@@ -72,7 +89,7 @@ fn setuid_program(site: &Site) -> PathBuf {
 fn makes_root(program: &PathBuf) -> bool {
     let told = Command::new(program)
         .arg("-u")
-        .uid(5)
+        .uid(number("bin").parse().unwrap())
         .stderr(Stdio::null())
         .output();
     told.is_ok_and(|told| told.stdout == b"0\n")
@@ -88,7 +105,7 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
     site.config(&format!(
         "[server]\nuser = \"nobody\"\n\
          [app.own]\n{APP}user = \"daemon\"\n\
-         [app.other]\n{APP}user = \"games\"\nno_new_privileges = false\n\
+         [app.other]\n{APP}user = \"bin\"\nno_new_privileges = false\n\
          [app.shared]\n{APP}\
          [[site]]\n\
          [[site.route]]\npath = \"/own\"\napp = \"own\"\nstrip = true\n\
@@ -96,6 +113,7 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
          [[site.route]]\npath = \"/shared\"\napp = \"shared\"\nstrip = true\n"
     ));
     site.start();
+    let [daemon, bin, nobody] = ["daemon", "bin", "nobody"].map(number);
     for generation in 1..=2 {
         let one = |title: &str| site.processes_named(title).remove(0);
         let supervisor = site
@@ -104,17 +122,17 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
             .find(|process| process.pid == site.pid())
             .unwrap();
         let proxy = one("appliance: proxy");
-        assert_eq!(user(&proxy), "65534");
+        assert_eq!(user(&proxy), nobody);
         assert_confined(&proxy, "0000000000000000");
-        for (app, uid) in [("own", "1"), ("shared", "65534")] {
+        for (app, uid) in [("own", &daemon), ("shared", &nobody)] {
             for process in [one(&format!("zygote {app}")), one(&format!("worker {app}/0"))] {
-                assert_eq!(user(&process), uid, "{}", process.title);
+                assert_eq!(&user(&process), uid, "{}", process.title);
                 assert_confined(&process, "0000000000000000");
             }
         }
         // Who asked for it may get new privileges, and has none.
         let free = status(&one("worker other/0"), &["Uid", "NoNewPrivs", "CapEff", "CapPrm"]);
-        assert_eq!(free, ["5", "0", "0000000000000000", "0000000000000000"]);
+        assert_eq!(free, [&*bin, "0", "0000000000000000", "0000000000000000"]);
 
         let zygotes = ["own", "other", "shared"].map(|app| one(&format!("zygote {app}")));
         let secret: Vec<&Process> = [&supervisor, &proxy].into_iter().chain(&zygotes).collect();
@@ -144,7 +162,10 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
             );
         }
         let run = |app: &str| site.get(&format!("/{app}/run/{}+-u", program.display())).text();
-        assert_eq!((run("own"), run("shared")), ("1\n".into(), "65534\n".into()));
+        assert_eq!(
+            (run("own"), run("shared")),
+            (format!("{daemon}\n"), format!("{nobody}\n"))
+        );
         if makes_root(&program) {
             assert_eq!(run("other"), "0\n");
         }
@@ -225,6 +246,7 @@ fn as_one_user_without_rights_an_application_looks_into_no_process_of_ours() {
             assert_eq!(told, format!("{UNKNOWN}\n"), "{name}");
         }
         assert!(look(&worker).contains("environ"), "{name}");
+        assert_eq!(site.get("/imported-in-hiding").text(), "True", "{name}");
         site.signal("HUP");
         site.wait_for_log(" serving generation=2 ");
         assert_eq!(site.get("/").status, 200);
@@ -277,12 +299,12 @@ fn with_users_for_applications_alone_the_proxy_does_not_stay_root() {
     ));
     site.start();
     site.wait_for_log("no `user` in [server]: `nobody` is the user of the proxy, app `bare`");
-    for (title, uid) in [
-        (": proxy", "65534"),
-        (": worker web/0", "1"),
-        (": worker bare/0", "65534"),
+    for (title, name) in [
+        (": proxy", "nobody"),
+        (": worker web/0", "daemon"),
+        (": worker bare/0", "nobody"),
     ] {
-        assert_eq!(user(&site.processes_named(title)[0]), uid, "{title}");
+        assert_eq!(user(&site.processes_named(title)[0]), number(name), "{title}");
     }
     assert_eq!((site.get("/").status, site.get("/bare/").status), (200, 200));
     assert!(site.stop().success());

@@ -13,8 +13,8 @@ use supervisor::{Engine, Options, ProxyProgram};
 const ROLE: &str = "APPLIANCE_ROLE";
 
 fn main() -> ExitCode {
-    // Keys pass through both roles, and `check`; an application may run as the same user beside them. Nothing to do about a
-    // kernel that refuses.
+    // Keys pass through both roles, and `check`; an application may run as the same user beside them. The start
+    // goes on where the kernel refuses: this protection is then missing, and everything else works.
     let _ = supervisor::hide();
     if env::var_os(ROLE).is_some_and(|role| role == "proxy") {
         // While there is one thread. It executes nothing.

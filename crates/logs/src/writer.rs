@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    process::geteuid,
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -70,6 +74,21 @@ enum Round {
     Closed,
 }
 
+/// The file is open, so this thread needs no right, and what another thread gives up this one would keep: each
+/// has capabilities of its own. A thread of root keeps them. A change of user takes them away, and it must
+/// succeed in all threads.
+fn give_up_capabilities() {
+    if !geteuid().is_root() {
+        let none = CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: CapabilitySet::empty(),
+        };
+        // Less is always allowed.
+        let _ = set_capabilities(None, none);
+    }
+}
+
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, output: Output) -> Self {
         Self {
@@ -84,6 +103,7 @@ impl Writer {
 
     /// Writes until the sink is closed.
     pub(crate) fn run(mut self) {
+        give_up_capabilities();
         loop {
             self.shared.handover().collect();
             match self.round() {

@@ -206,8 +206,9 @@ fn become_user(config: &Config) -> Result<(), BootError> {
         .map_err(|error| BootError::System("death signal can not be set", error.into()))
 }
 
-/// Gives up what whoever started us gave a process that is not root (ports below 1024, keys that others may not read), and
-/// hides, which a change of user may have undone: the keys are in this memory, and applications may run as the same user.
+/// Gives up what whoever started us gave a process that is not root (ports below 1024, keys that others may
+/// not read), and hides, which a change of user may have undone: the keys are in this memory, and
+/// applications may run as the same user.
 fn keep_nothing() -> Result<(), BootError> {
     if !Uid::effective().is_root() {
         let none = CapabilitySets {
@@ -215,10 +216,11 @@ fn keep_nothing() -> Result<(), BootError> {
             permitted: CapabilitySet::empty(),
             inheritable: CapabilitySet::empty(),
         };
-        // The ambient set goes with them.
+        // The ambient set goes with them. This thread loses them, and those that it starts from now on; the
+        // writers of the logs, which run already, give up their own.
         set_capabilities(None, none)
-            .map_err(|error| BootError::System("capabilities can not be given up", error.into()))?;
+            .map_err(|error| BootError::System("capabilities cannot be given up", error.into()))?;
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|error| BootError::System("memory can not be hidden", error.into()))
+        .map_err(|error| BootError::System("memory cannot be hidden", error.into()))
 }

@@ -146,6 +146,9 @@ pub(crate) struct Zygote {
 
 /// All of the zygote's life; workers return from here to nowhere.
 pub(crate) fn run(py: Python<'_>, control: RawFd) -> PyResult<()> {
+    // Whoever has taken over a worker must not get into this process as well, from which all later workers
+    // come: it hides before it imports the application. Where the kernel refuses, all else still works.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     descriptors::close_from(5);
     fork::watch_threads();
     let supervisor = rustix::process::getppid();
@@ -324,9 +327,6 @@ impl Zygote {
 
     /// Forks for every message until the supervisor is gone.
     fn forks(&self, py: Python<'_>, application: Option<&Py<PyAny>>, life: Life) -> PyResult<()> {
-        // The application is imported, and a debugger had its chance. What has taken over a worker must not get into this
-        // process as well, from which all later workers come. Of little harm where the kernel refuses.
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let mut packet = Vec::new();
         // The first life has told it already, if there was one.
         let mut tells_cost = life == Life::First;

@@ -27,6 +27,9 @@ MESSAGES = {
 
 KEPT = []
 
+PR_GET_DUMPABLE = 3
+IMPORTED_IN_HIDING = ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
+
 
 def control():
     """The socket to the supervisor: the only one of this process that carries packets."""
@@ -137,6 +140,8 @@ def application(environ, start_response):
         KEPT.clear()
     if how == "look-into":
         answer = look_into(int(what))
+    if how == "imported-in-hiding":
+        answer = str(IMPORTED_IN_HIDING)
     if how == "signal":
         answer = stop(int(what))
     if how == "run":
