@@ -1,6 +1,6 @@
 //! `appliance check`: everything that would go wrong at a start is told beforehand, all of it at once.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, net::Ipv6Addr, os::unix::fs::PermissionsExt, process::Command};
 
 use crate::harness::{Site, app, certificate::Certificate, python, site::copy_tree, workspace};
 
@@ -313,6 +313,31 @@ fn a_certificate_that_is_not_there_is_told_once() {
         let named = complaints.matches("site.crt: does not exist; make it").count();
         assert_eq!(named, 1, "{complaints}");
     }
+}
+
+#[test]
+fn an_address_of_one_interface_is_in_order() {
+    // The address in hexadecimal digits, then the number of its interface.
+    let table = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let local = table.lines().find_map(|line| {
+        let (address, rest) = line.split_once(' ')?;
+        let interface = u32::from_str_radix(rest.split(' ').next()?, 16).ok()?;
+        let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
+        address
+            .is_unicast_link_local()
+            .then(|| format!("[{address}%{interface}]:0"))
+    });
+    let Some(address) = local else {
+        println!("skipped: needs an interface with a link-local address");
+        return;
+    };
+    let site = Site::new("check-interface");
+    site.write(
+        "site.toml",
+        format!("[[listener]]\naddress = \"{address}\"\n[[site]]\nrespond = \"x\"\n"),
+    );
+    let (code, told, complaints) = check(&site);
+    assert_eq!((code, complaints.as_str()), (Some(0), ""), "{address}: {told}");
 }
 
 #[test]

@@ -23,9 +23,9 @@ pub struct Paths {
 }
 
 impl Config {
-    /// Everything the configuration names that cannot be used by who will use it: logs and the pid file by us,
-    /// before we become the run user; files, directories and interpreters by the run user. Certificates are
-    /// opened by who can read them.
+    /// Everything the configuration names that cannot be used by who will use it: logs and the pid file by
+    /// us, before we become the run user; files, directories and interpreters by the run user. Certificates
+    /// are opened by who can read them.
     pub fn check_paths(&self) -> Paths {
         let us = Identity::current();
         let mut paths = Paths::default();
@@ -154,8 +154,10 @@ impl Paths {
     /// Only the kernel knows which addresses are this machine's and who may have a low port, so it is asked.
     /// Any other refusal is for the start to tell: a server that runs has the port.
     fn may_bind(&mut self, address: SocketAddr) {
-        // Port 0 is never taken, so this is about the address alone.
-        if let Err(error) = TcpListener::bind((address.ip(), 0)) {
+        // Port 0 is never taken, so this is about the address alone, with the interface that it may name.
+        let mut probe = address;
+        probe.set_port(0);
+        if let Err(error) = TcpListener::bind(probe) {
             let help = match error.kind() {
                 io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
                 _ if address.is_ipv6() => {

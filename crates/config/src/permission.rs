@@ -38,8 +38,8 @@ pub enum Need {
     Make,
 }
 
-/// Why `identity` cannot use `path`, and what helps, or `None` when it can: `/srv/site/static: user www-data may not
-/// enter /srv/site (drwx------ root root); ...`.
+/// Why `identity` cannot use `path`, and what helps, or `None` when it can: `/srv/site/static: user www-data
+/// may not enter /srv/site (drwx------ root root); ...`.
 pub fn path_problem(path: &Path, identity: &Identity, need: Need) -> Option<String> {
     let obstacle = obstacle(path, identity, need)?;
     Some(format!("{}; {}", obstacle.what, obstacle.help))
@@ -93,15 +93,16 @@ pub(crate) fn obstacle(path: &Path, identity: &Identity, need: Need) -> Option<O
                     Ok(parent) => parent,
                     Err(error) => return missing(&at, &error),
                 };
+                // Asked first: where nobody can write, no mode lets the user in.
                 return match sealed(&at) {
-                    _ if !may(&parent, identity, WRITE) => refused(&at, &parent, "make a file in"),
                     Some(why) => because(format!("{} {why}", at.display()), CHOOSE),
+                    None if !may(&parent, identity, WRITE) => refused(&at, &parent, "make a file in"),
                     None => None,
                 };
             }
             Err(error) => return missing(&at, &error),
         };
-        // Those of /proc, as /dev/stdout leads to one, lead to what a process has open and not where they say.
+        // Those of /proc, as /dev/stdout leads to one, lead to what a process has open, not where they say.
         let metadata = match at.parent().filter(|_| metadata.is_symlink()) {
             Some(parent) if belongs_to_kernel(parent) => at.metadata().unwrap_or(metadata),
             _ => metadata,
@@ -128,13 +129,14 @@ pub(crate) fn obstacle(path: &Path, identity: &Identity, need: Need) -> Option<O
                 Need::Write => metadata.is_file(),
                 _ => false,
             };
-            return match last(&metadata, identity, need) {
-                Err(Refusal::Kind(wanted)) => {
+            let sealed = if writes { sealed(&at) } else { None };
+            return match (last(&metadata, identity, need), sealed) {
+                (Err(Refusal::Kind(wanted)), _) => {
                     because(format!("is {}, not {wanted}", kind(&metadata)), CHOOSE)
                 }
-                Err(Refusal::Mode(verb)) => refused(&at, &metadata, verb),
-                Ok(()) if writes => sealed(&at).and_then(|why| because(why.to_owned(), CHOOSE)),
-                Ok(()) => None,
+                (_, Some(why)) => because(why.to_owned(), CHOOSE),
+                (Err(Refusal::Mode(verb)), None) => refused(&at, &metadata, verb),
+                (Ok(()), None) => None,
             };
         };
         if !metadata.is_dir() {
@@ -190,8 +192,8 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Where `/dev/stdout` leads to. The kernel lets every process in there, though in one that hides (it is not dumpable) it shows root
-/// as the owner.
+/// Where `/dev/stdout` leads to. The kernel lets every process in there, though in one that hides (it is not
+/// dumpable) it shows root as the owner.
 fn has_our_descriptors(at: &Path) -> bool {
     let own = Path::new("/proc/self/fd").canonicalize();
     at.ends_with("fd") && own.is_ok_and(|own| at.canonicalize().is_ok_and(|at| at == own))

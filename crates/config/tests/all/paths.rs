@@ -151,8 +151,13 @@ fn a_file_that_is_to_be_written_needs_a_directory_that_takes_it() {
             "{path:?}: {problem}"
         );
     }
-    let problem = path_problem(Path::new("/proc"), &root, Need::Make).unwrap_or_default();
-    assert!(problem.contains("belongs to the kernel"), "{problem}");
+    // The same to everybody: no mode of these places is in the way.
+    for user in [&root, &stranger()] {
+        for (path, need) in [("/proc", Need::Make), ("/proc/site.log", Need::Own)] {
+            let problem = path_problem(Path::new(path), user, need).unwrap_or_default();
+            assert!(problem.contains("belongs to the kernel"), "{problem}");
+        }
+    }
 }
 
 #[test]
