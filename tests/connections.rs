@@ -98,7 +98,7 @@ fn in_a_full_listener_uploads_that_were_refused_make_room() {
     site.config(&config.replace("[[site]]", "[[site]]\nhttps = \"off\"\nbody_max = \"10B\""));
     site.start();
     let client = http2::client(&certificate);
-    let begun = Instant::now();
+    let (mut over_http1, mut over_http2) = (Vec::new(), Vec::new());
     for round in 0..4 {
         // Announced, found out while it comes, and a head that is none.
         let mut uploads: Vec<_> = [
@@ -124,7 +124,9 @@ fn in_a_full_listener_uploads_that_were_refused_make_room() {
         for upload in &mut uploads {
             let _ = upload.send("y");
         }
+        let begun = Instant::now();
         assert_eq!(site.get("/").status, 200, "{round}");
+        over_http1.push(begun.elapsed());
 
         let mut uploads: Vec<_> = (0..3)
             .map(|number| {
@@ -141,12 +143,17 @@ fn in_a_full_listener_uploads_that_were_refused_make_room() {
         for upload in &mut uploads {
             upload.send(DATA, 0, 1, b"y");
         }
+        let begun = Instant::now();
         drop(served(&site, &client));
+        over_http2.push(begun.elapsed());
         drop(uploads);
     }
-    // One of them is listened to for five seconds over HTTP/1.1, and for thirty over HTTP/2, where there is room.
-    let taken = begun.elapsed();
-    assert!(taken < Duration::from_secs(15), "{taken:?}");
+    // Where there is room, one that was refused is listened to for five seconds or longer. A slow machine may
+    // delay one of the new clients as long, but not each.
+    for waited in [over_http1, over_http2] {
+        let soon = |waited: &Duration| *waited < Duration::from_secs(4);
+        assert!(waited.iter().any(soon), "{waited:?}");
+    }
     assert!(site.stop().success());
 }
 
