@@ -28,8 +28,9 @@ pub(crate) fn signal_pid(pid: i32, signal: &str) {
         .status();
 }
 
-/// Every living process that carries the mark. Supervisor, proxy and zygote show their environment to root alone; to others
-/// the first is known by its arguments, which name the site's directory, and the others are its children.
+/// Every living process that carries the mark. Supervisor, proxy and zygote show their environment to root
+/// alone; to others the first is known by its arguments, which name the site's directory, and the others are
+/// its children.
 pub(crate) fn marked(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
     let directory = format!("/{mark}/");

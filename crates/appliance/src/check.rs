@@ -115,7 +115,8 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
     }
 }
 
-// Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us is not our trouble.
+// Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us
+// is not our trouble.
 fn tell(text: &dyn std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{}", Visible(&text.to_string()));
 }

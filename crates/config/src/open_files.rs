@@ -8,8 +8,8 @@ const OWN: u64 = 64;
 /// Socket and page of a worker's link, with bodies and trays on their way, and once more during a reload.
 const PER_WORKER: u64 = 8;
 
-/// Eighths of the limit that clients, and what belongs to them, may need. The others are for answers that wait on disk, for files
-/// that applications answer with, and for what nobody has thought of.
+/// Eighths of the limit that clients, and what belongs to them, may need. The others are for answers that
+/// wait on disk, for files that applications answer with, and for what nobody has thought of.
 const FOR_CLIENTS: u64 = 5;
 
 /// A process cannot have more unless an administrator has raised `fs.nr_open`.

@@ -99,8 +99,9 @@ pub(crate) fn line_number(text: &str, at: usize) -> usize {
     text[..floor_boundary(text, at)].matches('\n').count() + 1
 }
 
-/// The part of a line that is shown, and where the column lies in it. What is invisible becomes spaces, so that the
-/// caret stays below its column and nothing in a broken file reaches the terminal as an escape sequence.
+/// The part of a line that is shown, and where the column lies in it. What is invisible becomes spaces, so
+/// that the caret stays below its column and nothing in a broken file reaches the terminal as an escape
+/// sequence.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let skip = if column < EXCERPT_CHARS * 3 / 4 {
         0

@@ -1,4 +1,5 @@
-//! Places in which nobody can write a file, whatever its mode and whoever asks: to root everything looks writable there.
+//! Places in which nobody can write a file, whatever its mode and whoever asks: to root everything looks
+//! writable there.
 
 use std::path::Path;
 

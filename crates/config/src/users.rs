@@ -2,8 +2,9 @@
 
 use crate::{App, Config, Identity, Surroundings};
 
-/// Names the proxy's user where apps have users of their own and `[server]` has none, so that it does not stay root, and tells
-/// so. It is the one that nginx takes then, and none of the apps': that one could stop the proxy.
+/// Names the proxy's user where apps have users of their own and `[server]` has none, so that it does not
+/// stay root, and tells so. It is the one that nginx takes then, and none of the apps': that one could stop
+/// the proxy.
 pub(crate) fn find_proxy(surroundings: &dyn Surroundings, config: &mut Config) -> Option<String> {
     let separate = |app: &App| app.user.as_ref().is_some_and(|user| user.uid != 0);
     if config.server.user.is_some() || !surroundings.is_root() || !config.apps.iter().any(separate) {
@@ -30,8 +31,9 @@ const NOBODY: &str = "nobody";
 const NOBODY_ID: u32 = 65534;
 
 impl Config {
-    /// For each app that shares the proxy's user and does not say that this is meant, a warning with the lines that separate
-    /// the two. Nothing is separate where we are not root, and root itself is told of elsewhere.
+    /// For each app that shares the proxy's user and does not say that this is meant, a warning with the
+    /// lines that separate the two. Nothing is separate where we are not root, and root itself is told of
+    /// elsewhere.
     pub fn check_users(&self, surroundings: &dyn Surroundings) -> Vec<String> {
         let Some(proxy) = self.server.user.as_ref().filter(|user| user.uid != 0) else {
             return Vec::new();

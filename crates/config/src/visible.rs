@@ -1,9 +1,10 @@
-//! Texts that end on somebody's terminal, though others have written them: applications, configuration files, names of files.
+//! Texts that end on somebody's terminal, though others have written them: applications, configuration files,
+//! names of files.
 
 use std::fmt::{self, Write};
 
-/// Does it act on a terminal, or on the order in which a line is read, instead of being seen? Control characters of both
-/// kinds, what many programs end a line at, and what turns the direction of a text.
+/// Does it act on a terminal, or on the order in which a line is read, instead of being seen? Control
+/// characters of both kinds, what many programs end a line at, and what turns the direction of a text.
 pub fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(char,

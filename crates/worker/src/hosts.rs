@@ -1,8 +1,8 @@
 //! The threads that run a WSGI application.
 //!
-//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs in
-//! the main greenlet of the main thread, as under gunicorn's sync workers. Where the configuration says more
-//! than one thread for it, it is the business of [`green`](crate::green).
+//! An application that patches the standard library itself (`gevent.monkey.patch_all()` in its module) runs
+//! in the main greenlet of the main thread, as under gunicorn's sync workers. Where the configuration says
+//! more than one thread for it, it is the business of [`green`](crate::green).
 
 use std::sync::Arc;
 

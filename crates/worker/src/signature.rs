@@ -157,8 +157,9 @@ impl<'py> Takes<'py> {
             && first.is_none_or(|name| !OF_APPLICATIONS.contains(&name))
     }
 
-    /// A function that takes anything and says by its name that it makes something: `create_app(*args, **kwargs)`.
-    /// What a decorator has wrapped takes anything too, and has the name of what it wraps.
+    /// A function that takes anything and says by its name that it makes something:
+    /// `create_app(*args, **kwargs)`. What a decorator has wrapped takes anything too, and has the name of what
+    /// it wraps.
     fn is_factory_by_name(&self, application: &Bound<'py, PyAny>) -> bool {
         let is_wrapped = application.hasattr("__wrapped__").unwrap_or(true);
         let name: Option<String> = application

@@ -98,8 +98,9 @@ fn wsgi_host(section: &Section<'_>) -> WsgiHost {
             let written = section.number("threads", 1..=1000);
             WsgiHost::Threads {
                 count: written.unwrap_or(4) as usize,
-                // Greenlets in the place of threads hang at a lock that was made before the patch, and share one loop of asyncio.
-                // One at a time is what gunicorn's default gives such an application, and what all of them work with.
+                // Greenlets in the place of threads hang at a lock that was made before the patch, and share
+                // one loop of asyncio. One at a time is what gunicorn's default gives such an application,
+                // and what all of them work with.
                 patched: written.unwrap_or(1) as usize,
             }
         }

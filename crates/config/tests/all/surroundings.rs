@@ -1,5 +1,5 @@
-//! A made-up machine: four processors, a few users, every file there except those with `missing` in their path,
-//! and one link: `/srv/site/current` leads to `/srv/releases/7`.
+//! A made-up machine: four processors, a few users, every file there except those with `missing` in their
+//! path, and one link: `/srv/site/current` leads to `/srv/releases/7`.
 
 use std::{
     io,

@@ -24,15 +24,17 @@ pub(crate) enum Side {
 
 /// Forks a grandchild. In the parent an error says that there is none.
 pub(crate) fn twice(_py: Python<'_>) -> io::Result<Side> {
-    // SAFETY: the GIL is held (token). The three PyOS hooks are called in the order that CPython demands, each in the process
-    // that it is for; the process in the middle runs only fork and _exit, both async-signal-safe, and the worker a prctl on a plain number before its hook.
+    // SAFETY: the GIL is held (token). The three PyOS hooks are called in the order that CPython demands,
+    // each in the process that it is for; the process in the middle runs only fork and _exit, both
+    // async-signal-safe, and the worker a prctl on a plain number before its hook.
     unsafe {
         ffi::PyOS_BeforeFork();
         let middle = libc::fork();
         if middle == 0 {
             let worker = libc::fork();
             if worker == 0 {
-                // The zygote hides from other processes of its user; profilers and core files are for workers.
+                // The zygote hides from other processes of its user; profilers and core files are for
+                // workers.
                 libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
                 ffi::PyOS_AfterFork_Child();
                 return Ok(Side::Child);

@@ -68,7 +68,8 @@ class Gevent:
             gevent.reinit()
         self.hub = gevent.get_hub()
         if is_object_patched("os", "fork"):
-            # gevent listens for ends of children from its first fork on. A child that ends sooner is waited for in vain.
+            # gevent listens for ends of children from its first fork on. A child that ends sooner is waited
+            # for in vain.
             os.register_at_fork(before=self.hub.loop.install_sigchld)
         self.soon = self.hub.loop.run_callback
         self.spawn = gevent.spawn

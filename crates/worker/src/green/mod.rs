@@ -21,12 +21,13 @@
 //!   application itself patches without asking who it is.
 //!
 //! An application that patches the standard library itself, in its module, runs here as well where the
-//! configuration says more than one thread: its `threading.Thread` makes greenlets, and its locks wake those of one thread only.
-//! Real threads are no way out. Of eight requests that want one lock of the module's on four real threads,
-//! gevent leaves three hanging for ever, eventlet all but the first; an `Event` that one thread sets and
-//! another waits for is an `InvalidThreadUseError`, or is waited for in vain; and loggers have locks.
-//! gunicorn's threads (`gthread`) are greenlets for such an application, too, when it is imported in time
-//! (`--preload`); otherwise it does not answer at all. `deploy/APPLICATIONS.md` has all that was measured.
+//! configuration says more than one thread: its `threading.Thread` makes greenlets, and its locks wake those
+//! of one thread only. Real threads are no way out. Of eight requests that want one lock of the module's on
+//! four real threads, gevent leaves three hanging for ever, eventlet all but the first; an `Event` that one
+//! thread sets and another waits for is an `InvalidThreadUseError`, or is waited for in vain; and loggers
+//! have locks. gunicorn's threads (`gthread`) are greenlets for such an application, too, when it is imported
+//! in time (`--preload`); otherwise it does not answer at all. `deploy/APPLICATIONS.md` has all that was
+//! measured.
 //!
 //! Drivers in C wait where nothing is patched. Under gevent psycopg2 blocks the whole worker unless the application makes it wait
 //! in a greenlet (`psycogreen`), and psycopg 3 sees the patch and needs nothing. Under eventlet it is the other way round:
@@ -54,8 +55,8 @@ const DRIVER: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("driv
 };
 
 /// The library whose greenlets run the requests, if any do: the one of the configuration, or that with which
-/// the application has patched the standard library. Where nobody has said `threads`, or 1, such an application
-/// keeps the main thread, one request at a time.
+/// the application has patched the standard library. Where nobody has said `threads`, or 1, such an
+/// application keeps the main thread, one request at a time.
 pub(crate) fn library<'a>(py: Python<'_>, boot: &'a Boot) -> Option<&'a str> {
     if boot.interface == "asgi" {
         None
