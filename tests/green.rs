@@ -510,3 +510,24 @@ fn an_application_that_patches_itself_works_without_a_word_of_threads_as_it_does
         assert!(site.stop().success());
     }
 }
+
+#[test]
+fn an_application_that_patches_all_but_threads_works_without_a_word_of_threads_too() {
+    let begin = "from gevent import monkey\nmonkey.patch_all(thread=False)\nimport subprocess\n";
+    let view = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
+                return [subprocess.check_output(['echo', 'alone'])]\n";
+    let mut site = Site::new("green-partly");
+    site.write("app/site_app.py", format!("{begin}{view}"));
+    site.config(&format!(
+        "[app.web]\nwsgi = \"site_app:app\"\ndirectory = \"app\"\nvenv = \"{}\"\nworkers = 1\n\
+         [[site]]\napp = \"web\"\n",
+        virtualenv(python::python(), "gevent").display()
+    ));
+    site.start();
+    site.wait_for_log("with gevent, so each worker runs one request at a time, in its main thread");
+    let views: Vec<_> = (0..8).map(|_| site.beside("/")).collect();
+    for view in views {
+        assert_eq!(view.join().unwrap().text(), "alone\n");
+    }
+    assert!(site.stop().success());
+}

@@ -324,7 +324,7 @@ pub(crate) fn tell_cost(py: Python<'_>, application: &Bound<'_, PyAny>, boot: &B
             );
         }
     } else if boot.green.is_empty()
-        && let Some(library) = patched_by(py)
+        && let Some(library) = patched_by(py, boot.threads_patched)
     {
         let threads = boot.threads_patched;
         let runs = match threads {
@@ -350,28 +350,49 @@ fn is_django(application: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// The library that has made greenlets of the standard library's threads.
-pub(crate) fn patched_by(py: Python<'_>) -> Option<&'static str> {
-    let gevent = || match module(py, "gevent.monkey")? {
-        Some(monkey) => monkey
-            .call_method1("is_module_patched", ("threading",))?
-            .is_truthy(),
-        None => Ok(false),
+/// The library with which the application has patched the standard library. On several threads only a patch of
+/// threads counts, which makes greenlets of them. On one, any: what has made subprocesses or sockets wait in the
+/// hub of the main thread may work nowhere else.
+pub(crate) fn patched_by(py: Python<'_>, threads: usize) -> Option<&'static str> {
+    let is_patched = |library: &str, question: &str, parts: &[&str], thread: &str| {
+        let asked = || match module(py, library)? {
+            Some(library) => {
+                let parts = if threads > 1 { &[thread] } else { parts };
+                for part in parts {
+                    if library.call_method1(question, (*part,))?.is_truthy()? {
+                        return Ok(true);
+                    }
+                }
+                Ok::<_, PyErr>(false)
+            }
+            None => Ok(false),
+        };
+        asked().unwrap_or(false)
     };
-    let eventlet = || match module(py, "eventlet.patcher")? {
-        Some(patcher) => patcher
-            .call_method1("is_monkey_patched", ("thread",))?
-            .is_truthy(),
-        None => Ok(false),
-    };
-    if gevent().unwrap_or(false) {
+    if is_patched("gevent.monkey", "is_module_patched", GEVENT_PARTS, "threading") {
         Some("gevent")
-    } else if eventlet().unwrap_or(false) {
+    } else if is_patched("eventlet.patcher", "is_monkey_patched", EVENTLET_PARTS, "thread") {
         Some("eventlet")
     } else {
         None
     }
 }
+
+/// What the libraries can patch, in their own names.
+const GEVENT_PARTS: &[&str] = &[
+    "threading",
+    "_thread",
+    "socket",
+    "ssl",
+    "select",
+    "selectors",
+    "subprocess",
+    "os",
+    "signal",
+    "time",
+    "queue",
+];
+const EVENTLET_PARTS: &[&str] = &["thread", "socket", "select", "os", "time", "psycopg", "MySQLdb"];
 
 /// A module, if something has imported it.
 fn module<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {

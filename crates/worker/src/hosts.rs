@@ -22,7 +22,7 @@ use crate::{
 
 /// How many threads this application gets.
 pub(crate) fn threads(py: Python<'_>, boot: &Boot) -> usize {
-    match application::patched_by(py) {
+    match application::patched_by(py, boot.threads_patched) {
         Some(_) => boot.threads_patched,
         None => boot.threads,
     }
@@ -31,7 +31,7 @@ pub(crate) fn threads(py: Python<'_>, boot: &Boot) -> usize {
 /// Runs the host threads until the worker is told to leave. The first one is the main thread, where Python
 /// runs signal handlers and where applications expect to be; with one thread there is no other.
 pub(crate) fn serve(py: Python<'_>, queue: &Arc<Queue>, application: &Py<PyAny>) -> PyResult<()> {
-    if application::patched_by(py).is_some() {
+    if application::patched_by(py, queue.slots.len()).is_some() {
         // Its greenlets run while there is no request.
         let select = Select::new(py)?;
         return host::run(py, queue, 0, application.clone_ref(py), Some(&select));

@@ -265,7 +265,9 @@ impl Zygote {
                     false => String::new(),
                 },
                 patched: match self.boot.interface == "wsgi" && self.boot.green.is_empty() {
-                    true => application::patched_by(py).unwrap_or_default().to_owned(),
+                    true => application::patched_by(py, self.boot.threads_patched)
+                        .unwrap_or_default()
+                        .to_owned(),
                     false => String::new(),
                 },
             };

@@ -63,7 +63,7 @@ pub(crate) fn library<'a>(py: Python<'_>, boot: &'a Boot) -> Option<&'a str> {
     } else if !boot.green.is_empty() {
         Some(&boot.green)
     } else if boot.threads_patched > 1 {
-        application::patched_by(py)
+        application::patched_by(py, boot.threads_patched)
     } else {
         None
     }
