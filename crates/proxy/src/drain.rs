@@ -55,6 +55,11 @@ impl Drain {
         self.inner.draining.send_replace(true);
     }
 
+    /// Behind [`Drain::start`]: who has no request waits for none any more.
+    pub(crate) fn leave_idle(&self) {
+        self.inner.idle_ms.store(0, Ordering::Relaxed);
+    }
+
     /// What runs has a grace from now on, and no more: this is a stop, and no reload.
     pub(crate) fn stop(&self) {
         self.inner.stopping.send_replace(true);
@@ -167,6 +172,8 @@ mod tests {
         before.await.unwrap();
         drain.draining().await;
         assert_eq!(drain.patience(), Duration::from_secs(2));
+        drain.leave_idle();
+        assert_eq!(drain.patience(), Duration::ZERO);
         assert!(!*drain.inner.cut.borrow());
         drain.cut_now();
         drain.cut().await;

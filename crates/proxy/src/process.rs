@@ -419,7 +419,11 @@ impl Office<'_> {
                 return Some(grace);
             }
             ToProxy::Look { number } => self.answer(number),
-            ToProxy::LeaveIdle {} => self.crowds.iter().for_each(|crowd| crowd.ask_idle_to_leave()),
+            ToProxy::LeaveIdle {} => {
+                // In this order: who comes to rest between the two is not asked, and does not wait.
+                self.context.drain.leave_idle();
+                self.crowds.iter().for_each(|crowd| crowd.ask_idle_to_leave());
+            }
             ToProxy::Boot { .. } | ToProxy::Listener { .. } => {
                 tracing::error!("a message of the boot came to a running proxy");
             }

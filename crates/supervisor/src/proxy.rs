@@ -249,7 +249,7 @@ impl Proxy {
         });
     }
 
-    /// While it drains: connections on which nothing runs are closed now.
+    /// While it drains: connections on which nothing runs, or nothing more, are closed without waiting.
     pub(crate) fn leave_idle(&mut self) {
         self.send(&ToProxy::LeaveIdle {});
     }

@@ -34,8 +34,9 @@ const IDLE_AT_RELOAD: Duration = Duration::from_secs(5);
 /// The same at a stop, after which nobody answers anyway.
 const IDLE_AT_STOP: Duration = Duration::from_millis(250);
 
-/// What old proxies that serve nothing get to leave, before one that serves is cut because there are too many.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// What old proxies get to end short requests and to leave, before one that serves is cut because there are
+/// too many.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The loop looks around at least this often, whatever happens.
 const TURN_MAX: Duration = Duration::from_secs(60);
@@ -254,8 +255,8 @@ impl Supervisor {
     }
 
     /// Proxies of earlier generations have as long as their transfers take, but there are not more of them
-    /// than `server.old_proxies`. Those on which nothing runs make room first, the oldest one is cut if that is
-    /// not enough.
+    /// than `server.old_proxies`. Those on which nothing runs make room first, the oldest one is cut if that
+    /// is not enough.
     fn bound_old_proxies(&mut self, now: Instant) {
         let cut_at = self.cut_at.take();
         let Some(at) = self.serving() else { return };
