@@ -27,6 +27,29 @@ use crate::{
 
 const STUCK: &str = "does not end though it was killed, nothing waits for it any more";
 
+/// Whether what comes to the proxy of a draining generation goes to the workers of the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandOver {
+    /// It does not, and nothing is planned.
+    None,
+    /// It will, from the second half of the drain timeout on.
+    At(Instant),
+    /// It does as soon as the next one has a worker at work. Nothing wakes the loop for this but that worker.
+    Due,
+    /// It does.
+    Done,
+}
+
+impl HandOver {
+    /// When it is due, as long as it is not.
+    fn at(self) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::None | Self::Due | Self::Done => None,
+        }
+    }
+}
+
 /// One app of one generation.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -52,9 +75,7 @@ pub(crate) struct App {
     retired: bool,
     /// End of the drain timeout, once its generation drains.
     drain_by: Option<Instant>,
-    /// When the second half of that begins: what comes then is for the workers of the next generation.
-    hand_over_at: Option<Instant>,
-    handed_over: bool,
+    hand_over: HandOver,
     /// What the proxy was told.
     pub(crate) told_down: bool,
     /// The proxy has said that requests wait and nothing takes them.
@@ -82,8 +103,7 @@ impl App {
             told: None,
             retired: false,
             drain_by: None,
-            hand_over_at: None,
-            handed_over: false,
+            hand_over: HandOver::None,
             told_down: false,
             wanted: false,
         }
@@ -191,7 +211,7 @@ impl App {
             zygote.deadline().or(late)
         });
         let pool = self.pool.deadline().filter(|_| !self.retired);
-        let drain = self.drain_by.into_iter().chain(self.hand_over_at).min();
+        let drain = self.drain_by.into_iter().chain(self.hand_over.at()).min();
         let drain = drain.filter(|_| !self.retired);
         self.workers
             .iter()
@@ -291,22 +311,27 @@ impl App {
             .is_none_or(|at| at > by)
         {
             self.drain_by = Some(by);
-            // A stop has nobody to hand over to.
-            let half = self.config().timeout.drain / 2;
-            self.hand_over_at = until.is_none().then(|| now + half);
+            self.hand_over = HandOver::At(now + self.config().timeout.drain / 2);
+        }
+        // A stop has nobody to hand over to, also where what was planned before ends earlier.
+        if until.is_some() && self.hand_over != HandOver::Done {
+            self.hand_over = HandOver::None;
         }
     }
 
-    /// Is it time that others take what comes to its proxy? Said once.
+    /// Is it time that others take what comes to its proxy? Said until they do.
     pub(crate) fn shall_hand_over(&mut self, now: Instant) -> bool {
-        !self.retired && self.hand_over_at.take_if(|at| *at <= now).is_some()
+        if self.hand_over.at().is_some_and(|at| at <= now) {
+            self.hand_over = HandOver::Due;
+        }
+        !self.retired && self.hand_over == HandOver::Due
     }
 
     /// Others take what comes to its proxy; its workers end what they run. Gives the links that are to get no
     /// more of it.
     pub(crate) fn hand_over(&mut self) -> impl Iterator<Item = u64> {
         info!(app = %self.name, generation = self.generation, "new workers take what the old proxy still receives");
-        self.handed_over = true;
+        self.hand_over = HandOver::Done;
         self.workers
             .iter()
             .filter_map(|worker| worker.links.to(self.generation))
@@ -314,7 +339,7 @@ impl App {
 
     /// Do its own workers take what comes to the proxy of their generation?
     pub(crate) fn takes_requests(&self) -> bool {
-        !self.retired && !self.handed_over
+        !self.retired && self.hand_over != HandOver::Done
     }
 
     /// Is its drain timeout over, and nothing done about that yet?
@@ -367,8 +392,9 @@ impl App {
         }
     }
 
-    /// Every worker leaves in this way, if it does not leave already. The way is told what comes behind the requests of a loop.
-    /// One that is not ready has no requests, and hears nothing while it imports the application: it is killed.
+    /// Every worker leaves in this way, if it does not leave already. The way is told what comes behind the
+    /// requests of a loop. One that is not ready has no requests, and hears nothing while it imports the
+    /// application: it is killed.
     fn leave(&mut self, now: Instant, departure: impl Fn(Option<Duration>) -> Departure) {
         self.retired = true;
         self.zygote_at = None;
@@ -424,3 +450,6 @@ fn shutdown(config: &config::App, worker: &Worker) -> Option<Duration> {
         Interface::Wsgi(WsgiHost::Threads { .. }) => worker.evented.then_some(Duration::ZERO),
     }
 }
+
+#[cfg(test)]
+mod tests;

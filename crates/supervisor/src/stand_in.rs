@@ -1,10 +1,10 @@
 //! Workers that stand in for those of an older generation.
 //!
-//! An old proxy has as long as its transfers take, the workers of its generation have not: they end with `timeout.drain`.
-//! A request whose body arrives after that is answered by new code, as behind nginx and gunicorn: the old proxy says that it
-//! wants a worker, and those that serve now get a link to it as well. So that what has just begun is not ended with the
-//! old workers, these get nothing new in the second half of their time. Where the app is no more, they go on to their end,
-//! and what comes then is answered 503.
+//! An old proxy has as long as its transfers take, the workers of its generation have not: they end with
+//! `timeout.drain`. A request whose body arrives after that is answered by new code, as behind nginx and
+//! gunicorn: the old proxy says that it wants a worker, and those that serve now get a link to it as well. So
+//! that what has just begun is not ended with the old workers, these get nothing new in the second half of
+//! their time. Where the app is no more, they go on to their end, and what comes then is answered 503.
 
 use std::{sync::Arc, time::Instant};
 
@@ -64,19 +64,31 @@ impl Supervisor {
         }
     }
 
-    /// Makes and leaves the links of stand-ins.
-    pub(crate) fn stand_in(&mut self) {
-        let now = Instant::now();
-        let stopping = self.stop_by.is_some();
+    /// Finds out which workers older proxies still wait for in a stop. Before the generations tick: nothing
+    /// else would wake the loop for one that has waited for an old proxy, and may go.
+    pub(crate) fn await_old_proxies(&mut self) {
+        let at = self.stands_in().filter(|_| self.stop_by.is_some());
+        for index in 0..self.generations.len() {
+            self.generations[index].is_awaited = at == Some(index) && self.is_awaited(index);
+        }
+    }
+
+    /// The generation whose workers stand in.
+    fn stands_in(&self) -> Option<usize> {
         let newest = self
             .generations
             .iter()
             .rposition(|generation| generation.phase != Phase::Booting);
-        // While all of it stops, the last one serves the old proxies to their end.
-        let at = self.serving().or(newest.filter(|_| stopping));
+        // While all of it stops, the last one serves the old proxies as long as its own apps have time.
+        self.serving().or(newest.filter(|_| self.stop_by.is_some()))
+    }
+
+    /// Makes and leaves the links of stand-ins.
+    pub(crate) fn stand_in(&mut self) {
+        let now = Instant::now();
+        let at = self.stands_in();
         self.leave(at);
         for old in 0..self.generations.len() {
-            self.generations[old].is_awaited = stopping && at == Some(old) && self.is_awaited(old);
             if at == Some(old) {
                 continue;
             }

@@ -128,6 +128,7 @@ impl Supervisor {
                 debug!(pid, ?ended, "a stranger was reaped");
             }
         }
+        self.await_old_proxies();
         self.each(&ready, |generation, cx, proxies| generation.tick(proxies, cx));
         self.stand_in();
         Ok(())
