@@ -418,7 +418,7 @@ impl Office<'_> {
                 }
                 return Some(grace);
             }
-            ToProxy::Look { number } => self.answer(number),
+            ToProxy::Ask { number } => self.answer(number),
             ToProxy::LeaveIdle {} => {
                 // In this order: who comes to rest between the two is not asked, and does not wait.
                 self.context.drain.leave_idle();

@@ -25,7 +25,8 @@ const UNASKED_MAX: u32 = 256;
 pub(crate) const HEARD_PER_TURN: usize = 16;
 
 thread_local! {
-    /// The last packet of any channel: as large as the largest may be, which is too much to be cleared for each.
+    /// The last packet of any channel: as large as the largest may be, which is too much to be cleared for
+    /// each.
     static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

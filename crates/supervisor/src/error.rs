@@ -107,7 +107,8 @@ impl Error {
     }
 }
 
-/// Why a path cannot be used, in the words of `appliance check`; what the system said where that sees nothing.
+/// Why a path cannot be used, in the words of `appliance check`; what the system said where that sees
+/// nothing.
 pub(crate) fn unusable(path: &Path, need: Need, error: &io::Error) -> String {
     path_problem(path, &Identity::current(), need).unwrap_or_else(|| format!("{}: {error}", path.display()))
 }

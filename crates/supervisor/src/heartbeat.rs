@@ -1,18 +1,18 @@
 //! Does every front thread of a proxy still turn? Each is asked now and then, by way of its event loop.
 //!
-//! What counts is how often we have looked in vain, not how much time has passed: where all of us stood still (a paused
-//! container, a suspended machine) we have not looked either.
+//! What counts is how often we have looked in vain, not how much time has passed: where all of us stood still
+//! (a paused container, a suspended machine) we have not looked either.
 
 use std::time::{Duration, Instant};
 
 /// How often a proxy is looked at.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// Looks in vain before it is silent...
+/// Looks in vain before a proxy is silent.
 const LOOKS: u32 = 3;
 
-/// ...which doubles with each proxy of a generation that was replaced for it, so often at most: what hangs again is not helped
-/// by the next one.
+/// Each proxy of a generation that was replaced for its silence doubles [`LOOKS`], so often at most: what hangs
+/// again is not helped by the next one.
 const DOUBLINGS_MAX: u32 = 6;
 
 /// What a proxy is asked and has answered.

@@ -203,8 +203,9 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// May this be the id of a request, or none? Those that the proxy makes or takes over have no other characters, so nothing
-/// else that an application writes in the place of one gets into the field of the log that says so.
+/// May this be the id of a request, or none? Those that the proxy makes or takes over have no other
+/// characters, so nothing else that an application writes in the place of one gets into the field of the log
+/// that says so.
 fn is_request_id(id: &str) -> bool {
     id.len() <= REQUEST_ID_MAX
         && id

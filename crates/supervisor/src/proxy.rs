@@ -271,7 +271,7 @@ impl Proxy {
         match self.heartbeat.look(now) {
             Beat::None => false,
             Beat::Ask(number) => {
-                self.send(&ToProxy::Look { number });
+                self.send(&ToProxy::Ask { number });
                 false
             }
             Beat::Silent => true,

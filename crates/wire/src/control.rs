@@ -210,7 +210,7 @@ messages! {
         /// Behind [`ToProxy::Drain`]: connections without a request wait no longer.
         9 => LeaveIdle {},
         /// Say [`FromProxy::Alive`] once each front thread has turned.
-        10 => Look {
+        10 => Ask {
             /// Which question it is.
             number: u64,
         },
@@ -256,7 +256,7 @@ messages! {
             /// Name of the app.
             app: String,
         },
-        /// Answer to [`ToProxy::Look`].
+        /// Answer to [`ToProxy::Ask`].
         7 => Alive {
             /// To which question.
             number: u64,

@@ -130,7 +130,7 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     assert!(answer.ends_with("hello"), "{answer}");
     // By way of each front thread.
     for number in [1, 7] {
-        proxy.send(&ToProxy::Look { number }, &[]);
+        proxy.send(&ToProxy::Ask { number }, &[]);
         assert_eq!(proxy.receive(), FromProxy::Alive { number });
     }
 

@@ -2,7 +2,8 @@
 
 use super::{CUT, LINE_MAX, Lines, OPEN_MAX, REQUEST_ID_MAX};
 
-/// Prints `bytes` in pieces, whose size the first two say. Nothing may panic, and lines and what waits for its end have a bound.
+/// Prints `bytes` in pieces, whose size the first two say. Nothing may panic, and lines and what waits for its
+/// end have a bound.
 pub fn print(bytes: &[u8]) {
     let Some((knobs, bytes)) = bytes.split_first_chunk::<2>() else {
         return;

@@ -25,9 +25,9 @@ pub fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// No program that this process executes has a right that its file could give. What it may do by itself stays,
-/// and so does root. Without the right to do so (CAP_SETPCAP) the set stays as it is; it is of no use then to
-/// somebody who gets no new privileges.
+/// No program that this process executes has a right that its file could give. What it may do by itself
+/// stays, and so does root. Without the right to do so (CAP_SETPCAP) the set stays as it is; it is of no use
+/// then to somebody who gets no new privileges.
 pub fn empty_bounding_set() {
     for number in 0..CAPABILITIES_MAX {
         // The first number that the kernel does not know ends it as well.
@@ -37,7 +37,8 @@ pub fn empty_bounding_set() {
     }
 }
 
-/// Whoever started us has denied new privileges to us and so to every child: a unit, or the engine of a container.
+/// Whoever started us has denied new privileges to us and so to every child: a unit, or the engine of a
+/// container.
 pub(crate) fn are_denied() -> bool {
     no_new_privs().unwrap_or(false)
 }
@@ -63,7 +64,8 @@ impl Confinement {
         let root = uid.unwrap_or_else(|| geteuid().as_raw()) == 0;
         if self == Self::Whole && !root {
             empty_bounding_set();
-            // What whoever started us has given us to pass on (ports below 1024, in most cases); the ambient set goes with it.
+            // What whoever started us has given us to pass on (ports below 1024, in most cases); the ambient
+            // set goes with it.
             let mut sets = capabilities(None)?;
             sets.inheritable = CapabilitySet::empty();
             set_capabilities(None, sets)?;

@@ -26,9 +26,9 @@ pub(crate) struct RunAs {
 /// Descriptors that children get lie below this number; copies that wait for the exec lie above.
 const PARKED: RawFd = 16;
 
-/// Starts the command with each descriptor at its number, as somebody else if asked, confined, in a session of its own
-/// (the terminal, its ^C and what could be typed into it are for the supervisor alone) and killed by the
-/// kernel when this process dies. Answers its pid; it is reaped by [`super::wait::reap`].
+/// Starts the command with each descriptor at its number, as somebody else if asked, confined, in a session of
+/// its own (the terminal, its ^C and what could be typed into it are for the supervisor alone) and killed by
+/// the kernel when this process dies. Answers its pid; it is reaped by [`super::wait::reap`].
 pub(crate) fn spawn(
     command: &mut Command,
     descriptors: &[(BorrowedFd<'_>, RawFd)],
