@@ -263,6 +263,7 @@ messages! {
         },
     }
 }
+
 messages! {
     /// Supervisor to zygote. What the application needs from its environment is in the process's environment already.
     pub enum ToZygote {
