@@ -288,6 +288,33 @@ fn an_ordinary_user_may_log_to_dev_stdout() {
 }
 
 #[test]
+fn the_library_of_threads_that_an_import_leaves_is_named_to_an_ordinary_user_too() {
+    if !app::root() {
+        return;
+    }
+    let mut site = site("hostile-threads");
+    site.write(
+        "app/threads.py",
+        "import ctypes\ntry:\n    gomp = ctypes.CDLL('libgomp.so.1')\nexcept OSError:\n    gomp = None\n\
+         # Each thread of a parallel region calls a function that does nothing.\n\
+         if gomp:\n    gomp.GOMP_parallel(ctypes.CDLL(None).abs, None, 0, 0)\n\
+         def app(environ, start_response):\n    start_response('200 OK', [])\n    return [str(bool(gomp)).encode()]\n",
+    );
+    site.config(
+        "[app.web]\nwsgi = \"threads:app\"\ndirectory = \"app\"\nworkers = 1\n\
+         env = { OMP_NUM_THREADS = \"3\" }\n[[site]]\napp = \"web\"\n",
+    );
+    let command = set_privileges(&site, &["--reuid", UNKNOWN, "--regid", UNKNOWN, "--clear-groups"]);
+    site.start_by(command);
+    if site.get("/").text() == "True" {
+        site.wait_for_log("2 threads of libgomp.so.1");
+    } else {
+        println!("skipped: needs libgomp");
+    }
+    assert!(site.stop().success());
+}
+
+#[test]
 fn with_users_for_applications_alone_the_proxy_does_not_stay_root() {
     if !app::root() {
         return;
