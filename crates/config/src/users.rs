@@ -52,7 +52,7 @@ impl Config {
                     None => format!("`useradd --system {own}`, then "),
                 };
                 format!(
-                    "warning: app `{name}` runs as {}, as the proxy does: whoever breaks into it can stop the proxy\n  \
+                    "warning: app `{name}` runs as {}, as the proxy does: an attacker in it can stop the proxy\n  \
                      = help: {made}write\n\n      [app.{name}]\n      user = \"{own}\"\n\n    \
                      or user = \"{}\" there where that is meant",
                     proxy.name, proxy.name

@@ -206,7 +206,7 @@ fn become_user(config: &Config) -> Result<(), BootError> {
         .map_err(|error| BootError::System("death signal can not be set", error.into()))
 }
 
-/// Gives up what whoever started us gave a process that is not root (ports below 1024, keys that others may
+/// Gives up what our starter gave a process that is not root (ports below 1024, keys that others may
 /// not read), and hides, which a change of user may have undone: the keys are in this memory, and
 /// applications may run as the same user.
 fn keep_nothing() -> Result<(), BootError> {

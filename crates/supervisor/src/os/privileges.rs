@@ -15,7 +15,7 @@ use rustix::{
 /// Numbers of capabilities end below this one.
 const CAPABILITIES_MAX: u32 = 64;
 
-/// From now on only root may look into this process, whoever it runs as: other processes of its user can
+/// From now on only root may look into this process, whatever user it has: other processes of its user can
 /// neither trace it nor read its memory, its environment or its descriptors, and it leaves no core file.
 /// A change of user and an exec undo it.
 ///
@@ -64,7 +64,7 @@ impl Confinement {
         let root = uid.unwrap_or_else(|| geteuid().as_raw()) == 0;
         if self == Self::Whole && !root {
             empty_bounding_set();
-            // What whoever started us has given us to pass on (ports below 1024, in most cases); the ambient
+            // What our starter has given us to pass on (ports below 1024, in most cases); the ambient
             // set goes with it.
             let mut sets = capabilities(None)?;
             sets.inheritable = CapabilitySet::empty();
