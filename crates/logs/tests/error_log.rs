@@ -56,8 +56,8 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     warn!(target: "proxy::link", path = %Path::new("/a b").display(), %error, "odd");
     info!(target: "h2::codec", "a library's chatter");
     warn!(target: "h2::codec", "a library's warning");
-    log::info!(target: "pingora_proxy", "chatter through the log crate");
-    log::error!(target: "pingora_proxy", "a failure\nthrough the log crate");
+    log::info!(target: "pingora_core", "chatter through the log crate");
+    log::error!(target: "pingora_core", "a failure\nthrough the log crate");
     let said = |request_id, error, text| AppLine {
         request_id,
         error,
@@ -74,7 +74,7 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
         [
             format!("INFO {me} worker ready app=web slot=1 boot_ms=120"),
             format!("WARN {me} odd path=\"/a b\" error=\"no\\nsuch thing\""),
-            format!("ERROR {me} a failure\\nthrough the log crate target=pingora_proxy"),
+            format!("ERROR {me} a failure\\nthrough the log crate target=pingora_core"),
             "ERROR web/1[77] stderr request_id=abc: GET /: the application raised ValueError".to_owned(),
             "INFO web/1[77] stderr request_id=abc: Traceback:".to_owned(),
             "INFO web/1[77] stderr request_id=abc:   File \"x.py\"\\u{1b}[0m".to_owned(),
