@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// `[log.access]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessLog {
     /// Where lines go.
     pub to: To,
@@ -14,7 +16,7 @@ pub struct AccessLog {
 }
 
 /// `[log.error]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorLog {
     /// Where lines go.
     pub to: To,
@@ -23,18 +25,18 @@ pub struct ErrorLog {
 }
 
 /// Where a log goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum To {
     /// Standard output
     Stdout,
     /// Standard error
     Stderr,
     /// A file, appended to, reopened on SIGUSR1.
-    File(PathBuf),
+    File(#[serde(with = "crate::serialised_path")] PathBuf),
 }
 
 /// How an access line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// The combined log format of Apache and nginx.
     Combined,
@@ -43,7 +45,7 @@ pub enum Format {
 }
 
 /// Least level of the error log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// A human must look.
     Error,

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// `[app.NAME]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
@@ -47,7 +49,7 @@ impl App {
 }
 
 /// How an application is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interface {
     /// PEP 3333
     Wsgi(WsgiHost),
@@ -56,7 +58,7 @@ pub enum Interface {
 }
 
 /// What runs the requests of a WSGI application in a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WsgiHost {
     /// Threads.
     Threads {
@@ -70,7 +72,7 @@ pub enum WsgiHost {
 }
 
 /// `green`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Green {
     /// gevent
     Gevent,
@@ -79,7 +81,7 @@ pub enum Green {
 }
 
 /// What an ASGI application is run with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asgi {
     /// `loop`
     pub event_loop: EventLoop,
@@ -96,7 +98,7 @@ pub struct Asgi {
 }
 
 /// `loop`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventLoop {
     /// uvloop where it is installed, else asyncio's own.
     Auto,
@@ -107,7 +109,7 @@ pub enum EventLoop {
 }
 
 /// `lifespan`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lifespan {
     /// Tried; an application that raises at once is taken to know nothing of it.
     Auto,
@@ -118,7 +120,7 @@ pub enum Lifespan {
 }
 
 /// `[app.NAME.websocket]` of an ASGI application: what it does not do itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebSocket {
     /// Largest message from a client in bytes, unpacked; past it the connection is closed with 1009.
     pub message_bytes_max: u64,
@@ -127,7 +129,7 @@ pub struct WebSocket {
 }
 
 /// `[app.NAME.websocket]`: `ping_interval`, `ping_timeout`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keepalive {
     /// Silence after which the client is asked for a sign of life; zero: never.
     pub interval: Duration,
@@ -142,7 +144,7 @@ pub type Workers = usize;
 pub type Preload = bool;
 
 /// `[app.NAME.timeout]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From fork (or exec) to ready.
     pub boot: Duration,

@@ -3,9 +3,10 @@
 use std::{ffi::CString, path::PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
+use serde::{Deserialize, Serialize};
 
 /// A user and the groups a process gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Name as written (or the number).
     pub name: String,
@@ -16,6 +17,7 @@ pub struct Identity {
     /// All groups, the primary one included.
     pub groups: Vec<u32>,
     /// Home directory, when the user database knows one.
+    #[serde(with = "crate::serialised_path::optional")]
     pub home: Option<PathBuf>,
 }
 

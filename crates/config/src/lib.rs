@@ -3,6 +3,9 @@
 //! Two layers: the file *as written* (`written`: values with their positions, unknown keys refused) and the
 //! configuration *as used* (the types below: no leftover `Option` that means "default", every reference resolved). The
 //! step between them is the only validator and reports every problem at once; nothing later checks or defaults again.
+//!
+//! What another process needs derives serde's traits; a field that is a path names `serialised_path`. [`Config`] and [`App`] do
+//! not: an app's environment holds secrets, which go to its own processes and to nobody else.
 
 mod access_log;
 mod app;
@@ -18,6 +21,7 @@ mod problem;
 mod python;
 mod route;
 mod sealed;
+mod serialised_path;
 mod server;
 mod site;
 mod started_in;
@@ -29,6 +33,8 @@ mod visible;
 mod written;
 
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
 pub use app::{
@@ -115,9 +121,9 @@ impl Config {
 }
 
 /// Position of an app in [`Config::apps`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AppIndex(pub usize);
 
 /// Position of an upstream in [`Config::upstreams`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UpstreamIndex(pub usize);

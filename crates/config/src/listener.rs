@@ -2,8 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// `[[listener]]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
     /// Where it listens.
     pub address: Address,
@@ -20,12 +22,12 @@ pub struct Listener {
 }
 
 /// An address to listen on. Two listeners never have the same one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Address {
     /// IP address and port; port 0 lets the kernel choose (told in the log).
     Tcp(SocketAddr),
     /// A Unix socket at this path.
-    Unix(PathBuf),
+    Unix(#[serde(with = "crate::serialised_path")] PathBuf),
 }
 
 impl std::fmt::Display for Address {
@@ -38,7 +40,7 @@ impl std::fmt::Display for Address {
 }
 
 /// `[listener.limits]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Connections open at once on this listener; more wait in the kernel's queue.
     pub connections_max: usize,

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AppIndex, UpstreamIndex};
 
 /// `[[site.route]]`, or one made from the short form of a site.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     /// Name in the log: the path as written.
     pub name: String,
@@ -22,7 +24,7 @@ pub struct Route {
 }
 
 /// How a route matches the normalised, percent-decoded path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathMatch {
     /// Written `"= /path"`: this path only.
     Exact(String),
@@ -32,7 +34,7 @@ pub enum PathMatch {
 }
 
 /// What answers a request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Action {
     /// A Python application; `mount` becomes SCRIPT_NAME ("" at the root, else "/prefix").
     App {
@@ -56,9 +58,10 @@ pub enum Action {
 }
 
 /// Files below a directory; the route's prefix is cut off first (nginx's `alias`).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Files {
     /// The directory, absolute; or one file when the route is exact.
+    #[serde(with = "crate::serialised_path")]
     pub root: PathBuf,
     /// What is cut from the request path: the prefix without its closing slash ("" at the root), or the whole path of
     /// an exact route, whose `root` is the file.
@@ -78,7 +81,7 @@ pub struct Files {
 }
 
 /// `charset` of the files that are texts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Charset {
     /// UTF-8, and nothing for HTML and XML, which declare it themselves.
     Usual,
@@ -89,7 +92,7 @@ pub enum Charset {
 }
 
 /// How far symbolic links below the root of `files` are followed. Those on the way to the root always are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Symlinks {
     /// Wherever they lead, as nginx does.
     Follow,
@@ -98,7 +101,7 @@ pub enum Symlinks {
 }
 
 /// A route to an upstream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamRoute {
     /// Which.
     pub upstream: UpstreamIndex,
@@ -107,7 +110,7 @@ pub struct UpstreamRoute {
 }
 
 /// 3xx
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
     /// Target; `{scheme}`, `{host}`, `{path}`, `{query}` (with its `?`) and `{target}` (path and query) are replaced.
     pub to: String,
@@ -116,7 +119,7 @@ pub struct Redirect {
 }
 
 /// A fixed answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Respond {
     /// Status code.
     pub status: u16,

@@ -2,14 +2,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Identity, IpNet};
 
 /// `[server]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     /// Whom proxy and workers run as, when started as root. `None`: whoever started us.
     pub user: Option<Identity>,
     /// Where the server keeps files of its own; may be absent or read-only. The run user need not write there.
+    #[serde(with = "crate::serialised_path::optional")]
     pub state_dir: Option<PathBuf>,
     /// Front threads of the proxy, at least 1.
     pub threads: usize,
@@ -18,6 +21,7 @@ pub struct Server {
     /// Proxies of earlier generations that may still serve long transfers.
     pub old_proxies: usize,
     /// File that holds the supervisor's pid while it runs.
+    #[serde(with = "crate::serialised_path::optional")]
     pub pid_file: Option<PathBuf>,
     /// Peers whose X-Forwarded-* and Forwarded fields are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -28,7 +32,7 @@ pub struct Server {
 }
 
 /// `[server.buffers]`: bodies of requests and responses wait in memory up to a size, then in an unlinked file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Buffers {
     /// Bytes of one body kept in memory before it moves to a temporary file.
     pub memory_bytes: usize,
@@ -38,5 +42,6 @@ pub struct Buffers {
     /// Bytes of one response that may wait for a slow client (memory and file together); past it the worker waits.
     pub response_bytes_max: u64,
     /// Directory of the temporary files, which are unlinked at once.
+    #[serde(with = "crate::serialised_path")]
     pub directory: PathBuf,
 }

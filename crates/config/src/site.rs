@@ -1,9 +1,11 @@
 //! `[[site]]`: hosts and what they serve.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Route;
 
 /// `[[site]]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Site {
     /// Name in the log: the first host, or `default`.
     pub name: String,
@@ -19,7 +21,7 @@ pub struct Site {
 }
 
 /// A host name in lower case, without port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Host {
     /// `example.org`
     Exact(String),

@@ -2,10 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Config, Surroundings};
 
 /// `[upstream.NAME]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
     /// NAME
     pub name: String,
@@ -26,7 +28,7 @@ pub struct Upstream {
 }
 
 /// One server of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// As written: `http://127.0.0.1:8001` or `unix:/run/app.sock`.
     pub url: String,
@@ -35,7 +37,7 @@ pub struct Peer {
 }
 
 /// Where a peer listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PeerAddress {
     /// An IP address.
     Tcp(SocketAddr),
@@ -47,7 +49,7 @@ pub enum PeerAddress {
         port: u16,
     },
     /// A Unix socket.
-    Unix(PathBuf),
+    Unix(#[serde(with = "crate::serialised_path")] PathBuf),
 }
 
 impl Config {
@@ -74,7 +76,7 @@ impl Config {
 }
 
 /// How a peer is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Balance {
     /// Each in turn.
     RoundRobin,
