@@ -54,6 +54,8 @@ const DIFFERENCES: &[(&str, Fate)] = &[
     ("a query with quotes", Served),
     ("a query with angle brackets", Served),
     ("a path with angle brackets", Served),
+    // A target has no fragment (RFC 9113 §8.3.1).
+    ("a path with a fragment", Served),
     ("an unknown pseudo field", Refused),
     // A malformed request is a stream error (RFC 9113 §8.1.1); nginx goes on as if nothing was wrong, or ends
     // the connection.
@@ -74,7 +76,7 @@ const DIFFERENCES: &[(&str, Fate)] = &[
     ("an authority with a user", Served),
     // Methods are case-sensitive, and any token is one (RFC 9110 §9.1).
     ("a method in lower case", Refused),
-    // nginx knows no trailers of requests; pseudo fields in them `h2` drops.
+    // nginx knows no trailers of requests.
     ("good trailers", Ended),
     ("trailers that are not the end", Ended),
     ("a pseudo field in trailers", Ended),
@@ -196,7 +198,7 @@ fn pseudo_fields() -> Vec<Case> {
         but("a query with quotes", Refused, b":path", b"/?q={\"a\":1}"),
         but("a query with angle brackets", Refused, b":path", b"/?q=<a>"),
         but("a path with angle brackets", Refused, b":path", b"/<a>"),
-        but("a path with a fragment", Served, b":path", b"/a#b"),
+        but("a path with a fragment", Refused, b":path", b"/a#b"),
         but("a path above the root", Refused, b":path", b"/../a"),
         but("a path with a broken escape", Refused, b":path", b"/%zz"),
         without("no path", Refused, PATH),
@@ -294,7 +296,7 @@ fn framing() -> Vec<Case> {
         ),
         post(
             "a pseudo field in trailers",
-            Served,
+            Refused,
             plain,
             &[trailers(WHOLE, PATH)],
         ),

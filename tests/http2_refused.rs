@@ -18,11 +18,21 @@ use crate::harness::{
 
 /// A site that says hello over HTTPS, and what its clients need.
 fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
+    serving(
+        test,
+        r#"
+        [[site]]
+        respond = "hello"
+        "#,
+    )
+}
+
+/// The same, that does something else.
+fn serving(test: &str, config: &str) -> (Site, Arc<rustls::ClientConfig>) {
     let mut site = Site::new(test);
     let certificate = Certificate::new(&["localhost"]);
     certificate.write(&site.directory, "localhost");
-    site.config(
-        r#"
+    let listener = r#"
         [tls]
         certificates = [{ certificate = "localhost.crt", key = "localhost.key" }]
 
@@ -30,11 +40,8 @@ fn site(test: &str) -> (Site, Arc<rustls::ClientConfig>) {
         address = "127.0.0.1:{tls_port}"
         tls = true
         limits = { head_max = "8k", head_timeout = "2s" }
-
-        [[site]]
-        respond = "hello"
-        "#,
-    );
+        "#;
+    site.config(&[listener, config].concat());
     site.start();
     (site, client(&certificate))
 }
@@ -117,7 +124,7 @@ fn a_head_that_breaks_the_connection_leaves_one_line() {
     let cases = [
         // Field names have no upper case; index 0 is of no table; clients open odd streams; a frame may be too large.
         (
-            COMPRESSION_ERROR,
+            PROTOCOL_ERROR,
             frame(HEADERS, WHOLE, 3, &block(&get_with(("X-Mine", "1")))),
         ),
         (COMPRESSION_ERROR, frame(HEADERS, WHOLE, 3, &[0x80])),
@@ -130,13 +137,27 @@ fn a_head_that_breaks_the_connection_leaves_one_line() {
             frame(HEADERS, WHOLE, 3, &[&get[..], &[0x20]].concat()),
         ),
         (COMPRESSION_ERROR, frame(HEADERS, WHOLE, 3, &get[..get.len() - 1])),
+        // A value with a line end; a Huffman code that is broken.
+        (
+            PROTOCOL_ERROR,
+            frame(HEADERS, WHOLE, 3, &block(&get_with(("x-mine", "a\r\nb")))),
+        ),
+        (
+            COMPRESSION_ERROR,
+            frame(
+                HEADERS,
+                WHOLE,
+                3,
+                &[&get[..], b"\x00\x01x\x84\xff\xff\xff\xff"].concat(),
+            ),
+        ),
         // Something comes between the pieces of a head; a refused head goes on, and is not decompressed.
         (
             PROTOCOL_ERROR,
             [frame(HEADERS, END_STREAM, 3, &get[..5]), frame(DATA, 0, 3, b"")].concat(),
         ),
         (
-            COMPRESSION_ERROR,
+            PROTOCOL_ERROR,
             [
                 frame(HEADERS, END_STREAM, 3, &block(&get_with(("connection", "close")))),
                 frame(9, END_HEADERS, 3, b""),
@@ -368,6 +389,9 @@ fn heads_that_http1_refuses_are_refused_with_a_page() {
         vec![GET[0], GET[1], GET[3], ("host", "a b")],
         vec![GET[0], (":scheme", ""), GET[2], GET[3]],
         vec![GET[0], GET[1], (":authority", "me@localhost"), GET[3]],
+        vec![GET[0], GET[1], GET[2], (":path", "/a#b")],
+        vec![GET[0], GET[1], GET[2], (":path", "/#")],
+        vec![GET[0], GET[1], GET[2], (":path", "/?q=a#b")],
     ];
     for (number, fields) in cases.iter().enumerate() {
         let stream = 1 + 2 * number as u32;
@@ -384,9 +408,59 @@ fn heads_that_http1_refuses_are_refused_with_a_page() {
     for record in site.records(cases.len()) {
         told(&record, 400, "refused");
     }
-    // By the Host field alone it is a request like any other.
+    // A `#` elsewhere, and a Host field alone, are of a request like any other.
+    http2.request(99, &get_with(("referer", "/a#b")));
+    assert_eq!(http2.next(DATA).payload, b"hello");
     http2.request(101, &[GET[0], GET[1], GET[3], ("host", "localhost")]);
     assert_eq!(http2.next(DATA).payload, b"hello");
+    assert!(site.stop().success());
+}
+
+#[test]
+fn pseudo_fields_in_trailers_cost_the_request_before_an_application_has_all_of_it() {
+    let (mut site, client) = serving(
+        "http2-trailers",
+        r#"
+        [app.echo]
+        asgi = "asgi:application"
+        lifespan = "off"
+        directory = "{apps}/echo"
+        python = "{python}"
+        workers = 1
+
+        [[site]]
+        [[site.route]]
+        path = "/"
+        app = "echo"
+        [[site.route]]
+        path = "/unbuffered"
+        app = "echo"
+        request_buffering = false
+        "#,
+    );
+    // What an application that has begun is told.
+    site.expect_error("AssertionError: {'type': 'http.disconnect'}");
+    let mut http2 = Http2::open(site.tls_port, &client);
+    let mut stream = 1;
+    for (trailers, status, outcome) in [
+        (&[(":path", "/")], 400, "refused"),
+        (&[(":authority", "elsewhere")], 400, "refused"),
+        (&[("x-mine", "1")], 200, "ok"),
+    ] {
+        for path in ["/", "/unbuffered"] {
+            let post = [(":method", "POST"), GET[1], GET[2], (":path", path)];
+            http2.send(HEADERS, END_HEADERS, stream, &block(&post));
+            http2.send(DATA, 0, stream, b"body");
+            // What was sent has been read when this is answered.
+            http2.send(PING, 0, 0, &[0; 8]);
+            http2.next(PING);
+            http2.send(HEADERS, WHOLE, stream, &block(trailers));
+            let records = site.records(stream.div_ceil(2) as usize);
+            told(records.last().unwrap(), status, outcome);
+            stream += 2;
+        }
+    }
+    site.wait_for_log("AssertionError: {'type': 'http.disconnect'}");
     assert!(site.stop().success());
 }
 

@@ -209,6 +209,10 @@ impl H2Session {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         let piece = match ready!(self.body.poll_data(cx)) {
             Some(Ok(piece)) => piece,
+            // As h2 says it of what it sees itself.
+            None if self.berth.books().has_malformed_end(self.body.stream_id()) => {
+                return Poll::Ready(Some(Err(Reason::PROTOCOL_ERROR.into())));
+            }
             end => return Poll::Ready(end),
         };
         self.bytes_in += piece.len() as u64;

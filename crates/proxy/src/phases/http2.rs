@@ -159,9 +159,9 @@ impl Conversation<'_> {
                 // Also what drives the connection; nothing is lost when another branch is taken.
                 accepted = h2.accept() => match accepted {
                     Some(Ok((request, reply))) => {
-                        self.books.handed();
+                        let malformed = self.books.handed(request.body().stream_id());
                         self.refusals.earn();
-                        if self.accept(request, reply).await {
+                        if self.accept(request, reply, malformed).await {
                             let now = Instant::now();
                             idle_until = now + self.patience();
                             is_clear = false;
@@ -264,11 +264,18 @@ impl Conversation<'_> {
 
     /// Serves a stream: at once when it has nothing to wait for, as most files have not, else as a task of its own, which
     /// costs as much as the whole answer. Was it at once?
-    async fn accept(&mut self, request: Request<RecvStream>, reply: SendResponse<Bytes>) -> bool {
+    async fn accept(
+        &mut self,
+        request: Request<RecvStream>,
+        reply: SendResponse<Bytes>,
+        malformed: bool,
+    ) -> bool {
         self.served = self.served.saturating_add(1);
         let (context, connection) = (Arc::clone(self.context), Arc::clone(self.connection));
         let books = self.books.clone();
-        let mut serving = Box::pin(serve_stream(context, connection, books, request, reply));
+        let mut serving = Box::pin(serve_stream(
+            context, connection, books, request, reply, malformed,
+        ));
         // A panic is the end of its stream, as in a task, and not of its neighbours.
         let served = poll_fn(|cx| {
             let poll = || serving.as_mut().poll(cx);
@@ -388,12 +395,16 @@ async fn serve_stream(
     books: Books,
     request: Request<RecvStream>,
     reply: SendResponse<Bytes>,
+    malformed: bool,
 ) -> Option<Lingering> {
     let mut record = open(&context, &connection);
     let limits = &context.config.listeners[connection.listener].limits;
     let (parts, body) = request.into_parts();
     let (head, mut verdict) = h2_head::read(&parts, body.is_end_stream(), limits);
     drop(parts);
+    if malformed {
+        verdict = verdict.and(Err(400));
+    }
     let mut session = H2Session::new(body, reply, head, Arc::clone(&connection), books, limits);
     if verdict.is_ok() {
         verdict = session.confirm_empty().await.map_err(|error| match error {

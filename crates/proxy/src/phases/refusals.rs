@@ -11,6 +11,7 @@
 
 mod allowance;
 mod berth;
+mod blocks;
 mod charge;
 mod frames;
 mod ledger;
@@ -26,7 +27,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream, StreamId};
 use logs::Outcome;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -127,9 +128,16 @@ impl Books {
         self.wire().broken_off
     }
 
-    /// A request has been handed over.
-    pub(super) fn handed(&self) {
-        self.wire().ledger.handed();
+    /// The request of this stream has been handed over. `true`: it is malformed, which h2 does not know.
+    pub(super) fn handed(&self, stream: StreamId) -> bool {
+        let mut wire = self.wire();
+        wire.ledger.handed();
+        wire.ledger.is_malformed(stream.into())
+    }
+
+    /// The body of this stream has come to its end: has it malformed trailers?
+    pub(super) fn has_malformed_end(&self, stream: StreamId) -> bool {
+        self.wire().ledger.is_malformed(stream.into())
     }
 
     /// To be called whenever h2 has nothing more to hand over: sends what it has written, and says what

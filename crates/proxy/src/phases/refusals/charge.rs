@@ -1,11 +1,13 @@
 //! What a client's frames could make h2 end the connection for, and the reason that RFC 9113 has for it.
 //!
 //! h2 says PROTOCOL_ERROR of frames whose length is wrong, of frames for streams that the client itself has
-//! ended, and of heads that it has not decompressed to their end; each has a code of its own. Which frame it
-//! was h2 does not say, so that a code is known only where no other frame that came in the same piece could
-//! have been it.
+//! ended, and of blocks that it cannot decompress; each has a code of its own. Which frame it was h2 does not
+//! say, so that a code is known only where no other frame that came before it in the same piece could have been
+//! it, as far as can be seen: of a field that is forbidden (RFC 9113 §8.2.1) PROTOCOL_ERROR is the right code,
+//! and behind one the code may be that of what follows.
 
 use super::{
+    blocks::Block,
     frames::{
         CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, UNKNOWN,
         WINDOW_UPDATE,
@@ -20,11 +22,8 @@ pub(super) struct Charge {
     misfit: bool,
     /// What the first frame has to end the connection with that is against the rules.
     reason: Option<u32>,
-    /// There were frames of new heads, and some that h2 may end the connection for with a right word.
-    heads: bool,
+    /// There were frames that h2 may end the connection for with a right word.
     others: bool,
-    /// Another head has begun within one.
-    crossed: bool,
     /// The first bytes of the payload of the frame under way.
     start: [u8; START_LEN],
     start_len: usize,
@@ -46,9 +45,7 @@ impl Charge {
         Self {
             misfit: false,
             reason: None,
-            heads: false,
             others: false,
-            crossed: false,
             start: [0; START_LEN],
             start_len: 0,
             settings: Settings::new(),
@@ -59,13 +56,13 @@ impl Charge {
 
     /// h2 wants to read: it has gone through every frame that is complete.
     pub(super) fn asked(&mut self) {
-        (self.reason, self.heads, self.others) = (None, false, false);
+        (self.reason, self.others) = (None, false);
     }
 
-    /// A frame begins; is a head under way?
-    pub(super) fn begun(&mut self, frame: Frame, in_head: bool) {
+    /// A frame begins; is a block under way? Another then begins within it.
+    pub(super) fn begun(&mut self, frame: Frame, in_block: bool) {
         self.misfit |= frame.is_misfit();
-        self.crossed |= in_head && frame.kind == HEADERS;
+        self.others |= in_block && frame.kind == HEADERS;
         self.start_len = 0;
         self.is_settings = frame.kind == SETTINGS;
         if self.is_settings {
@@ -84,17 +81,17 @@ impl Charge {
         }
     }
 
-    /// It is complete. `head`: the stream whose head is under way; `last`: the last that the client has
-    /// opened.
-    pub(super) fn ended(&mut self, frame: Frame, head: Option<u32>, last: u32) {
+    /// It is complete. `block`: what has come of the block that it is of; `head`: the stream whose head is under
+    /// way; `last`: the last that the client has opened.
+    pub(super) fn ended(&mut self, frame: Frame, block: Option<Block>, head: Option<u32>, last: u32) {
         let of_head = head == Some(frame.stream);
         match frame.kind {
-            HEADERS if of_head => {
-                self.ended.open(frame.stream);
-                self.heads |= frame.is_whole_head(self.start[0]);
-                self.others |= !frame.is_whole_head(self.start[0]);
+            HEADERS if !frame.is_whole_head(self.start[0]) => self.others = true,
+            HEADERS | CONTINUATION if block.is_some_and(|block| block.broken) => {
+                self.accuse(COMPRESSION_ERROR);
             }
-            CONTINUATION if of_head => self.heads = true,
+            HEADERS if of_head => self.ended.open(frame.stream),
+            CONTINUATION if of_head => {}
             DATA | HEADERS if head.is_none() && self.ended.contains(frame.stream, last) => {
                 self.accuse(STREAM_CLOSED);
             }
@@ -109,15 +106,9 @@ impl Charge {
         }
     }
 
-    /// What is right where h2 says PROTOCOL_ERROR in a farewell; `is_bare`: it says nothing else.
-    pub(super) fn reason(&self, is_bare: impl FnOnce() -> bool) -> Option<u32> {
-        if self.misfit {
-            return Some(FRAME_SIZE_ERROR);
-        }
-        self.reason.or_else(|| {
-            let is_head = self.heads && !self.others && !self.crossed && is_bare();
-            is_head.then_some(COMPRESSION_ERROR)
-        })
+    /// What is right where h2 says PROTOCOL_ERROR in a farewell.
+    pub(super) fn reason(&self) -> Option<u32> {
+        self.misfit.then_some(FRAME_SIZE_ERROR).or(self.reason)
     }
 
     /// The first that h2 finds is the one it ends the connection for.

@@ -65,7 +65,7 @@ impl Frame {
     }
 
     /// What stands in it before the fields, or before a body.
-    fn head_min(self) -> usize {
+    pub(super) fn head_min(self) -> usize {
         let priority = if self.flags & PRIORITIZED == 0 {
             0
         } else {

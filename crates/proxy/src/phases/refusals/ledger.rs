@@ -1,6 +1,7 @@
 //! Which requests of a connection nobody has told yet: what has come, less what h2 has handed over.
 
 use super::{
+    blocks::Blocks,
     charge::Charge,
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, PRIORITY,
@@ -42,6 +43,9 @@ pub(super) struct Ledger {
     /// Streams above this one are not looked at any more; their client knows and asks again elsewhere (RFC 9113 §6.8).
     farewell: u32,
     charge: Charge,
+    blocks: Blocks,
+    /// Streams whose request is against the rules in what h2 does not hand over.
+    malformed: Vec<u32>,
     /// Frames that are of no use to any request, since they were last asked for.
     control: u32,
     /// So many of them are not counted: a request may be told its priority, and a body measures the line.
@@ -100,6 +104,9 @@ const FREE_UPDATES_MAX: u32 = 1 << 17;
 /// Whole answers of which each makes up for one request that is cancelled later.
 const FREE_RESETS_MAX: u32 = 1_000;
 
+/// As many streams as a client may have at a time.
+const MALFORMED_MAX: usize = 128;
+
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const REFUSED_STREAM: u32 = 7;
@@ -127,6 +134,8 @@ impl Ledger {
             of_interest: false,
             farewell: u32::MAX,
             charge: Charge::new(),
+            blocks: Blocks::default(),
+            malformed: Vec::new(),
             control: 0,
             free: 0,
             free_updates: 0,
@@ -149,11 +158,22 @@ impl Ledger {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some(step) = self.read.step(&mut bytes) {
             match step {
-                Step::Begun(frame) => self.charge.begun(frame, self.open),
-                Step::Payload(payload) => self.charge.payload(payload),
-                Step::Ended(frame) => self
-                    .charge
-                    .ended(frame, self.open.then_some(self.last), self.last),
+                Step::Begun(frame) => {
+                    self.charge.begun(frame, self.blocks.is_open());
+                    self.blocks.begun(frame, self.last);
+                }
+                Step::Payload(payload) => {
+                    self.charge.payload(payload);
+                    self.blocks.payload(payload);
+                }
+                Step::Ended(frame) => {
+                    let block = self.blocks.ended(frame);
+                    let head = self.open.then_some(self.last);
+                    self.charge.ended(frame, block, head, self.last);
+                    if block.is_some_and(|block| block.is_malformed()) {
+                        self.set_malformed(frame.stream);
+                    }
+                }
             }
             match step {
                 // What comes on a stream that has been opened before are trailers, or against the rules.
@@ -194,7 +214,7 @@ impl Ledger {
     /// These bytes, which are the next for the client, with the [right reason](Charge) in the farewell.
     /// `None`: they are right as they are.
     pub(super) fn corrected(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let reason = self.charge.reason(|| may_end_with_a_farewell(bytes))?;
+        let reason = self.charge.reason()?;
         let mut corrected = bytes.to_vec();
         let mut frames = self.written.clone();
         let (mut rest, mut farewell) = (bytes, false);
@@ -279,6 +299,19 @@ impl Ledger {
         self.charge.settings.take_shrunk()
     }
 
+    /// Is the request of this stream against the rules, in its head or its trailers, as far as they have come?
+    pub(super) fn is_malformed(&self, stream: u32) -> bool {
+        self.malformed.contains(&stream)
+    }
+
+    /// h2 does not know it. The oldest is forgotten when there are more than can be served at a time.
+    fn set_malformed(&mut self, stream: u32) {
+        if self.malformed.len() == MALFORMED_MAX {
+            self.malformed.remove(0);
+        }
+        self.malformed.push(stream);
+    }
+
     /// h2 has handed a request over; whoever has it tells of it.
     pub(super) fn handed(&mut self) {
         self.handed += 1;
@@ -361,17 +394,6 @@ fn spend(free: &mut u32, counted: &mut u32) {
         None => *counted = counted.saturating_add(1),
     }
 }
-
-/// A look at the last bytes, for every write: a farewell without words is the last that h2 writes.
-fn may_end_with_a_farewell(bytes: &[u8]) -> bool {
-    bytes.last_chunk().is_some_and(|last: &[u8; FAREWELL_LEN]| {
-        last.starts_with(&FAREWELL) && last.ends_with(&PROTOCOL_ERROR.to_be_bytes())
-    })
-}
-
-/// Length, kind, flags and stream of a farewell with a number of a stream and a reason behind them.
-const FAREWELL: [u8; 9] = [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
-const FAREWELL_LEN: usize = FAREWELL.len() + 8;
 
 fn number(block: &[u8], at: usize) -> Option<u32> {
     let bytes = block.get(at..at + 4)?;

@@ -22,8 +22,14 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn head(stream: u8) -> Vec<u8> {
-    frame(HEADERS, FINAL, stream, b"whatever")
+    frame(HEADERS, FINAL, stream, FIELDS)
 }
+
+/// Of the static table.
+const FIELDS: &[u8] = &[0x82, 0x84, 0x87];
+
+/// Index 0 is of no table.
+const BROKEN: &[u8] = &[0x82, 0x80];
 
 fn reset(stream: u8, reason: u8) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &[0, 0, 0, reason])
@@ -134,80 +140,119 @@ fn a_connection_that_breaks_leaves_nothing_untold() {
 }
 
 #[test]
-fn the_farewell_over_a_head_that_was_not_decompressed_has_its_own_reason() {
-    let broken = farewell(1, 1, b"");
-    let answers = [&frame(DATA, 0, 1, b"an answer")[..], &broken].concat();
+fn the_farewell_over_a_block_that_cannot_be_decompressed_has_its_own_reason() {
+    let broken = frame(HEADERS, FINAL, 1, BROKEN);
+    let wrong = farewell(1, 1, b"");
+    let answers = [&frame(DATA, 0, 1, b"an answer")[..], &wrong].concat();
     let right = [&frame(DATA, 0, 1, b"an answer")[..], &farewell(1, 9, b"")].concat();
-    let piece = |stream: u8| frame(HEADERS, END_STREAM, stream, b"what");
-    let rest = |stream: u8| frame(CONTINUATION, END_HEADERS, stream, b"ever");
-    for heads in [
-        head(1),
-        piece(1),
-        [piece(1), rest(1)].concat(),
-        [head(1), head(3)].concat(),
-        frame(HEADERS, FINAL | 0x20, 1, &[0; 9]),
-        frame(HEADERS, FINAL | 8, 1, b"\x02what\0\0"),
-        frame(HEADERS, FINAL | 0x28, 1, b"\x02\0\0\0\0\0what\0\0"),
+    let start = |stream: u8| frame(HEADERS, END_STREAM, stream, FIELDS);
+    let rest = |stream: u8| frame(CONTINUATION, END_HEADERS, stream, BROKEN);
+    for blocks in [
+        broken.clone(),
+        // Of which the end is missing, or not all has come.
+        frame(HEADERS, FINAL, 1, &[0x82, 0x40]),
+        frame(HEADERS, END_STREAM, 1, BROKEN),
+        [start(1), rest(1)].concat(),
+        [head(1), frame(HEADERS, FINAL, 3, BROKEN)].concat(),
+        frame(HEADERS, FINAL | 0x20, 1, &[0, 0, 0, 0, 0, 0x80]),
+        frame(HEADERS, FINAL | 8, 1, b"\x02\x80\0\0"),
+        frame(HEADERS, FINAL | 0x28, 1, b"\x02\0\0\0\0\0\x80\0\0"),
+        // Trailers, and those of a stream that its client has ended.
+        [
+            frame(HEADERS, END_HEADERS, 1, FIELDS),
+            frame(HEADERS, FINAL, 1, BROKEN),
+        ]
+        .concat(),
+        [head(1), broken.clone()].concat(),
         // What else came with them is in order.
-        [frame(4, 0, 0, &[0; 6]), frame(8, 0, 0, &[0, 0, 0, 1]), head(1)].concat(),
+        [
+            frame(4, 0, 0, &[0; 6]),
+            frame(8, 0, 0, &[0, 0, 0, 1]),
+            broken.clone(),
+        ]
+        .concat(),
         [
             frame(6, 0, 0, &[0; 8]),
             frame(2, 0, 3, &[0; 5]),
             frame(0xbe, 0, 0, b""),
-            head(1),
+            broken.clone(),
         ]
         .concat(),
         [
-            frame(HEADERS, END_HEADERS, 1, b"what"),
+            frame(HEADERS, END_HEADERS, 1, FIELDS),
             frame(DATA, 0, 1, b"x"),
             reset(1, 8),
-            head(3),
+            frame(HEADERS, FINAL, 3, BROKEN),
         ]
         .concat(),
     ] {
         let mut ledger = begun();
-        ledger.read(&heads);
-        assert_eq!(ledger.corrected(&broken), Some(farewell(1, 9, b"")), "{heads:?}");
-        assert_eq!(ledger.corrected(&answers), Some(right.clone()), "{heads:?}");
-        // What is no farewell, has another reason or says more is as h2 means it.
+        ledger.read(&blocks);
+        assert_eq!(ledger.corrected(&wrong), Some(farewell(1, 9, b"")), "{blocks:?}");
+        assert_eq!(ledger.corrected(&answers), Some(right.clone()), "{blocks:?}");
+        // What is no farewell, or has another reason, is as h2 means it.
         for other in [
             farewell(1, 0, b""),
             farewell(1, 11, b""),
-            farewell(1, 1, b"words"),
-            frame(DATA, 0, 1, &broken),
+            frame(DATA, 0, 1, &wrong),
         ] {
-            assert!(
-                ledger.corrected(&other).is_none_or(|same| same == other),
-                "{other:?}"
-            );
+            assert_eq!(ledger.corrected(&other), Some(other.clone()), "{other:?}");
         }
         // The next that h2 reads are other frames.
         ledger.asked();
-        assert_eq!(ledger.corrected(&broken), None);
+        assert_eq!(ledger.corrected(&wrong), None);
     }
     for others in [
-        frame(HEADERS, FINAL, 2, b"whatever"),
-        frame(HEADERS, FINAL | 8, 1, b"\xffatever"),
-        [head(1), frame(DATA, 0, 3, b"")].concat(),
-        [head(1), reset(3, 8)].concat(),
-        [head(1), frame(8, 0, 3, &[0, 0, 0, 1])].concat(),
-        [head(1), frame(8, 0, 0, &[0; 4])].concat(),
-        [frame(6, 0, 1, &[0; 8]), head(1)].concat(),
-        [frame(2, 0, 0, &[0; 5]), head(1)].concat(),
-        [frame(4, 1, 0, b""), head(1)].concat(),
-        [piece(1), head(3)].concat(),
-        [piece(1), rest(3)].concat(),
-        [piece(1), frame(6, 0, 0, &[0; 8])].concat(),
-        [frame(4, 0, 0, &[0, 2, 0, 0, 0, 2]), head(1)].concat(),
+        // What can be decompressed was refused for its fields.
+        head(1),
+        frame(HEADERS, FINAL, 1, b"\x00\x01X\x01y"),
+        [start(1), frame(CONTINUATION, END_HEADERS, 1, b"")].concat(),
+        frame(HEADERS, FINAL, 2, BROKEN),
+        frame(HEADERS, FINAL | 8, 1, b"\xff\x80\x80"),
+        [frame(DATA, 0, 3, b""), broken.clone()].concat(),
+        [reset(3, 8), broken.clone()].concat(),
+        [frame(8, 0, 3, &[0, 0, 0, 1]), broken.clone()].concat(),
+        [frame(8, 0, 0, &[0; 4]), broken.clone()].concat(),
+        [frame(6, 0, 1, &[0; 8]), broken.clone()].concat(),
+        [frame(2, 0, 0, &[0; 5]), broken.clone()].concat(),
+        [frame(4, 1, 0, b""), broken.clone()].concat(),
+        [start(1), frame(HEADERS, FINAL, 3, BROKEN)].concat(),
+        [start(1), rest(3)].concat(),
+        [start(1), frame(6, 0, 0, &[0; 8])].concat(),
+        [frame(4, 0, 0, &[0, 2, 0, 0, 0, 2]), broken.clone()].concat(),
         [head(3), head(1)].concat(),
     ] {
         let mut ledger = begun();
         ledger.read(&others);
         assert!(
-            ledger.corrected(&broken).is_none_or(|same| same == broken),
+            ledger.corrected(&wrong).is_none_or(|same| same == wrong),
             "{others:?}"
         );
     }
+}
+
+#[test]
+fn a_request_that_is_malformed_in_what_h2_does_not_hand_over_is_known() {
+    let fragment = |stream: u8| frame(HEADERS, END_HEADERS, stream, b"\x04\x04/a#b");
+    let mut ledger = begun();
+    ledger.read(&[head(1), fragment(3), frame(HEADERS, END_HEADERS, 5, FIELDS)].concat());
+    assert_eq!(
+        [1, 3, 5].map(|stream| ledger.is_malformed(stream)),
+        [false, true, false]
+    );
+    ledger.read(&frame(HEADERS, FINAL, 5, FIELDS));
+    assert!(ledger.is_malformed(5));
+    // However many they are, those that may still run are known.
+    let last = 255;
+    for stream in (7..=last).step_by(2) {
+        ledger.read(&fragment(stream));
+    }
+    assert!(
+        (7..=last)
+            .step_by(2)
+            .all(|stream| ledger.is_malformed(stream.into()))
+    );
+    assert!(ledger.malformed.len() <= MALFORMED_MAX);
 }
 
 #[test]
