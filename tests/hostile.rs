@@ -1,5 +1,6 @@
 //! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
 
+mod in_flight;
 mod users;
 
 use std::{

@@ -66,7 +66,7 @@ fn number(user: &str) -> String {
 }
 
 /// A site whose applications lie where every user can reach them.
-fn site(test: &str) -> Site {
+pub(super) fn site(test: &str) -> Site {
     let site = Site::in_the_open(test);
     copy_tree(
         &workspace().join("tests/apps/hostile"),
@@ -183,7 +183,7 @@ fn with_users_of_their_own_applications_reach_neither_the_proxy_nor_each_other()
 }
 
 /// The program by setpriv(1), with all that it needs open to an ordinary user.
-fn set_privileges(site: &Site, arguments: &[&str]) -> Command {
+pub(super) fn set_privileges(site: &Site, arguments: &[&str]) -> Command {
     fs::set_permissions(&site.directory, fs::Permissions::from_mode(0o777)).unwrap();
     let binary = site.directory.join("appliance");
     fs::copy(env!("CARGO_BIN_EXE_appliance"), &binary).unwrap();

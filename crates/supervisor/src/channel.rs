@@ -5,9 +5,15 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
 };
 
-use wire::{Malformed, control::MESSAGE_MAX};
+use rustix::net::{Shutdown, shutdown};
+use wire::{
+    Malformed,
+    congestion::{Congestion, is_congestion},
+    control::MESSAGE_MAX,
+};
 
 use crate::os::{
     descriptors,
@@ -30,12 +36,16 @@ thread_local! {
     static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Our end of the control socket to one process. It never blocks: what the process does not take yet waits here.
+/// Our end of the control socket to one process. It never blocks: what the process does not take yet waits here,
+/// and so does what the kernel does not pass on.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: OwnedFd,
     waiting: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     broken: bool,
+    congestion: Congestion,
+    /// When the kernel is tried again, which did not take the first of those that wait.
+    again_at: Option<Instant>,
     /// Messages that may still come; `None`: any number, from a process that is our own program.
     left: Option<u32>,
 }
@@ -61,6 +71,8 @@ impl Channel {
             socket: ours,
             waiting: VecDeque::new(),
             broken: false,
+            congestion: Congestion::default(),
+            again_at: None,
             left: None,
         };
         Ok((channel, theirs))
@@ -80,36 +92,67 @@ impl Channel {
         }
         self.left = self.left.map(|left| left.saturating_add(1));
         if self.waiting.len() >= WAITING_MAX {
-            self.broken = true;
-            self.waiting.clear();
+            self.break_off();
             return;
         }
         self.waiting.push_back((message, descriptors));
         self.flush();
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room, unless it is too early to try again.
     pub(crate) fn flush(&mut self) {
+        if self.again_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        self.again_at = None;
         while let Some((message, descriptors)) = self.waiting.front() {
             match packet::send(&self.socket, message, descriptors) {
                 Ok(()) => {
+                    self.congestion.passed();
                     self.waiting.pop_front();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    // It is gone; what it still said is read first, then its end.
-                    self.waiting.clear();
-                    self.broken = true;
+                Err(error) if error.raw_os_error().is_some_and(is_congestion) => {
+                    let now = Instant::now();
+                    let refused = self.congestion.refused(now);
+                    if refused.first {
+                        tracing::warn!(
+                            %error,
+                            "descriptors cannot be passed to a process of ours: the processes of this user have too many \
+                             in flight (see unix(7)); it is tried again"
+                        );
+                    }
+                    self.again_at = Some(now + refused.pause);
                     return;
                 }
+                // It is gone; what it still said is read first, then its end.
+                Err(_) => return self.break_off(),
             }
         }
     }
 
+    /// The process gets nothing more, and hears of it: it ends, and another one takes its place.
+    fn break_off(&mut self) {
+        self.broken = true;
+        self.again_at = None;
+        self.waiting.clear();
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+
     /// Something waits for room.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() && self.again_at.is_none()
+    }
+
+    /// How long the kernel has passed nothing on to this process, if it does not.
+    pub(crate) fn is_congested(&self, now: Instant) -> Option<Duration> {
+        self.congestion.lasts(now)
+    }
+
+    /// When [`Channel::flush`] has something to do that no readiness of the socket tells.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.again_at
     }
 
     /// The next message, without waiting.
@@ -194,12 +237,20 @@ mod tests {
 
     #[test]
     fn a_process_that_never_reads_does_not_block_us_and_what_waits_is_bounded() {
-        let (mut channel, _theirs) = Channel::pair().expect("a socket pair");
+        let (mut channel, theirs) = Channel::pair().expect("a socket pair");
         for _ in 0..10 * WAITING_MAX {
             channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
         }
         assert!(channel.broken);
         assert!(!channel.is_waiting());
+        // It hears the end behind what was sent, and so do we: it ends, and another one takes its place.
+        let mut packet = [0; MESSAGE_MAX];
+        while packet::receive(&theirs, &mut packet)
+            .expect("a packet, or the end")
+            .0
+            > 0
+        {}
+        assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
     }
 
     #[test]

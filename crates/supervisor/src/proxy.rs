@@ -254,8 +254,9 @@ impl Proxy {
         self.send(&ToProxy::LeaveIdle {});
     }
 
-    /// Kills it when that is due. `true`: it was not ready in time.
+    /// Kills it when that is due, and sends what waits. `true`: it was not ready in time.
     pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        self.channel.flush();
         if self.kill_at.is_none_or(|at| at > now) {
             return false;
         }
@@ -278,8 +279,10 @@ impl Proxy {
         }
     }
 
+    /// What the kernel does not take from us it cannot answer.
     fn is_asked(&self) -> bool {
-        self.ready && !self.ended && !self.killed && !self.drained
+        let is_reached = self.channel.deadline().is_none();
+        self.ready && !self.ended && !self.killed && !self.drained && is_reached
     }
 
     /// SIGKILL, once.
@@ -294,7 +297,8 @@ impl Proxy {
     /// When [`Proxy::tick`] or [`Proxy::is_silent`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let look_at = self.is_asked().then(|| self.heartbeat.deadline());
-        self.kill_at.into_iter().chain(look_at).min()
+        let again_at = self.channel.deadline();
+        [self.kill_at, look_at, again_at].into_iter().flatten().min()
     }
 
     fn send(&mut self, message: &ToProxy) {

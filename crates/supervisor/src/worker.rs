@@ -251,8 +251,9 @@ impl Worker {
         due
     }
 
-    /// Takes the steps of its departure that are due.
+    /// Takes the steps of its departure that are due, and sends what waits.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.channel.flush();
         let steps = self.departure.as_mut().map(|departure| departure.tick(now));
         for step in steps.into_iter().flatten() {
             match step {
@@ -301,7 +302,8 @@ impl Worker {
             Some(departure) => departure.deadline(),
             None => self.wish.filter(|_| self.ready && self.counts),
         };
-        next.into_iter().chain(self.dead_by).min()
+        let again_at = self.channel.deadline();
+        [next, self.dead_by, again_at].into_iter().flatten().min()
     }
 }
 

@@ -25,6 +25,9 @@ const TITLE_ROOM: usize = 128;
 /// A process that is still there so long after SIGKILL is told of.
 pub(crate) const DEAD_WITHIN: Duration = Duration::from_secs(2);
 
+/// A zygote that was asked for a worker, and could not be given its descriptors for so long, is started anew.
+const PASSED_WITHIN: Duration = Duration::from_secs(30);
+
 /// From the request for the stacks to SIGKILL.
 pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
 
@@ -148,8 +151,24 @@ impl Zygote {
         }
     }
 
-    /// Kills it when that is due.
+    /// Kills it when that is due, and sends what waits.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.channel.flush();
+        if self
+            .channel
+            .is_congested(now)
+            .is_some_and(|lasts| lasts > PASSED_WITHIN)
+            && !self.ended
+        {
+            self.ended = true;
+            self.kill_at = Some(now);
+            self.failure.get_or_insert_with(|| {
+                Failure::new(
+                    "zygote",
+                    "the descriptors of a worker could not be passed to it: the processes of our user have too many in flight",
+                )
+            });
+        }
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill();
         }
@@ -167,7 +186,8 @@ impl Zygote {
 
     /// When [`Zygote::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.kill_at.into_iter().chain(self.dead_by).min()
+        let again_at = self.channel.deadline();
+        [self.kill_at, self.dead_by, again_at].into_iter().flatten().min()
     }
 
     /// It was killed long ago and is still there. Said once.

@@ -2,6 +2,7 @@
 //!
 //! * [`frame`], [`request`], [`response`], [`websocket`]: the hop between proxy and worker, multiplexed binary frames on a stream socket.
 //! * [`file_system`]: which files may travel on the hop.
+//! * [`congestion`]: descriptors that the kernel does not pass on at the moment.
 //! * [`page`]: the shared page of one link, which answers "was this request started?" even after the worker is dead.
 //! * [`control`]: the messages between supervisor, proxy, zygote and worker, one message per `SOCK_SEQPACKET` packet.
 //!
@@ -9,6 +10,7 @@
 //! other as untrusted input: malformed bytes are an error, never a panic, and lengths are checked before anything is
 //! allocated.
 
+pub mod congestion;
 pub mod control;
 pub mod file_system;
 pub mod frame;

@@ -341,7 +341,12 @@ impl Zygote {
                 return Err(PyOSError::new_err("a message of the supervisor can not be read"));
             };
             let Ok([control, stdout, stderr]) = <[OwnedFd; 3]>::try_from(descriptors) else {
-                return Err(PyOSError::new_err("a worker needs three descriptors"));
+                // The kernel drops what a process has no room for.
+                self.fork_failed(
+                    slot,
+                    "the zygote has no descriptors left: its import keeps too many open".to_owned(),
+                );
+                continue;
             };
             freeze(py)?;
             match fork::twice(py) {
@@ -364,16 +369,15 @@ impl Zygote {
                         application.map(|application| application.clone_ref(py)),
                     );
                 }
-                Err(error) => {
-                    let failed = FromZygote::ForkFailed {
-                        slot,
-                        message: error.to_string(),
-                    };
-                    if self.control.send(&failed.encode()).is_err() {
-                        exit_now(0);
-                    }
-                }
+                Err(error) => self.fork_failed(slot, error.to_string()),
             }
+        }
+    }
+
+    fn fork_failed(&self, slot: u32, message: String) {
+        let failed = FromZygote::ForkFailed { slot, message };
+        if self.control.send(&failed.encode()).is_err() {
+            exit_now(0);
         }
     }
 

@@ -1,6 +1,8 @@
 """Runs anybody's code in its worker: says to the supervisor what it likes, looks for a terminal and into other processes."""
 
+import array
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -54,6 +56,28 @@ def flood(message):
         supervisor.setblocking(True)
         while True:
             supervisor.send(message)
+
+
+IN_FLIGHT = []
+DESCRIPTORS_MAX = 253
+
+
+def hold_in_flight():
+    """Sends descriptors that nobody receives, until the kernel takes none of this user's any more."""
+    pair = socket.socketpair()
+    IN_FLIGHT.extend(pair)
+    descriptors = array.array("i", [pair[0].fileno()] * DESCRIPTORS_MAX)
+    while True:
+        try:
+            pair[0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        except OSError as error:
+            return errno.errorcode[error.errno]
+
+
+def release_in_flight():
+    while IN_FLIGHT:
+        IN_FLIGHT.pop().close()
+    return "released"
 
 
 def terminal():
@@ -148,5 +172,12 @@ def application(environ, start_response):
         answer = subprocess.run(what.split("+"), stdout=subprocess.PIPE, text=True).stdout
     if how == "terminal":
         answer = terminal()
+    if how == "hold-in-flight":
+        answer = hold_in_flight()
+    if how == "release-in-flight":
+        answer = release_in_flight()
+    if how == "file":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [answer.encode()]

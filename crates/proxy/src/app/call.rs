@@ -169,6 +169,13 @@ impl Call {
         Some(self.body.as_ref()?.hand_over(link))
     }
 
+    /// The body could not be sent over that link.
+    pub(super) fn take_back(&self, link: LinkIndex) {
+        if let Some(body) = &self.body {
+            body.take_back(link);
+        }
+    }
+
     /// The request head, for whoever has to tell of it.
     pub(crate) fn request(&self) -> Option<wire::request::Request<'_>> {
         let payload = self.frame.get(HEADER_LEN..)?;

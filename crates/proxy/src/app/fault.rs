@@ -20,7 +20,9 @@ impl Fault {
     /// Status and blame.
     pub(super) fn verdict(self) -> (u16, Outcome) {
         match self {
-            Self::Failed(Failure::QueueTimeout | Failure::Down) | Self::Crowded => (503, Outcome::Overload),
+            Self::Failed(Failure::QueueTimeout | Failure::Down | Failure::Undelivered) | Self::Crowded => {
+                (503, Outcome::Overload)
+            }
             Self::Failed(Failure::Timeout) => (504, Outcome::Timeout),
             // Given back although it was started: as good as dead.
             Self::Failed(Failure::WorkerDied) | Self::Aborted(AbortReason::NotStarted) => {

@@ -13,11 +13,17 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown};
 use tokio::sync::Notify;
-use wire::{Malformed, frame::Kind};
+use tracing::warn;
+use wire::{
+    Malformed,
+    congestion::{Congestion, is_congestion},
+    frame::Kind,
+};
 
 use self::{
     inbound::Inbound,
@@ -28,6 +34,10 @@ use crate::{os::TrayError, unix_socket::UnixSocket};
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
+
+/// A request whose body's descriptor the kernel has not taken for so long is answered 503. What is behind it waits so
+/// long once, not with each.
+const UNDELIVERED_AFTER: Duration = Duration::from_secs(2);
 
 /// A worker as the supervisor hands it over.
 #[derive(Debug)]
@@ -172,6 +182,7 @@ async fn write(
     returns: Arc<Returns>,
 ) {
     let mut outbox = Outbox::default();
+    let mut congestion = Congestion::default();
     loop {
         let mut late = false;
         if returns.is_empty() {
@@ -192,7 +203,10 @@ async fn write(
             if outbox.is_empty() {
                 break;
             }
-            if flush(&socket, &outbox).await.is_err() {
+            if flush(&app, index, &socket, &outbox, &mut congestion)
+                .await
+                .is_err()
+            {
                 // The reader finds the same and settles what was in flight.
                 let _ = shutdown(&socket, Shutdown::Both);
                 return;
@@ -212,12 +226,41 @@ pub(super) enum Taken {
     Close,
 }
 
-async fn flush(socket: &UnixSocket, outbox: &Outbox) -> io::Result<()> {
+async fn flush(
+    app: &App,
+    index: LinkIndex,
+    socket: &UnixSocket,
+    outbox: &Outbox,
+    congestion: &mut Congestion,
+) -> io::Result<()> {
     let mut at = 0;
     while at < outbox.len() {
         let (bytes, file) = outbox.piece(at);
         match send(socket, bytes, file) {
-            Ok(sent) => at += sent,
+            Ok(sent) => {
+                if file.is_some() {
+                    congestion.passed();
+                }
+                at += sent;
+            }
+            Err(error) if error.raw_os_error().is_some_and(is_congestion) => {
+                let refused = congestion.refused(Instant::now());
+                if refused.first {
+                    warn!(
+                        app = %app.name, %error,
+                        "request bodies cannot be passed to workers: the processes of this user have too many descriptors \
+                         in flight (see unix(7)); they are answered 503 while that lasts"
+                    );
+                }
+                let late = file.is_some() && refused.lasted >= UNDELIVERED_AFTER;
+                match outbox.skip(at).filter(|_| late) {
+                    Some((behind, stream)) => {
+                        app.undelivered(index, stream);
+                        at = behind;
+                    }
+                    None => tokio::time::sleep(refused.pause).await,
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.room().await?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -304,6 +304,16 @@ impl App {
         self.turn(|state, now_ns| state.take_outbox(index, link, into, now_ns))
     }
 
+    /// The kernel does not take the descriptor of this request's body.
+    fn undelivered(&self, index: LinkIndex, stream: u32) {
+        self.turn(|state, now_ns| {
+            if let Some(call) = state.dispatcher.undelivered(index, stream) {
+                call.take_back(index);
+            }
+            state.dispatcher.pump(now_ns);
+        });
+    }
+
     /// A link is over, by our will or not.
     fn link_ended(&self, index: LinkIndex, link: u64, cause: Option<LinkError>) {
         let port = self.turn(|state, now_ns| {

@@ -97,6 +97,13 @@ impl Outbox {
         (self.bytes.get::<Range<usize>>(at..end).unwrap_or_default(), file)
     }
 
+    /// Position behind the frame at `at`, and its stream; to leave it out.
+    pub(super) fn skip(&self, at: usize) -> Option<(usize, u32)> {
+        let rest = self.bytes.get(at..)?;
+        let (frame, len) = frame::split(rest).ok()??;
+        Some((at + len, frame.header.stream))
+    }
+
     fn start(&self, file: usize) -> usize {
         self.files.get(file).map_or(self.bytes.len(), |(start, _)| *start)
     }
@@ -138,6 +145,7 @@ mod tests {
         // Half of it was written, with the descriptor.
         let (rest, file) = outbox.piece(20);
         assert_eq!((rest.len(), file.is_some()), (24, false));
+        assert_eq!(outbox.skip(16), Some((32, 8)));
         let (last, file) = outbox.piece(44);
         assert_eq!((last.len(), file.is_some()), (16, true));
         assert_eq!(outbox.piece(60).0.len(), 0);

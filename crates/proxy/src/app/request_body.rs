@@ -65,6 +65,13 @@ impl Stored {
             }
         }
     }
+
+    /// It could not be sent over that link.
+    pub(super) fn take_back(&self, link: LinkIndex) {
+        if let Self::Lent(loan) = self {
+            loan.take_back(link);
+        }
+    }
 }
 
 /// Why a body could not be read.

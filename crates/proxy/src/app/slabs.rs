@@ -383,6 +383,15 @@ impl Loan {
     pub(super) fn hand_over(&self, holder: LinkIndex) {
         self.slabs.settle(self.ticket, |lent| lent.holders.push(holder));
     }
+
+    /// A worker was not given it after all.
+    pub(super) fn take_back(&self, holder: LinkIndex) {
+        let back = Return {
+            ticket: self.ticket,
+            shared: false,
+        };
+        self.slabs.returned(holder, back);
+    }
 }
 
 impl Drop for Loan {

@@ -26,7 +26,7 @@ use wire::{
 
 use super::{
     job::Job,
-    link::{Link, Received},
+    link::{Flushed, Link, Received},
     links::{BELL, ENDED, Links},
     now_ns,
     queue::HOLD_NS,
@@ -192,8 +192,12 @@ impl Evented {
             let Some(link) = self.links.find(serial) else {
                 continue;
             };
-            if flags.contains(epoll::EventFlags::OUT) && link.flush_now() {
-                self.links.watch_room(&link, false);
+            if flags.contains(epoll::EventFlags::OUT) {
+                let flushed = link.flush_now();
+                if flushed != Flushed::Full {
+                    self.links.watch_room(&link, false);
+                }
+                self.send_later(&flushed);
             }
             // The proxy's end is told once, together with the bytes before it, and a reading that takes those does not look
             // for more.
@@ -321,9 +325,20 @@ impl Evented {
         }
         let links = self.links.all();
         for link in links.iter() {
-            if link.is_dirty() && !link.flush_now() {
-                self.links.watch_room(link, true);
+            if link.is_dirty() {
+                let flushed = link.flush_now();
+                if flushed == Flushed::Full {
+                    self.links.watch_room(link, true);
+                }
+                self.send_later(&flushed);
             }
+        }
+    }
+
+    /// What nothing tells of is looked at by the ticker.
+    fn send_later(&self, flushed: &Flushed) {
+        if let Flushed::Congested(_) = flushed {
+            self.ticker.watch();
         }
     }
 
@@ -339,10 +354,16 @@ impl Evented {
         }
         let links: Vec<Arc<Link>> = self.links.all().iter().map(Arc::clone).collect();
         for link in links {
-            while !link.flush_now() {
-                let mut room = [PollFd::new(&link.socket, PollFlags::OUT)];
-                if poll(&mut room, Some(&FAREWELL)) == Ok(0) {
-                    break;
+            loop {
+                match link.flush_now() {
+                    Flushed::All => break,
+                    Flushed::Full => {
+                        let mut room = [PollFd::new(&link.socket, PollFlags::OUT)];
+                        if poll(&mut room, Some(&FAREWELL)) == Ok(0) {
+                            break;
+                        }
+                    }
+                    Flushed::Congested(pause) => std::thread::sleep(pause),
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -21,6 +22,7 @@ use rustix::{
 };
 use wire::{
     Malformed,
+    congestion::{Congestion, is_congestion},
     frame::{self, AbortReason, Header, Kind},
 };
 
@@ -32,6 +34,9 @@ const RECEIVE: usize = 64 << 10;
 
 /// Answers are sent when so many bytes have gathered, also in the middle of a batch.
 const GATHER_BYTES: usize = 64 << 10;
+
+/// A link over which the kernel passes no descriptor for so long is given up.
+const PASSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The buffer of answers is given back to the allocator when it has grown past this.
 const KEEP: usize = 256 << 10;
@@ -49,6 +54,8 @@ pub(crate) struct Link {
     pub(crate) trays: Trays,
     reader: Mutex<Reader>,
     out: Mutex<Out>,
+    /// Of the kernel, which passes descriptors on.
+    congestion: Mutex<Congestion>,
     /// Something waits in `out`; so that a thread does not lock it to find nothing.
     dirty: AtomicBool,
     gone: AtomicBool,
@@ -76,6 +83,18 @@ struct Out {
     sending: bool,
 }
 
+/// What [`Link::flush_now`] has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The socket is full.
+    Full,
+    /// The kernel passes no descriptor on at the moment. Nothing tells when it does again: after this time it
+    /// may be tried.
+    Congested(Duration),
+}
+
 /// What [`Link::receive`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
@@ -95,6 +114,7 @@ impl Link {
             trays: Trays::default(),
             reader: Mutex::default(),
             out: Mutex::default(),
+            congestion: Mutex::default(),
             dirty: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
@@ -313,13 +333,12 @@ impl Link {
         }
     }
 
-    /// Sends what waits, as much as the socket takes. `false`: it is full, and the rest waits. Only for a link that nobody
-    /// calls [`Link::flush`] on; this never waits.
-    pub(crate) fn flush_now(&self) -> bool {
+    /// Sends what waits, as much as the socket takes. Only for a link that nobody calls [`Link::flush`] on; this never waits.
+    pub(crate) fn flush_now(&self) -> Flushed {
         let mut out = lock(&self.out);
         if self.is_gone() {
             *out = Out::default();
-            return true;
+            return Flushed::All;
         }
         let Out {
             buffer,
@@ -340,13 +359,16 @@ impl Link {
                         }
                         *sent = 0;
                     }
-                    return false;
+                    return Flushed::Full;
                 }
-                Err(_) => {
+                Err(error) => {
+                    if let Ok(pause) = self.congested(error) {
+                        return Flushed::Congested(pause);
+                    }
                     *out = Out::default();
                     drop(out);
                     self.give_up();
-                    return true;
+                    return Flushed::All;
                 }
             }
         }
@@ -357,7 +379,26 @@ impl Link {
             buffer.clear();
         }
         self.dirty.store(false, Ordering::Relaxed);
-        true
+        Flushed::All
+    }
+
+    /// Nothing was sent for this error. Answers after which time it may be tried again, where it is one that passes.
+    fn congested(&self, error: Errno) -> Result<Duration, Errno> {
+        if !is_congestion(error.raw_os_error()) {
+            return Err(error);
+        }
+        let refused = lock(&self.congestion).refused(Instant::now());
+        if refused.first {
+            let told = format!(
+                "files cannot be passed to the proxy: the processes of this user have too many descriptors in flight \
+                 (see unix(7)); it is tried again: {error}\n"
+            );
+            let _ = rustix::io::write(rustix::stdio::stderr(), told.as_bytes());
+        }
+        match refused.lasted < PASSED_WITHIN {
+            true => Ok(refused.pause),
+            false => Err(error),
+        }
     }
 
     /// Sends these bytes and those of `rest`, and waits where the socket is full.
@@ -379,7 +420,7 @@ impl Link {
                         Err(error) => return Err(error),
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => std::thread::sleep(self.congested(error)?),
             }
         }
         Ok(())
@@ -416,6 +457,7 @@ impl Link {
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         )?;
         if carried.is_some() {
+            lock(&self.congestion).passed();
             descriptors.pop_front();
         }
         Ok(sent)

@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     Timeout,
     /// Its worker died and it may not be run again.
     WorkerDied,
+    /// The kernel did not take the descriptor of its body for any worker.
+    Undelivered,
 }
 
 /// What the edge has to do, in this order.

@@ -1,6 +1,6 @@
 //! What a worker says and is told about the streams that are open on its link.
 
-use super::{CallId, Dispatcher, LinkIndex, calls::Place, link::Holder};
+use super::{Action, CallId, Dispatcher, Failure, LinkIndex, calls::Place, link::Holder};
 
 impl<T: Clone> Dispatcher<T> {
     /// Something came from the worker.
@@ -126,5 +126,24 @@ impl<T: Clone> Dispatcher<T> {
         link.release(entry);
         self.take_back(id);
         true
+    }
+
+    /// A request could not be sent to its worker, which therefore never had it, whatever it has written to the
+    /// page. Gives the request; nothing more comes for it.
+    pub(crate) fn undelivered(&mut self, index: LinkIndex, stream: u32) -> Option<T> {
+        let link = self.links.get_mut(index)?.as_mut()?;
+        let (entry, slot) = link.slot(stream)?;
+        let Holder::Call(id) = slot.holder else {
+            return None;
+        };
+        link.release(entry);
+        let call = self.calls.remove(id)?;
+        if !call.abandoned {
+            self.actions.push(Action::Fail {
+                item: call.item.clone(),
+                failure: Failure::Undelivered,
+            });
+        }
+        Some(call.item)
     }
 }
