@@ -1,5 +1,6 @@
 //! Servers behind the site that speak HTTP themselves.
 
+mod balance;
 mod failing;
 mod names;
 
@@ -15,11 +16,16 @@ use crate::harness::{
 
 /// A site with everything at one upstream.
 fn site(test: &str, servers: &[&str], keys: &str) -> Site {
+    site_of(test, &format!("{servers:?}"), keys)
+}
+
+/// The same, with the servers as the configuration has them.
+fn site_of(test: &str, servers: &str, keys: &str) -> Site {
     let mut site = Site::new(test);
     site.config(&format!(
         r#"
         [upstream.back]
-        servers = {servers:?}
+        servers = {servers}
         {keys}
 
         [[site]]

@@ -34,6 +34,10 @@ pub struct Peer {
     pub url: String,
     /// Where to connect.
     pub address: PeerAddress,
+    /// Its share of the requests, beside those of the others; at least 1.
+    pub weight: u32,
+    /// It is asked only when none of the others can be.
+    pub backup: bool,
 }
 
 /// Where a peer listens.
@@ -80,6 +84,10 @@ impl Config {
 pub enum Balance {
     /// Each in turn.
     RoundRobin,
-    /// The one with the fewest requests in flight.
+    /// The one with the fewest requests in flight, for its weight.
     LeastConnections,
+    /// Any.
+    Random,
+    /// Always the same one for the same client.
+    IpHash,
 }

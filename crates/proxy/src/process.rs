@@ -36,7 +36,7 @@ use crate::{
     idle_memory,
     listener::{accept::Listening, crowd::Crowd},
     router::Router,
-    upstream::{Upstream, look_up},
+    upstream::{self, Upstream},
 };
 
 /// What is left of a connection after its cut has this long to notice.
@@ -153,7 +153,7 @@ impl Process {
             .iter()
             .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)));
         let upstreams: Vec<_> = upstreams.collect();
-        runtimes[0].block_on(look_up(&upstreams));
+        runtimes[0].block_on(upstream::begin(&upstreams));
         let context = Context {
             router: Router::new(&config.sites),
             apps,

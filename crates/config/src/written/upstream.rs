@@ -16,7 +16,7 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
     let mut peers: Vec<Peer> = Vec::new();
     let mut seen = HashMap::new();
     for value in &servers {
-        let Some(peer) = peer(value) else { continue };
+        let Some(peer) = server(value) else { continue };
         if let Some(first) = seen.get(&peer.address) {
             value.problem_with_help(
                 format!("the server `{}` stands here twice", peer.url),
@@ -25,6 +25,20 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         }
         seen.entry(peer.address.clone()).or_insert(value.span());
         peers.push(peer);
+    }
+    if let Some(list) = section.value("servers") {
+        if peers.len() > SERVERS_MAX {
+            list.problem_with_help(
+                format!("upstream `{name}` has more than {SERVERS_MAX} servers"),
+                "write a name with many addresses, each of which is a server",
+            );
+        }
+        if !peers.is_empty() && peers.iter().all(|peer| peer.backup) {
+            list.problem_with_help(
+                format!("upstream `{name}` has only backup servers"),
+                "leave `backup` out of those that are to be asked first",
+            );
+        }
     }
     let wait = Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
     let upstream = Upstream {
@@ -60,6 +74,32 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
     upstream
 }
 
+/// `"http://host"` or `{ url = "http://host", weight = 2, backup = true }`.
+fn server(value: &Value<'_>) -> Option<Peer> {
+    if value.as_text().is_some() {
+        return peer(value);
+    }
+    let Some(section) = value.as_section("servers") else {
+        return value.wants("a text, or a table with a `url`");
+    };
+    let url = section.value("url");
+    if url.is_none() {
+        section.problem(
+            "a server has no `url`",
+            "write for example { url = \"http://127.0.0.1:8001\", weight = 2 }",
+        );
+    }
+    // More would only cost memory: it is a share, and one server is hardly a hundred times as fast as another.
+    let weight = section.number("weight", 1..=u64::from(WEIGHT_MAX)).unwrap_or(1) as u32;
+    let backup = section.boolean("backup").unwrap_or(false);
+    section.finish(SERVER_OTHERS);
+    Some(Peer {
+        weight,
+        backup,
+        ..peer(&url?)?
+    })
+}
+
 /// `http://host`, `http://host:port` or `unix:/path`.
 fn peer(value: &Value<'_>) -> Option<Peer> {
     let text = value.text()?;
@@ -71,6 +111,8 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         Some(Peer {
             url: text.to_owned(),
             address,
+            weight: 1,
+            backup: false,
         })
     };
     if let Some(path) = text.strip_prefix("unix:") {
@@ -133,40 +175,80 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
     })
 }
 
+/// Servers that are written for one upstream.
+const SERVERS_MAX: usize = 1000;
+
+/// The weight of one server.
+const WEIGHT_MAX: u32 = 256;
+
 const BALANCES: &[(&str, Balance)] = &[
     ("round-robin", Balance::RoundRobin),
     ("least-connections", Balance::LeastConnections),
+    ("random", Balance::Random),
+    ("ip-hash", Balance::IpHash),
 ];
 
 const LATER: &[(&str, &str)] = &[
-    ("random", CHOOSE),
-    ("ip-hash", CHOOSE),
-    ("hash", CHOOSE),
-    ("ketama", CHOOSE),
+    ("hash", "use \"ip-hash\", which tells clients by their address"),
+    (
+        "ketama",
+        "use \"ip-hash\", which moves few clients when a server is added",
+    ),
+    ("source", "use \"ip-hash\""),
+    ("least_conn", "use \"least-connections\""),
+    ("leastconn", "use \"least-connections\""),
+    ("least_time", "use \"least-connections\""),
+    (
+        "first",
+        "use `backup = true` for the servers that are asked only when others are down",
+    ),
 ];
 
-const CHOOSE: &str = "use \"round-robin\" or \"least-connections\"";
+const SERVER_OTHERS: &[Other] = &[
+    Other::Meant("server", "`url`"),
+    Other::Meant("address", "`url`"),
+    Other::Meant("to", "`url`"),
+    Other::Meant("max_fails", PASSED_OVER),
+    Other::Meant("fail_timeout", PASSED_OVER),
+    Other::Meant(
+        "resolve",
+        "nothing, every name is looked up again as its address changes",
+    ),
+    Other::Later("down", "leave the server out"),
+    Other::Later("max_conns", "leave it out, use balance = \"least-connections\""),
+    Other::Later("slow_start", "leave it out, use balance = \"least-connections\""),
+];
+
+const PASSED_OVER: &str = "nothing, a server that refuses connections is passed over";
 
 const OTHERS: &[Other] = &[
     Other::Later(
         "health",
         "leave it out, a server that refuses connections is passed over",
     ),
-    Other::Later("weight", "leave it out, use balance = \"least-connections\""),
+    Other::Meant(
+        "weight",
+        "it beside the server: servers = [{ url = \"http://127.0.0.1:8001\", weight = 2 }]",
+    ),
+    Other::Meant(
+        "backup",
+        "it beside the server: servers = [{ url = \"http://127.0.0.1:8001\", backup = true }]",
+    ),
+    Other::Meant("ip_hash", "balance = \"ip-hash\""),
+    Other::Meant("least_conn", "balance = \"least-connections\""),
+    Other::Meant("lb_policy", "`balance`"),
+    Other::Meant(
+        "resolver",
+        "nothing, the name servers of /etc/resolv.conf are asked",
+    ),
     Other::Meant("server", "`servers`"),
     Other::Meant("peers", "`servers`"),
     Other::Meant("timeout", "`connect_timeout`, `read_timeout` or `tunnel_timeout`"),
     Other::Meant("websocket_timeout", "`tunnel_timeout`"),
     Other::Meant("proxy_pass", "`servers`"),
     Other::Meant("url", "`servers`"),
-    Other::Meant(
-        "max_fails",
-        "nothing, a server that refuses connections is passed over",
-    ),
-    Other::Meant(
-        "fail_timeout",
-        "nothing, a server that refuses connections is passed over",
-    ),
+    Other::Meant("max_fails", PASSED_OVER),
+    Other::Meant("fail_timeout", PASSED_OVER),
     Other::Meant("proxy_read_timeout", "`read_timeout`"),
     Other::Meant("proxy_connect_timeout", "`connect_timeout`"),
 ];

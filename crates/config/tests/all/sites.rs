@@ -176,6 +176,44 @@ strip = true
 }
 
 #[test]
+fn a_server_may_be_written_with_its_weight() {
+    let config = read(
+        r#"
+[upstream.api]
+servers = ["http://10.0.0.1", { url = "unix:/run/api.sock", weight = 3 }, { url = "http://c", backup = true }]
+balance = "ip-hash"
+[upstream.tables]
+[[upstream.tables.servers]]
+url = "http://10.0.0.1"
+weight = 256
+[[site]]
+upstream = "api"
+"#,
+    );
+    let [api, tables] = &config.upstreams[..] else {
+        panic!("two upstreams expected")
+    };
+    let said: Vec<_> = api
+        .peers
+        .iter()
+        .map(|peer| (peer.url.as_str(), peer.weight, peer.backup))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("http://10.0.0.1", 1, false),
+            ("unix:/run/api.sock", 3, false),
+            ("http://c", 1, true)
+        ]
+    );
+    assert_eq!(
+        (api.balance, tables.balance),
+        (Balance::IpHash, Balance::RoundRobin)
+    );
+    assert_eq!(tables.peers[0].weight, 256);
+}
+
+#[test]
 fn a_name_that_cannot_be_looked_up_is_a_warning_of_check_and_no_problem() {
     let config = read(
         "[upstream.api]\nservers = [\"http://backend\", \"http://standby:8001\", \"http://127.0.0.1:1\"]\n\

@@ -21,7 +21,7 @@ use tokio::{
 use crate::{front::reply::write_chunk_size, listener::socket::Socket, unix_socket::UnixSocket};
 
 /// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),

@@ -19,8 +19,8 @@ use super::{
     connection::{Address, ServerConnection, Turn},
     failure::Failure,
     idle,
-    peers::Seat,
     request_head::{self, Then},
+    server::Seat,
     tunnel::{self, End, Patience},
     upgrade::Upgrade,
     upload::Upload,
@@ -225,7 +225,8 @@ impl Exchange<'_> {
         let upstream = self.question.upstream;
         loop {
             self.seat = None;
-            let seat = upstream.seat(&self.tried).ok_or(Failure::NoServer)?;
+            let client = self.question.request.client;
+            let seat = upstream.seat(client, &self.tried).ok_or(Failure::NoServer)?;
             self.record.upstream = Some(Arc::clone(seat.url()));
             let seat = self.seat.insert(seat);
             // What must not be sent twice is sent on a connection that is surely open.

@@ -5,19 +5,22 @@
 
 mod answer_body;
 mod answer_head;
-mod balance;
 mod connection;
+mod discovery;
 mod exchange;
 mod failure;
 mod idle;
+mod members;
 mod names;
+mod order;
 mod peers;
 mod request_head;
+mod server;
 mod tunnel;
 mod upgrade;
 mod upload;
 
 pub(crate) use exchange::{Question, answer};
-pub(crate) use names::look_up;
+pub(crate) use names::begin;
 pub(crate) use peers::Upstream;
 pub(crate) use upgrade::Upgrade;

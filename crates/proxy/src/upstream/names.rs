@@ -23,11 +23,12 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// More addresses of one name are left out.
 const ADDRESSES_MAX: usize = 64;
 
-/// Looks up the names of all upstreams, and goes on with that in the loop that runs this. Returns when each
-/// was looked up once, or when that takes too long.
-pub(crate) async fn look_up(upstreams: &[Arc<Upstream>]) {
+/// Gives upstreams their servers. Looks up the names of all, and goes on with that in the loop that runs this.
+/// Returns when each was looked up once, or when that takes too long.
+pub(crate) async fn begin(upstreams: &[Arc<Upstream>]) {
     let mut firsts = Vec::new();
     for upstream in upstreams {
+        upstream.update().await;
         for (written, peer) in upstream.config().peers.iter().enumerate() {
             if let PeerAddress::Name { host, port } = &peer.address {
                 let (done, first) = oneshot::channel();
@@ -62,7 +63,7 @@ async fn follow(
         let found = addresses(&host, port).await;
         let wait = match found {
             Ok(addresses) => {
-                if upstream.found(written, &addresses) {
+                if upstream.found(written, &addresses).await {
                     tracing::info!(
                         upstream = upstream.name(),
                         host,

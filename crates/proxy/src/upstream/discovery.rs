@@ -1,0 +1,107 @@
+//! Which servers an upstream has: what is written, and the addresses that its names lead to.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    os::unix,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use config::PeerAddress;
+use pingora_core::protocols::l4::socket::SocketAddr as BackendAddress;
+use pingora_load_balancing::{Backend, discovery::ServiceDiscovery};
+
+use super::{connection::Address, server::Server};
+
+/// What is known of the servers of one upstream, and what pingora is told of it.
+#[derive(Clone)]
+pub(super) struct Discovery(Arc<Mutex<Known>>);
+
+struct Known {
+    peers: Vec<config::Peer>,
+    /// Where each of these leads to.
+    addresses: Vec<Vec<Address>>,
+    /// Those that were found last. What is known of one is kept for as long as its address is.
+    servers: HashMap<Address, Arc<Server>>,
+}
+
+impl Discovery {
+    /// Of names no address is known yet.
+    pub(super) fn new(peers: &[config::Peer]) -> Self {
+        let addresses = peers.iter().map(|peer| match &peer.address {
+            PeerAddress::Tcp(address) => vec![Address::Tcp(*address)],
+            PeerAddress::Unix(path) => vec![Address::Unix(path.clone())],
+            PeerAddress::Name { .. } => Vec::new(),
+        });
+        Self(Arc::new(Mutex::new(Known {
+            addresses: addresses.collect(),
+            peers: peers.to_vec(),
+            servers: HashMap::new(),
+        })))
+    }
+
+    /// What is written at this position leads to these addresses now; their order means nothing. Answers
+    /// whether that is new.
+    pub(super) fn found(&self, written: usize, mut addresses: Vec<Address>) -> bool {
+        addresses.sort_unstable();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.addresses.get_mut(written) {
+            Some(before) if *before != addresses => {
+                *before = addresses;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Known {
+    /// All servers, each once: an address that is written twice, or that two names lead to, belongs to the
+    /// first of them.
+    fn servers(&mut self) -> &HashMap<Address, Arc<Server>> {
+        let mut servers = HashMap::new();
+        for (written, (peer, addresses)) in self.peers.iter().zip(&self.addresses).enumerate() {
+            for address in addresses {
+                servers.entry(address.clone()).or_insert_with(|| {
+                    let before = self.servers.get(address);
+                    let stays = before.filter(|server| server.written == written);
+                    stays
+                        .cloned()
+                        .unwrap_or_else(|| Arc::new(Server::new(peer, written, address.clone())))
+                });
+            }
+        }
+        self.servers = servers;
+        &self.servers
+    }
+}
+
+#[async_trait]
+impl ServiceDiscovery for Discovery {
+    async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let backends = known.servers().values().filter_map(backend).collect();
+        Ok((backends, HashMap::new()))
+    }
+}
+
+/// The server as pingora sees it.
+fn backend(server: &Arc<Server>) -> Option<Backend> {
+    let addr = match server.address() {
+        Address::Tcp(address) => BackendAddress::Inet(*address),
+        // The configuration has refused paths that are too long for one.
+        Address::Unix(path) => BackendAddress::Unix(unix::net::SocketAddr::from_pathname(path).ok()?),
+    };
+    let mut backend = Backend {
+        addr,
+        weight: server.weight() as usize,
+        ext: Default::default(),
+    };
+    backend.ext.insert(Arc::clone(server));
+    Some(backend)
+}
+
+/// The server that a backend stands for.
+pub(super) fn server(backend: &Backend) -> Option<&Arc<Server>> {
+    backend.ext.get()
+}

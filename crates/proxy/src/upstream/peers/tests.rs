@@ -1,0 +1,165 @@
+use config::PeerAddress;
+
+use super::*;
+
+fn config(balance: config::Balance, addresses: impl IntoIterator<Item = PeerAddress>) -> config::Upstream {
+    let peers = addresses.into_iter().map(|address| config::Peer {
+        url: format!("{address:?}"),
+        address,
+        weight: 1,
+        backup: false,
+    });
+    config::Upstream {
+        name: "back".into(),
+        peers: peers.collect(),
+        balance,
+        retries: 1,
+        connect_timeout: Duration::from_secs(1),
+        read_timeout: Duration::from_secs(1),
+        tunnel_timeout: Duration::from_secs(1),
+        keepalive: 4,
+    }
+}
+
+fn tcp(last: u8) -> PeerAddress {
+    PeerAddress::Tcp(at(last))
+}
+
+fn at(last: u8) -> SocketAddr {
+    ([10, 0, 0, last], 1).into()
+}
+
+fn name(host: &str) -> PeerAddress {
+    PeerAddress::Name {
+        host: host.into(),
+        port: 1,
+    }
+}
+
+async fn begun(config: &config::Upstream) -> Upstream {
+    let upstream = Upstream::new(config, 1);
+    upstream.update().await;
+    upstream
+}
+
+/// Where the next requests go.
+fn asked(upstream: &Upstream, times: usize) -> Vec<Address> {
+    let seats = (0..times).map(|_| upstream.seat(None, &[]).unwrap());
+    seats.map(|seat| seat.address().clone()).collect()
+}
+
+#[tokio::test]
+async fn a_seat_counts_until_it_is_dropped() {
+    let upstream = begun(&config(config::Balance::LeastConnections, [tcp(1), tcp(2)])).await;
+    let first = upstream.seat(None, &[]).unwrap();
+    let second = upstream.seat(None, &[]).unwrap();
+    assert_ne!(first.number(), second.number());
+    let freed = first.number();
+    drop(first);
+    assert_eq!(upstream.seat(None, &[]).unwrap().number(), freed);
+}
+
+#[tokio::test]
+async fn a_server_that_failed_rests_until_it_answers_again() {
+    for balance in [
+        config::Balance::RoundRobin,
+        config::Balance::LeastConnections,
+        config::Balance::Random,
+    ] {
+        let upstream = begun(&config(balance, [tcp(1), tcp(2)])).await;
+        let failed = upstream.seat(None, &[]).unwrap();
+        assert!(!failed.awake(), "it has not failed yet");
+        assert!(failed.rest());
+        assert!(!failed.rest(), "told once");
+        for _ in 0..4 {
+            assert_ne!(upstream.seat(None, &[]).unwrap().number(), failed.number());
+        }
+        assert!(failed.awake());
+        let address = failed.address().clone();
+        drop(failed);
+        assert!(asked(&upstream, 100).contains(&address), "{balance:?}");
+    }
+}
+
+#[tokio::test]
+async fn when_all_rest_one_is_asked_all_the_same() {
+    let upstream = begun(&config(config::Balance::RoundRobin, [tcp(1), tcp(2)])).await;
+    for _ in 0..2 {
+        upstream.seat(None, &[]).unwrap().rest();
+    }
+    assert!(upstream.seat(None, &[]).is_some());
+}
+
+#[tokio::test]
+async fn no_server_is_asked_twice_for_one_request() {
+    let upstream = begun(&config(config::Balance::RoundRobin, [tcp(1), tcp(2)])).await;
+    let first = upstream.seat(None, &[]).unwrap().number();
+    let second = upstream.seat(None, &[first]).unwrap().number();
+    assert_ne!(first, second);
+    assert!(upstream.seat(None, &[first, second]).is_none());
+}
+
+#[tokio::test]
+async fn a_backup_is_asked_when_no_other_can_be() {
+    let mut config = config(config::Balance::IpHash, [tcp(1), tcp(2), tcp(3)]);
+    config.peers[0].backup = true;
+    let upstream = begun(&config).await;
+    assert_eq!(upstream.servers(), 3);
+    let backup = Address::Tcp(at(1));
+    assert!(!asked(&upstream, 20).contains(&backup));
+    let mut failed = Vec::new();
+    for _ in 0..2 {
+        let seat = upstream.seat(None, &failed).unwrap();
+        assert_ne!(*seat.address(), backup);
+        seat.rest();
+        failed.push(seat.number());
+    }
+    assert_eq!(*upstream.seat(None, &failed).unwrap().address(), backup);
+    assert_eq!(
+        asked(&upstream, 5),
+        vec![backup; 5],
+        "for the next request as well"
+    );
+    let seat = upstream.seat(None, &[]).unwrap();
+    seat.rest();
+    assert_ne!(
+        upstream.seat(None, &[]).unwrap().address(),
+        seat.address(),
+        "all rest: the first ones are asked before the backup"
+    );
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_a_server_and_what_is_known_of_those_that_stay_is_kept() {
+    let upstream = begun(&config(config::Balance::RoundRobin, [name("back"), tcp(9)])).await;
+    assert_eq!(upstream.servers(), 1, "not looked up yet");
+    assert!(upstream.found(0, &[at(1), at(2)]).await);
+    assert_eq!(upstream.servers(), 3);
+    let three = asked(&upstream, 3);
+    assert!(three.contains(&Address::Tcp(at(1))) && three.contains(&Address::Tcp(at(2))));
+
+    let failed = (0..3)
+        .map(|_| upstream.seat(None, &[]).unwrap())
+        .find(|seat| *seat.address() == Address::Tcp(at(2)))
+        .unwrap();
+    failed.rest();
+    assert!(
+        !upstream.found(0, &[at(2), at(1)]).await,
+        "the order does not matter"
+    );
+    assert!(upstream.found(0, &[at(2), at(3)]).await);
+    assert_eq!(upstream.servers(), 3);
+    let next = asked(&upstream, 8);
+    assert!(next.contains(&Address::Tcp(at(3))) && !next.contains(&Address::Tcp(at(1))));
+    assert!(!next.contains(&Address::Tcp(at(2))), "it still rests");
+}
+
+#[tokio::test]
+async fn an_address_that_two_names_lead_to_is_one_server() {
+    let upstream = begun(&config(config::Balance::RoundRobin, [name("a"), name("b")])).await;
+    assert!(upstream.found(1, &[at(1)]).await);
+    let seat = upstream.seat(None, &[]).unwrap();
+    assert!(upstream.found(0, &[at(1), at(2)]).await);
+    assert_eq!(upstream.servers(), 2);
+    assert!(asked(&upstream, 2).contains(seat.address()));
+}

@@ -1,0 +1,138 @@
+//! One server behind us: where it listens, and what is known of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{connection::Address, idle::Place};
+
+/// A server that failed is passed over for this long while others are left.
+const REST: Duration = Duration::from_secs(5);
+
+/// One address behind us. It lives as long as the address is known, whatever else changes around it.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// Position of what is written in the configuration.
+    pub(super) written: usize,
+    /// As written, for the log.
+    url: Arc<str>,
+    address: Address,
+    weight: u32,
+    backup: bool,
+    place: Arc<Place>,
+    in_flight: AtomicUsize,
+    born: Instant,
+    /// Milliseconds after `born` until which it rests; 0 once it has answered.
+    rests_until_ms: AtomicU64,
+}
+
+impl Server {
+    /// The server at this address, of what is written at this position.
+    pub(super) fn new(peer: &config::Peer, written: usize, address: Address) -> Self {
+        Self {
+            written,
+            url: peer.url.as_str().into(),
+            address,
+            weight: peer.weight,
+            backup: peer.backup,
+            place: Arc::new(Place::new()),
+            in_flight: AtomicUsize::new(0),
+            born: Instant::now(),
+            rests_until_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Its number, which no other server has as long as this lives.
+    pub(super) fn number(&self) -> usize {
+        self.place.number()
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its share of the requests.
+    pub(super) fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Is it asked only when none of the others can be?
+    pub(super) fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Requests that it is answering now.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Has it failed a short while ago?
+    pub(super) fn rests(&self) -> bool {
+        let until = self.rests_until_ms.load(Ordering::Relaxed);
+        // The clock is read only where one of them has failed.
+        until != 0 && until > self.now_ms()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A place at one server for one request; the request counts as in flight there until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    server: Arc<Server>,
+}
+
+impl Seat {
+    /// Takes one.
+    pub(super) fn at(server: Arc<Server>) -> Self {
+        server.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { server }
+    }
+
+    /// The server's number, which no other one has as long as this lives.
+    pub(crate) fn number(&self) -> usize {
+        self.server.number()
+    }
+
+    /// The server as written in the configuration.
+    pub(crate) fn url(&self) -> &Arc<str> {
+        &self.server.url
+    }
+
+    /// Where idle connections to the server are found.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.server.place
+    }
+
+    /// Where the server listens.
+    pub(super) fn address(&self) -> &Address {
+        &self.server.address
+    }
+
+    /// The server cannot be connected to, or gives no answer: it is passed over for a while. `true`: it was
+    /// well until now.
+    pub(crate) fn rest(&self) -> bool {
+        let rest_ms = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
+        let until = self.server.now_ms().saturating_add(rest_ms);
+        self.server.rests_until_ms.swap(until, Ordering::Relaxed) == 0
+    }
+
+    /// The server answers. `true`: it did not before.
+    pub(crate) fn awake(&self) -> bool {
+        let rests = &self.server.rests_until_ms;
+        rests.load(Ordering::Relaxed) != 0 && rests.swap(0, Ordering::Relaxed) != 0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
