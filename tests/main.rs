@@ -45,6 +45,7 @@ mod life;
 mod parity;
 mod processes;
 mod projects;
+mod proxy_again;
 mod queue;
 mod reload;
 mod routes;

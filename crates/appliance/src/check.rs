@@ -8,16 +8,14 @@ use supervisor::{AppCheck, Engine};
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
 pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
-    let conf = config::absolute(conf).unwrap_or_else(|_| conf.to_owned());
-    let conf = config::resolved(&conf);
-    let config = match Config::load(&conf) {
+    let config = match config::absolute(conf).and_then(|conf| Config::load(&conf)) {
         Ok(config) => config,
         Err(problems) => {
             complain(&problems);
             return 2;
         }
     };
-    tell(&format!("{}: understood", conf.display()));
+    tell(&format!("{}: understood", config.path.display()));
     let mut looked_up = [config.check_users(&Machine), config.check_names(&Machine)].concat();
     looked_up.extend(config.check_open_files(&Machine));
     for warning in config.warnings.iter().chain(&looked_up) {

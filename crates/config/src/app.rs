@@ -40,11 +40,7 @@ pub struct App {
 impl App {
     /// Requests that one worker runs at the same time, at least 1.
     pub fn concurrency(&self) -> usize {
-        match &self.interface {
-            Interface::Wsgi(WsgiHost::Threads { count, .. }) => *count,
-            Interface::Wsgi(WsgiHost::Green(_, connections)) => *connections,
-            Interface::Asgi(asgi) => asgi.connections,
-        }
+        self.interface.concurrency()
     }
 }
 
@@ -55,6 +51,17 @@ pub enum Interface {
     Wsgi(WsgiHost),
     /// ASGI 2 and 3
     Asgi(Asgi),
+}
+
+impl Interface {
+    /// Requests that one worker runs at the same time, at least 1.
+    pub fn concurrency(&self) -> usize {
+        match self {
+            Self::Wsgi(WsgiHost::Threads { count, .. }) => *count,
+            Self::Wsgi(WsgiHost::Green(_, connections)) => *connections,
+            Self::Asgi(asgi) => asgi.connections,
+        }
+    }
 }
 
 /// What runs the requests of a WSGI application in a worker.

@@ -5,7 +5,8 @@
 //! step between them is the only validator and reports every problem at once; nothing later checks or defaults again.
 //!
 //! What another process needs derives serde's traits; a field that is a path names `serialised_path`. [`Config`] and [`App`] do
-//! not: an app's environment holds secrets, which go to its own processes and to nobody else.
+//! not: an app's environment holds secrets, which go to its own processes and to nobody else. [`ProxyConfig`] is the
+//! part for a proxy.
 
 mod access_log;
 mod app;
@@ -18,6 +19,7 @@ mod open_files;
 mod paths;
 mod permission;
 mod problem;
+mod proxy_config;
 mod python;
 mod route;
 mod sealed;
@@ -47,12 +49,13 @@ pub use listener::{Address, Limits, Listener};
 pub use paths::Paths;
 pub use permission::{Need, path_problem};
 pub use problem::Problems;
+pub use proxy_config::{ProxyApp, ProxyConfig};
 pub use route::{Action, Charset, Files, PathMatch, Redirect, Respond, Route, Symlinks, UpstreamRoute};
 pub use server::{Buffers, Server};
 pub use site::{Host, Site};
-pub use started_in::{absolute, resolved};
+pub use started_in::absolute;
 pub use surroundings::{Machine, Surroundings};
-pub use tls::{CertificateFiles, MinimumVersion, Tls};
+pub use tls::{CertificateFiles, MinimumVersion, PEM_BYTES_MAX, Tls};
 pub use upstream::{Balance, Peer, PeerAddress, Upstream};
 pub use visible::{Visible, is_invisible};
 
@@ -83,14 +86,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// The text of a configuration file; a device given by mistake does not fill the memory.
-///
-/// # Errors
-/// When it cannot be read, is not UTF-8, or is larger than anybody writes by hand.
-pub fn read_file(path: &Path) -> std::io::Result<String> {
-    surroundings::read_bounded(path, surroundings::FILE_BYTES_MAX)
-}
-
 impl Config {
     /// Has it something to serve that needs no app? A path that is denied is nothing that is served.
     pub fn serves_without_apps(&self) -> bool {
@@ -102,11 +97,14 @@ impl Config {
         })
     }
 
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, where its links lead now. Start, reload and `appliance check` all come in by this door,
+    /// so that they say the same.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let text = read_file(path)
-            .map_err(|error| Problems::unreadable(path, &format!("cannot be read: {error}")))?;
-        Self::parse(&text, path)
+        let path = started_in::resolved(path);
+        let text = Machine
+            .read(&path)
+            .map_err(|error| Problems::unreadable(&path, &format!("cannot be read: {error}")))?;
+        Self::parse(&text, &path)
     }
 
     /// Reads `text` as if it stood in the file at `path`, which need not exist.

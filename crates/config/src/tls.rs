@@ -13,6 +13,9 @@ pub struct Tls {
     pub minimum: MinimumVersion,
 }
 
+/// Longest file of a certificate or key that is read.
+pub const PEM_BYTES_MAX: u64 = 4 << 20;
+
 /// A certificate chain and its private key, PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFiles {

@@ -3,12 +3,12 @@
 use std::{
     fs::File,
     io::{self, Read, Seek},
+    iter,
     os::fd::OwnedFd,
-    path::PathBuf,
     sync::Arc,
 };
 
-use config::Config;
+use config::{PEM_BYTES_MAX, ProxyConfig};
 use logs::{AccessLog, error_log};
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -18,20 +18,23 @@ use rustix::{
     process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal},
     thread::{CapabilitySet, CapabilitySets, set_capabilities},
 };
-use wire::control::{Secret, ToProxy};
+use wire::{
+    control::{Secret, ToProxy},
+    parts,
+};
 
 use crate::{
     control::{Control, ControlError},
     listener::accept::Listening,
-    tls::{self, ListenerTls, TlsError},
+    tls::{self, ListenerTls, Pem, TlsError},
 };
 
 /// What the supervisor gives to a new proxy.
 pub(crate) struct Boot {
-    config_path: PathBuf,
     /// Counts the proxies of this supervisor.
     pub(crate) generation: u64,
     config: File,
+    certificates: Option<File>,
     access_log: Option<File>,
     error_log: Option<File>,
     listeners: Vec<(usize, OwnedFd)>,
@@ -40,7 +43,7 @@ pub(crate) struct Boot {
 
 /// A process that has all it needed privileges for.
 pub(crate) struct Ready {
-    pub(crate) config: Config,
+    pub(crate) config: ProxyConfig,
     pub(crate) tls: Vec<Option<ListenerTls>>,
     pub(crate) listening: Vec<Arc<Listening>>,
     pub(crate) access_log: AccessLog,
@@ -52,12 +55,15 @@ pub(crate) enum BootError {
     /// The supervisor.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The text of the configuration.
-    #[error("the configuration can not be read from its descriptor: {0}")]
-    ConfigText(io::Error),
-    /// The configuration, which the supervisor has accepted a moment ago.
-    #[error("{0}")]
-    Config(config::Problems),
+    /// The configuration.
+    #[error(
+        "the proxy cannot read the configuration that the supervisor has handed over: {0}; the two are not of the same build: \
+         stop the server and start it again"
+    )]
+    Config(io::Error),
+    /// Certificates and keys.
+    #[error("the certificates that the supervisor has handed over cannot be read: {0}")]
+    Certificates(io::Error),
     /// A listener that the configuration does not have.
     #[error("a socket came for listener {0}, which the configuration does not have")]
     Listener(usize),
@@ -91,7 +97,7 @@ impl Boot {
     pub(crate) fn receive(control: &Control) -> Result<Self, BootError> {
         let (message, descriptors) = control.receive()?;
         let ToProxy::Boot {
-            config_path,
+            certificates,
             listeners,
             generation,
             access_log,
@@ -104,6 +110,10 @@ impl Boot {
         let mut descriptors = descriptors.into_iter();
         let mut next = |name| descriptors.next().ok_or(ControlError::NoDescriptor(name));
         let config = File::from(next("the configuration")?);
+        let certificates = certificates
+            .then(|| next("the certificates"))
+            .transpose()?
+            .map(File::from);
         let access_log = access_log
             .then(|| next("the access log"))
             .transpose()?
@@ -124,9 +134,9 @@ impl Boot {
             }
         }
         Ok(Self {
-            config_path: config_path.into(),
             generation,
             config,
+            certificates,
             access_log,
             error_log,
             listeners: sockets,
@@ -135,24 +145,27 @@ impl Boot {
     }
 
     /// Reads the configuration and starts the error log; what fails after this can be told there, too.
-    pub(crate) fn start_log(&mut self) -> Result<(Config, error_log::Guard), BootError> {
-        let mut text = String::new();
-        self.config
+    pub(crate) fn start_log(&mut self) -> Result<(ProxyConfig, error_log::Guard), BootError> {
+        // Whoever has read these descriptors before, a proxy that died, has left them at their end.
+        let mut bytes = Vec::new();
+        let config = self
+            .config
             .rewind()
-            .and_then(|()| self.config.read_to_string(&mut text))
-            .map_err(BootError::ConfigText)?;
-        let config = Config::parse(&text, &self.config_path).map_err(BootError::Config)?;
+            .and_then(|()| self.config.read_to_end(&mut bytes))
+            .and_then(|_| ProxyConfig::from_bytes(&bytes))
+            .map_err(BootError::Config)?;
         let guard = error_log::init(&config.error_log, "proxy", self.error_log.take())?;
         Ok((config, guard))
     }
 
     /// Does everything that needs privileges, then gives them up.
-    pub(crate) fn prepare(self, config: Config) -> Result<Ready, BootError> {
+    pub(crate) fn prepare(mut self, config: ProxyConfig) -> Result<Ready, BootError> {
+        let certificates = self.certificates(&config)?;
         let access_log = match &config.access_log {
             Some(log) => AccessLog::new(log, self.access_log)?,
             None => AccessLog::off(),
         };
-        let tls = tls::listeners(&config, &self.ticket_secret.0)?;
+        let tls = tls::listeners(&config, &certificates, &self.ticket_secret.0)?;
         let listening = self.listeners.into_iter().map(|(index, socket)| {
             let listener = config.listeners.get(index).ok_or(BootError::Listener(index))?;
             Ok(Arc::new(Listening::new(index, socket, listener)))
@@ -167,6 +180,24 @@ impl Boot {
             listening,
             access_log,
         })
+    }
+
+    /// What stands in the files of each certificate and its key.
+    fn certificates(&mut self, config: &ProxyConfig) -> Result<Vec<Pem>, BootError> {
+        let Some(mut file) = self.certificates.take() else {
+            return Ok(Vec::new());
+        };
+        let count = config.tls.certificates.len();
+        let parts = file
+            .rewind()
+            .and_then(|()| parts::read(file, 2 * count, PEM_BYTES_MAX))
+            .map_err(BootError::Certificates)?;
+        let mut parts = parts.into_iter();
+        Ok(iter::from_fn(|| {
+            let (chain, key) = (parts.next()?, parts.next()?);
+            Some(Pem { chain, key })
+        })
+        .collect())
     }
 }
 
@@ -184,7 +215,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Becomes the configured user when started as root. Groups first: afterwards nobody may change them.
-fn become_user(config: &Config) -> Result<(), BootError> {
+fn become_user(config: &ProxyConfig) -> Result<(), BootError> {
     let Some(user) = config.server.user.as_ref().filter(|_| Uid::effective().is_root()) else {
         return Ok(());
     };

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use config::Config;
+use config::ProxyConfig;
 
 use crate::{app::App, drain::Drain, router::Router, tls::ListenerTls, upstream::Upstream};
 
 /// What every request may need. Made once at boot; it does not change for the life of the process.
 pub(crate) struct Context {
     /// The configuration.
-    pub(crate) config: Config,
+    pub(crate) config: ProxyConfig,
     /// Which site and route a request takes.
     pub(crate) router: Router,
     /// By `AppIndex`.

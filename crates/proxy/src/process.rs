@@ -133,7 +133,7 @@ impl Process {
         // The hop's housekeeping starts its tasks here.
         let entered = handles[0].enter();
         let spare = Spare::new(config.server.buffers.shared_bytes);
-        let files_max = app_file::files_max(config.apps.len(), config.open_files_wanted());
+        let files_max = app_file::files_max(config.apps.len(), config.open_files_wanted);
         let apps = config.apps.iter().map(|app| {
             App::new(
                 app,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use config::{Action, Address, Config, Host, PathMatch, Route};
+use config::{Action, Address, Host, PathMatch, ProxyConfig, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 
 use crate::{
@@ -297,7 +297,7 @@ fn host_or<D: Downstream>(request: &Request, hosts: &[Host], down: &D) -> String
 }
 
 /// Where we speak HTTPS: 443 if that is one of the places, 0 when there is none.
-fn https_port(config: &Config) -> u16 {
+fn https_port(config: &ProxyConfig) -> u16 {
     let mut port = 0;
     for listener in config.listeners.iter().filter(|listener| listener.tls) {
         match listener.address {

@@ -10,17 +10,9 @@ use config::{Identity, Need, path_problem};
 /// Why the supervisor does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration has problems; each is told with its place.
+    /// The configuration cannot be read or has problems; each is told with its place.
     #[error("{0}")]
     Config(String),
-    /// The configuration can not be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// A listening socket can not be had.
     #[error("cannot listen on {address}: {}", unheard(address, source))]
     Listen {
@@ -36,6 +28,14 @@ pub enum Error {
         key: &'static str,
         /// Why.
         message: String,
+    },
+    /// A certificate or its key cannot be opened.
+    #[error("tls.certificates: {}", unusable(path, Need::Read, source))]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// In the background these logs would go nowhere.
     #[error(
@@ -96,7 +96,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Read { .. } | Self::LostLogs(_) => 2,
+            Self::Config(_) | Self::LostLogs(_) => 2,
             Self::App { .. } => 3,
             _ => 1,
         }

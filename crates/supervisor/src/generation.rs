@@ -20,6 +20,7 @@ use crate::{
     listening::Listening,
     os::wait::Ended,
     proxy::{Proxy, ProxyProgram},
+    proxy_files::ProxyFiles,
     ready::Interest,
     restarts::Restarts,
     worker::Worker,
@@ -56,7 +57,7 @@ pub(crate) struct Proxies {
 pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) config: Arc<Config>,
-    text: String,
+    proxy_files: ProxyFiles,
     sockets: Vec<Arc<Listening>>,
     pub(crate) apps: Vec<App>,
     pub(crate) proxy: Option<Proxy>,
@@ -80,7 +81,7 @@ impl Generation {
     pub(crate) fn new(
         number: u64,
         config: Arc<Config>,
-        text: String,
+        proxy_files: ProxyFiles,
         sockets: Vec<Arc<Listening>>,
         proxy_now: bool,
         now: Instant,
@@ -91,7 +92,7 @@ impl Generation {
         Self {
             number,
             config,
-            text,
+            proxy_files,
             sockets,
             apps,
             proxy: None,

@@ -28,6 +28,7 @@ mod output;
 mod pid_file;
 mod pool;
 mod proxy;
+mod proxy_files;
 mod ready;
 mod reload;
 mod restarts;

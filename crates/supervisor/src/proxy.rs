@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::Config;
 use rustix::process::Signal;
 use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 
@@ -23,7 +22,8 @@ use crate::{
     heartbeat::{Beat, Heartbeat},
     listening::Listening,
     log_files::LogFiles,
-    os::{memory_file, privileges::Confinement, spawn, wait},
+    os::{privileges::Confinement, spawn, wait},
+    proxy_files::ProxyFiles,
     worker::ProxyEnd,
 };
 
@@ -62,8 +62,7 @@ pub struct ProxyProgram {
 pub(crate) struct Launch<'a> {
     pub(crate) program: &'a ProxyProgram,
     pub(crate) generation: u64,
-    pub(crate) config: &'a Config,
-    pub(crate) text: &'a str,
+    pub(crate) files: &'a ProxyFiles,
     pub(crate) sockets: &'a [Arc<Listening>],
     pub(crate) logs: LogFiles,
     /// Proxies of this generation that were replaced because they did not answer.
@@ -109,13 +108,13 @@ impl Proxy {
         if launch.detached {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
-        let text = memory_file::sealed("appliance-config", launch.text.as_bytes(), false)?;
+        let (config, certificates) = launch.files.hand_out()?;
         // It needs what we may do until it has read the keys, and gives it up itself.
         let confinement = Confinement::NoNewPrivileges;
         let descriptors = [(theirs.as_fd(), CONTROL_FD)];
         let pid = spawn::spawn(&mut command, &descriptors, None, confinement)?;
         let boot = ToProxy::Boot {
-            config_path: launch.config.path.display().to_string(),
+            certificates: certificates.is_some(),
             listeners: u32::try_from(launch.sockets.len()).unwrap_or(u32::MAX),
             generation: launch.generation,
             access_log: launch.logs.access.is_some(),
@@ -123,7 +122,8 @@ impl Proxy {
             ticket_secret: ticket_secret()?,
         };
         let files = [
-            Some(text),
+            Some(config),
+            certificates,
             launch.logs.access.map(OwnedFd::from),
             launch.logs.error.map(OwnedFd::from),
         ];

@@ -51,12 +51,9 @@ pub struct Options {
 #[must_use]
 pub fn run(options: Options) -> u8 {
     let read = config::absolute(&options.conf)
-        .map_err(|source| Error::Read {
-            path: options.conf.clone(),
-            source,
-        })
-        .and_then(|conf| read(&conf).map(|(config, text)| (conf, config, text)));
-    let (conf, config, text) = match read {
+        .map_err(|problems| Error::Config(problems.to_string()))
+        .and_then(|conf| Ok((read(&conf)?, conf)));
+    let (config, conf) = match read {
         Ok(read) => read,
         Err(failure) => return say(&failure),
     };
@@ -83,7 +80,6 @@ pub fn run(options: Options) -> u8 {
         options,
         conf,
         config,
-        text,
         background,
     };
     match life.live() {
@@ -98,7 +94,6 @@ struct Life {
     options: Options,
     conf: PathBuf,
     config: Config,
-    text: String,
     background: Option<Background>,
 }
 
@@ -120,7 +115,6 @@ impl Life {
             options,
             conf,
             config,
-            text,
             background,
         } = self;
         allocator::one_arena();
@@ -178,14 +172,12 @@ impl Life {
             cut_at: None,
             stop_by: None,
         };
-        let lived = supervisor
-            .begin(config, text, true, Instant::now())
-            .and_then(|()| {
-                supervisor.run(|| {
-                    drop(readers);
-                    background.into_iter().for_each(Background::started);
-                })
-            });
+        let lived = supervisor.begin(config, true, Instant::now()).and_then(|()| {
+            supervisor.run(|| {
+                drop(readers);
+                background.into_iter().for_each(Background::started);
+            })
+        });
         for generation in &mut supervisor.generations {
             generation.kill();
         }

@@ -2,7 +2,7 @@
 
 use std::{
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +23,7 @@ use crate::{
     notify::Notify,
     os::{privileges, signals::Signals, wait},
     proxy::Proxy,
+    proxy_files::ProxyFiles,
     ready::{Interest, Ready},
     reload::{Action, Reload},
 };
@@ -312,23 +313,17 @@ impl Supervisor {
     }
 
     fn boot(&mut self, now: Instant) -> Result<(), Error> {
-        let (config, text) = read(&self.conf)?;
+        let config = read(&self.conf)?;
         if self.proxies.detached {
             daemon::check(&config)?;
         }
-        self.begin(config, text, false, now)?;
+        self.begin(config, false, now)?;
         self.reload.began();
         Ok(())
     }
 
     /// Boots a generation of this configuration.
-    pub(crate) fn begin(
-        &mut self,
-        config: Config,
-        text: String,
-        first: bool,
-        now: Instant,
-    ) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, config: Config, first: bool, now: Instant) -> Result<(), Error> {
         let few_files = config.check_open_files(&Machine);
         let warnings = config.warnings.iter().chain(&few_files);
         for line in warnings.flat_map(|warning| warning.lines()) {
@@ -346,6 +341,7 @@ impl Supervisor {
                 );
             }
         }
+        let proxy_files = ProxyFiles::make(&config)?;
         let sockets = self
             .listenings
             .open(&config.listeners, config.server.user.as_ref())?;
@@ -354,7 +350,7 @@ impl Supervisor {
         self.generations.push(Generation::new(
             number,
             Arc::new(config),
-            text,
+            proxy_files,
             sockets,
             first,
             now,
@@ -456,15 +452,9 @@ impl Supervisor {
     }
 }
 
-/// Reads the configuration; its text is what the proxy gets, so both see the same.
-pub(crate) fn read(conf: &std::path::Path) -> Result<(Config, String), Error> {
-    let conf = &config::resolved(conf);
-    let text = config::read_file(conf).map_err(|source| Error::Read {
-        path: conf.to_owned(),
-        source,
-    })?;
-    let config = Config::parse(&text, conf).map_err(|problems| Error::Config(problems.to_string()))?;
-    Ok((config, text))
+/// Reads the configuration, as `appliance check` does.
+pub(crate) fn read(conf: &Path) -> Result<Config, Error> {
+    Config::load(conf).map_err(|problems| Error::Config(problems.to_string()))
 }
 
 /// Tells a failure in the error log, a line each.

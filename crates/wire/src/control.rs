@@ -142,11 +142,12 @@ macro_rules! messages {
 messages! {
     /// Supervisor to proxy.
     pub enum ToProxy {
-        /// First message. Descriptors: the configuration's text (a sealed memory file), then the access log's file,
-        /// then the error log's file, where they are files.
+        /// First message. Descriptors, in this order: the configuration (`config::ProxyConfig` as bytes), the certificates
+        /// and keys ([`parts`](crate::parts)), the access log's file, the error log's file. The first two are sealed memory
+        /// files; all but the first come where there is such a thing.
         1 => Boot {
-            /// Path the configuration was read from; relative paths in it start at its directory.
-            config_path: String,
+            /// Certificates and keys come with this message: a chain and its key for each of `tls.certificates`.
+            certificates: bool,
             /// Number of [`ToProxy::Listener`] messages that follow.
             listeners: u32,
             /// Counts proxies since the supervisor started; names this one in the log.

@@ -5,6 +5,7 @@
 //! * [`congestion`]: descriptors that the kernel does not pass on at the moment.
 //! * [`page`]: the shared page of one link, which answers "was this request started?" even after the worker is dead.
 //! * [`control`]: the messages between supervisor, proxy, zygote and worker, one message per `SOCK_SEQPACKET` packet.
+//! * [`parts`]: several files in one.
 //!
 //! Both ends are always the same build of the same binary, so there is no version negotiation. Both ends still treat the
 //! other as untrusted input: malformed bytes are an error, never a panic, and lengths are checked before anything is
@@ -15,6 +16,7 @@ pub mod control;
 pub mod file_system;
 pub mod frame;
 pub mod page;
+pub mod parts;
 pub mod request;
 pub mod response;
 pub mod websocket;

@@ -131,8 +131,7 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
         let problems = errors.map(|error| syntax::problem(text, error)).collect();
         return Err(Problems::render(path, text, problems));
     }
-    let absolute = crate::absolute(path)
-        .map_err(|error| Problems::unreadable(path, &format!("has no absolute path: {error}")))?;
+    let absolute = crate::absolute(path)?;
     let nothing = DeTable::new();
     let reading = Reading {
         surroundings,

@@ -5,5 +5,6 @@ mod conf;
 mod golden;
 mod meaning;
 mod paths;
+mod proxy_config;
 mod sites;
 mod surroundings;

@@ -97,7 +97,7 @@ impl App {
     /// Starts without any worker. `files_max`: of its files, so many may wait for clients. `runtimes` are the
     /// front threads, at least one.
     pub(crate) fn new(
-        config: &config::App,
+        config: &config::ProxyApp,
         buffers: &Buffers,
         spare: &Arc<Spare>,
         files_max: usize,
@@ -108,8 +108,8 @@ impl App {
         let rules = Rules {
             queue_length_max: config.queue_length_max,
             queue_timeout_ns: nanoseconds(config.queue_timeout),
-            request_timeout_ns: nanoseconds(config.timeout.request),
-            window: config.concurrency().max(1),
+            request_timeout_ns: nanoseconds(config.request_timeout),
+            window: config.interface.concurrency().max(1),
             evented: match config.interface {
                 Interface::Asgi(_) | Interface::Wsgi(WsgiHost::Green(..)) => true,
                 Interface::Wsgi(WsgiHost::Threads { .. }) => false,

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::Config;
+use config::{Config, ProxyConfig};
 use logs::AccessLog;
 use tempfile::TempDir;
 use tokio::{
@@ -32,7 +32,7 @@ use crate::{
     front::handler::Front,
     listener::accept::Listening,
     router::Router,
-    tls,
+    tls::{self, Pem},
     upstream::Upstream,
 };
 
@@ -60,6 +60,9 @@ impl House {
         );
         let config =
             Config::parse(&conf, &directory.path().join("site.toml")).unwrap_or_else(|bad| panic!("{bad}"));
+        let config = ProxyConfig::from(&config);
+        let pems = config.tls.certificates.iter().map(Pem::read);
+        let pems: Vec<_> = pems.collect::<Result<_, _>>().unwrap();
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let listening = Arc::new(Listening::new(0, socket.into(), &config.listeners[0]));
@@ -87,7 +90,7 @@ impl House {
                 .iter()
                 .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)))
                 .collect(),
-            tls: tls::listeners(&config, b"secret").unwrap(),
+            tls: tls::listeners(&config, &pems, b"secret").unwrap(),
             log: AccessLog::new(config.access_log.as_ref().unwrap(), None).unwrap(),
             drain: Drain::new(),
             config,

@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use config::{Config, ProxyConfig};
 use rustix::{
     fs::{MemfdFlags, memfd_create},
     net::{
@@ -27,7 +28,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn start(directory: &Path, conf: &str, listeners: &[&TcpListener]) -> Self {
+    fn start(directory: &Path, bytes: &[u8], listeners: &[&TcpListener]) -> Self {
         let (control, theirs) = socketpair(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -39,9 +40,9 @@ impl Supervisor {
         let proxy = thread::spawn(move || format!("{:?}", run(theirs)));
         let supervisor = Self { control, proxy };
         let mut config = File::from(memfd_create("config", MemfdFlags::CLOEXEC).unwrap());
-        config.write_all(conf.as_bytes()).unwrap();
+        config.write_all(bytes).unwrap();
         let boot = ToProxy::Boot {
-            config_path: directory.join("site.toml").to_str().unwrap().into(),
+            certificates: false,
             listeners: listeners.len() as u32,
             generation: 1,
             access_log: true,
@@ -102,11 +103,14 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
     let path = directory.path();
     let code = |supervisor: Supervisor| supervisor.proxy.join().unwrap();
 
-    let bad = Supervisor::start(path, "[[site]]\nrespond = 1\n", &[]);
+    let bad = Supervisor::start(path, b"{\"server\": {}}", &[]);
     let FromProxy::Failed { message } = bad.receive() else {
         panic!("started")
     };
-    assert!(message.contains("site.toml:"), "{message}");
+    assert!(
+        message.contains("missing field") && message.contains("start it again"),
+        "{message}"
+    );
     assert_eq!(code(bad), format!("{:?}", ExitCode::FAILURE));
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,7 +121,9 @@ fn a_proxy_boots_serves_reopens_drains_and_ends() {
         path.join("access.log"),
         path.join("error.log")
     );
-    let proxy = Supervisor::start(path, &conf, &[&listener]);
+    let config = Config::parse(&conf, &path.join("site.toml")).unwrap();
+    let bytes = ProxyConfig::from(&config).to_bytes().unwrap();
+    let proxy = Supervisor::start(path, &bytes, &[&listener]);
     assert_eq!(proxy.receive(), FromProxy::Ready {});
     // A socket that nobody accepts from yet: the connection waits in the kernel.
     let mut early = TcpStream::connect(address).unwrap();

@@ -2,6 +2,8 @@ use std::{collections::VecDeque, path::Path};
 
 use bytes::Bytes;
 
+use config::Config;
+
 use super::*;
 use crate::{
     answer::AnswerLength, connection::TlsFacts, downstream::recorder::Recorder, drain::Drain, router::Router,
@@ -58,7 +60,7 @@ fn ask_with(text: &str, mut down: Recorder) -> Told {
     config.sites[1].redirect_https = true;
     let context = Context {
         router: Router::new(&config.sites),
-        config,
+        config: ProxyConfig::from(&config),
         apps: Vec::new(),
         upstreams: Vec::new(),
         tls: Vec::new(),

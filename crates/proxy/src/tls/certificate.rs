@@ -16,7 +16,7 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-use super::pem;
+use super::pem::{self, Pem};
 
 const RSA_BITS_MIN: usize = 2048;
 /// The keys that handshakes can be signed with.
@@ -113,10 +113,10 @@ pub(crate) enum CertificateError {
 }
 
 impl Certificate {
-    /// Reads both files and makes sure that they belong together.
-    pub(crate) fn load(files: &CertificateFiles) -> Result<Self, CertificateError> {
-        let chain = pem::chain(&files.certificate)?;
-        let key = pem::key(&files.key)?;
+    /// Understands what stands in both files and makes sure that it belongs together.
+    pub(crate) fn new(files: &CertificateFiles, pem: &Pem) -> Result<Self, CertificateError> {
+        let chain = pem::chain(&files.certificate, &pem.chain)?;
+        let key = pem::key(&files.key, &pem.key)?;
         let malformed = |reason: String| CertificateError::Malformed {
             path: files.certificate.clone(),
             reason,

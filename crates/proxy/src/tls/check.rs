@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use config::{Config, Host};
 
-use super::certificate::Certificate;
+use super::{certificate::Certificate, pem::Pem};
 
 /// Certificates that can be served.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<St
     let mut certificates = Vec::new();
     let mut problems = Vec::new();
     for files in &config.tls.certificates {
-        match Certificate::load(files) {
+        match Pem::read(files).and_then(|pem| Certificate::new(files, &pem)) {
             Ok(certificate) => {
                 checked.told.push(certificate.told(now));
                 checked.warnings.extend(certificate.warnings(now));

@@ -8,10 +8,11 @@ mod tickets;
 
 use std::sync::Arc;
 
-use config::{Config, MinimumVersion};
+use config::{MinimumVersion, ProxyConfig};
 use rustls::{ServerConfig, server::ServerSessionMemoryCache};
 
 pub use check::{CertificatesChecked, check_certificates};
+pub(crate) use pem::Pem;
 
 use certificate::{Certificate, CertificateError};
 use resolver::Resolver;
@@ -43,12 +44,16 @@ pub(crate) enum TlsError {
     Library(#[from] rustls::Error),
 }
 
-/// Loads the certificates and makes the TLS of each listener, by its position in the configuration. To be called while
-/// the keys can still be read.
+/// Makes the TLS of each listener, by its position in the configuration. `pems` are the certificates and keys, in the order
+/// of the configuration.
 ///
 /// Certificates, ticket keys and the session memory are shared by all listeners and threads, so a client may resume
 /// wherever its next connection lands; `ticket_secret` is the same for all proxies of a supervisor, so after a reload too.
-pub(crate) fn listeners(config: &Config, ticket_secret: &[u8]) -> Result<Vec<Option<ListenerTls>>, TlsError> {
+pub(crate) fn listeners(
+    config: &ProxyConfig,
+    pems: &[Pem],
+    ticket_secret: &[u8],
+) -> Result<Vec<Option<ListenerTls>>, TlsError> {
     if !config.listeners.iter().any(|listener| listener.tls) {
         return Ok(vec![None; config.listeners.len()]);
     }
@@ -56,7 +61,8 @@ pub(crate) fn listeners(config: &Config, ticket_secret: &[u8]) -> Result<Vec<Opt
         .tls
         .certificates
         .iter()
-        .map(Certificate::load)
+        .zip(pems)
+        .map(|(files, pem)| Certificate::new(files, pem))
         .collect::<Result<Vec<_>, _>>()?;
     for certificate in &certificates {
         certificate.warn_of_expiry();

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use config::{Identity, Need, path_problem};
+use config::{CertificateFiles, Identity, Need, PEM_BYTES_MAX, path_problem};
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{Error, PemObject},
@@ -14,9 +14,26 @@ use rustls::pki_types::{
 
 use super::certificate::CertificateError;
 
-/// The certificates of a file, at least one.
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let text = read(path)?;
+/// What stands in the files of a certificate and its key.
+#[derive(Clone)]
+pub(crate) struct Pem {
+    pub(crate) chain: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Pem {
+    /// Reads both, for who is no proxy: to that the supervisor hands them.
+    pub(crate) fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+        Ok(Self {
+            chain: read(&files.certificate)?,
+            key: read(&files.key)?,
+        })
+    }
+}
+
+/// The certificates of the file at this path, at least one.
+pub(super) fn chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let text = in_lines(text);
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| malformed(path, &error))?;
@@ -29,9 +46,9 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
     Ok(chain)
 }
 
-/// The first private key of a file.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let text = read(path)?;
+/// The first private key of the file at this path.
+pub(super) fn key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    let text = in_lines(text);
     if has(&text, "BEGIN ENCRYPTED PRIVATE KEY") || has(&text, "Proc-Type: 4,ENCRYPTED") {
         return Err(CertificateError::EncryptedKey(path.to_owned()));
     }
@@ -139,17 +156,14 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     };
     let mut text = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut text))
+        .and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut text))
         .map_err(unreadable)?;
-    Ok(in_lines(&text))
+    Ok(text)
 }
 
 fn has(text: &[u8], mark: &str) -> bool {
     memchr::memmem::find(text, mark.as_bytes()).is_some()
 }
-
-/// Longest certificate or key file that is read.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 /// The byte-order mark of UTF-8.

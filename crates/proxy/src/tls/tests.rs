@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use config::CertificateFiles;
+use config::{CertificateFiles, Config};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
     ClientConfig, ClientConnection, ProtocolVersion, ServerConnection, SignatureScheme, Stream,
@@ -40,6 +40,17 @@ fn files(directory: &Path, certificate: &str, key: &str) -> CertificateFiles {
         certificate: directory.join(certificate),
         key: directory.join(key),
     }
+}
+
+fn load(files: &CertificateFiles) -> Result<Certificate, CertificateError> {
+    Certificate::new(files, &Pem::read(files)?)
+}
+
+/// TLS of each listener, with the files read here.
+fn spoken(config: &Config, ticket_secret: &[u8]) -> Result<Vec<Option<ListenerTls>>, TlsError> {
+    let pems = config.tls.certificates.iter().map(Pem::read);
+    let pems: Vec<Pem> = pems.collect::<Result<_, _>>()?;
+    listeners(&ProxyConfig::from(config), &pems, ticket_secret)
 }
 
 fn config(directory: &Path, names: &[&str], minimum: &str) -> Config {
@@ -123,7 +134,7 @@ fn a_client_gets_the_certificate_it_asks_for() {
     let first = make(directory.path(), "first", &["example.org", "www.example.org"], 90);
     let wild = make(directory.path(), "wild", &["*.example.net"], 90);
     let config = config(directory.path(), &["first", "wild"], "1.2");
-    let tls = listeners(&config, b"secret").unwrap()[0].clone().unwrap();
+    let tls = spoken(&config, b"secret").unwrap()[0].clone().unwrap();
     let client = client(BOTH, &[]);
     for (name, expected) in [
         ("example.org", &first),
@@ -152,7 +163,7 @@ fn a_client_gets_a_certificate_that_it_can_verify() {
     write("rsa.pem", include_str!("tests/rsa.pem"));
     write("rsa.key", include_str!("tests/rsa.key"));
     let config = config(directory.path(), &["curve", "rsa"], "1.2");
-    let tls = listeners(&config, b"secret").unwrap()[0].clone().unwrap();
+    let tls = spoken(&config, b"secret").unwrap()[0].clone().unwrap();
     let of_rsa = |scheme| format!("{scheme:?}").starts_with("RSA");
     for version in BOTH {
         let usual = client(&[version], &[]);
@@ -174,12 +185,12 @@ fn a_client_gets_a_certificate_that_it_can_verify() {
 fn versions_protocols_and_tickets_are_as_configured() {
     let directory = TempDir::new().unwrap();
     make(directory.path(), "a", &["example.org"], 90);
-    let strict = listeners(&config(directory.path(), &["a"], "1.3"), b"secret").unwrap()[0]
+    let strict = spoken(&config(directory.path(), &["a"], "1.3"), b"secret").unwrap()[0]
         .clone()
         .unwrap();
     let old = client(&[&rustls::version::TLS12], &[]);
     assert!(meet(&strict, &old, "example.org").is_err());
-    let tls = listeners(&config(directory.path(), &["a"], "1.2"), b"secret").unwrap()[0]
+    let tls = spoken(&config(directory.path(), &["a"], "1.2"), b"secret").unwrap()[0]
         .clone()
         .unwrap();
     assert_eq!(
@@ -201,7 +212,7 @@ fn sessions_go_on_with_the_next_proxy_of_the_same_supervisor() {
     let directory = TempDir::new().unwrap();
     make(directory.path(), "a", &["example.org"], 90);
     let config = config(directory.path(), &["a"], "1.2");
-    let proxy = |secret: &[u8]| listeners(&config, secret).unwrap()[0].clone().unwrap();
+    let proxy = |secret: &[u8]| spoken(&config, secret).unwrap()[0].clone().unwrap();
     for versions in [BOTH, &[&rustls::version::TLS12]] {
         let client = client(versions, &[]);
         assert!(!meet(&proxy(b"one"), &client, "example.org").unwrap().resumed);
@@ -302,9 +313,7 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
         ("a.pem", "locked.key", "encrypted", "locked.key"),
         ("a.pem", "b.key", "does not belong to the certificate", "b.key"),
     ] {
-        let error = Certificate::load(&files(path, certificate, key))
-            .unwrap_err()
-            .to_string();
+        let error = load(&files(path, certificate, key)).unwrap_err().to_string();
         assert!(
             error.contains(says) && error.contains(names) && error.contains(';'),
             "{certificate} {key}: {error}"
@@ -341,7 +350,7 @@ fn certificates_that_no_client_accepts_are_told_with_what_to_make_instead() {
         ),
     ] {
         std::fs::write(directory.path().join("odd.pem"), certificate).unwrap();
-        let error = Certificate::load(&files(directory.path(), "odd.pem", "a.key")).unwrap_err();
+        let error = load(&files(directory.path(), "odd.pem", "a.key")).unwrap_err();
         let error = error.to_string();
         assert!(
             error.contains("odd.pem: ") && error.contains(says) && error.contains(way),
@@ -354,7 +363,7 @@ fn certificates_that_no_client_accepts_are_told_with_what_to_make_instead() {
 fn a_certificate_of_tomorrow_is_told() {
     let directory = TempDir::new().unwrap();
     make(directory.path(), "a", &["a.test"], 90);
-    let certificate = Certificate::load(&files(directory.path(), "a.pem", "a.key")).unwrap();
+    let certificate = load(&files(directory.path(), "a.pem", "a.key")).unwrap();
     assert_eq!(certificate.warnings(SystemTime::now()), [""; 0]);
     let warnings = certificate.warnings(SystemTime::UNIX_EPOCH);
     assert!(
@@ -471,7 +480,7 @@ fn glued_files_and_byte_order_marks_are_read() {
         format!("{}\r\n{b}", a.trim_end()),
     ] {
         std::fs::write(directory.path().join("chain.pem"), &text).unwrap();
-        let certificate = Certificate::load(&files(directory.path(), "chain.pem", "a.key")).unwrap();
+        let certificate = load(&files(directory.path(), "chain.pem", "a.key")).unwrap();
         assert_eq!(certificate.key.cert.len(), 2, "{text}");
     }
     std::fs::write(
@@ -479,7 +488,7 @@ fn glued_files_and_byte_order_marks_are_read() {
         format!("{mark}{}", read("a.key")),
     )
     .unwrap();
-    Certificate::load(&files(directory.path(), "a.pem", "marked.key")).unwrap();
+    load(&files(directory.path(), "a.pem", "marked.key")).unwrap();
 }
 
 #[test]
@@ -538,7 +547,7 @@ fn a_leaf_alone_and_an_expired_intermediate_are_told() {
     let leaf_pem = leaf.signed_by(&leaf_key, &issuer).unwrap().pem();
     let warnings = |chain: &str| {
         write("chain.pem", chain.to_owned());
-        let certificate = Certificate::load(&files(directory.path(), "chain.pem", "leaf.key")).unwrap();
+        let certificate = load(&files(directory.path(), "chain.pem", "leaf.key")).unwrap();
         certificate.warnings(SystemTime::now())
     };
     let alone = warnings(&leaf_pem);
@@ -573,7 +582,7 @@ fn a_certificate_that_names_its_host_in_the_common_name_alone_is_told() {
         let certificate = params.self_signed(&key).unwrap();
         std::fs::write(directory.path().join("old.pem"), certificate.pem()).unwrap();
         std::fs::write(directory.path().join("old.key"), key.serialize_pem()).unwrap();
-        let certificate = Certificate::load(&files(directory.path(), "old.pem", "old.key")).unwrap();
+        let certificate = load(&files(directory.path(), "old.pem", "old.key")).unwrap();
         certificate.warnings(SystemTime::now())
     };
     for name in ["example.org", "www.example.net"] {

@@ -199,8 +199,7 @@ impl Generation {
                 let launch = Launch {
                     program: &proxies.program,
                     generation: self.number,
-                    config: &self.config,
-                    text: &self.text,
+                    files: &self.proxy_files,
                     sockets: &self.sockets,
                     logs,
                     silent_before: self.silent_proxies,

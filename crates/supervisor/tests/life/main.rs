@@ -95,7 +95,7 @@ fn it_serves_and_a_stop_leaves_nothing_behind() {
     assert!(bench.pid_file().exists());
     let journal = bench.journal();
     assert!(
-        journal.contains("boot listeners=1 text=True files=2"),
+        journal.contains("boot listeners=1 apps=web certificates=False files=2"),
         "{journal}"
     );
     assert!(journal.contains("descriptors=2"), "{journal}");

@@ -1,5 +1,5 @@
 # A proxy as the supervisor sees it; it writes what it is told into the file JOURNAL.
-import os, signal, socket, struct, sys, time
+import json, os, signal, socket, struct, sys, time
 
 control = socket.socket(fileno=3)
 journal = os.environ["JOURNAL"]
@@ -34,10 +34,10 @@ while True:
         os._exit(0)
     kind = packet[0]
     if kind == 1:
-        path, at = read_text(packet, 1)
-        listeners, generation = struct.unpack_from("<IQ", packet, at)
-        site = os.pread(descriptors[0], 1 << 20, 0)
-        note(f"boot listeners={listeners} text={b'[app.web]' in site} files={len(descriptors) - 1}")
+        certificates, listeners, generation = struct.unpack_from("<?IQ", packet, 1)
+        config = json.loads(os.pread(descriptors[0], 1 << 20, 0))
+        apps = ",".join(app["name"] for app in config["apps"])
+        note(f"boot listeners={listeners} apps={apps} certificates={certificates} files={len(descriptors) - 1}")
         if behaviour == "failed":
             control.send(b"\x02" + text("the key of example.org can not be read"))
             os._exit(1)

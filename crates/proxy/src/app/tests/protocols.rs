@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use config::{Action, AppIndex, Config};
+use config::{Action, AppIndex, Config, ProxyConfig};
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Response};
 use logs::AccessLog;
@@ -53,7 +53,7 @@ impl House {
             tls: Vec::new(),
             log: AccessLog::off(),
             drain: Drain::new(),
-            config,
+            config: ProxyConfig::from(&config),
         });
         Self {
             rig,

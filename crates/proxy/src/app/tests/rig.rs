@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use config::Buffers;
+use config::{Buffers, Config, ProxyConfig};
 use logs::{Record, Remote};
 use tokio::{
     runtime::Handle,
@@ -81,11 +81,13 @@ impl Default for Settings {
 impl Rig {
     pub(super) fn new(settings: &Settings) -> Self {
         let context = Arc::new(Context {
-            config: config::Config::parse(
-                "[[site]]\nfiles = { \"/\" = \"/\" }\n",
-                std::path::Path::new("/site.toml"),
-            )
-            .expect("valid"),
+            config: ProxyConfig::from(
+                &Config::parse(
+                    "[[site]]\nfiles = { \"/\" = \"/\" }\n",
+                    std::path::Path::new("/site.toml"),
+                )
+                .expect("valid"),
+            ),
             router: Router::new(&[]),
             apps: Vec::new(),
             upstreams: Vec::new(),
