@@ -54,6 +54,8 @@ const DIFFERENCES: &[(&str, Fate)] = &[
     ("a query with quotes", Served),
     ("a query with angle brackets", Served),
     ("a path with angle brackets", Served),
+    // What is asked for by another scheme is not ours to answer.
+    ("another scheme", Served),
     // A target has no fragment (RFC 9113 §8.3.1).
     ("a path with a fragment", Served),
     ("an unknown pseudo field", Refused),
@@ -61,6 +63,7 @@ const DIFFERENCES: &[(&str, Fate)] = &[
     // the connection.
     ("a value behind a blank", Served),
     ("a value before a tab", Served),
+    ("a cookie behind a blank", Served),
     ("a pseudo field behind a field", Served),
     ("connection", Served),
     ("keep-alive", Served),
@@ -176,6 +179,7 @@ fn names_and_values() -> Vec<Case> {
         with("a value with Latin-1", Served, b"x-mine", b"a\xe9b"),
         with("a value behind a blank", Refused, b"x-mine", b" a"),
         with("a value before a tab", Refused, b"x-mine", b"a\t"),
+        with("a cookie behind a blank", Refused, b"cookie", b" a=1"),
         with("an empty value", Served, b"x-mine", b""),
     ]
 }
@@ -204,7 +208,9 @@ fn pseudo_fields() -> Vec<Case> {
         without("no path", Refused, PATH),
         twice("two paths", Refused, PATH),
         but("an empty scheme", Refused, b":scheme", b""),
-        but("another scheme", Served, b":scheme", b"ftp"),
+        but("another scheme", Refused, b":scheme", b"ftp"),
+        but("a scheme that begins with a digit", Refused, b":scheme", b"1a"),
+        but("a scheme in upper case", Served, b":scheme", b"HTTPS"),
         but("a scheme with a blank", Refused, b":scheme", b"ht tps"),
         without("no scheme", Refused, SCHEME),
         twice("two schemes", Refused, SCHEME),

@@ -389,6 +389,10 @@ fn heads_that_http1_refuses_are_refused_with_a_page() {
         vec![GET[0], GET[1], GET[3], ("host", "a b")],
         vec![GET[0], (":scheme", ""), GET[2], GET[3]],
         vec![GET[0], GET[1], (":authority", "me@localhost"), GET[3]],
+        get_with(("cookie", " a=1")),
+        get_with(("cookie", "a=1\t")),
+        vec![GET[0], (":scheme", "ftp"), GET[2], GET[3]],
+        vec![GET[0], (":scheme", "1a"), GET[2], GET[3]],
         vec![GET[0], GET[1], GET[2], (":path", "/a#b")],
         vec![GET[0], GET[1], GET[2], (":path", "/#")],
         vec![GET[0], GET[1], GET[2], (":path", "/?q=a#b")],
@@ -408,6 +412,11 @@ fn heads_that_http1_refuses_are_refused_with_a_page() {
     for record in site.records(cases.len()) {
         told(&record, 400, "refused");
     }
+    // Tunnels are not offered; the page is that of HTTP/1.1, with its Allow.
+    http2.request(97, &[(":method", "CONNECT"), (":authority", "a.example:443")]);
+    assert_eq!(http2.next(HEADERS).stream, 97);
+    told(site.records(cases.len() + 1).last().unwrap(), 405, "refused");
+    http2.next(DATA);
     // A `#` elsewhere, and a Host field alone, are of a request like any other.
     http2.request(99, &get_with(("referer", "/a#b")));
     assert_eq!(http2.next(DATA).payload, b"hello");
@@ -417,7 +426,7 @@ fn heads_that_http1_refuses_are_refused_with_a_page() {
 }
 
 #[test]
-fn pseudo_fields_in_trailers_cost_the_request_before_an_application_has_all_of_it() {
+fn malformed_trailers_cost_the_request_before_an_application_has_all_of_it() {
     let (mut site, client) = serving(
         "http2-trailers",
         r#"
@@ -445,6 +454,7 @@ fn pseudo_fields_in_trailers_cost_the_request_before_an_application_has_all_of_i
     for (trailers, status, outcome) in [
         (&[(":path", "/")], 400, "refused"),
         (&[(":authority", "elsewhere")], 400, "refused"),
+        (&[("x-mine", " blank")], 400, "refused"),
         (&[("x-mine", "1")], 200, "ok"),
     ] {
         for path in ["/", "/unbuffered"] {

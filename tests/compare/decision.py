@@ -7,6 +7,8 @@ from parts import FILE, FILE_BYTES
 #: Where each date that is one lies: before the file's, at it, after it.
 DATES = {
     "{modified}": 0,
+    # Its weekday says nothing (RFC 9110 §5.6.7).
+    "Mon, 02 Jan 2026 03:04:05 GMT": 0,
     "Thu, 01 Jan 2026 00:00:00 GMT": -1,
     "Sat, 03 Jan 2026 00:00:00 GMT": 1,
     "Thu, 01 Jan 1970 00:00:00 GMT": -1,

@@ -108,27 +108,55 @@ fn date(fields: &Fields, name: &str) -> Option<SystemTime> {
     parse_date(std::str::from_utf8(value.trim_ascii()).ok()?)
 }
 
-/// A date of HTTP in any of its three forms, those before 1970 included.
+/// A date of HTTP in any of its three forms (RFC 9110 §5.6.7), those before 1970 included. Its weekday may be
+/// any: the rest says which day it is, and nginx looks at nothing else.
 pub(super) fn parse_date(text: &str) -> Option<SystemTime> {
-    httpdate::parse_http_date(text).ok().or_else(|| {
+    parse_with_any_weekday(text).or_else(|| {
         [12..16, 20..24]
             .into_iter()
             .find_map(|year| before_1970(text, year))
     })
 }
 
-/// The calendar repeats itself every 400 years, and later years are understood. Their weekday is seldom
-/// right, and says nothing.
+fn parse_with_any_weekday(text: &str) -> Option<SystemTime> {
+    if let Ok(time) = httpdate::parse_http_date(text) {
+        return Some(time);
+    }
+    let (written, rest) = text.split_at(text.find([',', ' '])?);
+    let is_short = written.len() == SHORT_WEEKDAY_LEN;
+    let names = WEEKDAYS.map(|name| {
+        if is_short {
+            &name[..SHORT_WEEKDAY_LEN]
+        } else {
+            name
+        }
+    });
+    let is_weekday = names.contains(&written);
+    names
+        .iter()
+        .filter(|_| is_weekday)
+        .find_map(|name| httpdate::parse_http_date(&format!("{name}{rest}")).ok())
+}
+
+const WEEKDAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+const SHORT_WEEKDAY_LEN: usize = 3;
+
+/// The calendar repeats itself every 400 years, and later years are understood. They begin with another weekday
+/// than these.
 fn before_1970(text: &str, year: Range<usize>) -> Option<SystemTime> {
     let written: u64 = text.get(year.clone())?.parse().ok()?;
     let cycles = 1969_u64.checked_sub(written)? / 400 + 1;
     let mut later = text.to_owned();
     later.replace_range(year, &format!("{:04}", written + 400 * cycles));
-    let rest = later.get(3..)?;
-    let time = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
-        .iter()
-        .find_map(|weekday| httpdate::parse_http_date(&format!("{weekday}{rest}")).ok())?;
-    time.checked_sub(Duration::from_secs(cycles * CYCLE_S))
+    parse_with_any_weekday(&later)?.checked_sub(Duration::from_secs(cycles * CYCLE_S))
 }
 
 /// 400 years of the Gregorian calendar.
@@ -269,6 +297,28 @@ mod tests {
             "Wed, 99 Dec 1969 23:59:59 GMT",
             "Wed, 31 Dec 19x9 23:59:59 GMT",
         ] {
+            assert_eq!(parse_date(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn the_weekday_of_a_date_says_nothing() {
+        for text in [
+            "Fri, 02 Jan 2026 03:04:05 GMT",
+            "Mon, 02 Jan 2026 03:04:05 GMT",
+            "Friday, 02-Jan-26 03:04:05 GMT",
+            "Sunday, 02-Jan-26 03:04:05 GMT",
+            "Fri Jan  2 03:04:05 2026",
+            "Wed Jan  2 03:04:05 2026",
+        ] {
+            let condition = |name: &str| fields(&[(name, text)]);
+            let verdict = |name: &str| evaluate(&condition(name), &current());
+            assert_eq!(verdict("If-Modified-Since"), Verdict::NotModified, "{text}");
+            assert_eq!(verdict("If-Unmodified-Since"), Verdict::Go, "{text}");
+            assert!(range_applies(&condition("If-Range"), &current()), "{text}");
+        }
+        assert!(parse_date("Tue, 31 Dec 1969 23:59:59 GMT").is_some());
+        for garbage in ["Xyz, 02 Jan 2026 03:04:05 GMT", "02 Jan 2026 03:04:05 GMT", ","] {
             assert_eq!(parse_date(garbage), None, "{garbage}");
         }
     }

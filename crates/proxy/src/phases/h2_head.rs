@@ -20,6 +20,7 @@ pub(crate) fn read(parts: &Parts, ended: bool, limits: &Limits) -> (Head, Result
     let mut fields = Fields::with_capacity(parts.headers.len(), 512);
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in &parts.headers {
+        facts.bad |= has_blanks_around(value);
         if name == header::COOKIE {
             // RFC 9113 §8.2.3: crumbs are one field again before they leave HTTP/2, and one field for our
             // limits.
@@ -103,8 +104,6 @@ struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     fn see(&mut self, name: &str, value: &'a HeaderValue) {
-        // RFC 9113 §8.2.1
-        self.bad |= matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
         match name {
             "host" => self.bad |= self.host.replace(value).is_some(),
             "content-length" => match number(value.as_bytes()) {
@@ -122,18 +121,32 @@ impl<'a> Facts<'a> {
 
 fn form(parts: &Parts, target: &[u8]) -> Result<(), u16> {
     let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
-    if parts.uri.scheme_str().is_some_and(str::is_empty) {
+    if parts.uri.scheme_str().is_some_and(|scheme| !is_ours(scheme)) {
         return Err(400);
     }
     match target {
         _ if target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) => Err(400),
         // RFC 8441: what passes as CONNECT asks for a WebSocket. Tunnels are not offered.
         [b'/', ..] if parts.method == Method::CONNECT && protocol == Some("websocket") => Ok(()),
-        _ if parts.method == Method::CONNECT || protocol.is_some() => Err(501),
+        // What else might pass as one (RFC 9220 §3), and a tunnel, as over HTTP/1.1.
+        _ if protocol.is_some() => Err(501),
+        _ if parts.method == Method::CONNECT => Err(405),
         [b'/', ..] => Ok(()),
         b"*" if parts.method == Method::OPTIONS => Ok(()),
         _ => Err(400),
     }
+}
+
+/// What is asked for by another scheme is not ours to answer, as in an absolute target over HTTP/1.1.
+fn is_ours(scheme: &str) -> bool {
+    ["https", "http"]
+        .iter()
+        .any(|ours| scheme.eq_ignore_ascii_case(ours))
+}
+
+/// Blanks around a value make its message malformed (RFC 9113 §8.2.1).
+pub(super) fn has_blanks_around(value: &HeaderValue) -> bool {
+    matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
 /// Digits only.
@@ -223,6 +236,8 @@ mod tests {
         for (uri, fields) in [
             ("https://example.org/", &[("x", " a")][..]),
             ("https://example.org/", &[("x", "a\t")]),
+            ("https://example.org/", &[("cookie", " a=1")]),
+            ("https://example.org/", &[("cookie", "a=1"), ("cookie", "b=2 ")]),
             ("https://example.org/", &[("content-length", "+1")]),
             (
                 "https://example.org/",
@@ -235,6 +250,9 @@ mod tests {
                 &[("host", "example.org"), ("host", "example.org")],
             ),
             ("https://me@example.org/", &[]),
+            ("ftp://example.org/", &[]),
+            ("1a://example.org/", &[]),
+            ("httpss://example.org/", &[]),
             ("/", &[]),
             ("/", &[("host", "")]),
             ("/", &[("host", "a b")]),
@@ -251,6 +269,7 @@ mod tests {
                 &[("host", "EXAMPLE.org"), ("x", ""), ("y", "a b")][..],
             ),
             ("/", &[("host", "example.org:1")]),
+            ("HTTP://example.org/", &[]),
         ] {
             assert_eq!(
                 read(&request("GET", uri, fields), false, &limits()).1,
@@ -311,7 +330,16 @@ mod tests {
         assert_eq!(read(&header, true, &limits()).1, Err(431));
         assert_eq!(
             read(&request("CONNECT", "example.org:443", &[]), true, &limits()).1,
-            Err(501)
+            Err(405)
         );
+    }
+
+    #[test]
+    fn only_websockets_pass_as_connect() {
+        for (protocol, verdict) in [("websocket", Ok(())), ("connect-udp", Err(501)), ("", Err(501))] {
+            let mut parts = request("CONNECT", "https://example.org/", &[]);
+            parts.extensions.insert(Protocol::from(protocol));
+            assert_eq!(read(&parts, false, &limits()).1, verdict, "{protocol}");
+        }
     }
 }

@@ -16,7 +16,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use logs::Outcome;
 use tokio::time::Instant;
 
-use super::refusals::{Berth, Books};
+use super::{
+    h2_head::has_blanks_around,
+    refusals::{Berth, Books},
+};
 use crate::{
     answer::{Answer, AnswerLength},
     connection::Connection,
@@ -209,15 +212,20 @@ impl H2Session {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
         let piece = match ready!(self.body.poll_data(cx)) {
             Some(Ok(piece)) => piece,
-            // As h2 says it of what it sees itself.
-            None if self.berth.books().has_malformed_end(self.body.stream_id()) => {
-                return Poll::Ready(Some(Err(Reason::PROTOCOL_ERROR.into())));
-            }
-            end => return Poll::Ready(end),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return self.poll_end(cx),
         };
         self.bytes_in += piece.len() as u64;
         let released = self.body.flow_control().release_capacity(piece.len());
         Poll::Ready(Some(released.map(|()| piece)))
+    }
+
+    /// The end of the body, where malformed trailers are told as h2 tells of what it sees itself.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let trailers = ready!(self.body.poll_trailers(cx)?).unwrap_or_default();
+        let malformed = self.berth.books().has_malformed_end(self.body.stream_id())
+            || trailers.values().any(has_blanks_around);
+        Poll::Ready(malformed.then(|| Err(Reason::PROTOCOL_ERROR.into())))
     }
 }
 

@@ -34,6 +34,7 @@ use crate::{
     context::Context,
     downstream::{ClientError, Downstream},
     errors,
+    head::METHODS,
     listener::{crowd::Guest, stream::ClientStream},
     serve::serve,
 };
@@ -418,7 +419,17 @@ async fn serve_stream(
             let head = session.head();
             record.set_request(head.method.as_bytes(), &head.target);
             record.set_host(&head.host);
-            errors::refuse(&context, &mut session, &mut record, status, Outcome::Refused, &[]).await;
+            let allow = [("allow", METHODS)];
+            let fields = if status == 405 { &allow[..] } else { &[] };
+            errors::refuse(
+                &context,
+                &mut session,
+                &mut record,
+                status,
+                Outcome::Refused,
+                fields,
+            )
+            .await;
         }
     }
     if record.outcome == Some(Outcome::ClientGone)
