@@ -1,6 +1,10 @@
 //! `[upstream.NAME]`
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use super::{Other, Section, Value, listener::socket_too_long};
 use crate::{Balance, Peer, PeerAddress, Upstream};
@@ -134,6 +138,11 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
             return None;
         }
     }
+    if let Some(bracketed) = in_brackets(text.strip_prefix("http://").unwrap_or(text)) {
+        return refuse(&format!(
+            "write an IPv6 address in brackets: \"http://{bracketed}\""
+        ));
+    }
     let Some(authority) = text.strip_prefix("http://") else {
         return if text.starts_with('/') {
             refuse(&format!("write \"unix:{text}\""))
@@ -155,10 +164,17 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         ),
         None => (authority, "80"),
     };
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match bracketed {
+        Some(ip) if ip.parse::<Ipv6Addr>().is_err() => {
+            return refuse("brackets are for an IPv6 address, such as \"http://[::1]:8001\"");
+        }
+        Some(ip) => ip,
+        None if host.contains([':', '[', ']']) => {
+            return refuse("write \"http://host:port\" or \"unix:/path\"");
+        }
+        None => host,
+    };
     let Some(port) = port.parse().ok().filter(|port| *port != 0) else {
         return refuse("the port must be from 1 to 65535");
     };
@@ -173,6 +189,18 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
             port,
         },
     })
+}
+
+/// The authority that a bare IPv6 address means, whose last number is a port where it may be one.
+fn in_brackets(authority: &str) -> Option<String> {
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let is_address = |host: &str| host.parse::<Ipv6Addr>().is_ok();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if is_address(host) && port.parse::<u16>().is_ok() => {
+            Some(format!("[{host}]:{port}"))
+        }
+        _ => is_address(authority).then(|| format!("[{authority}]")),
+    }
 }
 
 /// Servers that are written for one upstream.
