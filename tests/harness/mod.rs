@@ -5,9 +5,11 @@ pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod curl;
 pub(crate) mod http2;
+pub(crate) mod interpreter;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod nginx;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 pub(crate) mod python;
@@ -17,6 +19,7 @@ pub(crate) mod wait;
 pub(crate) mod websocket;
 
 pub(crate) use client::{Connection, Response};
+pub(crate) use ports::free_port;
 pub(crate) use site::Site;
 pub(crate) use wait::wait_for;
 pub(crate) use websocket::{Message, WebSocket};
@@ -36,21 +39,4 @@ pub(crate) fn scratch() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     target.join("tests")
-}
-
-/// A TCP port of 127.0.0.1 that was free a moment ago and that no other test of this run was given.
-pub(crate) fn free_port() -> u16 {
-    use std::{collections::HashSet, net::TcpListener, sync::Mutex};
-    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let mut given = GIVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if given.get_or_insert_default().insert(port) {
-            return port;
-        }
-    }
 }

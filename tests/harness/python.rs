@@ -4,11 +4,10 @@ use std::{
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
 };
 
-use super::scratch;
+use super::{interpreter, scratch};
 
 /// One virtualenv for everything that speaks ASGI: frameworks, and the servers that appliance is held against. Those are pinned, since
 /// what is recorded of them is true for one version.
@@ -75,30 +74,39 @@ pub(crate) struct Python {
 pub(crate) fn pythons() -> &'static [Python] {
     static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let mut candidates = vec![PathBuf::from("/usr/bin/python3"), PathBuf::from("/usr/local/bin/python3")];
+        let mut candidates = vec![
+            PathBuf::from("/usr/bin/python3"),
+            PathBuf::from("/usr/local/bin/python3"),
+        ];
         for minor in 9..=14 {
             candidates.push(PathBuf::from(format!("/usr/bin/python3.{minor}")));
             candidates.push(PathBuf::from(format!("/usr/local/bin/python3.{minor}")));
         }
         if let Some(root) = std::env::var_os("PYENV_ROOT") {
-            let versions = fs::read_dir(Path::new(&root).join("versions")).into_iter().flatten().flatten();
+            let versions = fs::read_dir(Path::new(&root).join("versions"))
+                .into_iter()
+                .flatten()
+                .flatten();
             candidates.extend(versions.map(|version| version.path().join("bin/python3")));
         }
+        let scratch = scratch();
         let mut seen = Vec::new();
         let mut found: Vec<Python> = Vec::new();
         for path in candidates {
-            let Ok(real) = fs::canonicalize(&path) else { continue };
+            let Ok(real) = fs::canonicalize(&path) else {
+                continue;
+            };
             if seen.contains(&real) {
                 continue;
             }
             seen.push(real);
-            let script = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2], sys.version_info >= (3, 9))";
-            let Ok(output) = Command::new(&path).args(["-c", script]).output() else { continue };
-            let text = String::from_utf8_lossy(&output.stdout);
-            if let Some((version, "True")) = text.trim().split_once(' ') {
+            let Some(facts) = interpreter::facts(&path, &scratch) else {
+                continue;
+            };
+            if facts.is_supported && facts.has_venv {
                 found.push(Python {
                     path,
-                    version: version.to_owned(),
+                    version: facts.version,
                 });
             }
         }
@@ -117,29 +125,9 @@ pub(crate) fn python() -> &'static Python {
 
 /// A virtualenv of `python` with these packages, made once and kept for later runs.
 pub(crate) fn virtualenv(python: &Python, packages: &[&str]) -> PathBuf {
-    let build = python.path.display().to_string().replace('/', "_");
-    let all = scratch().join("virtualenvs");
-    let name = name_of(&build, packages);
-    let directory = all.join(&name);
-    let complete = directory.join("complete");
-    if complete.exists() {
-        return directory;
-    }
-    fs::create_dir_all(&all).unwrap();
-    // A lock on a file, because several test processes may share the directory.
-    let lock = fs::File::create(all.join(format!("{name}.lock"))).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    if complete.exists() {
-        return directory;
-    }
-    let _ = fs::remove_dir_all(&directory);
-    run(Command::new(&python.path).args(["-m", "venv"]).arg(&directory));
-    if !packages.is_empty() {
-        run(Command::new(directory.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(packages));
-    }
-    fs::write(complete, "").unwrap();
+    let name = name_of(&interpreter::flat(&python.path), packages);
+    let directory = scratch().join("virtualenvs").join(name);
+    interpreter::virtualenv(&python.path, &directory, packages);
     directory
 }
 
@@ -156,16 +144,3 @@ fn name_of(build: &str, packages: &[&str]) -> String {
 
 /// File systems take 255 bytes, of which the name of the lock needs five more than the directory's.
 const NAME_MAX: usize = 250;
-
-fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}

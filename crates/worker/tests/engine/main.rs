@@ -3,6 +3,8 @@
 mod asgi;
 mod asgi_endless;
 mod green;
+#[path = "../../../../tests/harness/interpreter.rs"]
+mod interpreter;
 mod lent;
 mod life;
 mod lifespan;

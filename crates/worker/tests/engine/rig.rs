@@ -23,7 +23,10 @@ use wire::{
     page::ENTRY_LEN,
 };
 
-use crate::link::{ENTRIES, Link};
+use crate::{
+    interpreter,
+    link::{ENTRIES, Link},
+};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,16 +47,8 @@ pub(crate) fn pythons() -> Vec<PathBuf> {
     // The same one may have several names.
     let mut seen = HashSet::new();
     found.retain(|python| std::fs::canonicalize(python).is_ok_and(|real| seen.insert(real)));
-    found.retain(|python| {
-        Command::new(python)
-            .args([
-                "-c",
-                "import sys; sys.exit(sys.version_info < (3, 9) or sys.implementation.name != 'cpython')",
-            ])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    });
+    let scratch = target().join("tests");
+    found.retain(|python| interpreter::facts(python, &scratch).is_some_and(|facts| facts.is_supported));
     assert!(!found.is_empty(), "no python3 to test with");
     found
 }
@@ -85,26 +80,17 @@ pub(crate) fn on_every_green(app: &str, test: impl Fn(&Plan<'_>)) {
 
 /// The interpreter of a virtualenv that has gevent and eventlet, made once and kept for later runs.
 pub(crate) fn greenhouse(python: &Path) -> PathBuf {
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let name = format!("green{}", interpreter::flat(python));
+    let directory = target().join("tests/virtualenvs").join(name);
+    interpreter::virtualenv(python, &directory, &["gevent", "eventlet"]);
+    directory.join("bin/python")
+}
+
+/// TARGET of TARGET/PROFILE/deps/TEST
+fn target() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let target = test.ancestors().nth(3).expect("a target directory");
-    let name = python.display().to_string().replace('/', "_");
-    let venv = target.join("tests/virtualenvs").join(format!("green{name}"));
-    let (inside, complete) = (venv.join("bin/python"), venv.join("complete"));
-    if !complete.exists() {
-        let _ = std::fs::remove_dir_all(&venv);
-        let made = Command::new(python).args(["-m", "venv"]).arg(&venv).status();
-        assert!(made.is_ok_and(|status| status.success()), "a virtualenv");
-        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        let installed = Command::new(&inside)
-            .args(install)
-            .args(["gevent", "eventlet"])
-            .status();
-        assert!(installed.is_ok_and(|status| status.success()), "gevent, eventlet");
-        std::fs::write(complete, "").expect("a mark");
-    }
-    inside
+    target.to_owned()
 }
 
 /// The engine as it ships, or that of `$ENGINE_BUILT`, where there is no cargo: built as the binary's build
@@ -115,13 +101,7 @@ pub(crate) fn engine() -> &'static Path {
         if let Some(built) = std::env::var_os("ENGINE_BUILT") {
             return built.into();
         }
-        let test = std::env::current_exe().expect("a test has a path");
-        // TARGET/PROFILE/deps/TEST
-        let target_dir = test
-            .ancestors()
-            .nth(3)
-            .expect("a target directory")
-            .join("engine");
+        let target_dir = target().join("engine");
         let status = Command::new(env!("CARGO"))
             .args([
                 "build",
