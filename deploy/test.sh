@@ -154,10 +154,11 @@ if cargo nextest --version >/dev/null 2>&1; then
     beside dependencies dependencies
     beside lints lints
     tests
-    # nextest runs no examples of the documentation.
-    step "examples in the documentation"
+    step "what is left of the steps beside"
     join lints
     join dependencies
+    # nextest runs no examples of the documentation.
+    step "examples in the documentation"
     cargo test --workspace --locked --doc
 else
     parity() { SERVER_UNDER_TEST=nginx cargo test --workspace --test site --locked -- parity; }
