@@ -167,7 +167,8 @@ impl Site {
         self.spawn_by(command)
     }
 
-    fn spawn_by(&mut self, mut command: Command) -> &mut Self {
+    /// The same by a command that becomes the program.
+    pub(crate) fn spawn_by(&mut self, mut command: Command) -> &mut Self {
         assert!(self.child.is_none(), "the site runs already");
         let output = File::create(self.directory.join("output")).unwrap();
         let child = command

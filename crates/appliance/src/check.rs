@@ -5,6 +5,8 @@ use std::{io::Write, path::Path};
 use config::{Config, Interface, Machine, Visible, WsgiHost};
 use supervisor::{AppCheck, Engine};
 
+use crate::names;
+
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
 pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
@@ -16,8 +18,7 @@ pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
         }
     };
     tell(&format!("{}: understood", config.path.display()));
-    let mut looked_up = [config.check_users(&Machine), config.check_names(&Machine)].concat();
-    looked_up.extend(config.check_open_files(&Machine));
+    let looked_up = [config.check_users(&Machine), names::warnings(&config)].concat();
     for warning in config.warnings.iter().chain(&looked_up) {
         tell(&warning.trim_end());
     }

@@ -3,6 +3,7 @@
 mod check;
 mod command_line;
 mod engine;
+mod names;
 
 use std::{env, os::fd::OwnedFd, process::ExitCode};
 

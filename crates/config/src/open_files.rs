@@ -34,7 +34,7 @@ impl Config {
     }
 
     /// A warning where listeners promise more connections than the limit of open files lets the proxy have.
-    pub fn check_open_files(&self, surroundings: &dyn Surroundings) -> Option<String> {
+    pub(crate) fn check_open_files(&self, surroundings: &dyn Surroundings) -> Option<String> {
         let limit = surroundings.open_files_max().min(KERNEL_MAX);
         let (room, wanted) = (limit * FOR_CLIENTS / 8, self.open_files_wanted());
         if wanted <= room {

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::ToSocketAddrs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -33,8 +32,6 @@ pub trait Surroundings {
     fn read(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;
-    /// Looks a host name up.
-    fn resolve(&self, host: &str, port: u16) -> io::Result<()>;
     /// Where temporary files go.
     fn temp_dir(&self) -> PathBuf;
     /// Open files that a process may have, its hard limit.
@@ -88,14 +85,6 @@ impl Surroundings for Machine {
 
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
-    }
-
-    fn resolve(&self, host: &str, port: u16) -> io::Result<()> {
-        let mut addresses = (host, port).to_socket_addrs()?;
-        match addresses.next() {
-            Some(_) => Ok(()),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "no address found")),
-        }
     }
 
     fn temp_dir(&self) -> PathBuf {

@@ -4,8 +4,6 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Surroundings};
-
 /// `[upstream.NAME]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
@@ -54,29 +52,6 @@ pub enum PeerAddress {
     },
     /// A Unix socket.
     Unix(#[serde(with = "crate::serialised_path")] PathBuf),
-}
-
-impl Config {
-    /// A line for each server whose name cannot be looked up now. Nothing that keeps a server down: it may be
-    /// there when it is needed.
-    pub fn check_names(&self, surroundings: &dyn Surroundings) -> Vec<String> {
-        let mut told = Vec::new();
-        for upstream in &self.upstreams {
-            for peer in &upstream.peers {
-                let PeerAddress::Name { host, port } = &peer.address else {
-                    continue;
-                };
-                if let Err(error) = surroundings.resolve(host, *port) {
-                    told.push(format!(
-                        "warning: upstream `{}`: the host `{host}` of {} cannot be looked up: {error}\n  = help: write its IP \
-                         address, or add it to /etc/hosts; until it can be looked up, this server gets no requests",
-                        upstream.name, peer.url
-                    ));
-                }
-            }
-        }
-        told
-    }
 }
 
 /// How a peer is chosen.

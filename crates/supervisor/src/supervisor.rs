@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::{Config, Machine, To};
+use config::{Config, To};
 use nix::sys::signal::Signal;
 use tracing::{debug, error, info, warn};
 
@@ -324,9 +324,7 @@ impl Supervisor {
 
     /// Boots a generation of this configuration.
     pub(crate) fn begin(&mut self, config: Config, first: bool, now: Instant) -> Result<(), Error> {
-        let few_files = config.check_open_files(&Machine);
-        let warnings = config.warnings.iter().chain(&few_files);
-        for line in warnings.flat_map(|warning| warning.lines()) {
+        for line in config.warnings.iter().flat_map(|warning| warning.lines()) {
             warn!("{line}");
         }
         for line in config.out_of_reach() {

@@ -152,9 +152,9 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
         let warnings = Problems::render(path, text, reading.warnings.take());
         config.warnings = warnings.iter().map(str::to_owned).collect();
         let found = users::find_proxy(surroundings, &mut config);
-        config
-            .warnings
-            .extend(found.or_else(|| of_root(surroundings, &config)));
+        let found = found.or_else(|| of_root(surroundings, &config));
+        let few_files = config.check_open_files(surroundings);
+        config.warnings.extend(found.into_iter().chain(few_files));
         return Ok(config);
     }
     if reading.left_out.get() > 0 {

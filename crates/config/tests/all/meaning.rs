@@ -51,7 +51,10 @@ fn connections_beyond_the_limit_of_open_files_are_told_with_what_fits() {
             ..MadeUp::default()
         };
         let config = machine.config(text).expect("a configuration");
-        config.check_open_files(&machine)
+        config
+            .warnings
+            .into_iter()
+            .find(|warning| warning.contains("open files"))
     };
     let site = "[[site]]\nrespond = \"x\"\n";
     assert_eq!(told(site, 20_000), None);

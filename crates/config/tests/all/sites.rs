@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{Action, Balance, Config, PeerAddress};
 
-use crate::surroundings::{MadeUp, read};
+use crate::surroundings::read;
 
 fn actions(config: &Config) -> Vec<(&str, &Action)> {
     let routes = config.sites[0].routes.iter();
@@ -211,27 +211,6 @@ upstream = "api"
         (Balance::IpHash, Balance::RoundRobin)
     );
     assert_eq!(tables.peers[0].weight, 256);
-}
-
-#[test]
-fn a_name_that_cannot_be_looked_up_is_a_warning_of_check_and_no_problem() {
-    let config = read(
-        "[upstream.api]\nservers = [\"http://backend\", \"http://standby:8001\", \"http://127.0.0.1:1\"]\n\
-         [[site]]\nupstream = \"api\"\n",
-    );
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
-    let warnings = config.check_names(&MadeUp::default());
-    let [warning] = &warnings[..] else {
-        panic!("{warnings:?}")
-    };
-    for part in [
-        "warning: upstream `api`",
-        "`standby` of http://standby:8001",
-        "no such host",
-        "help: ",
-    ] {
-        assert!(warning.contains(part), "{part}: {warning}");
-    }
 }
 
 /// The routes to an app: name, mount, and whether it is cut off.
