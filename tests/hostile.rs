@@ -1,6 +1,7 @@
 //! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
 
 mod in_flight;
+mod stalled_files;
 mod users;
 
 use std::{

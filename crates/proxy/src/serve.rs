@@ -232,10 +232,10 @@ async fn answer<D: Downstream>(
             }
             Served::Refused { status, field } => {
                 // A missing file is an answer like any other.
-                let outcome = if status < 500 {
-                    Outcome::Ok
-                } else {
-                    Outcome::Internal
+                let outcome = match status {
+                    503 => Outcome::Overload,
+                    500.. => Outcome::Internal,
+                    _ => Outcome::Ok,
                 };
                 let field = field.as_ref().map(|(name, value)| (*name, value.as_str()));
                 errors::refuse(context, down, record, status, outcome, field.as_slice()).await;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::{
     content_type,
+    distant::DistantFile,
     validators::{Validators, Written},
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Content {
 #[derive(Debug, Clone)]
 pub(super) enum Data {
     File(Arc<File>),
+    /// Reading it may wait.
+    Distant(DistantFile),
     Memory(Bytes),
 }
 
@@ -67,7 +70,7 @@ impl Content {
     /// What it costs to keep it.
     pub(super) fn bytes_kept(&self) -> usize {
         match &self.data {
-            Data::File(_) => 0,
+            Data::File(_) | Data::Distant(_) => 0,
             Data::Memory(bytes) => bytes.len(),
         }
     }

@@ -12,7 +12,7 @@ use super::{
     content::Content,
     encoding::Encoding,
     kept::{self, Kept, Use},
-    root::{self, Root},
+    root::{self, Reach, Root},
     walk::{Link, NotOpened},
 };
 
@@ -48,6 +48,8 @@ pub(super) enum Fault {
     /// A directory without an index.
     NoIndex,
     Forbidden,
+    /// It is for a thread that may wait.
+    Elsewhere,
     Failed(Errno),
 }
 
@@ -69,13 +71,14 @@ impl From<NotOpened> for Fault {
     fn from(failure: NotOpened) -> Self {
         match failure {
             NotOpened::Outside(link) => Self::Outside(link),
+            NotOpened::Elsewhere => Self::Elsewhere,
             NotOpened::Failed(error) => error.into(),
         }
     }
 }
 
 /// Finds the file of a normalised request path.
-pub(super) fn find<'a>(files: &'a Files, path: &[u8]) -> Result<Found<'a>, Fault> {
+pub(super) fn find<'a>(files: &'a Files, path: &[u8], reach: Reach) -> Result<Found<'a>, Fault> {
     let below = path.strip_prefix(files.strip.as_bytes()).ok_or(Fault::Absent)?;
     let wants_directory = path.ends_with(b"/");
     let relative = trim_slashes(below);
@@ -83,7 +86,7 @@ pub(super) fn find<'a>(files: &'a Files, path: &[u8]) -> Result<Found<'a>, Fault
         return Err(Fault::Hidden);
     }
     let now = Instant::now();
-    let mut root = Root::new(files);
+    let mut root = Root::new(files, reach);
     if relative.is_empty() {
         // A route that is one file is kept by the name it has, an index by its own.
         let first = match (wants_directory, files.index.first()) {
@@ -96,7 +99,7 @@ pub(super) fn find<'a>(files: &'a Files, path: &[u8]) -> Result<Found<'a>, Fault
         }
         match root.open() {
             Ok(_) => {}
-            Err(Errno::NOTDIR) => return sole_file(files, now),
+            Err(NotOpened::Failed(Errno::NOTDIR)) => return sole_file(files, reach, now),
             Err(error) => return Err(error.into()),
         }
     }
@@ -187,9 +190,9 @@ fn share(
     used: Use,
     now: Instant,
 ) -> Arc<Content> {
-    let small = used == Use::Keep && content.load();
+    let small = (used == Use::Keep || root.reach == Reach::Anywhere) && content.load();
     let content = Arc::new(content);
-    if small {
+    if small && used == Use::Keep {
         let kept = Kept::File(Arc::clone(&content));
         kept::with(|memory| memory.keep(root, path, coding, kept, now));
     }
@@ -197,13 +200,13 @@ fn share(
 }
 
 /// The route is one file.
-fn sole_file(files: &Files, now: Instant) -> Result<Found<'_>, Fault> {
+fn sole_file(files: &Files, reach: Reach, now: Instant) -> Result<Found<'_>, Fault> {
     let fd = rustix::fs::open(&files.root, READ, Mode::empty())?;
     let stat = rustix::fs::fstat(&fd)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Fault::Special);
     }
-    let root = Root::new(files);
+    let root = Root::new(files, reach);
     let used = kept::with(|memory| memory.ask(&root, b"", "", now));
     let content = Content::new(fd, &stat, root::bytes(&files.root), "");
     Ok(Found::File(FoundFile {

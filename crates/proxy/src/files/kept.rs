@@ -6,7 +6,7 @@
 //! file that is asked for now and then is looked up each time, so whoever edits a page and reloads it sees the new one.
 //!
 //! Nothing holds a descriptor: a file that was removed is gone from the disk at once, and a file system can be unmounted.
-//! Each front thread has a memory of its own, so nobody waits for a lock.
+//! Each front thread has a memory of its own, so nobody waits for a lock. Threads that may wait have none, and keep nothing.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,7 @@ use config::Symlinks;
 
 use super::{
     content::Content,
-    root::{self, Root},
+    root::{self, Reach, Root},
 };
 
 /// What a lookup found, as far as it is remembered.
@@ -77,6 +77,9 @@ impl Memory {
         coding: &str,
         now: Instant,
     ) -> Option<Kept> {
+        if root.reach == Reach::Anywhere {
+            return None;
+        }
         self.set_key(root, relative, coding);
         let entry = self.entries.get(self.key.as_slice())?;
         (now.saturating_duration_since(entry.looked_up) < FRESH)
@@ -86,6 +89,9 @@ impl Memory {
 
     /// The place is being looked up now. What was known of it is forgotten.
     pub(super) fn ask(&mut self, root: &Root<'_>, relative: &[u8], coding: &str, now: Instant) -> Use {
+        if root.reach == Reach::Anywhere {
+            return Use::Pass;
+        }
         self.set_key(root, relative, coding);
         if let Some(entry) = self.entries.get_mut(self.key.as_slice()) {
             if now.saturating_duration_since(entry.looked_up) >= PAUSE {
@@ -191,7 +197,7 @@ mod tests {
     use super::*;
 
     fn at(root: &str) -> Root<'_> {
-        Root::at(Path::new(root), Symlinks::Follow)
+        Root::at(Path::new(root), Symlinks::Follow, Reach::Near)
     }
 
     fn often(memory: &mut Memory, name: &str, now: Instant) {
@@ -234,7 +240,7 @@ mod tests {
         let (mut memory, now) = (Memory::default(), Instant::now());
         often(&mut memory, "a", now);
         keep(&mut memory, "a", 10, now);
-        let inside = Root::at(Path::new("/r"), Symlinks::Inside);
+        let inside = Root::at(Path::new("/r"), Symlinks::Inside, Reach::Near);
         assert!(knows(&mut memory, "/r", "a", now));
         assert!(memory.recall(&inside, b"a", "", now).is_none());
     }

@@ -3,11 +3,12 @@
 //! A request goes through [`find`] (a file, safely), [`encoding`] (a compressed sibling instead), [`condition`] (does the
 //! client have it already), [`range`] (which part of it), and is sent. Opening, `fstat` and reads of small files run on the
 //! front thread: on a local disk they cost less than handing them to another thread would, and what is asked for often
-//! is [`kept`] for a moment. Large files go piece by piece through [`Downstream::send_file`].
+//! is [`kept`] for a moment. What lies on a file system that may let us wait (NFS, FUSE) is [`distant`]. Large files go piece by piece through [`Downstream::send_file`].
 
 mod condition;
 mod content;
 mod content_type;
+mod distant;
 mod encoding;
 mod find;
 mod kept;
@@ -27,6 +28,7 @@ use config::Files;
 
 use crate::{
     downstream::{ClientError, Downstream},
+    head::Head,
     redirect,
     request::Request,
 };
@@ -34,6 +36,7 @@ use crate::{
 use content::{Data, SMALL_BYTES_MAX, read};
 use find::{Fault, Found};
 use plan::{Piece, Plan};
+use root::Reach;
 
 /// Methods that files have.
 pub(crate) const METHODS: &str = "GET, HEAD";
@@ -64,20 +67,20 @@ pub(crate) async fn answer<D: Downstream>(
     if !matches!(down.head().method.as_str(), "GET" | "HEAD") {
         return Ok(refused(405, Some(("allow", METHODS.into()))));
     }
-    let file = match find::find(files, &request.path) {
-        Ok(Found::File(file)) => file,
-        Ok(Found::Directory) => {
+    let mut looked = look(files, &request.path, headers, down.head(), Reach::Near);
+    if matches!(looked, Looked::Fault(Fault::Elsewhere)) {
+        looked = Box::pin(distant::look(files, &request.path, headers, down.head())).await;
+    }
+    let (data, answer, pieces) = match looked {
+        Looked::Plan(Plan::Send { data, answer, pieces }) => (data, answer, pieces),
+        Looked::Plan(Plan::Refuse { status, field }) => return Ok(refused(status, field)),
+        Looked::Directory => {
             let mut path = request.path.clone();
             path.push(b'/');
             redirect::send(down, 301, &redirect::target(&path, &request.query)).await?;
             return Ok(Served::Sent);
         }
-        Err(fault) => return Ok(fault_of(&fault, &request.path)),
-    };
-    let head = down.head();
-    let (data, answer, pieces) = match plan::plan(file, files, headers, head) {
-        Plan::Send { data, answer, pieces } => (data, answer, pieces),
-        Plan::Refuse { status, field } => return Ok(refused(status, field)),
+        Looked::Fault(fault) => return Ok(fault_of(&fault, &request.path)),
     };
     // A small file is read before anything is sent, so that a failure still has its page and all leaves in one write.
     let data = match (data, pieces.as_slice()) {
@@ -106,6 +109,23 @@ pub(crate) async fn answer<D: Downstream>(
     Ok(Served::Sent)
 }
 
+/// What a request has come to before anything is sent.
+enum Looked {
+    Plan(Plan),
+    /// A directory, asked for without its slash.
+    Directory,
+    Fault(Fault),
+}
+
+/// Finds the file of a path, and plans the answer.
+fn look(files: &Files, path: &[u8], headers: &[(String, String)], head: &Head, reach: Reach) -> Looked {
+    match find::find(files, path, reach) {
+        Ok(Found::File(file)) => Looked::Plan(plan::plan(file, files, headers, head)),
+        Ok(Found::Directory) => Looked::Directory,
+        Err(fault) => Looked::Fault(fault),
+    }
+}
+
 /// Sends the pieces; `false` when the file turned out to be shorter than it was.
 async fn send<D: Downstream>(down: &mut D, data: &Data, pieces: Vec<Piece>) -> Result<bool, ClientError> {
     for piece in pieces {
@@ -125,6 +145,11 @@ async fn send<D: Downstream>(down: &mut D, data: &Data, pieces: Vec<Piece>) -> R
                     return Ok(false);
                 }
                 sent?;
+            }
+            (Piece::Part { offset, len }, Data::Distant(file)) => {
+                if !Box::pin(distant::send(down, file, offset, len)).await? {
+                    return Ok(false);
+                }
             }
         }
     }
@@ -160,6 +185,10 @@ fn fault_of(fault: &Fault, path: &[u8]) -> Served {
         Fault::Forbidden => {
             tracing::warn!(%path, "file may not be read: permission denied");
             403
+        }
+        Fault::Elsewhere => {
+            tracing::warn!(%path, "file not read: too many readings wait for a network file system, FUSE or the like");
+            503
         }
         Fault::Failed(error) => {
             tracing::error!(%path, %error, "file can not be opened");

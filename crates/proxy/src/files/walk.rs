@@ -13,17 +13,19 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags},
+    fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
 };
 
-use super::root;
+use super::root::{self, Reach};
 
 /// Why nothing was opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotOpened {
     /// A symbolic link leads out of the root.
     Outside(Link),
+    /// It lies, or may lie, where a front thread opens nothing.
+    Elsewhere,
     Failed(Errno),
 }
 
@@ -48,6 +50,7 @@ pub(super) fn open(
     root_path: &Path,
     relative: &[u8],
     flags: OFlags,
+    reach: Reach,
 ) -> Result<OwnedFd, NotOpened> {
     // The components still to go, the next one last; and the directories entered below the root.
     let mut left = components(relative);
@@ -63,7 +66,7 @@ pub(super) fn open(
         }
         let here = entered.last().map_or(root, |(_, fd)| fd.as_fd());
         let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(here, name.as_slice(), look, Mode::empty())?;
+        let fd = step(here, &name, look, reach)?;
         match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
             FileType::Symlink => {
                 links += 1;
@@ -94,13 +97,25 @@ pub(super) fn open(
             FileType::Directory => return Err(Errno::NAMETOOLONG.into()),
             _ if left.is_empty() => {
                 let flags = flags | OFlags::NOFOLLOW;
-                return Ok(rustix::fs::openat(here, name.as_slice(), flags, Mode::empty())?);
+                return step(here, &name, flags, reach);
             }
             _ => return Err(Errno::NOTDIR.into()),
         }
     }
     let here = entered.last().map_or(root, |(_, fd)| fd.as_fd());
     Ok(rustix::fs::openat(here, ".", flags, Mode::empty())?)
+}
+
+/// Opens one component, which is no link to follow; with [`Reach::Near`] none that another file system begins at.
+fn step(here: BorrowedFd<'_>, name: &[u8], flags: OFlags, reach: Reach) -> Result<OwnedFd, NotOpened> {
+    if reach == Reach::Near {
+        match rustix::fs::openat2(here, name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+            Err(Errno::XDEV) => return Err(NotOpened::Elsewhere),
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(rustix::fs::openat(here, name, flags, Mode::empty())?)
 }
 
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
@@ -141,6 +156,7 @@ mod tests {
             root,
             relative.as_bytes(),
             OFlags::RDONLY | OFlags::CLOEXEC,
+            Reach::Near,
         )?;
         let mut text = String::new();
         fs::File::from(fd)

@@ -70,10 +70,15 @@ fn ask_with(text: &str, mut down: Recorder) -> Told {
     let peer = down.connection.peer.map_or(Remote::Unix, Remote::from);
     let mut record = Record::new(peer);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let stalls = down.stalls_after.is_some();
     let _ = runtime.block_on(async {
         let mut serving = std::pin::pin!(serve(&context, &mut down, &mut record));
-        // All that these sites do is done at the first look, unless the client takes no more.
-        std::future::poll_fn(|cx| std::task::Poll::Ready(serving.as_mut().poll(cx))).await
+        // What these sites do is done at the first look, unless a client takes no more, or a directory is new.
+        std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
+            std::task::Poll::Pending if !stalls => std::task::Poll::Pending,
+            served => std::task::Poll::Ready(served),
+        })
+        .await
     });
     Told { down, record }
 }
