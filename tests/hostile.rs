@@ -2,6 +2,7 @@
 
 mod in_flight;
 mod stalled_files;
+mod stopped;
 mod users;
 
 use std::{

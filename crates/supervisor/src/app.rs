@@ -25,7 +25,7 @@ use crate::{
     zygote::Zygote,
 };
 
-const STUCK: &str = "does not end though it was killed, nothing waits for it any more";
+pub(crate) const STUCK: &str = "does not end though it was killed, nothing waits for it any more";
 
 /// Whether what comes to the proxy of a draining generation goes to the workers of the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +178,17 @@ impl App {
             if !zygote.ready && zygote.started + boot <= cx.now && zygote.overdue(cx.now) {
                 error!(app = %self.name, pid = zygote.pid, "zygote is not ready in time, its stacks follow");
             }
+            let unborn = self
+                .workers
+                .iter()
+                .any(|worker| worker.pid.is_none() && worker.counts);
+            if zygote.is_found_stopped(unborn || !zygote.ready, cx.now) {
+                error!(app = %self.name, pid = zygote.pid, "zygote was stopped by a signal, it is replaced");
+                zygote
+                    .failure
+                    .get_or_insert_with(|| Failure::new("zygote", "it was stopped by a signal"));
+                zygote.kill();
+            }
             zygote.tick(cx.now);
             if zygote.is_stuck(cx.now) {
                 let (pid, generation) = (zygote.pid, self.generation);
@@ -208,7 +219,7 @@ impl App {
         let boot = self.config().timeout.boot;
         let zygote = self.zygote.as_ref().and_then(|zygote| {
             let late = (!zygote.ready && !zygote.killed).then_some(zygote.started + boot);
-            zygote.deadline().or(late)
+            zygote.deadline().into_iter().chain(late).min()
         });
         let pool = self.pool.deadline().filter(|_| !self.retired);
         let drain = self.drain_by.into_iter().chain(self.hand_over.at()).min();
@@ -264,7 +275,9 @@ impl App {
     pub(crate) fn overran(&mut self, at: usize, thread: u32, now: Instant) {
         let drain = self.config().timeout.drain;
         let worker = &mut self.workers[at];
-        worker.why.get_or_insert("a request ran past timeout.request");
+        worker
+            .why
+            .get_or_insert("a request ran past timeout.request".into());
         worker.tell_stacks();
         match &mut worker.departure {
             Some(departure) => departure.interrupt(now, thread),
@@ -408,7 +421,7 @@ impl App {
                 worker.departure = Some(if worker.ready {
                     departure(shutdown(config, worker))
                 } else {
-                    worker.why.get_or_insert("it was not ready yet");
+                    worker.why.get_or_insert("it was not ready yet".into());
                     Departure::kill(now)
                 });
             }

@@ -32,6 +32,11 @@ pub(crate) fn stuck(pid: u32) -> String {
     does(state(&directory), &directory)
 }
 
+/// Was this process stopped by a signal?
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    state(&PathBuf::from(format!("/proc/{pid}"))) == Some('T')
+}
+
 /// A thread of a process, and what it does.
 #[derive(Debug)]
 pub(crate) struct Thread {

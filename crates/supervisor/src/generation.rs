@@ -15,7 +15,8 @@ use wire::control::FromProxy;
 
 use crate::{
     Error,
-    app::App,
+    app::{App, STUCK},
+    cause::{is_stopped, stuck},
     context::Context,
     listening::Listening,
     os::wait::Ended,
@@ -159,9 +160,16 @@ impl Generation {
                 "proxy is not ready in time"
             );
         }
+        if let Some(proxy) = &mut self.proxy
+            && proxy.is_stuck(cx.now)
+        {
+            let (generation, pid) = (self.number, proxy.pid);
+            error!(generation, pid, cause = stuck(pid), "proxy {STUCK}");
+        }
         self.look_at_proxy(cx.now);
         if let Phase::Draining { until } = self.phase {
-            if self.proxy.is_none() && !self.is_awaited {
+            // One that was killed answers nothing any more.
+            if self.proxy.as_ref().is_none_or(|proxy| proxy.killed) && !self.is_awaited {
                 self.retire(until, cx.now);
             } else {
                 self.expire(cx.now);
@@ -324,8 +332,20 @@ impl Generation {
         self.apps.iter_mut().for_each(App::kill);
     }
 
-    /// Nothing of it runs any more.
+    /// SIGKILL to what was stopped by a signal: it does not leave by itself.
+    pub(crate) fn kill_stopped(&mut self) {
+        if let Some(proxy) = self.proxy.as_mut().filter(|proxy| is_stopped(proxy.pid)) {
+            proxy.kill();
+        }
+        for worker in self.workers_mut() {
+            if worker.pid.is_some_and(is_stopped) {
+                worker.kill();
+            }
+        }
+    }
+
+    /// Nothing of it runs any more, or only what was killed and is still there.
     pub(crate) fn is_gone(&self) -> bool {
-        self.proxy.is_none() && self.apps.iter().all(App::is_gone)
+        self.proxy.as_ref().is_none_or(Proxy::is_given_up) && self.apps.iter().all(App::is_gone)
     }
 }

@@ -85,6 +85,9 @@ pub(crate) enum Found {
     Traced,
     /// It waits for a disk or a network file system: its successor would do so as well.
     OnDisk,
+    /// It was stopped by a signal, which is no fault of its own: it is replaced, and the next one is looked at
+    /// as soon.
+    Stopped,
     /// It does not turn, and is replaced.
     Hanging,
 }
@@ -95,7 +98,8 @@ pub(crate) fn found(states: impl IntoIterator<Item = char>) -> Found {
     for state in states {
         match state {
             't' => return Found::Traced,
-            'D' => found = Found::OnDisk,
+            'T' => found = Found::Stopped,
+            'D' if found != Found::Stopped => found = Found::OnDisk,
             _ => {}
         }
     }
@@ -160,7 +164,8 @@ mod tests {
     #[test]
     fn what_waits_for_a_disk_or_a_debugger_is_left() {
         assert_eq!(found("SSR".chars()), Found::Hanging);
-        assert_eq!(found("TT".chars()), Found::Hanging);
+        assert_eq!(found("TT".chars()), Found::Stopped);
+        assert_eq!(found("TDT".chars()), Found::Stopped);
         assert_eq!(found("SDS".chars()), Found::OnDisk);
         assert_eq!(found("Dt".chars()), Found::Traced);
         assert_eq!(found([]), Found::Hanging);

@@ -25,6 +25,7 @@ use crate::{
     os::{privileges::Confinement, spawn, wait},
     proxy_files::ProxyFiles,
     worker::ProxyEnd,
+    zygote::DEAD_WITHIN,
 };
 
 /// From exec to ready: reading a configuration and its keys takes no longer.
@@ -86,6 +87,8 @@ pub(crate) struct Proxy {
     /// SIGKILL was sent.
     pub(crate) killed: bool,
     kill_at: Option<Instant>,
+    /// By then it has to be gone.
+    dead_by: Option<Instant>,
     ended: bool,
     heartbeat: Heartbeat,
     /// It has said its last word.
@@ -141,6 +144,7 @@ impl Proxy {
             failure: None,
             killed: false,
             kill_at: Some(now + BOOT),
+            dead_by: None,
             ended: false,
             heartbeat: Heartbeat::new(launch.silent_before, now),
             drained: false,
@@ -290,15 +294,29 @@ impl Proxy {
         self.kill_at = None;
         if !self.killed {
             self.killed = true;
+            self.dead_by = Some(Instant::now() + DEAD_WITHIN);
             wait::kill(self.pid, Signal::KILL);
         }
+    }
+
+    /// It was killed long ago and is still there. Said once.
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
+        self.dead_by.take_if(|by| *by <= now).is_some()
+    }
+
+    /// It was, and nothing is to wait for it.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.killed && self.dead_by.is_none()
     }
 
     /// When [`Proxy::tick`] or [`Proxy::is_silent`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let look_at = self.is_asked().then(|| self.heartbeat.deadline());
         let again_at = self.channel.deadline();
-        [self.kill_at, look_at, again_at].into_iter().flatten().min()
+        [self.kill_at, self.dead_by, look_at, again_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn send(&mut self, message: &ToProxy) {

@@ -1,6 +1,7 @@
 //! The life of the supervisor, from its command line to its exit code.
 
 use std::{
+    collections::HashSet,
     io::Write,
     path::PathBuf,
     time::{Duration, Instant},
@@ -32,6 +33,14 @@ const STRANGERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is still there so long after SIGKILL is left to the kernel.
 const KILLED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is left, after SIGTERM and after SIGKILL: a process that forks and ends, again and
+/// again, lives no longer than a forked interpreter needs to fork.
+const ASKED_LOOK: Duration = Duration::from_millis(5);
+const KILLED_LOOK: Duration = Duration::from_micros(50);
+
+/// Where so many appear of which none was there at SIGTERM, they multiply and have no time to wait for.
+const NEWBORN_MAX: usize = 16;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -171,6 +180,7 @@ impl Life {
             reload: Reload::default(),
             cut_at: None,
             stop_by: None,
+            stopped_at: None,
         };
         let lived = supervisor.begin(config, true, Instant::now()).and_then(|()| {
             supervisor.run(|| {
@@ -221,20 +231,27 @@ fn tell_unread(key: &str, path: &std::path::Path) {
 
 /// Ends what is left below us: what our processes had started and we have adopted.
 fn bury() {
-    let signal_all = |signal| {
-        wait::children()
-            .into_iter()
-            .for_each(|pid| wait::kill(pid, signal))
-    };
-    signal_all(Signal::TERM);
-    if all_end_within(STRANGERS_WITHIN) {
+    let mut asked = HashSet::new();
+    let first = wait::children().len();
+    let asked_all = all_end_within(STRANGERS_WITHIN, ASKED_LOOK, |pid| {
+        if asked.insert(pid) {
+            wait::kill(pid, Signal::TERM);
+        }
+        asked.len() <= first + NEWBORN_MAX
+    });
+    if asked_all {
         return;
     }
-    for pid in wait::children() {
-        warn!(pid, "a process an app had started does not end, killed");
-    }
-    signal_all(Signal::KILL);
-    if !all_end_within(KILLED_WITHIN) {
+    let mut killed = HashSet::new();
+    // What multiplies is killed faster than that, again and again.
+    let all_killed = all_end_within(KILLED_WITHIN, KILLED_LOOK, |pid| {
+        if killed.insert(pid) && killed.len() <= NEWBORN_MAX {
+            warn!(pid, "a process an app had started does not end, killed");
+        }
+        wait::kill(pid, Signal::KILL);
+        true
+    });
+    if !all_killed {
         for pid in wait::children() {
             error!(
                 pid,
@@ -245,18 +262,20 @@ fn bury() {
     }
 }
 
-/// Collects what ends. `true`: no child is left.
-fn all_end_within(time: Duration) -> bool {
+/// Collects what ends, and does something about each child that has not, until it says `false`. `true`: no
+/// child is left.
+fn all_end_within(time: Duration, pause: Duration, mut act: impl FnMut(u32) -> bool) -> bool {
     let by = Instant::now() + time;
     loop {
         while wait::reap().is_some() {}
-        if wait::children().is_empty() {
+        let children = wait::children();
+        if children.is_empty() {
             return true;
         }
-        if Instant::now() >= by {
+        if !children.into_iter().all(&mut act) || Instant::now() >= by {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
     }
 }
 

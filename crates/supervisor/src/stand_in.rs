@@ -34,6 +34,12 @@ impl Supervisor {
                         worker.link_over(link);
                     }
                 }
+                FromProxy::LinkBroken { link, breach } => {
+                    let mut workers = self.generations.iter_mut().flat_map(Generation::workers_mut);
+                    if let Some(worker) = workers.find(|worker| worker.links.has(link)) {
+                        worker.broke_link(link, &breach);
+                    }
+                }
                 FromProxy::Overrun {
                     link,
                     thread,

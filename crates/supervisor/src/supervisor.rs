@@ -48,6 +48,9 @@ const QUICK: Duration = Duration::from_secs(1);
 /// What a stop may take beyond its grace before everything left is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often what was stopped is looked for at the end of a stop.
+const STOPPED_LOOK: Duration = Duration::from_millis(100);
+
 /// Everything the supervisor has.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -69,6 +72,8 @@ pub(crate) struct Supervisor {
     pub(crate) cut_at: Option<Instant>,
     /// Nothing is started any more; when it is past, all that is left is killed.
     pub(crate) stop_by: Option<Instant>,
+    /// In a stop, once its grace is over: when what was stopped by a signal is looked for and killed.
+    pub(crate) stopped_at: Option<Instant>,
 }
 
 impl Supervisor {
@@ -101,6 +106,7 @@ impl Supervisor {
             .filter_map(Generation::deadline)
             .chain(self.stop_by)
             .chain(self.cut_at)
+            .chain(self.stopped_at)
             .min();
         let wait = deadline.map_or(TURN_MAX, |at| at.saturating_duration_since(now).min(TURN_MAX));
         let mut interest = Interest::default();
@@ -188,6 +194,10 @@ impl Supervisor {
             // One without apps waits for nothing before its proxy is started, so nothing would wake the loop
             // for it.
             self.boot_on(now);
+        }
+        if self.stopped_at.is_some_and(|at| at <= now) {
+            self.stopped_at = Some(now + STOPPED_LOOK);
+            self.generations.iter_mut().for_each(Generation::kill_stopped);
         }
         if self.stop_by.is_some_and(|by| by <= now) {
             for generation in &mut self.generations {
@@ -419,6 +429,7 @@ impl Supervisor {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         info!(signal = signal.as_str(), sender, grace_ms, "stopping");
         self.stop_by = Some(by);
+        self.stopped_at = Some(now + grace);
         for generation in &mut self.generations {
             generation.drain(Some(grace), IDLE_AT_STOP, now);
             if quick {

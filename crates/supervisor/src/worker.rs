@@ -1,6 +1,7 @@
 //! A worker, forked by a zygote and adopted by us.
 
 use std::{
+    borrow::Cow,
     io,
     os::fd::OwnedFd,
     time::{Duration, Instant},
@@ -60,7 +61,7 @@ pub(crate) struct Worker {
     /// By then it has to be gone.
     dead_by: Option<Instant>,
     /// Why it is to be killed, where that was not its own doing.
-    pub(crate) why: Option<&'static str>,
+    pub(crate) why: Option<Cow<'static, str>>,
     /// It wants to be replaced; when that is due.
     wish: Option<Instant>,
     ended: bool,
@@ -126,7 +127,7 @@ impl Worker {
                     Some(departure) => departure.hurry(by),
                     None => {
                         self.why
-                            .get_or_insert("its control socket was closed, and not by its end");
+                            .get_or_insert("its control socket was closed, and not by its end".into());
                         self.departure = Some(Departure::kill(by));
                     }
                 }
@@ -140,8 +141,8 @@ impl Worker {
     }
 
     /// It said what it may not say: nothing of it is heard any more, and it is killed.
-    pub(crate) fn breach(&mut self, why: &'static str) {
-        self.why.get_or_insert(why);
+    pub(crate) fn breach(&mut self, why: impl Into<Cow<'static, str>>) {
+        self.why.get_or_insert_with(|| why.into());
         self.kill();
         self.ended = true;
     }
@@ -212,7 +213,7 @@ impl Worker {
     pub(crate) fn is_overdue(&mut self, now: Instant) {
         if self.departure.is_none() {
             self.overdue = true;
-            self.why.get_or_insert("not ready within timeout.boot");
+            self.why.get_or_insert("not ready within timeout.boot".into());
             self.tell_stacks();
             self.departure = Some(Departure::kill(now + STACKS_WITHIN));
         }
@@ -232,8 +233,14 @@ impl Worker {
     /// Its link has ended though nobody wanted that. Mostly because it is dying; if not, no request reaches it any more.
     pub(crate) fn unreachable(&mut self, now: Instant) {
         self.why
-            .get_or_insert("its link was closed, and not by its end: does the application close descriptors that are not its own?");
+            .get_or_insert("its link was closed, and not by its end: does the application close descriptors that are not its own?".into());
         self.departure.get_or_insert(Departure::kill(now + GONE_WITHIN));
+    }
+
+    /// On a link it said what it may not say.
+    pub(crate) fn broke_link(&mut self, link: u64, breach: &str) {
+        self.breach(format!("it broke the protocol of its link: {breach}"));
+        self.link_over(link);
     }
 
     /// It wants to be replaced.

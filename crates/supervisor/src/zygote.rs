@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use wire::control::{CONTROL_FD, FromZygote, STACKS_SIGNAL, ToZygote};
 
 use crate::{
+    cause::is_stopped,
     channel::{Channel, Received},
     engine::{ENGINE_FD, EngineFile},
     environment,
@@ -27,6 +28,9 @@ pub(crate) const DEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A zygote that was asked for a worker, and could not be given its descriptors for so long, is started anew.
 const PASSED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often one is looked at that has something to do and has not said that it is done.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// From the request for the stacks to SIGKILL.
 pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
@@ -46,6 +50,8 @@ pub(crate) struct Zygote {
     /// By then it has to be gone.
     dead_by: Option<Instant>,
     kill_at: Option<Instant>,
+    /// When it is looked at whether it was stopped.
+    look_at: Option<Instant>,
     ended: bool,
 }
 
@@ -92,6 +98,7 @@ impl Zygote {
             killed: false,
             dead_by: None,
             kill_at: None,
+            look_at: None,
             ended: false,
         };
         Ok((zygote, (stdout, stderr)))
@@ -151,6 +158,20 @@ impl Zygote {
         }
     }
 
+    /// Does it do nothing because it was stopped by a signal? Looked at now and then while it is `busy`: stopped, a
+    /// zygote says nothing, and forks nothing.
+    pub(crate) fn is_found_stopped(&mut self, busy: bool, now: Instant) -> bool {
+        if !busy || self.killed {
+            self.look_at = None;
+            return false;
+        }
+        if *self.look_at.get_or_insert(now + LOOK) > now {
+            return false;
+        }
+        self.look_at = Some(now + LOOK);
+        is_stopped(self.pid)
+    }
+
     /// Kills it when that is due, and sends what waits.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.channel.flush();
@@ -187,7 +208,10 @@ impl Zygote {
     /// When [`Zygote::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let again_at = self.channel.deadline();
-        [self.kill_at, self.dead_by, again_at].into_iter().flatten().min()
+        [self.kill_at, self.dead_by, self.look_at, again_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// It was killed long ago and is still there. Said once.
@@ -262,6 +286,7 @@ mod tests {
             killed: false,
             dead_by: None,
             kill_at: None,
+            look_at: None,
             ended: false,
         };
         assert!(zygote.overdue(now));

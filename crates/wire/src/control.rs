@@ -262,6 +262,13 @@ messages! {
             /// To which question.
             number: u64,
         },
+        /// In place of [`FromProxy::LinkIdle`]: the worker has said on this link what it may not say, and the link is closed.
+        8 => LinkBroken {
+            /// Which.
+            link: u64,
+            /// What it said.
+            breach: String,
+        },
     }
 }
 

@@ -80,6 +80,16 @@ def release_in_flight():
     return "released"
 
 
+def fork_on():
+    """A process that forks the next one and ends, which does the same, and so on."""
+    if os.fork():
+        return "forked"
+    os.setsid()
+    while True:
+        if os.fork():
+            os._exit(0)
+
+
 def terminal():
     try:
         with open("/dev/tty", "r+b", buffering=0) as tty:
@@ -176,6 +186,8 @@ def application(environ, start_response):
         answer = hold_in_flight()
     if how == "release-in-flight":
         answer = release_in_flight()
+    if how == "fork-on":
+        answer = fork_on()
     if how == "file":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return environ["wsgi.file_wrapper"](open(__file__, "rb"))

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, fstat, fstatfs},
+    fs::{FileType, OFlags, fcntl_getfl, fstat, fstatfs},
     process::{Resource, getrlimit},
 };
 use wire::file_system;
@@ -116,7 +116,7 @@ impl Files {
             return Ok(last);
         }
         let kind = fstatfs(&descriptor).map_err(|_| NotAFile)?.f_type;
-        if !file_system::answers_at_once(kind as u32) {
+        if !file_system::answers_at_once(kind as u32) || !is_readable(&descriptor) {
             return Err(NotAFile);
         }
         let before = self.held.count.fetch_add(1, Ordering::Relaxed);
@@ -129,6 +129,13 @@ impl Files {
         self.last = Arc::downgrade(&file);
         Ok(file)
     }
+}
+
+/// Was it opened for reading? With others (`O_WRONLY`, `O_PATH`) that would come out only while an answer is sent.
+fn is_readable(descriptor: &OwnedFd) -> bool {
+    fcntl_getfl(descriptor).is_ok_and(|flags| {
+        !flags.contains(OFlags::PATH) && matches!(flags & OFlags::RWMODE, OFlags::RDONLY | OFlags::RDWR)
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +192,14 @@ mod tests {
         assert!(files.take(open("/dev/null")).is_err());
         assert!(files.take(open("/proc/self/status")).is_err());
         assert!(files.take(open("/")).is_err());
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for flags in [OFlags::PATH, OFlags::WRONLY, OFlags::WRONLY | OFlags::APPEND] {
+            let opened =
+                rustix::fs::open(file.path(), flags, rustix::fs::Mode::empty()).expect("it is there");
+            assert!(files.take(opened).is_err(), "{flags:?}");
+        }
+        let opened = rustix::fs::open(file.path(), OFlags::RDWR, rustix::fs::Mode::empty());
+        assert!(files.take(opened.expect("it is there")).is_ok());
         let (read, _write) = rustix::pipe::pipe().expect("a pipe");
         assert!(files.take(read).is_err());
         let (socket, _) = std::os::unix::net::UnixStream::pair().expect("a pair");

@@ -77,7 +77,7 @@ pub(super) enum LinkError {
     #[error("unexpected {0:?} frame")]
     Unexpected(Kind),
     /// A descriptor of something else than a file that can be read without waiting.
-    #[error("a file that is none, or whose reading may wait")]
+    #[error("a file that is none, that cannot be read, or whose reading may wait")]
     NotAFile,
     /// The process had no room for a descriptor that came.
     #[error("a descriptor was lost: the limit of open files is reached")]
@@ -85,6 +85,16 @@ pub(super) enum LinkError {
     /// It ignores flow control.
     #[error("more response data than granted")]
     Flooded,
+}
+
+impl LinkError {
+    /// Is it the worker's doing, by what it said?
+    pub(super) fn is_breach(&self) -> bool {
+        match self {
+            Self::Closed | Self::Os(_) | Self::DescriptorLost => false,
+            Self::Malformed(_) | Self::Tray(_) | Self::Unexpected(_) | Self::NotAFile | Self::Flooded => true,
+        }
+    }
 }
 
 /// A frame from a worker, taken off the read buffer.

@@ -323,13 +323,19 @@ impl App {
             state.forget(index, link)
         });
         let Some(port) = port else { return };
+        let breach = cause
+            .as_ref()
+            .filter(|cause| cause.is_breach())
+            .map(LinkError::to_string);
         match cause {
             Some(cause) if !port.closing && !matches!(cause, LinkError::Closed) => {
                 error!(app = %self.name, slot = port.slot, pid = port.pid, link, %cause, "link broken");
             }
             _ => debug!(app = %self.name, slot = port.slot, pid = port.pid, link, "link closed"),
         }
-        if !port.told_idle {
+        if let Some(breach) = breach {
+            self.report(FromProxy::LinkBroken { link, breach });
+        } else if !port.told_idle {
             // Nothing is in flight on a link that is gone; whoever waits for that need not wait longer.
             self.report(FromProxy::LinkIdle { link });
         }

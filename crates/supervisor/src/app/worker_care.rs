@@ -94,7 +94,7 @@ impl App {
         self.last_words(&source, cx);
         let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
         let mut cause = cause(ended, worker.killed, cx.oom_kills.rose());
-        if let (Ended::Signal(9), true, Some(why)) = (ended, worker.killed, worker.why) {
+        if let (Ended::Signal(9), true, Some(why)) = (ended, worker.killed, &worker.why) {
             cause = format!("{cause}: {why}");
         }
         if !worker.counts {

@@ -46,6 +46,13 @@ impl Generation {
                         self.elsewhere.push(message);
                     }
                 }
+                FromProxy::LinkBroken { link, ref breach } => {
+                    if let Some(worker) = self.workers_mut().find(|worker| worker.links.has(link)) {
+                        worker.broke_link(link, breach);
+                    } else {
+                        self.elsewhere.push(message);
+                    }
+                }
                 FromProxy::Overrun { link, .. } if !self.has_link(link) => self.elsewhere.push(message),
                 FromProxy::Overrun {
                     link,
@@ -120,12 +127,19 @@ impl Generation {
         let (generation, pid) = (self.number, proxy.pid);
         let threads = threads(pid);
         let found = found(threads.iter().map(|thread| thread.state));
-        if !std::mem::replace(&mut proxy.told_silent, true) || found == Found::Hanging {
+        let is_replaced = matches!(found, Found::Hanging | Found::Stopped);
+        if !std::mem::replace(&mut proxy.told_silent, true) || is_replaced {
             for Thread { name, does, .. } in threads.iter().take(THREADS_TOLD) {
                 warn!(generation, pid, thread = name, "{does}");
             }
             match found {
                 Found::Hanging => error!(generation, pid, "proxy does not answer, it is replaced"),
+                Found::Stopped => {
+                    error!(
+                        generation,
+                        pid, "proxy does not answer, it is replaced: it was stopped by a signal"
+                    );
+                }
                 Found::OnDisk => error!(
                     generation,
                     pid,
@@ -136,6 +150,8 @@ impl Generation {
         }
         if found == Found::Hanging {
             self.silent_proxies = self.silent_proxies.saturating_add(1);
+        }
+        if is_replaced {
             proxy.kill();
         }
     }
