@@ -10,10 +10,11 @@ need_rust
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo build --profile dist --locked --package appliance
 environment="$target/bench/virtualenv"
-if [ ! -e "$environment/complete-3" ]; then
+if [ ! -e "$environment/complete-4" ]; then
     python3 -m venv "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check \
-        gunicorn granian pyuwsgi flask django fastapi 'uvicorn[standard]' uvicorn-worker hypercorn uvloop gevent packaging
-    touch "$environment/complete-3"
+        gunicorn granian pyuwsgi flask django fastapi 'uvicorn[standard]' uvicorn-worker hypercorn uvloop gevent packaging \
+        peregrine-server freastal bjoern-binary
+    touch "$environment/complete-4"
 fi
 exec python3 deploy/bench/run.py --appliance "$target/dist/appliance" --environment "$environment" --scratch "$target/bench" "$@"

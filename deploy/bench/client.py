@@ -71,6 +71,39 @@ def websocket(host, port, seconds, connections=64):
     return count
 
 
+def paced(host, port, seconds, rate, connections):
+    """Requests at an even pace on connections that are kept; how long each took counts from when it was due."""
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    poll, opened, due_of, late, took, free = select.epoll(), {}, {}, [], [], []
+    for _ in range(connections):
+        connection = socket.create_connection((host, port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened[connection.fileno()] = connection
+        poll.register(connection.fileno(), select.EPOLLIN)
+        free.append(connection.fileno())
+    start = time.monotonic()
+    number, end = 0, start + seconds
+    while (now := time.monotonic()) < end or due_of:
+        while number < rate * seconds and start + number / rate <= now:
+            late.append(start + number / rate)
+            number += 1
+        while late and free:
+            sender = free.pop()
+            due_of[sender] = late.pop(0)
+            opened[sender].send(request)
+        pause = max(start + number / rate - now, 0) if number < rate * seconds else 0.1
+        for heard, _ in poll.poll(pause):
+            if not opened[heard].recv(4096).startswith(b"HTTP/1.1 200"):
+                sys.exit("not answered")
+            took.append(time.monotonic() - due_of.pop(heard))
+            free.append(heard)
+        if now > end + 10:
+            sys.exit(f"{len(due_of)} requests are not answered")
+    took.sort()
+    at = lambda share: took[min(int(len(took) * share), len(took) - 1)] * 1e6
+    return {"count": len(took), "p50": at(0.5), "p99": at(0.99), "max": took[-1] * 1e6}
+
+
 def hold(host, port, seconds, count, websocket=0):
     """Opens so many connections, says so, and keeps them."""
     upgrade = (
@@ -195,7 +228,8 @@ def main():
     count = asyncio.run(work) if asyncio.iscoroutine(work) else work
     if not count:
         sys.exit(f"{kind}: the server did nothing")
-    print(json.dumps({"count": count, "seconds": time.monotonic() - began}))
+    told = count if isinstance(count, dict) else {"count": count}
+    print(json.dumps(told | {"seconds": time.monotonic() - began}))
 
 
 if __name__ == "__main__":

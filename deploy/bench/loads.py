@@ -21,6 +21,7 @@ class Bench:
         self.directory = directory
         self.seconds, self.connections, self.urgent = arguments.seconds, arguments.connections, arguments.urgent
         self.core, self.load_core = cores
+        self.unstable = arguments.unstable
 
     @property
     def bin(self):
@@ -62,7 +63,7 @@ def crowd(bench, stack, kind, *options, says=None):
         running.wait()
 
 
-def wrk(path="/", post_bytes=0, connections=None):
+def wrk(path="/", post_bytes=0, connections=None, kept_alive=True):
     """`wrk`, and CPU per request."""
 
     def load(bench, stack, seconds=None):
@@ -71,6 +72,8 @@ def wrk(path="/", post_bytes=0, connections=None):
             script = bench.directory / "post.lua"
             script.write_text(f'wrk.method = "POST"\nwrk.body = string.rep("x", {post_bytes})\n')
             command += ["-s", script]
+        if not kept_alive:
+            command += ["-H", "Connection: close"]
         before = stack.cpu_seconds()
         text = bench.run(*command, stack.url + path)
         cpu = stack.cpu_seconds() - before
@@ -96,12 +99,31 @@ def wrk(path="/", post_bytes=0, connections=None):
     return load
 
 
-def h2load(path="/"):
-    """`h2load`: 8 connections with 16 streams each."""
+def paced(rate, connections=64):
+    """An open loop: so many requests in each second, whatever becomes of those before. A wait counts from the time at which a
+    request was due, so that a server which stands still for a moment does not hide those that it kept from being sent."""
 
     def load(bench, stack, seconds=None):
         before = stack.cpu_seconds()
-        text = bench.run("h2load", "-c8", "-m16", f"-D{seconds or bench.seconds}", stack.url + path)
+        told = bench.client("paced", stack, seconds or bench.seconds, rate, connections)
+        cpu = stack.cpu_seconds() - before
+        return {
+            "CPU us/request": cpu * 1e6 / max(told["count"], 1),
+            "p50 us": told["p50"],
+            "p99 us": told["p99"],
+            "max us": told["max"],
+            "requests/s": told["count"] / told["seconds"],
+        }
+
+    return load
+
+
+def h2load(path="/", connections=8, streams=16):
+    """`h2load`: so many connections with so many streams each."""
+
+    def load(bench, stack, seconds=None):
+        before = stack.cpu_seconds()
+        text = bench.run("h2load", f"-c{connections}", f"-m{streams}", f"-D{seconds or bench.seconds}", stack.url + path)
         cpu = stack.cpu_seconds() - before
         done = int(re.search(r"(\d+) succeeded", text).group(1))
         mean = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", text)

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 
 import stacks
 from flat import beside_open
-from loads import beside_one_at_a_time, beside_slow_clients, client, h2load, memory, nothing, whole_file, wrk
+from loads import beside_one_at_a_time, beside_slow_clients, client, h2load, memory, nothing, paced, whole_file, wrk
 
 WSGI = [stacks.granian, stacks.nginx_uwsgi, stacks.nginx_gunicorn]
+#: Servers that do nothing else, and what this machine takes for nothing at all.
+BARE = [stacks.peregrine, stacks.peregrine_with_log, stacks.freastal, stacks.bjoern, stacks.floor]
+#: nginx as it is deployed, without its log, and the newest.
+NGINX = [stacks.nginx, stacks.nginx_without_log, stacks.nginx_unstable]
 ASGI = [stacks.granian, stacks.uvicorn, stacks.nginx_uvicorn, stacks.hypercorn]
 ASGI += [stacks.nginx_gunicorn_uvicorn, stacks.nginx_gunicorn_asgi]
 
@@ -17,13 +21,15 @@ class Row:
 
     title: str
     load: object
-    peers: list = field(default_factory=lambda: [stacks.nginx])
+    peers: list = field(default_factory=lambda: NGINX)
     app: str = ""
     asgi: bool = False
     #: A WSGI application on greenlets.
     green: bool = False
     tls: bool = False
     workers: int = 1
+    #: Servers and load have all cores, as on a machine that is not measured.
+    free: bool = False
     #: Bytes of the file that is served.
     file_bytes: int = 0
     #: How many there are of what the cost shall not grow with: routes, sites with a certificate, servers behind.
@@ -35,8 +41,33 @@ class Row:
 
 
 ROWS = {
-    "hello": Row("WSGI that says hello", wrk(), WSGI, "application:hello"),
+    "hello": Row("WSGI that says hello", wrk(), WSGI + BARE, "application:hello"),
     "hello-one": Row("WSGI that says hello to one client", wrk(connections=1), WSGI, "application:hello"),
+    "hello-close": Row(
+        "WSGI that says hello, a connection for each request", wrk(kept_alive=False), WSGI + BARE[:-1], "application:hello"
+    ),
+    **{
+        f"free-{clients}": Row(
+            f"WSGI that says hello, 2 workers on free cores, {clients} clients",
+            wrk(connections=clients),
+            [*WSGI, stacks.peregrine],
+            "application:hello",
+            workers=2,
+            free=True,
+        )
+        for clients in (1, 16, 64)
+    },
+    **{
+        f"paced-{rate}": Row(
+            f"WSGI that says hello, 2 workers on free cores, {rate} requests in each second",
+            paced(rate),
+            [*WSGI, stacks.peregrine],
+            "application:hello",
+            workers=2,
+            free=True,
+        )
+        for rate in (500, 2_000)
+    },
     "hello-tls": Row("WSGI that says hello, over TLS", wrk(), WSGI, "application:hello", tls=True),
     "flask": Row("Flask that says hello", wrk(), WSGI, "application:flask"),
     "django": Row("Django that says hello", wrk(), WSGI, "application_django:application"),
@@ -53,6 +84,8 @@ ROWS = {
     "file": Row("file of 1 KiB", wrk(), file_bytes=1 << 10),
     "file-tls": Row("file of 1 KiB, over TLS", wrk(), file_bytes=1 << 10, tls=True),
     "file-h2": Row("file of 1 KiB, HTTP/2", h2load(), file_bytes=1 << 10, tls=True),
+    "file-h2-32": Row("file of 1 KiB, HTTP/2, 16 x 32 streams", h2load("/", 16, 32), file_bytes=1 << 10, tls=True),
+    "file-close": Row("file of 1 KiB, a connection for each request", wrk(kept_alive=False), file_bytes=1 << 10),
     "file-10m": Row("file of 10 MiB", wrk(connections=8), file_bytes=10 << 20),
     "file-10m-tls": Row("file of 10 MiB, over TLS", wrk(connections=8), file_bytes=10 << 20, tls=True),
     "handshake": Row("full TLS handshakes", client("handshakes", "handshake"), file_bytes=1 << 10, tls=True),

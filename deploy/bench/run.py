@@ -17,7 +17,7 @@ import plot
 import stacks
 from loads import Bench
 from rows import ROWS
-from stack import DoesNotServe, DoesNotStart, make_urgent
+from stack import DoesNotServe, DoesNotStart, NotHere, make_urgent
 
 
 def main():
@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--row", nargs="*", choices=list(ROWS), default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--peer", nargs="*", default=[], help="only these stacks; all when none is named")
     parser.add_argument("--against", nargs="*", default=[], type=pathlib.Path, help="other builds of appliance")
+    parser.add_argument("--unstable", type=pathlib.Path, default="target/tests/unstable", help="a root of Debian unstable with nginx")
     parser.add_argument("--urgent", action="store_true", help="as root: lets no other work of the machine get between")
     parser.add_argument("--plot", type=pathlib.Path, help="directory for a plot of each row")
     arguments = parser.parse_args()
@@ -38,10 +39,10 @@ def main():
     arguments.appliance, arguments.environment = arguments.appliance.absolute(), arguments.environment.absolute()
     arguments.against = [path.absolute() for path in arguments.against]
     cores = sorted(os.sched_getaffinity(0))
-    cores = str(cores[0]), str(cores[-1])
+    cores = str(cores[0]), str(cores[-1]), ",".join(map(str, cores))
     if arguments.urgent:
         make_urgent("self")
-    print(f"{os.cpu_count()} cores; servers on core {cores[0]}, load on core {cores[1]};", end=" ")
+    print(f"{os.cpu_count()} cores; servers on core {cores[0]}, load on core {cores[1]}, free rows on all of them;", end=" ")
     print(f"{arguments.connections} connections, {arguments.rounds} rounds of {arguments.seconds} s\n")
     for name in arguments.row:
         measured = measure(name, arguments, cores)
@@ -52,6 +53,7 @@ def main():
 def measure(name, arguments, cores):
     """Stack to its rounds. A stack that does not start, or does not serve, is told and left out."""
     row = ROWS[name]
+    cores = (cores[2], cores[2]) if row.free else cores[:2]
     directory = arguments.scratch.resolve() / name
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "www").mkdir(parents=True)
@@ -62,8 +64,13 @@ def measure(name, arguments, cores):
     makers += [lambda peer=peer: peer(row, bench) for peer in row.peers]
     measured, failed = {}, set()
     for _ in range(arguments.rounds):
-        for make in makers:
-            stack = make()
+        for make in list(makers):
+            try:
+                stack = make()
+            except NotHere as missing:
+                print(f"    {name}: {missing}", file=sys.stderr)
+                makers.remove(make)
+                continue
             chosen = not arguments.peer or stack.name.startswith("appliance") or stack.name in arguments.peer
             if not chosen or stack.name in failed:
                 continue

@@ -22,6 +22,10 @@ class DoesNotServe(Exception):
     """It started, and does not do what is asked of it."""
 
 
+class NotHere(Exception):
+    """What it needs is not on this machine."""
+
+
 class Stack:
     """One way to serve, from its start to its end."""
 
@@ -86,14 +90,14 @@ class Stack:
         self.children, self.uncounted = [], []
 
     def pids(self, children=None):
-        """Every process of the sessions that were started: titles may overwrite anything else that could mark them."""
-        sessions = {child.pid for child in (self.children if children is None else children)}
-        found = []
-        for entry in os.listdir("/proc"):
-            fields = stat_fields(entry) if entry.isdigit() else []
-            if fields and int(fields[3]) in sessions:
-                found.append(int(entry))
-        return found
+        """Every process of the sessions that were started, and all that descend from them: titles may overwrite anything else
+        that could mark them, and appliance's processes have sessions of their own."""
+        started = {child.pid for child in (self.children if children is None else children)}
+        fields = {int(entry): stat_fields(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+        found = {pid for pid, values in fields.items() if values and int(values[3]) in started}
+        while more := {pid for pid, values in fields.items() if values and int(values[1]) in found} - found:
+            found |= more
+        return sorted(found)
 
     def cpu_seconds(self):
         """Of all threads; the scheduler counts nanoseconds where /proc/PID/stat counts hundredths of a second."""

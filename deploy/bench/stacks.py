@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from flat import certificates, routes, sites
-from stack import HERE, Stack, free_port
+from stack import HERE, NotHere, Stack, free_port
 
 
 def certificate(directory):
@@ -49,7 +49,7 @@ def appliance(row, bench, binary, name="appliance"):
         f"""{extra}
 {tls}
 [server]
-threads = 1
+threads = {row.workers if row.free and not row.app else 1}
 [[listener]]
 address = "127.0.0.1:{port}"
 tls = {str(row.tls).lower()}
@@ -89,16 +89,17 @@ def backend(row, bench):
     return [command], servers
 
 
-def nginx_command(bench, name, servers):
+def nginx_command(bench, name, servers, workers=1, log=True):
     directory = bench.directory
+    access = f"{directory}/{name}.access combined" if log else "off"
     (directory / f"{name}.conf").write_text(
         # Started as root nginx would give its workers to nobody, who may not open the sockets.
         ("user root;\n" if os.geteuid() == 0 else "")
-        + f"""daemon off; worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.error warn;
+        + f"""daemon off; worker_processes {workers}; pid {directory}/{name}.pid; error_log {directory}/{name}.error warn;
 worker_rlimit_nofile 16384;
 events {{ worker_connections 8192; }}
 http {{
-    access_log {directory}/{name}.access combined;
+    access_log {access};
     client_body_temp_path {directory}/{name}-body; proxy_temp_path {directory}/{name}-proxy;
     uwsgi_temp_path {directory}/{name}-uwsgi; fastcgi_temp_path {directory}/{name}-f; scgi_temp_path {directory}/{name}-s;
     keepalive_requests 100000000; sendfile on; tcp_nopush on; client_max_body_size 64m;
@@ -111,9 +112,9 @@ http {{
     return [binary, "-p", directory, "-c", directory / f"{name}.conf", "-e", directory / f"{name}.error"]
 
 
-def nginx(row, bench, name="nginx", location=None, server=None, backs=()):
+def nginx(row, bench, name="nginx", location=None, server=None, backs=(), log=True, run=()):
     """nginx with one location; `server` is what `app` stands for in it. The name is part of paths in its configuration, where
-    a space would end them."""
+    a space would end them. `run`: another nginx than the system's."""
     helpers = ()
     if location is None and row.upstream:
         helpers, back = backend(row, bench)
@@ -126,8 +127,24 @@ def nginx(row, bench, name="nginx", location=None, server=None, backs=()):
         cert, key = certificate(bench.directory)
         listen += f" ssl http2; ssl_certificate {cert}; ssl_certificate_key {key}; ssl_session_cache shared:SSL:4m"
     location = location or f"root {bench.directory}/www;"
-    command = nginx_command(bench, name, f"{upstream} server {{ {listen}; location / {{ {location} }} }}")
+    servers = f"{upstream} server {{ {listen}; location / {{ {location} }} }}"
+    command = nginx_command(bench, name, servers, row.workers if row.free else 1, log)
+    command = [*run, *command[1:]] if run else command
     return Stack(name, [*backs, command], origin("https" if row.tls else "http", port), bench.directory, helpers)
+
+
+def nginx_without_log(row, bench):
+    return nginx(row, bench, "nginx-no-log", log=False)
+
+
+def nginx_unstable(row, bench):
+    """Debian unstable's, from the root that tests/unstable.sh makes, by the loader of that root: no line of it is installed here."""
+    root = bench.unstable
+    run = [*root.glob("lib64/ld-linux-*"), *root.glob("lib/ld-linux-*")][:1]
+    libraries = ":".join(str(path.parent) for path in root.glob("usr/lib/*/libc.so.6"))
+    if not run or not (root / "usr/sbin/nginx").exists():
+        raise NotHere(f"no nginx in {root}")
+    return nginx(row, bench, "nginx-unstable", run=[*run, "--library-path", libraries, root / "usr/sbin/nginx"])
 
 
 PROXY = (
@@ -165,6 +182,44 @@ def granian(row, bench):
         cert, key = certificate(bench.directory)
         command += ["--ssl-certificate", cert, "--ssl-keyfile", key]
     return Stack("granian", [[*command, row.app]], origin("https" if row.tls else "http", port), bench.directory)
+
+
+def peregrine(row, bench, log=False):
+    """Like granian it speaks HTTP itself; with its log as well, since ours is always on."""
+    name, port = "peregrine+log" if log else "peregrine", free_port()
+    command = [bench.bin / "peregrine", "--port", port, "--workers", row.workers, "--python-path", HERE]
+    command += ["--protocol", "asgi" if row.asgi else "wsgi", *(["--access-log"] if log else ["--log-level", "error"])]
+    if row.tls:
+        cert, key = certificate(bench.directory)
+        command += ["--tls-cert", cert, "--tls-key", key]
+    return Stack(name, [[*command, row.app]], origin("https" if row.tls else "http", port), bench.directory)
+
+
+def peregrine_with_log(row, bench):
+    return peregrine(row, bench, log=True)
+
+
+def bare(row, bench, server):
+    """Servers that are a library: one process, one thread, no log."""
+    port = free_port()
+    command = [bench.bin / "python", HERE / "bare.py", server, port, row.app]
+    return Stack(server, [command], origin("http", port), bench.directory)
+
+
+def freastal(row, bench):
+    return bare(row, bench, "freastal")
+
+
+def bjoern(row, bench):
+    return bare(row, bench, "bjoern")
+
+
+def floor(row, bench):
+    """An epoll loop that answers every read with the same bytes: no server can take less on this machine."""
+    program, port = bench.directory / "floor", free_port()
+    if not program.exists():
+        subprocess.run(["cc", "-O2", "-o", program, HERE / "floor.c"], check=True)
+    return Stack("floor", [[program, port]], origin("http", port), bench.directory)
 
 
 def nginx_uwsgi(row, bench):
