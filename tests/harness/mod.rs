@@ -8,6 +8,7 @@ pub(crate) mod http2;
 pub(crate) mod interpreter;
 pub(crate) mod limits;
 pub(crate) mod memory;
+pub(crate) mod name_server;
 pub(crate) mod nginx;
 pub(crate) mod ports;
 pub(crate) mod postgres;

@@ -1,35 +1,78 @@
 //! Servers that are written as names.
 
 use std::{
-    io::Write,
-    net::{Ipv6Addr, TcpListener},
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},
 };
 
 use super::site;
-use crate::harness::{Site, app, upstream::Upstream, wait_for};
+use crate::harness::{
+    Site, app,
+    name_server::{NameServer, Says},
+    upstream::Upstream,
+    wait_for,
+};
 
-/// A started site of this upstream that looks names up in the file `hosts` of its directory, and nowhere
-/// else.
+/// A site of this upstream that looks names up in the file `hosts` of its directory, and nowhere else.
 fn with_hosts(test: &str, servers: &[&str], hosts: &str) -> Option<Site> {
+    with_files(test, servers, [hosts, "hosts: files\n", ""])
+}
+
+/// A started site of this upstream that has other files for names than this machine: hosts, nsswitch.conf and
+/// resolv.conf.
+fn with_files(test: &str, servers: &[&str], files: [&str; 3]) -> Option<Site> {
     if !app::mounts() {
         return None;
     }
     let mut site = Site::in_the_open(test);
-    site.write("hosts", hosts);
-    site.write("nsswitch.conf", "hosts: files\n");
     site.config(&format!(
         "[upstream.back]\nservers = {servers:?}\n[[site]]\nrespond = \"here\"\n\
          [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\n"
     ));
-    let own = site.directory.display();
-    let prepare = format!(
-        "mount --make-rprivate /; mount --bind {own}/hosts /etc/hosts; mount --bind {own}/nsswitch.conf /etc/nsswitch.conf"
-    );
+    let mut prepare = "mount --make-rprivate /".to_owned();
+    for (name, text) in ["hosts", "nsswitch.conf", "resolv.conf"].into_iter().zip(files) {
+        site.write(name, text);
+        let own = site.directory.display();
+        prepare.push_str(&format!("; mount --bind {own}/{name} /etc/{name}"));
+    }
     let command = app::in_namespace(&site, &prepare, "");
     site.start_by(command);
     Some(site)
 }
+
+/// Answers every request at this address with a word, as long as the process lives. `None` where it is taken, or
+/// nobody may listen there.
+fn says(address: SocketAddr, word: &'static str) -> Option<SocketAddr> {
+    let listener = TcpListener::bind(address).ok()?;
+    let address = listener.local_addr().ok()?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{word}");
+        }
+    });
+    Some(address)
+}
+
+/// Servers on the same port of these addresses, each with its word.
+fn on_one_port<const N: usize>(servers: [(IpAddr, &'static str); N]) -> Option<u16> {
+    let found = (0..20).find_map(|_| {
+        let mut port = 0;
+        for (ip, word) in servers {
+            port = says((ip, port).into(), word)?.port();
+        }
+        Some(port)
+    });
+    if found.is_none() {
+        println!("skipped: needs IPv6, and a free port");
+    }
+    found
+}
+
+const FOUR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const OTHER_FOUR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn port(server: &Upstream) -> &str {
     server.url.rsplit(':').next().unwrap()
@@ -121,23 +164,9 @@ fn all_addresses_of_a_name_are_used() {
 
 #[test]
 fn each_address_of_a_name_gets_its_share() {
-    let Ok(six) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
-        println!("skipped: needs IPv6");
+    let Some(port) = on_one_port([(SIX, "six"), (FOUR, "four")]) else {
         return;
     };
-    let port = six.local_addr().unwrap().port();
-    let Ok(four) = TcpListener::bind(("127.0.0.1", port)) else {
-        println!("skipped: the port is taken");
-        return;
-    };
-    for (listener, word) in [(six, "six"), (four, "four")] {
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
-                let _ = write!(stream, "HTTP/1.0 200 OK\r\n\r\n{word}");
-            }
-        });
-    }
     let url = format!("http://both:{port}");
     let Some(mut site) = with_hosts("name-both", &[&url], "::1 both\n127.0.0.1 both\n") else {
         return;
@@ -150,12 +179,98 @@ fn each_address_of_a_name_gets_its_share() {
 }
 
 #[test]
-fn localhost_is_a_server_like_any_other() {
-    let server = Upstream::tcp("back");
-    let url = format!("http://localhost:{}", port(&server));
-    let mut site = site("name-localhost", &[&url], "");
-    let began = Instant::now();
-    assert_eq!(site.get("/").text(), "back");
-    assert!(began.elapsed() < Duration::from_secs(2));
+fn localhost_is_a_server_by_whichever_protocol_it_listens() {
+    for (ip, word) in [(FOUR, "four"), (SIX, "six")] {
+        let Some(port) = on_one_port([(ip, word)]) else {
+            continue;
+        };
+        let url = format!("http://localhost:{port}");
+        let mut site = site("name-localhost", &[&url], "");
+        let began = Instant::now();
+        for _ in 0..4 {
+            assert_eq!(site.get("/").text(), word);
+        }
+        assert!(began.elapsed() < Duration::from_secs(2));
+        let told = site.error_log();
+        assert!(!told.contains("upstream server is down"), "nothing is: {told}");
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
+fn a_name_is_followed_as_its_addresses_change() {
+    let Some(port) = on_one_port([(FOUR, "one"), (OTHER_FOUR, "two"), (SIX, "six")]) else {
+        return;
+    };
+    let Some(name_server) = NameServer::start(Says::Addresses(vec![FOUR], 1)) else {
+        return;
+    };
+    // As it is in a network of containers: a short name, with an underscore, in the domain of all.
+    let url = format!("http://my_app:{port}");
+    let resolv_conf = format!(
+        "{}search back.test\noptions timeout:1 attempts:1\n",
+        name_server.line()
+    );
+    let files = [
+        "127.0.0.1 localhost\n",
+        "hosts: files dns\n",
+        resolv_conf.as_str(),
+    ];
+    let Some(mut site) = with_files("name-followed", &[&url], files) else {
+        return;
+    };
+    let said = |site: &Site| site.get("/back/").text();
+    assert_eq!(said(&site), "one");
+    assert!(name_server.asked().contains(&"my_app.back.test.".to_owned()));
+    name_server.says(Says::Addresses(vec![OTHER_FOUR], 1));
+    wait_for("the name leads elsewhere", || {
+        (said(&site) == "two").then_some(())
+    });
+    assert_eq!(said(&site), "two");
+    // All addresses, of both kinds.
+    name_server.says(Says::Addresses(vec![OTHER_FOUR, SIX], 1));
+    wait_for("the name leads to two", || (said(&site) == "six").then_some(()));
+    let mut both = [said(&site), said(&site)];
+    both.sort();
+    assert_eq!(both, ["six", "two"]);
+    // What was known stays when nothing is told any more, whatever the reason.
+    let told = |site: &Site, line: &str| site.error_log().matches(line).count();
+    for (failures, says) in [Says::ServerFailure, Says::NoSuchName, Says::Nothing]
+        .into_iter()
+        .enumerate()
+    {
+        name_server.says(says.clone());
+        let failed = |site: &Site| told(site, "name of an upstream server cannot be looked up");
+        wait_for("the failure is told", || (failed(&site) > failures).then_some(()));
+        let asked = name_server.asked().len();
+        wait_for("it is asked again", || {
+            (name_server.asked().len() > asked).then_some(())
+        });
+        let mut both = [said(&site), said(&site)];
+        both.sort();
+        assert_eq!(both, ["six", "two"], "{says:?}");
+        assert_eq!(failed(&site), failures + 1, "told once: {says:?}");
+        name_server.says(Says::Addresses(vec![SIX, OTHER_FOUR], 1));
+        wait_for("it can be looked up again", || {
+            let again = told(&site, "name of an upstream server can be looked up again");
+            (again > failures).then_some(())
+        });
+    }
     assert!(site.stop().success());
+}
+
+#[test]
+fn without_a_resolv_conf_names_of_hosts_are_found() {
+    let server = Upstream::tcp("back");
+    let url = format!("http://back:{}", port(&server));
+    for (resolv_conf, nsswitch) in [("", ""), ("nonsense\nnameserver nowhere\n", "hosts: files dns\n")] {
+        let files = ["127.0.0.1 localhost back\n", nsswitch, resolv_conf];
+        let Some(mut site) = with_files("name-no-servers", &[&url, "http://nobody.test:1"], files) else {
+            return;
+        };
+        for _ in 0..3 {
+            assert_eq!(site.get("/back/").text(), "back");
+        }
+        assert!(site.stop().success());
+    }
 }

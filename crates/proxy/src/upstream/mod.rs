@@ -10,6 +10,7 @@ mod discovery;
 mod exchange;
 mod failure;
 mod idle;
+mod lookup;
 mod members;
 mod names;
 mod order;

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{connection::Address, idle::Place};
+use config::PeerAddress;
+
+use super::{connection::Address, idle::Place, lookup::is_localhost};
 
 /// A server that failed is passed over for this long while others are left.
 const REST: Duration = Duration::from_secs(5);
@@ -26,9 +28,14 @@ pub(super) struct Server {
     place: Arc<Place>,
     in_flight: AtomicUsize,
     born: Instant,
-    /// Milliseconds after `born` until which it rests; 0 once it has answered.
+    /// Milliseconds after `born` until which it rests; [`WELL`] once it has answered, [`NEW`] before.
     rests_until_ms: AtomicU64,
+    /// It is one of the addresses of `localhost`, of which there are two, and most servers listen on one.
+    of_localhost: bool,
 }
+
+const WELL: u64 = 0;
+const NEW: u64 = 1;
 
 impl Server {
     /// The server at this address, of what is written at this position.
@@ -42,7 +49,8 @@ impl Server {
             place: Arc::new(Place::new()),
             in_flight: AtomicUsize::new(0),
             born: Instant::now(),
-            rests_until_ms: AtomicU64::new(0),
+            rests_until_ms: AtomicU64::new(NEW),
+            of_localhost: matches!(&peer.address, PeerAddress::Name { host, .. } if is_localhost(host)),
         }
     }
 
@@ -75,7 +83,7 @@ impl Server {
     pub(super) fn rests(&self) -> bool {
         let until = self.rests_until_ms.load(Ordering::Relaxed);
         // The clock is read only where one of them has failed.
-        until != 0 && until > self.now_ms()
+        until > NEW && until > self.now_ms()
     }
 
     fn now_ms(&self) -> u64 {
@@ -116,18 +124,22 @@ impl Seat {
         &self.server.address
     }
 
-    /// The server cannot be connected to, or gives no answer: it is passed over for a while. `true`: it was
-    /// well until now.
+    /// The server cannot be connected to, or gives no answer: it is passed over for a while. `true`: that is
+    /// worth telling, since it was well until now.
     pub(crate) fn rest(&self) -> bool {
         let rest_ms = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
         let until = self.server.now_ms().saturating_add(rest_ms);
-        self.server.rests_until_ms.swap(until, Ordering::Relaxed) == 0
+        match self.server.rests_until_ms.swap(until, Ordering::Relaxed) {
+            WELL => true,
+            NEW => !self.server.of_localhost,
+            _ => false,
+        }
     }
 
     /// The server answers. `true`: it did not before.
     pub(crate) fn awake(&self) -> bool {
         let rests = &self.server.rests_until_ms;
-        rests.load(Ordering::Relaxed) != 0 && rests.swap(0, Ordering::Relaxed) != 0
+        rests.load(Ordering::Relaxed) != WELL && rests.swap(WELL, Ordering::Relaxed) > NEW
     }
 }
 
