@@ -16,7 +16,10 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-use super::pem::{self, Pem};
+use super::{
+    chain,
+    pem::{self, Pem},
+};
 
 const RSA_BITS_MIN: usize = 2048;
 /// The keys that handshakes can be signed with.
@@ -99,6 +102,19 @@ pub(crate) enum CertificateError {
         /// Where in it the leaf is, counted from one.
         place: usize,
     },
+    /// The key is that of an authority in the chain.
+    #[error(
+        "{}: this key belongs to certificate number {place} in {}, which is that of an authority; name the key that the \
+         first one was made for", key.display(), certificate.display()
+    )]
+    Authority {
+        /// The file of the chain.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Where in the chain its certificate is, counted from one.
+        place: usize,
+    },
     /// The key is not the certificate's.
     #[error(
         "{}: this key does not belong to the certificate {}; name the key that the certificate was made for",
@@ -140,7 +156,16 @@ impl Certificate {
                         .keys_match()
                         .is_ok()
                 };
+                let is_authority =
+                    |der| X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.is_ca());
                 return Err(match key.cert.iter().position(belongs) {
+                    Some(before) if is_authority(&key.cert[before]) && !is_authority(&key.cert[0]) => {
+                        CertificateError::Authority {
+                            certificate: files.certificate.clone(),
+                            key: files.key.clone(),
+                            place: before + 1,
+                        }
+                    }
                     Some(before) => CertificateError::Order {
                         path: files.certificate.clone(),
                         place: before + 1,
@@ -199,29 +224,14 @@ impl Certificate {
             .filter_map(|der| X509Certificate::from_der(der).ok())
             .map(|(_, certificate)| certificate)
             .collect();
-        for pair in chain.windows(2) {
-            if pair[0].issuer().as_raw() != pair[1].subject().as_raw() {
-                let (issuer, next) = (pair[0].issuer(), pair[1].subject());
-                warnings.push(format!(
-                    "{shown}: the certificate of {issuer} should follow, not that of {next}"
-                ));
-            }
-            if moment(pair[1].validity().not_after.timestamp()) < now {
+        warnings.extend(chain::problem(&chain).map(|problem| format!("{shown}: {problem}")));
+        for authority in chain.iter().skip(1) {
+            if moment(authority.validity().not_after.timestamp()) < now {
                 warnings.push(format!(
                     "{shown}: the intermediate certificate of {} expired",
-                    pair[1].subject()
+                    authority.subject()
                 ));
             }
-        }
-        // The root is left out of a chain, so only a leaf alone shows that something is missing.
-        if let [leaf] = chain.as_slice()
-            && leaf.issuer().as_raw() != leaf.subject().as_raw()
-        {
-            warnings.push(format!(
-                "{shown}: holds the certificate alone; clients that do not have that of its issuer, {}, refuse it: append the \
-                 intermediate certificate",
-                leaf.issuer()
-            ));
         }
         warnings
     }

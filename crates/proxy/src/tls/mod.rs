@@ -1,6 +1,7 @@
 //! TLS of our own: certificates chosen by server name, versions, ALPN, tickets.
 
 mod certificate;
+mod chain;
 mod check;
 mod pem;
 mod resolver;

@@ -565,6 +565,90 @@ fn a_leaf_alone_and_an_expired_intermediate_are_told() {
     assert!(warnings(&format!("{leaf_pem}{other}"))[0].contains("should follow"));
 }
 
+#[test]
+fn a_chain_that_is_not_one_is_told_once_and_with_the_way_out() {
+    let directory = TempDir::new().unwrap();
+    let authority = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params
+    };
+    let keys: [KeyPair; 3] = std::array::from_fn(|_| KeyPair::generate().unwrap());
+    let [root_key, between_key, leaf_key] = &keys;
+    let root = authority("root").self_signed(root_key).unwrap().pem();
+    let root_issuer = rcgen::Issuer::new(authority("root"), root_key);
+    let between = authority("between")
+        .signed_by(between_key, &root_issuer)
+        .unwrap()
+        .pem();
+    let between_issuer = rcgen::Issuer::new(authority("between"), between_key);
+    let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "leaf");
+    let leaf = params.signed_by(leaf_key, &between_issuer).unwrap().pem();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("leaf.key", &leaf_key.serialize_pem());
+    write("between.key", &between_key.serialize_pem());
+    write("root.key", &root_key.serialize_pem());
+    make(directory.path(), "other", &["b.example"], 90);
+    let other = std::fs::read_to_string(directory.path().join("other.pem")).unwrap();
+    let warnings = |chain: &[&str]| {
+        write("chain.pem", &chain.concat());
+        let certificate = load(&files(directory.path(), "chain.pem", "leaf.key")).unwrap();
+        certificate.warnings(SystemTime::now())
+    };
+    for right in [&[&leaf[..], &between][..], &[&leaf, &between, &root]] {
+        assert_eq!(warnings(right), [""; 0]);
+    }
+    for (chain, problem) in [
+        (
+            &[&leaf[..], &root, &between][..],
+            "order: write the certificates in that of CN=leaf; CN=between; CN=root",
+        ),
+        (
+            &[&leaf, &other, &root, &between],
+            "order: write the certificates in that of CN=leaf; CN=between; CN=root",
+        ),
+        (
+            &[&leaf, &root],
+            "the certificate of CN=between should follow, not that of CN=root",
+        ),
+        (
+            &[&leaf, &leaf],
+            "the certificate of CN=between should follow, not that of CN=leaf",
+        ),
+        (
+            &[&leaf, &between, &root, &leaf],
+            "the certificate of CN=leaf is no part of the chain: leave it out",
+        ),
+        (
+            &[&leaf, &between, &between],
+            "the certificate of CN=root should follow, not that of CN=between",
+        ),
+    ] {
+        let told = warnings(chain);
+        assert!(
+            told.len() == 1 && told[0].ends_with(problem),
+            "{problem}: {told:?}"
+        );
+    }
+    // The key of an authority, with a chain that is right.
+    for (key, place) in [("between.key", 2), ("root.key", 3)] {
+        write("chain.pem", &[&leaf[..], &between, &root].concat());
+        let error = load(&files(directory.path(), "chain.pem", key))
+            .unwrap_err()
+            .to_string();
+        let told = format!("belongs to certificate number {place} in ");
+        assert!(error.contains(key) && error.contains(&told), "{error}");
+        assert!(
+            error.ends_with("name the key that the first one was made for"),
+            "{error}"
+        );
+    }
+}
+
 /// Browsers have ignored the common name for years.
 #[test]
 fn a_certificate_that_names_its_host_in_the_common_name_alone_is_told() {
