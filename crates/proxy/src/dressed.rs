@@ -47,17 +47,34 @@ fn set_headers(answer: &mut Answer, headers: &[(String, String)]) {
 }
 
 /// Does this field say something about what the route is there for? On a page of our own it would be wrong: a
-/// 404 that is `immutable` stays in caches, and a page that is called `text/css` cannot be read. Policies are
-/// for pages too.
+/// 404 that is `immutable` stays in caches, those in front of a site included (RFC 9213), a page that is called
+/// `text/css` cannot be read, and one that has a Location leads nowhere. Policies are for pages too.
 fn is_of_content(name: &str) -> bool {
     let starts = |prefix: &str| {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    let named = |names: &[&str]| names.iter().any(|other| name.eq_ignore_ascii_case(other));
-    named(&["cache-control", "expires", "etag", "last-modified"])
+    let ends = |suffix: &str| {
+        let at = name.len().checked_sub(suffix.len());
+        at.and_then(|at| name.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    };
+    OF_CONTENT.iter().any(|other| name.eq_ignore_ascii_case(other))
+        || ends("cache-control")
         || starts("content-") && !starts("content-security-policy")
 }
+
+/// Besides Content-*, and Cache-Control with what is made of it for some caches, as CDN-Cache-Control is.
+const OF_CONTENT: &[&str] = &[
+    "age",
+    "edge-control",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "surrogate-control",
+    "x-accel-expires",
+];
 
 impl<D: Downstream> Downstream for Dressed<'_, D> {
     fn head(&self) -> &Head {
@@ -191,6 +208,12 @@ mod tests {
             ("expires", "Thu, 01 Jan 2099 00:00:00 GMT"),
             ("ETag", "\"1\""),
             ("Last-Modified", ""),
+            ("CDN-Cache-Control", "max-age=9"),
+            ("cloudflare-cdn-cache-control", "max-age=9"),
+            ("Surrogate-Control", "max-age=9"),
+            ("X-Accel-Expires", "9"),
+            ("Age", "1"),
+            ("Location", "/elsewhere"),
             ("Content-Type", "text/css"),
             ("content-disposition", "attachment"),
             ("Content-Security-Policy", "default-src 'self'"),

@@ -1,7 +1,7 @@
 //! What answers a route: exactly one of app, files, upstream, redirect, respond.
 
 use super::{
-    Names, Other, Value, charset::charset, header::is_token, path_match::bare_prefix, section::is_name,
+    Names, Other, Value, charset::charset, media_type::media_type, path_match::bare_prefix, section::is_name,
 };
 use crate::{
     Action, AppIndex, Charset, Files, PathMatch, Redirect, Respond, Symlinks, UpstreamIndex, UpstreamRoute,
@@ -166,23 +166,6 @@ fn content_type(value: &Value<'_>) -> Option<(String, String)> {
         return None;
     }
     Some((ending.to_owned(), media_type(value)?))
-}
-
-/// `application/wasm`, with or without parameters.
-fn media_type(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?.trim();
-    let plain = text.split(';').next().unwrap_or_default().trim_end();
-    if !plain
-        .split_once('/')
-        .is_some_and(|(kind, name)| is_token(kind) && is_token(name))
-    {
-        value.problem_with_help(
-            format!("`{text}` is not a content type"),
-            "write for example \"application/wasm\" or \"text/html; charset=koi8-r\"",
-        );
-        return None;
-    }
-    Some(text.to_owned())
 }
 
 fn index(value: &Value<'_>) -> Option<String> {

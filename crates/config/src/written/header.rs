@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Section, Value};
+use super::{Section, Value, media_type::media_type};
 
 /// The fields of `defaults` and, over them, those written here.
 pub(crate) fn headers(section: &Section<'_>, defaults: &[(String, String)]) -> Vec<(String, String)> {
@@ -44,9 +44,69 @@ fn header(value: &Value<'_>) -> Option<(String, String)> {
         );
         return None;
     }
-    let text = value.text()?;
-    Some((value.key().to_owned(), text.trim().to_owned()))
+    let text = value.text()?.trim();
+    let is = |name: &str| value.key().eq_ignore_ascii_case(name) && !text.is_empty();
+    if is("content-type") {
+        media_type(value)?;
+    }
+    if is("etag") && !is_entity_tag(text) {
+        let tag = text.replace('"', "");
+        value.problem_with_help(
+            format!("`{text}` is not an entity tag: clients and caches do not understand it"),
+            format!("write it in quotes: '\"{tag}\"'"),
+        );
+        return None;
+    }
+    if is("last-modified") && !is_date(text) {
+        value.problem_with_help(
+            format!("`{text}` is not a date of HTTP: clients and caches do not understand it"),
+            "write for example \"Fri, 02 Jan 2026 03:04:05 GMT\"",
+        );
+        return None;
+    }
+    Some((value.key().to_owned(), text.to_owned()))
 }
+
+/// `"..."` or `W/"..."` (RFC 9110 §8.8.3).
+fn is_entity_tag(text: &str) -> bool {
+    text.strip_prefix("W/")
+        .unwrap_or(text)
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .is_some_and(|tag| {
+            tag.chars()
+                .all(|char| char > ' ' && char != '"' && char != '\x7f')
+        })
+}
+
+/// In the form that senders use (RFC 9110 §5.6.7). The weekday may be any, as in what clients send.
+fn is_date(text: &str) -> bool {
+    let is_number = |part: &str, len: usize, most: u32| {
+        part.len() == len
+            && part.bytes().all(|byte| byte.is_ascii_digit())
+            && part.parse().is_ok_and(|number: u32| number <= most)
+    };
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [weekday, day, month, year, time, "GMT"] = parts[..] else {
+        return false;
+    };
+    let time: Vec<&str> = time.split(':').collect();
+    let [hour, minute, second] = time[..] else {
+        return false;
+    };
+    WEEKDAYS.contains(&weekday)
+        && MONTHS.contains(&month)
+        && (is_number(day, 2, 31) && day != "00")
+        && is_number(year, 4, 9999)
+        && is_number(hour, 2, 23)
+        && is_number(minute, 2, 59)
+        && is_number(second, 2, 60)
+}
+
+const WEEKDAYS: [&str; 7] = ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// RFC 9110, section 5.6.2.
 pub(crate) fn is_token(name: &str) -> bool {

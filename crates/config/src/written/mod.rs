@@ -15,6 +15,7 @@ mod interface;
 mod interpreter;
 mod listener;
 mod log;
+mod media_type;
 mod path_match;
 mod section;
 mod server;
