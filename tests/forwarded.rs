@@ -49,7 +49,7 @@ fn environ(site: &Site, fields: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 
-const SPOOFED: [(&str, &str); 18] = [
+const SPOOFED: [(&str, &str); 24] = [
     ("X-Forwarded-Prefix", "//evil.example"),
     ("X-Forwarded-Ssl", "forged"),
     ("X-Forwarded-Anything", "forged"),
@@ -59,6 +59,12 @@ const SPOOFED: [(&str, &str); 18] = [
     ("X-Original-URL", "/forged"),
     ("X-Rewrite-URL", "/forged"),
     ("Front-End-Https", "forged"),
+    ("X-Forwarded", "for=203.0.113.9"),
+    ("X-Host", "evil.example"),
+    ("X-Original-Host", "evil.example"),
+    ("X-Original-URI", "/forged"),
+    ("Script-Name", "/forged"),
+    ("Script_Name", "/forged"),
     ("X_Forwarded_Prefix", "/forged"),
     ("X-Forwarded-For", "203.0.113.9"),
     ("X-Forwarded-Proto", "https"),

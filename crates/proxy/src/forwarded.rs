@@ -258,17 +258,26 @@ fn is_ours(name: &[u8]) -> bool {
 /// without a question.
 fn is_of_proxies(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-forwarded-";
-    const NAMES: [&[u8]; 6] = [
+    const NAMES: [&[u8]; 11] = [
         b"x-scheme",
         b"x-url-scheme",
         b"x-script-name",
         b"x-original-url",
         b"x-rewrite-url",
         b"front-end-https",
+        // Older and rarer names of the same: gunicorn's manual had the last one.
+        b"x-forwarded",
+        b"x-host",
+        b"x-original-host",
+        b"x-original-uri",
+        b"script-name",
     ];
-    name.split_at_checked(PREFIX.len())
-        .is_some_and(|(start, _)| start.eq_ignore_ascii_case(PREFIX))
-        || (matches!(name.len(), 8..=15) && NAMES.iter().any(|other| name.eq_ignore_ascii_case(other)))
+    let is_near = matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F' | b's' | b'S'));
+    is_near
+        && (name
+            .split_at_checked(PREFIX.len())
+            .is_some_and(|(start, _)| start.eq_ignore_ascii_case(PREFIX))
+            || (matches!(name.len(), 6..=15) && NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))))
 }
 
 /// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is the value of

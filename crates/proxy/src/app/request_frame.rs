@@ -209,7 +209,11 @@ pub(super) fn write(
                 }
                 None => {}
             },
-            b"upgrade" | b"connection" if websocket => headers.put(&mut out, name, value),
+            b"upgrade" if websocket => headers.put(&mut out, name, value),
+            b"connection" if websocket => {
+                let value = if names_fields(value) { b"Upgrade" } else { value };
+                headers.put(&mut out, name, value);
+            }
             // An extended CONNECT has none (RFC 8441 §5); the application would prove what we do not check.
             b"sec-websocket-key" if websocket && head.version == Version::Http2 => {}
             _ if request.passing.lets(name, &connection_options) => {
@@ -232,6 +236,16 @@ pub(super) fn write(
     }
     frame::finish(&mut out, open);
     out
+}
+
+/// Does a Connection field name fields? They are not passed on, and an application that is told of them would
+/// drop ours of the same name (RFC 9110 §7.6.1).
+fn names_fields(connection: &[u8]) -> bool {
+    const OPTIONS: [&[u8]; 3] = [b"upgrade", b"keep-alive", b"close"];
+    connection
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|named| !OPTIONS.iter().any(|option| named.eq_ignore_ascii_case(option)))
 }
 
 /// The Content-Length that the application is told: `None` where there is no body, or where only its end will
@@ -422,6 +436,34 @@ mod tests {
             };
             let found = told(version, sent, body, &kept, Interface::Asgi);
             assert_eq!(found, pairs(expected), "{version:?} {sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_is_told_of_no_field_that_went_no_further() {
+        for (connection, expected) in [
+            ("Upgrade, X-Real-IP", "Upgrade"),
+            ("private,upgrade", "Upgrade"),
+            ("Upgrade, Keep-Alive", "Upgrade, Keep-Alive"),
+        ] {
+            let sent = [
+                ("Upgrade", "websocket"),
+                ("Connection", connection),
+                ("Keep-Alive", "5"),
+                ("Private", "1"),
+            ];
+            let told = told(
+                Version::Http11,
+                &sent,
+                BodyLength::Known(0),
+                &bytes(0),
+                Interface::WebSocket,
+            );
+            let mut expected = pairs(&[("upgrade", "websocket"), ("connection", expected)]);
+            if !connection.contains("private") {
+                expected.push(("private".to_owned(), "1".to_owned()));
+            }
+            assert_eq!(told, expected);
         }
     }
 
