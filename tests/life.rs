@@ -316,6 +316,9 @@ fn a_read_only_file_system_an_unknown_user_and_no_home_are_enough() {
     let status = fs::read_to_string(format!("/proc/{}/status", site.pid())).unwrap();
     assert!(status.contains("Uid:\t54321\t54321"), "{status}");
 
+    // There is no place for a control socket, which is no news.
+    assert!(!site.output().contains("control socket"), "{}", site.output());
+
     // A body that would go to a temporary file.
     let body = vec![b'x'; 300_000];
     let answer = site.connect().request("POST", "/all", &[], &body);

@@ -22,6 +22,7 @@ mod busy;
 mod check;
 mod compare;
 mod connections;
+mod control;
 mod crashes;
 mod demo;
 mod django;

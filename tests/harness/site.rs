@@ -296,6 +296,10 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        // What is killed leaves its control socket, which may be in a directory of the machine.
+        for place in config::control_search(&self.directory.join("site.toml")).places {
+            let _ = fs::remove_file(place.path);
+        }
         // Read before the kill, which may leave an error of its own.
         let errors = self.unexpected_errors();
         if let Some(mut child) = self.child.take() {

@@ -1,11 +1,14 @@
 //! `appliance check`: everything a start would need, tried without starting.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use config::{Config, Interface, Machine, Visible, WsgiHost};
+use config::{Config, Interface, Machine, WsgiHost};
 use supervisor::{AppCheck, Engine};
 
-use crate::names;
+use crate::{
+    names,
+    told::{complain, tell},
+};
 
 /// Tells on standard output what was found, and problems on standard error. Answers the exit code: 2 when the
 /// configuration or a file it names is at fault, 3 when an application does not import.
@@ -112,14 +115,4 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
             false
         }
     }
-}
-
-// Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us
-// is not our trouble.
-fn tell(text: &dyn std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{}", Visible(&text.to_string()));
-}
-
-fn complain(text: &dyn std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{}", Visible(&text.to_string()));
 }

@@ -2,48 +2,88 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
+use crate::{hints, told::complain};
 
 /// Tried in this order when `--conf` is not given.
 const DEFAULTS: [&str; 2] = ["site.toml", "/etc/appliance/site.toml"];
 
+/// Of a command line that cannot be understood, as clap has it.
+const USAGE: i32 = 2;
+
 /// Serves web sites and Python web applications as one file, site.toml, says.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = SIGNALS)]
+#[command(version, about, after_help = MORE)]
 pub(crate) struct CommandLine {
     /// The configuration [default: ./site.toml, then /etc/appliance/site.toml]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true)]
     conf: Option<PathBuf>,
 
     /// Go into the background once everything serves
     #[arg(long, global = true)]
     pub(crate) daemon: bool,
 
+    /// The same as `check`
+    #[arg(short = 't')]
+    test: bool,
+
     /// What to do instead of running
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    command: Option<Command>,
 }
 
-const SIGNALS: &str = "\
+const MORE: &str = "\
 Signals:
   TERM, QUIT  stop; running requests end within server.grace
   INT         stop at once
   HUP         read the configuration and the applications again, without losing a request
   USR1        open the log files again
 
-Exit codes: 0 stopped, 1 could not start, 2 bad configuration, 3 no application boots and there is\nnothing else to serve";
+Exit codes: 0 stopped, 1 could not start, 2 bad configuration, 3 no application boots and there is
+nothing else to serve. Of reload, reopen, stop and status: 0 done, 1 refused or failed, 3 not running";
 
 /// What can be asked for.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
     /// Try everything a start would need: configuration, files, certificates, applications
     Check,
+    /// Tell how the server of this configuration is doing
+    Status {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let new code and configuration take over without a failed request, and wait until they do
+    Reload {
+        /// Do not wait for the outcome
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Open the log files again, after they were moved
+    Reopen,
+    /// Stop; wait until running requests have ended and the process is gone
+    Stop,
+    /// Print the version
+    Version,
 }
 
 impl CommandLine {
-    /// Reads it; tells what is wrong and exits when it can not be understood.
+    /// Reads it; tells what is wrong and exits when it cannot be understood.
     pub(crate) fn read() -> Self {
-        Self::parse()
+        Self::try_parse().unwrap_or_else(|error| {
+            let Some(hint) = hint(&error) else { error.exit() };
+            complain(&format!("appliance: {hint}"));
+            std::process::exit(USAGE)
+        })
+    }
+
+    /// What to do; `None`: run.
+    pub(crate) fn asked_for(&self) -> Option<Command> {
+        self.command.or(self.test.then_some(Command::Check))
     }
 
     /// The configuration's file.
@@ -59,11 +99,34 @@ impl CommandLine {
     }
 }
 
+/// For a word that another server knows.
+fn hint(error: &clap::Error) -> Option<String> {
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return None,
+    };
+    let Some(ContextValue::String(stranger)) = error.get(kind) else {
+        return None;
+    };
+    let given: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    // Of `-w4` clap knows only the letter, and of `--workers=4` only the word.
+    hints::hint(&given, stranger).map(|hint| format!("`{stranger}` is no word of ours: {hint}"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    fn line(text: &str) -> CommandLine {
+        let words = ["appliance"].into_iter().chain(text.split_whitespace());
+        CommandLine::try_parse_from(words).expect("a command line")
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -72,14 +135,35 @@ mod tests {
 
     #[test]
     fn conf_may_stand_before_or_behind_the_command() {
-        for arguments in [
-            ["appliance", "--conf", "a.toml", "check"],
-            ["appliance", "check", "--conf", "a.toml"],
+        for text in [
+            "--conf a.toml check",
+            "check --conf a.toml",
+            "-c a.toml check",
+            "check -c a.toml",
+            "-t -c a.toml",
+            "-c a.toml -t",
         ] {
-            let line = CommandLine::try_parse_from(arguments).expect("a command line");
-            assert_eq!(line.conf(), PathBuf::from("a.toml"));
-            assert!(matches!(line.command, Some(Command::Check)));
+            assert_eq!(line(text).conf(), PathBuf::from("a.toml"), "{text}");
+            assert_eq!(line(text).asked_for(), Some(Command::Check), "{text}");
         }
+        assert_eq!(line("-c a.toml").asked_for(), None);
+    }
+
+    #[test]
+    fn the_commands_have_their_options() {
+        assert_eq!(line("status").asked_for(), Some(Command::Status { json: false }));
+        assert_eq!(
+            line("status --json").asked_for(),
+            Some(Command::Status { json: true })
+        );
+        assert_eq!(
+            line("reload").asked_for(),
+            Some(Command::Reload { no_wait: false })
+        );
+        assert_eq!(
+            line("reload --no-wait").asked_for(),
+            Some(Command::Reload { no_wait: true })
+        );
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 mod check;
 mod command_line;
+mod commands;
 mod engine;
+mod hints;
 mod names;
+mod told;
 
 use std::{env, os::fd::OwnedFd, process::ExitCode};
 
@@ -33,8 +36,16 @@ fn main() -> ExitCode {
         library: engine::ENGINE,
         bootstrap: engine::BOOTSTRAP,
     };
-    let code = match line.command {
+    let code = match line.asked_for() {
         Some(Command::Check) => check::run(&line.conf(), line.daemon, engine),
+        Some(Command::Status { json }) => commands::status(&line.conf(), json),
+        Some(Command::Reload { no_wait }) => commands::reload(&line.conf(), !no_wait),
+        Some(Command::Reopen) => commands::reopen(&line.conf()),
+        Some(Command::Stop) => commands::stop(&line.conf()),
+        Some(Command::Version) => {
+            told::tell(&concat!("appliance ", env!("CARGO_PKG_VERSION")));
+            0
+        }
         None => supervisor::run(Options {
             conf: line.conf(),
             daemon: line.daemon,

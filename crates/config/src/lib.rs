@@ -11,6 +11,7 @@
 mod access_log;
 mod app;
 mod climb;
+mod control;
 mod cpus;
 mod dotenv;
 mod identity;
@@ -42,6 +43,9 @@ pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
 pub use app::{
     App, Asgi, EventLoop, Green, Interface, Keepalive, Lifespan, Preload, Timeouts, WebSocket, Workers,
     WsgiHost,
+};
+pub use control::{
+    Control, ControlDirectory, ControlPlace, ControlSearch, control_search, control_search_in,
 };
 pub use identity::Identity;
 pub use ipnet::IpNet;

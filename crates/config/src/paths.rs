@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    Action, Address, Config, Files, Identity, Need, PathMatch, Symlinks, To, path_problem,
+    Action, Address, Config, Control, Files, Identity, Need, PathMatch, Symlinks, To, path_problem,
     permission::obstacle,
 };
 
@@ -40,6 +40,15 @@ impl Config {
         }
         if let Some(path) = &self.server.pid_file {
             paths.need("server.pid_file", path, &us, Need::Own);
+        }
+        if let Control::At(path) = &self.server.control
+            && let Some(why) = path
+                .parent()
+                .and_then(|directory| path_problem(directory, &us, Need::Make))
+        {
+            paths.warnings.push(format!(
+                "server.control: {why}; the server runs without a control socket"
+            ));
         }
         if let Some(path) = self.server.state_dir.as_deref().filter(|path| !path.is_dir()) {
             // Most machines never use it, so a start does not fail for it.

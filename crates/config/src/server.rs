@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Identity, IpNet};
+use crate::{Control, Identity, IpNet};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Server {
     /// File that holds the supervisor's pid while it runs.
     #[serde(with = "crate::serialised_path::optional")]
     pub pid_file: Option<PathBuf>,
+    /// Where commands come in.
+    pub control: Control,
     /// Peers whose X-Forwarded-* and Forwarded fields are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Request fields with an underscore in their name go on to applications and upstreams.

@@ -14,6 +14,8 @@ use crate::{Identity, cpus};
 pub trait Surroundings {
     /// True when we may become another user.
     fn is_root(&self) -> bool;
+    /// Our own user.
+    fn uid(&self) -> u32;
     /// The user of this name or number, with all groups, when the user database knows one.
     fn user(&self, name: &str) -> Option<Identity>;
     /// The id of the group of this name, when the group database knows one.
@@ -45,6 +47,10 @@ pub struct Machine;
 impl Surroundings for Machine {
     fn is_root(&self) -> bool {
         nix::unistd::geteuid().is_root()
+    }
+
+    fn uid(&self) -> u32 {
+        nix::unistd::geteuid().as_raw()
     }
 
     fn user(&self, name: &str) -> Option<Identity> {

@@ -1,5 +1,7 @@
 //! One app of one generation: its zygote, its slots, its workers.
 
+mod history;
+mod status;
 mod worker_care;
 mod zygote_care;
 
@@ -7,6 +9,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use history::History;
 
 use config::{Config, Identity, Interface, WsgiHost};
 use tracing::{error, info};
@@ -80,6 +84,7 @@ pub(crate) struct App {
     pub(crate) told_down: bool,
     /// The proxy has said that requests wait and nothing takes them.
     pub(crate) wanted: bool,
+    history: History,
 }
 
 impl App {
@@ -106,6 +111,7 @@ impl App {
             hand_over: HandOver::None,
             told_down: false,
             wanted: false,
+            history: History::default(),
         }
     }
 

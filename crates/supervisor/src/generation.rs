@@ -3,6 +3,7 @@
 //! A generation boots beside the one that serves, takes over, drains when the next one has taken over, and is gone.
 
 mod proxy_care;
+mod status;
 
 use std::{
     sync::Arc,
@@ -70,6 +71,7 @@ pub(crate) struct Generation {
     /// Why the proxy did not get ready while the generation booted.
     proxy_failure: Option<String>,
     pub(crate) phase: Phase,
+    phase_since: Instant,
     pub(crate) began: Instant,
     /// What the proxy has said of links to workers of other generations.
     pub(crate) elsewhere: Vec<FromProxy>,
@@ -102,6 +104,7 @@ impl Generation {
             proxy_at: proxy_now.then_some(now),
             proxy_failure: None,
             phase: Phase::Booting,
+            phase_since: now,
             began: now,
             elsewhere: Vec::new(),
             is_awaited: false,
@@ -243,6 +246,7 @@ impl Generation {
     /// Takes over.
     pub(crate) fn serve(&mut self, now: Instant) {
         self.phase = Phase::Serving;
+        self.phase_since = now;
         self.apps.iter_mut().for_each(|app| app.serves(now));
         if let Some(proxy) = &mut self.proxy {
             proxy.serve();
@@ -260,6 +264,9 @@ impl Generation {
             _ => by,
         };
         if self.phase != Phase::Retiring {
+            if !matches!(self.phase, Phase::Draining { .. }) {
+                self.phase_since = now;
+            }
             self.phase = Phase::Draining { until };
         }
         for app in &mut self.apps {
@@ -291,6 +298,7 @@ impl Generation {
 
     fn retire(&mut self, until: Option<Instant>, now: Instant) {
         self.phase = Phase::Retiring;
+        self.phase_since = now;
         let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
         let within = left.max(RETIRE_MIN);
         for app in &mut self.apps {

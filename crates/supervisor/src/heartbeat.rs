@@ -24,6 +24,7 @@ pub(crate) struct Heartbeat {
     answered: bool,
     in_vain: u32,
     looks: u32,
+    answered_at: Option<Instant>,
 }
 
 /// What is to be done.
@@ -46,6 +47,7 @@ impl Heartbeat {
             answered: true,
             in_vain: 0,
             looks: LOOKS << replaced.min(DOUBLINGS_MAX),
+            answered_at: None,
         }
     }
 
@@ -68,8 +70,16 @@ impl Heartbeat {
         }
     }
 
-    pub(crate) fn heard(&mut self, number: u64) {
-        self.answered |= number == self.asked;
+    pub(crate) fn heard(&mut self, number: u64, now: Instant) {
+        if number == self.asked {
+            self.answered = true;
+            self.answered_at = Some(now);
+        }
+    }
+
+    /// When it last answered.
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
     }
 
     /// When [`Heartbeat::look`] has something to do next.
@@ -122,9 +132,10 @@ mod tests {
                 assert_eq!(heartbeat.look(heartbeat.deadline()), Beat::None);
             }
             // An answer to something else is none.
-            heartbeat.heard(number - 1);
+            heartbeat.heard(number - 1, at);
             assert!(!heartbeat.answered);
-            heartbeat.heard(number);
+            heartbeat.heard(number, at);
+            assert_eq!(heartbeat.answered_at(), Some(at));
         }
     }
 
@@ -147,7 +158,7 @@ mod tests {
         let morning = heartbeat.deadline() + Duration::from_secs(8 * 3600);
         assert_eq!(heartbeat.look(morning), Beat::None);
         assert_eq!(heartbeat.look(morning), Beat::None);
-        heartbeat.heard(1);
+        heartbeat.heard(1, morning);
         assert_eq!(heartbeat.look(heartbeat.deadline()), Beat::Ask(2));
     }
 

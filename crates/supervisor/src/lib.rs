@@ -10,6 +10,7 @@ mod cause;
 mod channel;
 mod check;
 mod context;
+pub mod control;
 mod daemon;
 mod departure;
 mod engine;

@@ -19,6 +19,7 @@ use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 
 use crate::{
     channel::{Channel, Received},
+    control::status::{ProxyStatus, seconds},
     heartbeat::{Beat, Heartbeat},
     listening::Listening,
     log_files::LogFiles,
@@ -167,7 +168,7 @@ impl Proxy {
             Received::Message(message, _) => {
                 match message {
                     FromProxy::Alive { number } => {
-                        self.heartbeat.heard(number);
+                        self.heartbeat.heard(number, now);
                         self.told_silent = false;
                     }
                     // It ends its threads, and answers nothing more.
@@ -287,6 +288,27 @@ impl Proxy {
     fn is_asked(&self) -> bool {
         let is_reached = self.channel.deadline().is_none();
         self.ready && !self.ended && !self.killed && !self.drained && is_reached
+    }
+
+    /// What `GET /status` tells of it.
+    pub(crate) fn status(&self, drains: bool, now: Instant) -> ProxyStatus {
+        let state = if self.killed {
+            "killed"
+        } else if !self.ready {
+            "booting"
+        } else if drains {
+            "draining"
+        } else if self.serving {
+            "serving"
+        } else {
+            "ready"
+        };
+        ProxyStatus {
+            pid: self.pid,
+            state: state.to_owned(),
+            age_s: seconds(self.started, now),
+            heartbeat_age_s: self.heartbeat.answered_at().map(|at| seconds(at, now)),
+        }
     }
 
     /// SIGKILL, once.

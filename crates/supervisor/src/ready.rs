@@ -32,6 +32,14 @@ impl<'a> Interest<'a> {
         self.fds.push(PollFd::from_borrowed_fd(channel.as_fd(), flags));
     }
 
+    /// A socket, for what it has to say and for room; with neither only its end is heard of.
+    pub(crate) fn stream(&mut self, socket: &'a impl AsFd, read: bool, write: bool) {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, read);
+        flags.set(PollFlags::OUT, write);
+        self.fds.push(PollFd::new(socket, flags));
+    }
+
     /// Waits for any of them, at most for `limit`.
     pub(crate) fn wait(mut self, limit: Duration) -> io::Result<Ready> {
         let timeout = Timespec::try_from(limit).unwrap_or(Timespec {

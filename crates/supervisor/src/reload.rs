@@ -17,13 +17,37 @@ pub(crate) enum Action {
 pub(crate) struct Reload {
     booting: bool,
     wanted: bool,
+    /// How many have begun so far.
+    begun: u64,
+}
+
+/// What becomes of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// The reload that fulfils it.
+    pub(crate) number: u64,
+    /// Another one runs before.
+    pub(crate) waits: bool,
 }
 
 impl Reload {
-    /// Somebody wants a reload. `true`: it has to wait for the one that runs.
-    pub(crate) fn ask(&mut self) -> bool {
+    /// Somebody wants a reload.
+    pub(crate) fn ask(&mut self) -> Wish {
         self.wanted = true;
-        self.booting
+        Wish {
+            number: self.begun + 1,
+            waits: self.booting,
+        }
+    }
+
+    /// The number of the last one that has begun.
+    pub(crate) fn number(&self) -> u64 {
+        self.begun
+    }
+
+    /// Does one run, or wait?
+    pub(crate) fn is_pending(&self) -> bool {
+        self.booting || self.wanted
     }
 
     /// A generation boots.
@@ -42,6 +66,7 @@ impl Reload {
             return None;
         }
         self.wanted = false;
+        self.begun += 1;
         Some(Action::Boot)
     }
 }
@@ -53,15 +78,31 @@ mod tests {
     #[test]
     fn wishes_during_a_reload_make_one_more() {
         let mut reload = Reload::default();
-        assert!(!reload.ask());
+        assert_eq!(
+            reload.ask(),
+            Wish {
+                number: 1,
+                waits: false
+            }
+        );
         assert_eq!(reload.tick(0), Some(Action::Boot));
         reload.began();
-        assert!(reload.ask());
-        assert!(reload.ask());
+        // What runs may have read the files before they were changed: the next one counts.
+        for _ in 0..2 {
+            assert_eq!(
+                reload.ask(),
+                Wish {
+                    number: 2,
+                    waits: true
+                }
+            );
+        }
         assert_eq!(reload.tick(1), None);
         reload.ended();
+        assert!(reload.is_pending());
         assert_eq!(reload.tick(1), Some(Action::Boot));
-        assert_eq!(reload.tick(1), None);
+        assert_eq!((reload.tick(1), reload.number()), (None, 2));
+        assert!(!reload.is_pending());
     }
 
     #[test]

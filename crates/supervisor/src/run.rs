@@ -16,6 +16,7 @@ use crate::{
     Engine, Error, ProxyProgram,
     cause::{OomKills, stuck},
     context::{Numbers, Outputs, Pids},
+    control::ControlSocket,
     daemon::{self, Background, Place},
     engine::EngineFile,
     generation::Proxies,
@@ -178,11 +179,15 @@ impl Life {
             pids: Pids::default(),
             oom_kills: OomKills::find(),
             reload: Reload::default(),
+            last_reload: None,
+            control: ControlSocket::default(),
+            started: Instant::now(),
             cut_at: None,
             stop_by: None,
             stopped_at: None,
         };
         let lived = supervisor.begin(config, true, Instant::now()).and_then(|()| {
+            supervisor.settle_control();
             supervisor.run(|| {
                 drop(readers);
                 background.into_iter().for_each(Background::started);

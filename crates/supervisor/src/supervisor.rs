@@ -1,4 +1,6 @@
-//! The loop: signals, messages, deaths and deadlines, one after the other in one thread.
+//! The loop: signals, messages, commands, deaths and deadlines, one after the other in one thread.
+
+mod commands;
 
 use std::{
     os::fd::AsFd,
@@ -15,6 +17,7 @@ use crate::{
     Error,
     cause::OomKills,
     context::{Context, Numbers, Outputs, Pids},
+    control::{ControlSocket, event::Event},
     daemon,
     engine::EngineFile,
     generation::{Generation, Phase, Proxies},
@@ -27,6 +30,7 @@ use crate::{
     ready::{Interest, Ready},
     reload::{Action, Reload},
 };
+use commands::LastReload;
 
 /// How long an idle kept-alive connection of the old proxy may still send a request after a reload: a client that is
 /// sending right now must not fail, and whoever comes later finds the new proxy.
@@ -68,6 +72,9 @@ pub(crate) struct Supervisor {
     pub(crate) pids: Pids,
     pub(crate) oom_kills: OomKills,
     pub(crate) reload: Reload,
+    pub(crate) last_reload: Option<LastReload>,
+    pub(crate) control: ControlSocket,
+    pub(crate) started: Instant,
     /// When old proxies that are too many are cut.
     pub(crate) cut_at: Option<Instant>,
     /// Nothing is started any more; when it is past, all that is left is killed.
@@ -107,10 +114,12 @@ impl Supervisor {
             .chain(self.stop_by)
             .chain(self.cut_at)
             .chain(self.stopped_at)
+            .chain(self.control.deadline())
             .min();
         let wait = deadline.map_or(TURN_MAX, |at| at.saturating_duration_since(now).min(TURN_MAX));
         let mut interest = Interest::default();
         interest.read(self.signals.as_fd());
+        self.control.interest(&mut interest);
         for generation in &self.generations {
             generation.interest(&mut interest);
         }
@@ -122,6 +131,7 @@ impl Supervisor {
         while let Some((signal, sender)) = self.signals.next() {
             self.signal(signal, sender);
         }
+        self.hear_commands(&ready);
         self.listen_to_apps(&ready);
         self.each(&ready, |generation, cx, _| generation.hear(cx));
         self.hear_of_stand_ins();
@@ -218,7 +228,7 @@ impl Supervisor {
             if first {
                 return Some(failure);
             }
-            self.abandon(at, &failure);
+            self.abandon(at, &failure, now);
         } else if generation.apps_ready(!first) {
             generation.want_proxy(now);
             if generation.proxy_ready() {
@@ -254,6 +264,12 @@ impl Supervisor {
             self.bound_old_proxies(now);
             self.reload.ended();
             self.adopt(&before, &config);
+            let done = Event::Serving {
+                generation: number,
+                boot_ms,
+            };
+            self.reload_ended(done, Some(number), now);
+            self.settle_control();
         }
         let workers: usize = config.apps.iter().map(|app| app.workers).sum();
         info!(
@@ -300,7 +316,7 @@ impl Supervisor {
         }
     }
 
-    fn abandon(&mut self, at: usize, failure: &Error) {
+    fn abandon(&mut self, at: usize, failure: &Error, now: Instant) {
         let mut generation = self.generations.remove(at);
         generation.kill();
         self.outputs.give_up(generation.number);
@@ -310,6 +326,8 @@ impl Supervisor {
             "reload failed, the old configuration and the old code keep running"
         );
         self.reload.ended();
+        let message = failure.to_string();
+        self.reload_ended(Event::Failed { message }, Some(generation.number), now);
         self.notify.ready("serving, the last reload failed");
     }
 
@@ -318,6 +336,8 @@ impl Supervisor {
         if let Err(failure) = self.boot(now) {
             tell(&failure);
             error!("reload refused, the old configuration keeps running");
+            let message = failure.to_string();
+            self.reload_ended(Event::Refused { message }, None, now);
             self.notify.ready("serving, the last reload was refused");
         }
     }
@@ -329,6 +349,7 @@ impl Supervisor {
         }
         self.begin(config, false, now)?;
         self.reload.began();
+        self.reload_boots(now);
         Ok(())
     }
 
@@ -387,27 +408,30 @@ impl Supervisor {
 
     fn signal(&mut self, signal: Signal, sender: u32) {
         match signal {
-            Signal::SIGTERM | Signal::SIGQUIT => self.stop(signal, sender, false),
-            Signal::SIGINT => self.stop(signal, sender, true),
+            Signal::SIGTERM | Signal::SIGQUIT => {
+                self.stop(signal.as_str(), sender, false);
+            }
+            Signal::SIGINT => {
+                self.stop(signal.as_str(), sender, true);
+            }
             Signal::SIGHUP => {
                 info!(sender, "reload asked for (SIGHUP)");
-                let now = Instant::now();
-                if let Some(at) = self.serving() {
-                    self.generations[at].revive(now);
-                }
-                if self.reload.ask() {
-                    info!("a reload is running, the next one follows it");
-                }
+                self.ask_for_reload(Instant::now());
             }
-            Signal::SIGUSR1 => self.reopen(),
+            Signal::SIGUSR1 => {
+                info!("logs are reopened (SIGUSR1)");
+                self.reopen();
+            }
             // SIGCHLD only wakes the loop, which looks for the dead in every turn; SIGUSR2 is not used.
             _ => {}
         }
     }
 
-    fn stop(&mut self, signal: Signal, sender: u32, quick: bool) {
+    /// Gives the time that running requests have at most.
+    fn stop(&mut self, asked_by: &str, sender: u32, quick: bool) -> Duration {
         let now = Instant::now();
         self.notify.stopping();
+        self.reload_cannot_end(now);
         if let Some(at) = self.booting() {
             let mut generation = self.generations.remove(at);
             generation.kill();
@@ -424,10 +448,10 @@ impl Supervisor {
         };
         let by = now + grace.max(QUICK) + STOP_WITHIN;
         if self.stop_by.is_some_and(|at| at <= by) {
-            return;
+            return grace;
         }
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        info!(signal = signal.as_str(), sender, grace_ms, "stopping");
+        info!(asked_by, sender, grace_ms, "stopping");
         self.stop_by = Some(by);
         self.stopped_at = Some(now + grace);
         for generation in &mut self.generations {
@@ -436,11 +460,12 @@ impl Supervisor {
                 generation.hurry(now + QUICK);
             }
         }
+        grace
     }
 
-    fn reopen(&mut self) {
-        info!("logs are reopened (SIGUSR1)");
-        let mut all = true;
+    /// Gives what could not be opened again.
+    fn reopen(&mut self) -> Vec<Error> {
+        let mut all_failures = Vec::new();
         for generation in &mut self.generations {
             let serving = generation.phase == Phase::Serving;
             let (files, failures) = LogFiles::reopen(&generation.config);
@@ -450,14 +475,15 @@ impl Supervisor {
             if let Some(proxy) = &mut generation.proxy {
                 proxy.reopen(files);
             }
-            all &= failures.is_empty();
-            for error in failures {
+            for error in &failures {
                 error!(%error, "log not reopened, the old file is written on");
             }
+            all_failures.extend(failures);
         }
-        if all {
+        if all_failures.is_empty() {
             info!("logs reopened");
         }
+        all_failures
     }
 }
 

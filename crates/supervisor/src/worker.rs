@@ -15,6 +15,7 @@ use wire::{
 
 use crate::{
     channel::{Channel, Received},
+    control::status::{WorkerStatus, seconds},
     departure::{Departure, Step},
     journey::Failure,
     links::Links,
@@ -38,6 +39,7 @@ pub(crate) struct Worker {
     /// Ours, unique for the supervisor's life.
     pub(crate) number: u64,
     pub(crate) slot: u32,
+    pub(crate) forked: Instant,
     /// Known once it has said hello.
     pub(crate) pid: Option<u32>,
     pub(crate) channel: Channel,
@@ -81,7 +83,12 @@ pub(crate) struct ProxyEnd {
 
 impl Worker {
     /// Asks the zygote for one.
-    pub(crate) fn fork(zygote: &mut Zygote, number: u64, slot: u32) -> io::Result<(Self, Pipes)> {
+    pub(crate) fn fork(
+        zygote: &mut Zygote,
+        number: u64,
+        slot: u32,
+        now: Instant,
+    ) -> io::Result<(Self, Pipes)> {
         let (channel, theirs) = Channel::pair_with_application()?;
         let (stdout, stdout_theirs) = descriptors::output_pipe()?;
         let (stderr, stderr_theirs) = descriptors::output_pipe()?;
@@ -92,6 +99,7 @@ impl Worker {
         let worker = Self {
             number,
             slot,
+            forked: now,
             pid: None,
             channel,
             ready: false,
@@ -293,6 +301,25 @@ impl Worker {
         }
     }
 
+    /// What `GET /status` tells of it.
+    pub(crate) fn status(&self, now: Instant) -> WorkerStatus {
+        let state = if self.killed {
+            "killed"
+        } else if self.departure.is_some() || !self.counts {
+            "leaving"
+        } else if self.ready {
+            "ready"
+        } else {
+            "booting"
+        };
+        WorkerStatus {
+            slot: self.slot,
+            pid: self.pid,
+            state: state.to_owned(),
+            age_s: Some(seconds(self.forked, now)),
+        }
+    }
+
     /// It was killed long ago and is still there. Said once.
     pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
         self.dead_by.take_if(|by| *by <= now).is_some()
@@ -323,6 +350,7 @@ mod tests {
         Worker {
             number: 1,
             slot: 0,
+            forked: Instant::now(),
             pid: None,
             channel,
             ready: false,

@@ -14,6 +14,7 @@ use wire::control::{CONTROL_FD, FromZygote, STACKS_SIGNAL, ToZygote};
 use crate::{
     cause::is_stopped,
     channel::{Channel, Received},
+    control::status::{ZygoteStatus, seconds},
     engine::{ENGINE_FD, EngineFile},
     environment,
     journey::Failure,
@@ -212,6 +213,20 @@ impl Zygote {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What `GET /status` tells of it.
+    pub(crate) fn status(&self, now: Instant) -> ZygoteStatus {
+        let state = match (self.killed, self.ready) {
+            (true, _) => "killed",
+            (false, true) => "ready",
+            (false, false) => "booting",
+        };
+        ZygoteStatus {
+            pid: self.pid,
+            state: state.to_owned(),
+            age_s: seconds(self.started, now),
+        }
     }
 
     /// It was killed long ago and is still there. Said once.

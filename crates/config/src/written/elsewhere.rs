@@ -232,6 +232,7 @@ const EVERYWHERE: &[Other] = &[
     Other::Meant("pid", "`pid_file` in [server]"),
     Other::Meant("pidfile", "`pid_file` in [server]"),
     Other::Meant("pid_file", "it in [server]"),
+    Other::Meant("control_socket", "`control` in [server]"),
     Other::Meant("trusted_proxies", "it in [server]"),
     Other::Meant("forwarded_allow_ips", TRUSTED),
     Other::Meant("proxy_headers", TRUSTED),

@@ -327,7 +327,7 @@ const BACKLOG_DEFAULT: u64 = 1024;
 /// local user.
 const MODE_DEFAULT: u32 = 0o660;
 
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const OTHERS: &[Other] = &[
     Other::Later(

@@ -37,7 +37,7 @@ pub(crate) use section::{Other, Section};
 pub(crate) use value::Value;
 
 use crate::{
-    Action, Config, Problems, Site, Surroundings,
+    Action, Config, Problems, Server, Site, Surroundings,
     climb::climbed,
     problem::{Problem, line_number},
     users,
@@ -169,6 +169,23 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
     Err(Problems::render(path, text, problems))
 }
 
+/// `[server]` of a file that may be broken: what can be read of it, and the defaults of the rest.
+pub(crate) fn server_alone(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Server {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let nothing = DeTable::new();
+    let reading = Reading {
+        surroundings,
+        text,
+        directory: path.parent().unwrap_or(Path::new("/")).to_owned(),
+        nothing: &nothing,
+        problems: RefCell::default(),
+        warnings: RefCell::default(),
+        left_out: Cell::default(),
+    };
+    let top = Section::new(&reading, "the file", 0..0, document.get_ref());
+    server::server(top.section("server", "[server]", "[server] above its keys"))
+}
+
 /// One line, however many apps there are.
 fn of_root(surroundings: &dyn Surroundings, config: &Config) -> Option<String> {
     if !surroundings.is_root() || config.server.user.is_some() {
@@ -258,7 +275,7 @@ const OTHERS: &[Other] = &[
         "metrics",
         "the access log as JSON (`format = \"json\"`) carries times and sizes",
     ),
-    Other::Later("status", "`ps` shows what each process does"),
+    Other::Later("status", "`appliance status` tells what each process does"),
     Other::Later(
         "acme",
         "get certificates with certbot and name the files in [tls]",

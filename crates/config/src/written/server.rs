@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Other, Section, Value};
-use crate::{Buffers, Identity, IpNet, Server, Surroundings, problem::nearest};
+use toml::de::DeValue;
+
+use super::{Other, Section, Value, listener::SOCKET_PATH_BYTES_MAX};
+use crate::{Buffers, Control, Identity, IpNet, Server, Surroundings, problem::nearest};
 
 pub(crate) fn server(section: Section<'_>) -> Server {
     let surroundings = section.reading.surroundings;
@@ -27,6 +29,10 @@ pub(crate) fn server(section: Section<'_>) -> Server {
             .number("old_proxies", 1..=1000)
             .map_or(OLD_PROXIES_DEFAULT, |number| number as usize),
         pid_file: section.path("pid_file"),
+        control: section
+            .value("control")
+            .and_then(|value| control(&value))
+            .unwrap_or_default(),
         trusted_proxies: section
             .list("trusted_proxies")
             .iter()
@@ -57,6 +63,36 @@ fn buffers(section: Section<'_>) -> Buffers {
     };
     section.finish(&[]);
     buffers
+}
+
+/// A path, or `"off"`. The kernel has little room for the path of a socket.
+fn control(value: &Value<'_>) -> Option<Control> {
+    let words = "write a path such as \"/run/site.ctl\", \"off\", or leave it out for the usual places";
+    match value.item.get_ref() {
+        DeValue::Boolean(false) => {
+            return value.wants_with_help("a text", Some("write control = \"off\"".to_owned()));
+        }
+        DeValue::Boolean(true) => return value.wants_with_help("a text", Some(words.to_owned())),
+        _ => {}
+    }
+    let text = value.text()?;
+    if text == "off" {
+        return Some(Control::Off);
+    }
+    // A mistyped `off` would silently become a file.
+    if !text.is_empty() && !text.contains(['/', '.']) {
+        value.problem_with_help(format!("`control = \"{text}\"` is not a path"), words);
+        return None;
+    }
+    let path = value.path()?;
+    let bytes = path.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        let message =
+            format!("the path of a Unix socket has at most {SOCKET_PATH_BYTES_MAX} bytes, this one {bytes}");
+        value.problem_with_help(message, "choose a shorter one, such as \"/run/site.ctl\"");
+        return None;
+    }
+    Some(Control::At(path))
 }
 
 /// A directory that the run user may write to, on a disk: `/tmp` is memory on many machines, and `state_dir` is root's.
@@ -186,14 +222,11 @@ const BUFFER_DIRECTORY_DEFAULT: &str = "/var/tmp";
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 const OTHERS: &[Other] = &[
-    Other::Later(
-        "control",
-        "use signals: HUP reloads, USR1 reopens logs, TERM stops",
-    ),
     Other::Later("chroot", "use a container, or RootDirectory= of systemd"),
     Other::Meant("group", "`user = \"name:group\"`"),
     Other::Meant("pid", "`pid_file`"),
     Other::Meant("pidfile", "`pid_file`"),
+    Other::Meant("control_socket", "`control`"),
     Other::Meant("graceful_timeout", "`grace`"),
     Other::Meant("worker_processes", "`threads` here, or `workers` in [app.NAME]"),
 ];

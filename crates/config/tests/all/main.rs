@@ -2,6 +2,7 @@
 
 mod any_text;
 mod conf;
+mod control;
 mod golden;
 mod meaning;
 mod paths;

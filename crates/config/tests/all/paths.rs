@@ -166,6 +166,7 @@ fn a_configuration_tells_every_path_that_cannot_be_used() {
     let text = r#"
 [server]
 pid_file = "run/site.pid"
+control = "nowhere/site.ctl"
 [log.access]
 to = "logs/access.log"
 [log.error]
@@ -186,6 +187,12 @@ files = { "/static/" = "site/static", "/media/" = "media", "/same/" = "media" }
         warnings
             .iter()
             .any(|line| line.contains("media: does not exist, so")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|line| line.starts_with("server.control: ") && line.contains("nowhere")),
         "{warnings:?}"
     );
     let keys: Vec<_> = problems

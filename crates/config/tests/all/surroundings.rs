@@ -43,6 +43,10 @@ impl Surroundings for MadeUp {
         self.root
     }
 
+    fn uid(&self) -> u32 {
+        if self.root { 0 } else { 1001 }
+    }
+
     fn user(&self, name: &str) -> Option<Identity> {
         let (uid, groups, home) = match name {
             "www-data" | "33" => (33, vec![33, 50], "/var/www"),

@@ -97,6 +97,9 @@ impl App {
         if let (Ended::Signal(9), true, Some(why)) = (ended, worker.killed, &worker.why) {
             cause = format!("{cause}: {why}");
         }
+        if !self.retired {
+            self.history.exited(Some(slot), worker.pid, &cause, cx.now);
+        }
         if !worker.counts {
             info!(app = %self.name, slot, pid, generation = self.generation, cause, "worker left");
             return;
@@ -157,8 +160,9 @@ impl App {
 
     pub(super) fn fork(&mut self, slot: u32, cx: &mut Context<'_>) {
         let Some(zygote) = &mut self.zygote else { return };
-        match Worker::fork(zygote, cx.numbers.next(), slot) {
+        match Worker::fork(zygote, cx.numbers.next(), slot, cx.now) {
             Ok((worker, (stdout, stderr))) => {
+                self.history.forked();
                 let source = Source::worker(self.generation, &self.name, worker.number, slot);
                 cx.outputs.add(stdout, stderr, &source, 0);
                 self.workers.push(worker);

@@ -97,6 +97,7 @@ impl App {
             }
         });
         error!(app = %self.name, pid = zygote.pid, generation = self.generation, cause, "zygote died");
+        self.history.exited(None, Some(zygote.pid), &cause, cx.now);
         self.zygote_failed(failure, zygote.ready.then_some(zygote.started), cx.now);
         // What was not forked yet waits for the next one.
         for worker in self

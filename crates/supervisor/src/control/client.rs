@@ -1,0 +1,293 @@
+//! The other end: how a command finds the server of a configuration file, asks it and hears its answer.
+
+use std::{
+    fs, io,
+    io::{BufRead, BufReader, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::FileTypeExt, net::UnixStream},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use config::{ControlPlace, ControlSearch};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt},
+    process::{Pid, PidfdFlags, geteuid, pidfd_open},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// For the connection, and for an answer that is made at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of an answer: the state of thousands of workers.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// Why a server cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nobody listens at any of the places.
+    #[error("not running{}", looked_at(.0))]
+    NotRunning(ControlSearch),
+    /// It is there and another user's.
+    #[error(
+        "{}: {source}; only root and the user of the server may command it",
+        path.display()
+    )]
+    Denied {
+        /// The socket's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is there and cannot be spoken with.
+    #[error("{}: {source}", path.display())]
+    Unreachable {
+        /// The socket's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn looked_at(search: &ControlSearch) -> String {
+    let paths: Vec<_> = search
+        .places
+        .iter()
+        .map(|place| place.path.display().to_string())
+        .collect();
+    let off = match search.is_off {
+        true => "; the configuration has control = \"off\", so that signals are the only way",
+        false => "",
+    };
+    format!(" (nobody listens at {}){off}", paths.join(", "))
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    socket: UnixStream,
+    /// Its process, if it can be seen from here.
+    process: Option<OwnedFd>,
+}
+
+impl Server {
+    /// Finds the server.
+    ///
+    /// # Errors
+    /// When it does not run, or may not be spoken with.
+    pub fn find(search: &ControlSearch) -> Result<Self, Failure> {
+        for place in &search.places {
+            if let Some(server) = Self::at(place)? {
+                return Ok(server);
+            }
+        }
+        Err(Failure::NotRunning(search.clone()))
+    }
+
+    fn at(place: &ControlPlace) -> Result<Option<Self>, Failure> {
+        let path = &place.path;
+        let is_there = || fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        let unreachable = |source| Failure::Unreachable {
+            path: path.clone(),
+            source,
+        };
+        let socket = match open(path) {
+            Ok(socket) => socket,
+            // Its directory may be another user's, and nothing of ours be in there.
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied && is_there() => {
+                return Err(Failure::Denied {
+                    path: path.clone(),
+                    source,
+                });
+            }
+            Err(source) if source.kind() == io::ErrorKind::WouldBlock => {
+                return Err(unreachable(does_not_answer()));
+            }
+            Err(_) => return Ok(None),
+        };
+        let credentials = getsockopt(&socket, PeerCredentials).map_err(|error| unreachable(error.into()))?;
+        let own = geteuid();
+        // In a directory that everybody may write to, anybody can listen.
+        if ![0, own.as_raw()].contains(&credentials.uid()) && !own.is_root() {
+            return Ok(None);
+        }
+        let process =
+            Pid::from_raw(credentials.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Ok(Some(Self {
+            path: path.clone(),
+            socket: UnixStream::from(socket),
+            process,
+        }))
+    }
+
+    /// Asks for something whose answer is one object.
+    ///
+    /// # Errors
+    /// When it says no, or nothing.
+    pub fn ask<T: DeserializeOwned>(self, method: &str, target: &str) -> Result<T, Failure> {
+        let mut answer = self.request(method, target)?;
+        answer
+            .line()?
+            .ok_or_else(|| answer.failed(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Asks for something whose answer goes on.
+    ///
+    /// # Errors
+    /// When it says no, or nothing.
+    pub fn request(mut self, method: &str, target: &str) -> Result<Answer, Failure> {
+        let failed = |source| Failure::Unreachable {
+            path: self.path.clone(),
+            source: if source_is_late(&source) {
+                does_not_answer()
+            } else {
+                source
+            },
+        };
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        self.socket
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| self.socket.set_write_timeout(Some(PATIENCE)))
+            .and_then(|()| self.socket.write_all(request.as_bytes()))
+            .map_err(failed)?;
+        let mut reader = BufReader::new(self.socket.take(ANSWER_BYTES_MAX));
+        let status = read_head(&mut reader).map_err(failed)?;
+        let mut answer = Answer {
+            path: self.path,
+            reader,
+            process: self.process,
+        };
+        if status == 200 {
+            return Ok(answer);
+        }
+        let refused: Option<Refused> = answer.line()?;
+        Err(Failure::Refused(refused.map_or_else(
+            || format!("status {status}"),
+            |refused| refused.error,
+        )))
+    }
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+/// An answer that comes line by line.
+#[derive(Debug)]
+pub struct Answer {
+    path: PathBuf,
+    reader: BufReader<io::Take<UnixStream>>,
+    process: Option<OwnedFd>,
+}
+
+impl Answer {
+    /// From here on a line may take as long as it takes: the server has its own limits for a boot, and a client
+    /// that is interrupted ends nothing.
+    pub fn be_patient(&mut self) {
+        // It can only fail for a duration of zero.
+        let _ = self.reader.get_ref().get_ref().set_read_timeout(None);
+    }
+
+    /// The next line; `None` at the end.
+    ///
+    /// # Errors
+    /// When it is none of ours, or does not come.
+    pub fn line<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => serde_json::from_str(&line)
+                .map(Some)
+                .map_err(|error| self.failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Waits until the process of the server is gone, which it is soon after the answer has ended. `false`: it is
+    /// still there after so long.
+    #[must_use]
+    pub fn wait_for_end(self, limit: Duration) -> bool {
+        let Some(process) = &self.process else {
+            // Its process cannot be seen from here: that nobody listens any more is all there is.
+            return true;
+        };
+        let timeout = Timespec::try_from(limit).ok();
+        loop {
+            match poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                gone => return gone.is_ok_and(|ready| ready > 0),
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Failure {
+        Failure::Unreachable {
+            path: self.path.clone(),
+            source: if source_is_late(&source) {
+                does_not_answer()
+            } else {
+                source
+            },
+        }
+    }
+}
+
+/// With a limit for the wait that a full queue means.
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The status of an answer whose head is read to its end.
+fn read_head(reader: &mut impl BufRead) -> io::Result<u16> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let before = head.len();
+        let room = (HEAD_BYTES_MAX - before) as u64;
+        reader.by_ref().take(room).read_until(b'\n', &mut head)?;
+        if head.len() == before {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(&head) {
+        Ok(httparse::Status::Complete(_)) => response.code.ok_or(io::ErrorKind::InvalidData.into()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "what listens there is not appliance",
+        )),
+    }
+}
+
+fn source_is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn does_not_answer() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("the server does not answer within {} s", PATIENCE.as_secs()),
+    )
+}
