@@ -1,6 +1,8 @@
 //! The engine in every interpreter that is found: building an environ, and whole requests over one link.
 #![allow(clippy::print_stdout, reason = "a benchmark tells its numbers there")]
 
+#[path = "../../../tests/harness/interpreter.rs"]
+mod interpreter;
 #[path = "../tests/engine/link.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use more of it")]
 mod link;
