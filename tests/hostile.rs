@@ -296,6 +296,7 @@ fn a_proxy_that_does_not_answer_is_replaced() {
     site.expect_error("proxy does not answer")
         .expect_error("proxy died, it is started again");
     site.start();
+    site.wait_for_log("] proxy accepts");
     let proxy = || wait_for("one proxy", || site.processes_named("appliance: proxy").pop());
     let stopped = proxy();
     stopped.signal("STOP");

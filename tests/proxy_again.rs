@@ -14,6 +14,7 @@ fn proxy(site: &Site) -> Process {
 /// Kills the proxy; another one accepts when this returns.
 fn kill_proxy(site: &mut Site) {
     site.expect_error("proxy died, it is started again");
+    site.wait_for_log("proxy accepts");
     let before = site.error_log().matches("proxy accepts").count();
     proxy(site).signal("KILL");
     site.wait_for_log_times("proxy accepts", before + 1);
@@ -128,6 +129,35 @@ fn it_serves_without_the_configuration_file_and_without_a_directory_of_files() {
 }
 
 #[test]
+fn it_writes_on_in_the_logs_of_its_start_until_they_are_reopened() {
+    let mut site = Site::new("again-logs");
+    site.write("logs/readme", "");
+    site.config("[log.access]\nto = \"logs/access.log\"\nformat = \"json\"\n[[site]]\nrespond = \"here\"\n");
+    site.start();
+    let line = |site: &Site, log: &str, target: &str| {
+        let path = site.directory.join(log);
+        wait_for(&format!("{target} in {log}"), || {
+            let text = fs::read_to_string(&path).ok()?;
+            text.contains(&format!("\"{target}\"")).then_some(())
+        });
+    };
+    assert_eq!(site.get("/first").text(), "here");
+    line(&site, "logs/access.log", "/first");
+    fs::rename(site.directory.join("logs"), site.directory.join("old")).unwrap();
+    kill_proxy(&mut site);
+    assert_eq!(site.get("/second").text(), "here");
+    line(&site, "old/access.log", "/second");
+    // What is opened anew stays open for the next one as well.
+    fs::create_dir(site.directory.join("logs")).unwrap();
+    site.signal("USR1");
+    site.wait_for_log("logs reopened");
+    kill_proxy(&mut site);
+    assert_eq!(site.get("/third").text(), "here");
+    line(&site, "logs/access.log", "/third");
+    assert!(site.stop().success());
+}
+
+#[test]
 fn it_serves_where_names_cannot_be_looked_up_and_users_are_gone() {
     if !app::mounts() {
         return;
@@ -177,12 +207,13 @@ fn nothing_of_the_environment_of_an_app_is_in_its_memory() {
     let mut site = Site::new("again-secrets");
     // Made here, so that they are nowhere in the program by chance.
     let secret = |kind: &str| format!("{kind}-{:x}-secret", std::process::id());
-    let (written, filed) = (secret("written"), secret("filed"));
+    let (written, filed, inherited) = (secret("written"), secret("filed"), secret("inherited"));
+    site.environment("INHERITED", &inherited);
     site.write("app.env", format!("TOKEN={filed}\n"));
     site.write(
         "shown.py",
         "import os\n\ndef app(environ, start_response):\n    start_response('204 No Content', [])\n    \
-         assert os.environ['TOKEN'] and os.environ['PASSWORD']\n    return []\n",
+         assert os.environ['TOKEN'] and os.environ['PASSWORD'] and os.environ['INHERITED']\n    return []\n",
     );
     site.config(&format!(
         "[app.web]\nwsgi = \"shown:app\"\ndirectory = \"{{dir}}\"\npython = \"{{python}}\"\nworkers = 1\nenv_file = \"app.env\"\n\
@@ -197,7 +228,7 @@ fn nothing_of_the_environment_of_an_app_is_in_its_memory() {
         if again {
             kill_proxy(&mut site);
         }
-        for secret in [&written, &filed, "env_file", "PASSWORD"] {
+        for secret in [&written, &filed, &inherited, "env_file", "PASSWORD"] {
             assert!(!has(&site, secret), "{secret} is in the memory of the proxy");
         }
     }

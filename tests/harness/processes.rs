@@ -30,7 +30,7 @@ pub(crate) fn signal_pid(pid: i32, signal: &str) {
 
 /// Every living process that carries the mark. Supervisor, proxy and zygote show their environment to root
 /// alone; to others the first is known by its arguments, which name the site's directory, and the others are
-/// its children.
+/// its children. A proxy has no mark: it works in the site's directory, or its supervisor has the mark.
 pub(crate) fn marked(mark: &str) -> Vec<Process> {
     let wanted = format!("{MARK}={mark}");
     let directory = format!("/{mark}/");
@@ -45,11 +45,17 @@ pub(crate) fn marked(mark: &str) -> Vec<Process> {
         .iter()
         .find(|seen| seen.environment.is_none() && seen.process.title.contains(&directory))
         .map(|seen| seen.process.pid);
+    let marked: Vec<i32> = all
+        .iter()
+        .filter(|seen| seen.has(&wanted))
+        .map(|seen| seen.process.pid)
+        .collect();
     all.into_iter()
         .filter(|seen| match &seen.environment {
-            Some(environment) => environment
-                .split(|&byte| byte == 0)
-                .any(|variable| variable == wanted.as_bytes()),
+            Some(_) if seen.process.title == "appliance: proxy" => {
+                seen.works_in(mark) || marked.contains(&seen.parent)
+            }
+            Some(_) => marked.contains(&seen.process.pid),
             None => supervisor.is_some_and(|pid| [seen.process.pid, seen.parent].contains(&pid)),
         })
         .map(|seen| seen.process)
@@ -64,6 +70,21 @@ struct Seen {
 }
 
 impl Seen {
+    /// Is this variable, as `NAME=VALUE`, in its environment?
+    fn has(&self, variable: &str) -> bool {
+        let mut variables = self
+            .environment
+            .iter()
+            .flat_map(|all| all.split(|&byte| byte == 0));
+        variables.any(|other| other == variable.as_bytes())
+    }
+
+    /// Is the last part of its directory this?
+    fn works_in(&self, name: &str) -> bool {
+        fs::read_link(format!("/proc/{}/cwd", self.process.pid))
+            .is_ok_and(|directory| directory.ends_with(name))
+    }
+
     fn at(proc: &Path) -> Option<Self> {
         let pid = proc.file_name()?.to_str()?.parse().ok()?;
         let stat = fs::read_to_string(proc.join("stat")).ok()?;

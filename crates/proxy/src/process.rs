@@ -244,7 +244,7 @@ impl Process {
         for thread in threads {
             let _ = thread.join();
         }
-        // What runs beside the loops is a lookup of a name, and a name server that is silent is not waited for.
+        // What still runs beside the loops, a lookup of a name or a read from a distant disk, is not waited for.
         first.shutdown_background();
         leave(drained, &context.log)
     }

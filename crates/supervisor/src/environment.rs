@@ -1,4 +1,5 @@
-//! The environment an application gets: ours, without what is meant for us alone, with what its configuration says.
+//! The environments of what we start: an application gets ours, without what is meant for us alone, with what its
+//! configuration says; a proxy gets next to nothing of it.
 
 use std::{env, process::Command};
 
@@ -29,6 +30,39 @@ pub(crate) fn run_as(identity: Option<&Identity>) -> Option<RunAs> {
         gid: who.gid,
         groups: who.groups.clone(),
     })
+}
+
+/// What a proxy gets of our environment: by names, where they end in `*` by their beginnings. Everything else may be meant
+/// for the applications, as passwords in the environment of a container are, and a proxy speaks to strangers.
+const OF_PROXIES: [&str; 12] = [
+    "PATH",
+    // Time zone of the logs.
+    "TZ",
+    "TZDIR",
+    // Where certificates of authorities are.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    // How the system's resolver looks names up.
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "HOSTALIASES",
+    // For whoever looks for a fault of ours, or prefers another allocator.
+    "RUST_*",
+    "GLIBC_TUNABLES",
+    "MALLOC_*",
+    "LD_*",
+];
+
+/// Sets the environment of a proxy.
+pub(crate) fn prepare_proxy(command: &mut Command) {
+    command.env_clear();
+    let kept = |name: &[u8]| {
+        OF_PROXIES.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning.as_bytes()),
+            None => name == pattern.as_bytes(),
+        })
+    };
+    command.envs(env::vars_os().filter(|(name, _)| kept(name.as_encoded_bytes())));
 }
 
 /// Sets the environment of an app's interpreter.

@@ -1,12 +1,13 @@
 //! The log files: opened by the supervisor, which may be root, and handed to the proxies.
 
-use std::fs::File;
+use std::{fs::File, io};
 
 use config::{Config, Need, To};
 
 use crate::{Error, error::unusable};
 
-/// Files a proxy writes its logs to; `None` where a log is not a file.
+/// Files a proxy writes its logs to; `None` where a log is not a file. Opened for the first proxy of a generation, and kept
+/// for those that take its place.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     pub(crate) access: Option<File>,
@@ -21,6 +22,25 @@ impl LogFiles {
             access: access?,
             error: error?,
         })
+    }
+
+    /// Descriptors of the same files.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let same = |file: &Option<File>| file.as_ref().map(File::try_clone).transpose();
+        Ok(Self {
+            access: same(&self.access)?,
+            error: same(&self.error)?,
+        })
+    }
+
+    /// Takes up those that were opened anew.
+    pub(crate) fn replace(&mut self, reopened: Self) {
+        for (kept, new) in [
+            (&mut self.access, reopened.access),
+            (&mut self.error, reopened.error),
+        ] {
+            *kept = new.or(kept.take());
+        }
     }
 
     /// Opens of both what can be opened, and tells what cannot: that log goes on where it is.

@@ -20,6 +20,7 @@ use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 use crate::{
     channel::{Channel, Received},
     control::status::{ProxyStatus, seconds},
+    environment,
     heartbeat::{Beat, Heartbeat},
     listening::Listening,
     log_files::LogFiles,
@@ -103,11 +104,11 @@ impl Proxy {
     pub(crate) fn start(launch: Launch<'_>, now: Instant) -> io::Result<Self> {
         let (mut channel, theirs) = Channel::pair()?;
         let mut command = Command::new(&launch.program.program);
+        environment::prepare_proxy(&mut command);
         command
             .arg0(&launch.program.arg0)
             .args(&launch.program.args)
             .envs(launch.program.env.iter().map(|(name, value)| (name, value)))
-            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null());
         if launch.detached {
             command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -472,9 +472,7 @@ impl Supervisor {
             if serving && let Some(file) = files.error.as_ref().and_then(|file| file.try_clone().ok()) {
                 self.log.replace(file);
             }
-            if let Some(proxy) = &mut generation.proxy {
-                proxy.reopen(files);
-            }
+            generation.reopened(files);
             for error in &failures {
                 error!(%error, "log not reopened, the old file is written on");
             }

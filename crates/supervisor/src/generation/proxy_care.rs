@@ -7,6 +7,7 @@ use wire::control::FromProxy;
 
 use super::{Generation, Phase, Proxies};
 use crate::{
+    Error,
     cause::{Thread, cause, threads},
     channel::HEARD_PER_TURN,
     context::Context,
@@ -209,7 +210,8 @@ impl Generation {
 
     pub(super) fn start_proxy(&mut self, proxies: &Proxies, cx: &mut Context<'_>) {
         self.proxy_at = None;
-        let started = LogFiles::open(&self.config)
+        let started = self
+            .logs_of_proxy()
             .map_err(|error| error.to_string())
             .and_then(|logs| {
                 let launch = Launch {
@@ -235,6 +237,27 @@ impl Generation {
                 error!(generation = self.number, error, "proxy not started");
                 self.proxy_at = Some(cx.now + self.proxy_restarts.died(None));
             }
+        }
+    }
+
+    /// One that takes another's place writes on in the same files, also where their directory is gone.
+    fn logs_of_proxy(&mut self) -> Result<LogFiles, Error> {
+        let files = match self.log_files.take() {
+            Some(files) => files,
+            None => LogFiles::open(&self.config)?,
+        };
+        let files = self.log_files.insert(files);
+        files.try_clone().map_err(Error::system("logs for the proxy"))
+    }
+
+    /// Its logs were opened anew.
+    pub(crate) fn reopened(&mut self, files: LogFiles) {
+        let Some(kept) = &mut self.log_files else { return };
+        kept.replace(files);
+        let Some(proxy) = &mut self.proxy else { return };
+        match kept.try_clone() {
+            Ok(files) => proxy.reopen(files),
+            Err(error) => error!(%error, "log not reopened, the old file is written on"),
         }
     }
 

@@ -32,7 +32,10 @@ pub(crate) fn supervise() -> ExitCode {
             program: "python3".into(),
             arg0: "fake proxy".into(),
             args: vec!["-c".into(), PROXY.into()],
-            env: Vec::new(),
+            env: ["JOURNAL", "PROXY_BEHAVIOUR"]
+                .into_iter()
+                .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+                .collect(),
         },
     };
     ExitCode::from(supervisor::run(options))
