@@ -1,6 +1,11 @@
 //! `appliance check`: everything that would go wrong at a start is told beforehand, all of it at once.
 
-use std::{fs, net::Ipv6Addr, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    fs,
+    net::Ipv6Addr,
+    os::unix::fs::{PermissionsExt, symlink},
+    process::Command,
+};
 
 use crate::harness::{Site, app, certificate::Certificate, python, site::copy_tree, workspace};
 
@@ -165,6 +170,40 @@ fn a_path_that_the_run_user_can_not_reach_names_the_component() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
     let (code, told, complaints) = check(&site);
     assert_eq!(code, Some(0), "{told}{complaints}");
+}
+
+#[test]
+fn an_interpreter_that_is_out_of_reach_is_told_once_and_by_its_key() {
+    if !app::root() {
+        return;
+    }
+    let site = Site::in_the_open("check-interpreter");
+    let closed = site.directory.join("closed");
+    fs::create_dir(&closed).unwrap();
+    symlink(&python::python().path, closed.join("python")).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    copy_tree(
+        &workspace().join("tests/apps/hello"),
+        &site.directory.join("hello"),
+    );
+    site.config(
+        r#"
+        [server]
+        user = "nobody"
+        [app.web]
+        wsgi = "wsgi"
+        directory = "hello"
+        python = "closed/python"
+        [[site]]
+        app = "web"
+        "#,
+    );
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    let refused = format!("user nobody may not enter {}", closed.display());
+    assert_eq!(complaints.matches(&refused).count(), 1, "{complaints}");
+    assert!(complaints.contains("problem: app.web.python: "), "{complaints}");
+    assert!(!complaints.contains("does not boot"), "{complaints}");
 }
 
 /// A new project has no uploads yet, and its unit checks before it starts and reloads.

@@ -51,7 +51,7 @@ pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
         Ok(checks) => {
             let pairs = checks.iter().zip(&config.apps);
             pairs
-                .filter(|(check, configured)| !app(check, configured))
+                .filter(|(check, configured)| !app(check, configured, &problems))
                 .count()
                 > 0
         }
@@ -70,7 +70,8 @@ pub(crate) fn run(conf: &Path, daemon: bool, engine: Engine) -> u8 {
     }
 }
 
-fn app(check: &AppCheck, configured: &config::App) -> bool {
+/// `told`: the problems that are known already.
+fn app(check: &AppCheck, configured: &config::App, told: &[String]) -> bool {
     let name = &check.app;
     match &check.outcome {
         Ok(imported) => {
@@ -108,6 +109,14 @@ fn app(check: &AppCheck, configured: &config::App) -> bool {
                 ));
             }
             true
+        }
+        // Nobody could boot with it, and why is told.
+        Err(_)
+            if told
+                .iter()
+                .any(|told| told.starts_with(&format!("app.{name}.python:"))) =>
+        {
+            false
         }
         Err(journey) => {
             complain(&format!("problem: app {name} does not boot"));

@@ -1,6 +1,6 @@
 //! Descriptors that the proxy may need, held against those that it may have.
 
-use crate::{Action, Config, Surroundings};
+use crate::{Action, Config, Surroundings, written::CONNECTIONS_USUAL};
 
 /// What a proxy has open before anybody comes: logs, control socket, event loops, timers.
 const OWN: u64 = 64;
@@ -18,13 +18,26 @@ const KERNEL_MAX: u64 = 1 << 20;
 impl Config {
     /// Open files that the proxy needs when every connection that its listeners allow is there.
     pub fn open_files_wanted(&self) -> u64 {
-        let fixed = OWN + PER_WORKER * self.apps.iter().map(|app| app.workers as u64).sum::<u64>();
-        self.ends() * self.clients_max() + fixed
+        let limits = self.listeners.iter().map(|listener| &listener.limits);
+        let clients: u64 = limits.map(|limits| limits.connections_max as u64).sum();
+        self.ends() * clients + self.fixed()
     }
 
-    fn clients_max(&self) -> u64 {
-        let limits = self.listeners.iter().map(|listener| &listener.limits);
-        limits.map(|limits| limits.connections_max as u64).sum()
+    /// Those of them that do not come with clients.
+    fn fixed(&self) -> u64 {
+        OWN + PER_WORKER * self.apps.iter().map(|app| app.workers as u64).sum::<u64>()
+    }
+
+    /// Clients that the listeners promise to serve. What nobody has written counts once, however many have it: a
+    /// second one for HTTPS or IPv6 is there for the same clients.
+    fn clients_promised(&self) -> u64 {
+        let all = self
+            .listeners
+            .iter()
+            .map(|listener| listener.limits.connections_max);
+        let (usual, written): (Vec<_>, Vec<_>) = all.partition(|max| *max == CONNECTIONS_USUAL);
+        let max = written.iter().sum::<usize>() + usual.first().copied().unwrap_or_default();
+        max as u64
     }
 
     /// Connections for each of a client's: a request on its way to a server behind us has one of its own.
@@ -36,12 +49,11 @@ impl Config {
     /// A warning where listeners promise more connections than the limit of open files lets the proxy have.
     pub(crate) fn check_open_files(&self, surroundings: &dyn Surroundings) -> Option<String> {
         let limit = surroundings.open_files_max().min(KERNEL_MAX);
-        let (room, wanted) = (limit * FOR_CLIENTS / 8, self.open_files_wanted());
+        let (clients, fixed) = (self.clients_promised(), self.fixed());
+        let (room, wanted) = (limit * FOR_CLIENTS / 8, self.ends() * clients + fixed);
         if wanted <= room {
             return None;
         }
-        let clients = self.clients_max();
-        let fixed = wanted - self.ends() * clients;
         let listeners = self.listeners.len().max(1) as u64;
         let written = match listeners {
             1 => format!("connections_max is {clients}"),

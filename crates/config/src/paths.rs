@@ -111,7 +111,7 @@ impl Paths {
                 Need::List,
             );
             self.need(
-                &format!("the Python of app {}", app.name),
+                &format!("app.{}.python", app.name),
                 &app.python,
                 user,
                 Need::Execute,

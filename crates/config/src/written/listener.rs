@@ -160,6 +160,9 @@ fn mode(value: &Value<'_>) -> Option<u32> {
     None
 }
 
+/// Two descriptors each while it waits for an upstream: within the 65536 that distributions allow us.
+pub(crate) const CONNECTIONS_USUAL: usize = 10_000;
+
 fn limits(section: Section<'_>) -> Limits {
     let wait = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
     let count = |key, most: u64, usual| section.number(key, 1..=most).unwrap_or(usual);
@@ -170,8 +173,7 @@ fn limits(section: Section<'_>) -> Limits {
             .unwrap_or(Duration::from_secs(usual))
     };
     let limits = Limits {
-        // Two descriptors each while it waits for an upstream: within the 65536 that distributions allow us.
-        connections_max: count("connections_max", 1_000_000, 10_000) as usize,
+        connections_max: count("connections_max", 1_000_000, CONNECTIONS_USUAL as u64) as usize,
         // One buffer of nginx's `large_client_header_buffers 4 8k` for the line, all four for the head.
         target_bytes_max: bytes("target_max", 8 << 10),
         head_bytes_max: bytes("head_max", 32 << 10),

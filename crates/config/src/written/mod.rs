@@ -33,6 +33,7 @@ use std::{
 
 use toml::de::DeTable;
 
+pub(crate) use listener::CONNECTIONS_USUAL;
 pub(crate) use section::{Other, Section};
 pub(crate) use value::Value;
 

@@ -72,13 +72,27 @@ fn connections_beyond_the_limit_of_open_files_are_told_with_what_fits() {
     let listener = "[[listener]]\naddress = \":80\"\n";
     assert_eq!(told(&format!("{listener}{lower}{site}"), 1024), None);
     assert_eq!(told(site, 16_103), None);
-    // Each listener has its own, and a server behind us needs a connection for each client.
+    // Each listener has its own where that is written; of what is not, a second one promises no more.
     let two = format!("{listener}[[listener]]\naddress = \":81\"\n{site}");
+    assert_eq!(told(&two, 20_000), None);
+    let three = format!("{two}[[listener]]\naddress = \":82\"\n");
+    assert_eq!(told(&three, 20_000), None);
+    let low = told(&two, 1024).expect("a warning");
+    assert!(
+        low.contains("connections_max of all 2 listeners is 10000"),
+        "{low}"
+    );
+    let many = "[listener.limits]\nconnections_max = 9000\n";
+    let two = format!("{listener}{many}[[listener]]\naddress = \":81\"\n{many}{site}");
     let two = told(&two, 20_000).expect("a warning");
     assert!(
-        two.contains("connections_max of all 2 listeners is 20000"),
+        two.contains("connections_max of all 2 listeners is 18000"),
         "{two}"
     );
+    let mixed = format!("{listener}{many}[[listener]]\naddress = \":81\"\n{site}");
+    let mixed = told(&mixed, 20_000).expect("a warning");
+    assert!(mixed.contains("is 19000,"), "{mixed}");
+    // A server behind us needs a connection for each client.
     let behind = "[upstream.api]\nservers = [\"http://127.0.0.1:1\"]\n[[site]]\nupstream = \"api\"\n";
     let behind = told(behind, 20_000).expect("a warning");
     assert!(behind.contains("write connections_max = 6218 "), "{behind}");
