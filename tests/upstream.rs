@@ -2,6 +2,7 @@
 
 mod balance;
 mod failing;
+mod https;
 mod names;
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
 
 /// A self-signed certificate for some names.
 pub(crate) struct Certificate {
@@ -20,9 +21,21 @@ impl Certificate {
 
     /// One whose time is over.
     pub(crate) fn expired(names: &[&str]) -> Self {
+        Self::made(names, make_expired)
+    }
+
+    /// As `openssl req -x509` makes them: its own authority.
+    pub(crate) fn of_authority(names: &[&str]) -> Self {
         Self::made(names, |params| {
-            params.not_before = rcgen::date_time_ymd(2019, 1, 1);
-            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        })
+    }
+
+    /// The same, and its time is over.
+    pub(crate) fn of_authority_expired(names: &[&str]) -> Self {
+        Self::made(names, |params| {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            make_expired(params);
         })
     }
 
@@ -45,6 +58,20 @@ impl Certificate {
         fs::write(directory.join(format!("{name}.key")), &self.key).unwrap();
     }
 
+    /// A server configuration with this certificate.
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        Arc::new(
+            rustls::ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![self.der.clone().into()], key)
+                .unwrap(),
+        )
+    }
+
     /// A client configuration that trusts this certificate and nothing else.
     pub(crate) fn client(&self) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
@@ -58,4 +85,9 @@ impl Certificate {
                 .with_no_client_auth(),
         )
     }
+}
+
+fn make_expired(params: &mut CertificateParams) {
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
 }

@@ -1,4 +1,5 @@
 //! A server behind the one under test: one thread per connection, and a memory of what it was sent.
+//! With TLS on request.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -12,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use super::wait::PATIENCE;
+use rustls::{ServerConnection, StreamOwned};
+
+use super::{certificate::Certificate, wait::PATIENCE};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -45,7 +48,8 @@ impl Received {
 
 /// A running server. What it answers depends on the path: `/echo` the body of the request; `/held` waits for
 /// [`release`](Self::release); `/big?N` N bytes; an upgrade is accepted and every byte after it is sent back;
-/// `/break` closes the connection instead; `/raw?NAME` an answer of [`RAW`]; everything else the server's
+/// `/break` closes the connection instead; `/torn` begins an answer that ends with the connection, and tears
+/// that (with TLS, without its goodbye); `/raw?NAME` an answer of [`RAW`]; everything else the server's
 /// name. A client that waits for `100 Continue` is told so, but for `?wordless`, and `/refused` is a 401 in
 /// its place.
 pub(crate) struct Upstream {
@@ -68,6 +72,44 @@ struct Shared {
 trait Stream: Read + Write + Send + 'static {
     fn second(&self) -> io::Result<Box<dyn Stream>>;
     fn shut(&self);
+    /// Ends it without a goodbye, where there would be one.
+    fn tear(&self) {
+        self.shut();
+    }
+}
+
+/// Both halves of a connection with TLS, which one thread uses in turn.
+#[derive(Clone)]
+struct Tls(Arc<Mutex<StreamOwned<ServerConnection, TcpStream>>>);
+
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        lock(&self.0).read(buffer)
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        lock(&self.0).flush()
+    }
+}
+
+impl Stream for Tls {
+    fn second(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.clone()))
+    }
+    fn shut(&self) {
+        let mut stream = lock(&self.0);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        let _ = stream.sock.shutdown(Shutdown::Both);
+    }
+    fn tear(&self) {
+        let _ = lock(&self.0).sock.shutdown(Shutdown::Both);
+    }
 }
 
 impl Stream for TcpStream {
@@ -96,6 +138,19 @@ impl Upstream {
         Self::run(name, url, move || listener.accept().map(|(stream, _)| stream))
     }
 
+    /// On a free port of 127.0.0.1, with TLS.
+    pub(crate) fn tls(name: &str, certificate: &Certificate) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let config = certificate.server();
+        Self::run(name, url, move || {
+            let (socket, _) = listener.accept()?;
+            socket.set_nodelay(true)?;
+            let session = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
+            Ok(Tls(Arc::new(Mutex::new(StreamOwned::new(session, socket)))))
+        })
+    }
+
     /// On a Unix socket.
     pub(crate) fn unix(name: &str, path: &Path) -> Self {
         let listener = UnixListener::bind(path).unwrap();
@@ -122,8 +177,10 @@ impl Upstream {
                 server.accepted.fetch_add(1, Ordering::SeqCst);
                 let server = Arc::clone(&server);
                 std::thread::spawn(move || {
-                    let _ = server.serve(&stream);
-                    stream.shut();
+                    match server.serve(&stream) {
+                        Ok(()) => stream.shut(),
+                        Err(_) => stream.tear(),
+                    }
                     server.closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
@@ -165,7 +222,8 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.release();
         self.shared.stopped.store(true, Ordering::SeqCst);
-        if let Some(address) = self.url.strip_prefix("http://") {
+        let schemes = ["http://", "https://"];
+        if let Some(address) = schemes.iter().find_map(|scheme| self.url.strip_prefix(scheme)) {
             let _ = TcpStream::connect(address);
         } else if let Some(path) = self.url.strip_prefix("unix:") {
             let _ = UnixStream::connect(path);
@@ -194,12 +252,18 @@ impl Shared {
                 ("/big", size) => vec![b'x'; size.parse().unwrap_or(0)],
                 ("/break", _) => return Ok(()),
                 ("/refused", _) => return Ok(()),
+                ("/torn", _) => {
+                    writer.write_all(b"HTTP/1.1 200 OK\r\n\r\nnot all of")?;
+                    writer.flush()?;
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
                 ("/raw", name) => {
                     let (raw, last) = RAW
                         .iter()
                         .find(|raw| raw.0 == name)
                         .map_or(("", true), |raw| (raw.1, raw.2));
                     writer.write_all(raw.as_bytes())?;
+                    writer.flush()?;
                     if last {
                         return Ok(());
                     }

@@ -31,6 +31,7 @@ mod started_in;
 mod surroundings;
 mod tls;
 mod upstream;
+mod upstream_tls;
 mod users;
 mod visible;
 mod written;
@@ -61,6 +62,7 @@ pub use started_in::absolute;
 pub use surroundings::{Machine, Surroundings};
 pub use tls::{CertificateFiles, MinimumVersion, PEM_BYTES_MAX, Tls};
 pub use upstream::{Balance, Peer, PeerAddress, Upstream};
+pub use upstream_tls::{CaFile, UpstreamTls};
 pub use visible::{Visible, is_invisible};
 
 /// The whole configuration of one process, kept for its life.

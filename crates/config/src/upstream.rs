@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::UpstreamTls;
+
 /// `[upstream.NAME]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
@@ -23,15 +25,19 @@ pub struct Upstream {
     pub tunnel_timeout: Duration,
     /// Idle connections kept to each peer, by all front threads together.
     pub keepalive: usize,
+    /// How its `https://` servers are spoken with.
+    pub tls: UpstreamTls,
 }
 
 /// One server of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// As written: `http://127.0.0.1:8001` or `unix:/run/app.sock`.
+    /// As written: `http://127.0.0.1:8001`, `https://back.example` or `unix:/run/app.sock`.
     pub url: String,
     /// Where to connect.
     pub address: PeerAddress,
+    /// The name that its certificate must be for; `None`: no TLS.
+    pub tls_name: Option<String>,
     /// Its share of the requests, beside those of the others; at least 1.
     pub weight: u32,
     /// It is asked only when none of the others can be.

@@ -26,7 +26,7 @@ use wire::{
 use crate::{
     control::{Control, ControlError},
     listener::accept::Listening,
-    tls::{self, ListenerTls, Pem, TlsError},
+    tls::{self, ListenerTls, Pem, TlsError, UpstreamServersTls},
 };
 
 /// What the supervisor gives to a new proxy.
@@ -45,6 +45,7 @@ pub(crate) struct Boot {
 pub(crate) struct Ready {
     pub(crate) config: ProxyConfig,
     pub(crate) tls: Vec<Option<ListenerTls>>,
+    pub(crate) upstream_tls: Vec<UpstreamServersTls>,
     pub(crate) listening: Vec<Arc<Listening>>,
     pub(crate) access_log: AccessLog,
 }
@@ -166,6 +167,7 @@ impl Boot {
             None => AccessLog::off(),
         };
         let tls = tls::listeners(&config, &certificates, &self.ticket_secret.0)?;
+        let upstream_tls = tls::servers(&config.upstreams)?;
         let listening = self.listeners.into_iter().map(|(index, socket)| {
             let listener = config.listeners.get(index).ok_or(BootError::Listener(index))?;
             Ok(Arc::new(Listening::new(index, socket, listener)))
@@ -177,6 +179,7 @@ impl Boot {
         Ok(Ready {
             config,
             tls,
+            upstream_tls,
             listening,
             access_log,
         })

@@ -112,6 +112,7 @@ impl Process {
         let Ready {
             config,
             tls,
+            upstream_tls,
             listening,
             access_log,
         } = ready;
@@ -151,7 +152,8 @@ impl Process {
         let upstreams = config
             .upstreams
             .iter()
-            .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)));
+            .zip(upstream_tls)
+            .map(|(upstream, tls)| Arc::new(Upstream::new(upstream, config.server.threads, tls)));
         let upstreams: Vec<_> = upstreams.collect();
         runtimes[0].block_on(upstream::begin(&upstreams));
         let context = Context {

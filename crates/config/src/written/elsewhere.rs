@@ -19,6 +19,8 @@ const UPSTREAM: &str =
 const TARGET: &str = "wsgi = \"module:callable\" or asgi = \"module:callable\" in [app.NAME]";
 const TRUSTED: &str = "`trusted_proxies` in [server]";
 const COMPRESS: &str = "make `.gz` or `.br` siblings, or let the application compress";
+const VERIFY: &str =
+    "nothing, `https://` servers are verified; tls = { verify = false } in [upstream.NAME] accepts any";
 const PASSWORD: &str = "let the application ask for the password";
 const FIREWALL: &str = "use the firewall";
 const LIMITED: &str = "leave it out, queues and bodies are limited already";
@@ -125,6 +127,32 @@ const EVERYWHERE: &[Other] = &[
     Other::Meant(
         "uwsgi_read_timeout",
         "timeout = { request = \"60s\" } in [app.NAME]",
+    ),
+    // Servers that are `https://`; nginx verifies none of them unless it is told to.
+    Other::Meant(
+        "proxy_ssl_trusted_certificate",
+        "tls = { ca = \"ca.pem\" } in [upstream.NAME]",
+    ),
+    Other::Meant(
+        "proxy_ssl_name",
+        "tls = { server_name = \"...\" } in [upstream.NAME]",
+    ),
+    Other::Meant("proxy_ssl_verify", VERIFY),
+    Other::Meant(
+        "proxy_ssl_server_name",
+        "nothing, the name is always sent to `https://` servers",
+    ),
+    Other::Meant(
+        "proxy_ssl_session_reuse",
+        "nothing, sessions of `https://` servers are resumed",
+    ),
+    Other::Later(
+        "proxy_ssl_certificate",
+        "let the servers ask for no client certificate",
+    ),
+    Other::Later(
+        "proxy_ssl_certificate_key",
+        "let the servers ask for no client certificate",
     ),
     Other::Later(
         "proxy_set_header",

@@ -23,6 +23,7 @@ mod site;
 mod syntax;
 mod tls;
 mod upstream;
+mod upstream_tls;
 mod value;
 
 use std::{

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Other, Section, Value, listener::socket_too_long};
+use super::{
+    Other, Section, Value,
+    listener::socket_too_long,
+    upstream_tls::{self, is_server_name},
+};
 use crate::{Balance, Peer, PeerAddress, Upstream};
 
 pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
@@ -17,10 +21,17 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
             "write for example servers = [\"http://127.0.0.1:8001\"]",
         );
     }
+    let (tls, server_name) = upstream_tls::tls(section.section(
+        "tls",
+        &format!("[upstream.{name}.tls]"),
+        "tls = { ca = \"ca.pem\" }",
+    ));
     let mut peers: Vec<Peer> = Vec::new();
     let mut seen = HashMap::new();
     for value in &servers {
-        let Some(peer) = server(value) else { continue };
+        let Some(peer) = server(value, server_name.as_deref()) else {
+            continue;
+        };
         if let Some(first) = seen.get(&peer.address) {
             value.problem_with_help(
                 format!("the server `{}` stands here twice", peer.url),
@@ -43,6 +54,12 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
                 "leave `backup` out of those that are to be asked first",
             );
         }
+    }
+    if section.has("tls") && !peers.is_empty() && peers.iter().all(|peer| peer.tls_name.is_none()) {
+        section.warning(
+            format!("`tls` of upstream `{name}` has no effect: none of its servers is `https://`"),
+            "write \"https://host:port\" in `servers`, or leave `tls` out",
+        );
     }
     let wait = Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
     let upstream = Upstream {
@@ -72,6 +89,7 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         // more than a quarter of the requests had to connect anew. An idle one costs both ends little, and no more are
         // kept than were needed within the last minute.
         keepalive: section.number("keepalive", 0..=10_000).unwrap_or(128) as usize,
+        tls,
         peers,
     };
     section.finish(OTHERS);
@@ -79,9 +97,9 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
 }
 
 /// `"http://host"` or `{ url = "http://host", weight = 2, backup = true }`.
-fn server(value: &Value<'_>) -> Option<Peer> {
+fn server(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     if value.as_text().is_some() {
-        return peer(value);
+        return peer(value, server_name);
     }
     let Some(section) = value.as_section("servers") else {
         return value.wants("a text, or a table with a `url`");
@@ -100,23 +118,24 @@ fn server(value: &Value<'_>) -> Option<Peer> {
     Some(Peer {
         weight,
         backup,
-        ..peer(&url?)?
+        ..peer(&url?, server_name)?
     })
 }
 
-/// `http://host`, `http://host:port` or `unix:/path`.
-fn peer(value: &Value<'_>) -> Option<Peer> {
+/// `http://host`, `http://host:port`, the same with `https`, or `unix:/path`. `server_name`: what all certificates must be for.
+fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     let text = value.text()?;
     let refuse = |help: &str| {
         value.problem_with_help(format!("`{text}` is not a server to connect to"), help);
         None
     };
-    let peer = |address| {
+    let peer = |address, tls_name| {
         Some(Peer {
             url: text.to_owned(),
             address,
             weight: 1,
             backup: false,
+            tls_name,
         })
     };
     if let Some(path) = text.strip_prefix("unix:") {
@@ -126,31 +145,36 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         let path = value.reading.absolute(path.as_ref());
         return match socket_too_long(&path) {
             Some(help) => refuse(&help),
-            None => peer(PeerAddress::Unix(path)),
+            None => peer(PeerAddress::Unix(path), None),
         };
     }
-    for scheme in ["https", "uwsgi", "fastcgi"] {
+    for scheme in ["uwsgi", "fastcgi", "h2c", "grpc", "grpcs"] {
         if text.starts_with(&format!("{scheme}:")) {
             value.problem_with_help(
                 format!("servers over {scheme} are not supported yet: `{text}`"),
-                "let it listen for http, such as \"http://127.0.0.1:8001\"",
+                "let it listen for HTTP/1.1, such as \"http://127.0.0.1:8001\"",
             );
             return None;
         }
     }
-    if let Some(bracketed) = in_brackets(text.strip_prefix("http://").unwrap_or(text)) {
+    let schemes = ["http://", "https://"];
+    let bare = schemes
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(text);
+    if let Some(bracketed) = in_brackets(bare) {
+        let scheme = text.strip_suffix(bare).filter(|scheme| !scheme.is_empty());
         return refuse(&format!(
-            "write an IPv6 address in brackets: \"http://{bracketed}\""
+            "write an IPv6 address in brackets: \"{}{bracketed}\"",
+            scheme.unwrap_or("http://")
         ));
     }
-    let Some(authority) = text.strip_prefix("http://") else {
-        return if text.starts_with('/') {
-            refuse(&format!("write \"unix:{text}\""))
-        } else if text.is_empty() || text.contains("://") {
-            refuse("write \"http://host:port\" or \"unix:/path\"")
-        } else {
-            refuse(&format!("write \"http://{text}\""))
-        };
+    let (authority, tls) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(authority), _) => (authority, false),
+        (_, Some(authority)) => (authority, true),
+        _ if text.starts_with('/') => return refuse(&format!("write \"unix:{text}\"")),
+        _ if text.is_empty() || text.contains("://") => return refuse(FORMS),
+        _ => return refuse(&format!("write \"http://{text}\"")),
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#', '@']) {
@@ -162,7 +186,7 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
             &authority[..after_bracket + colon],
             &authority[after_bracket + colon + 1..],
         ),
-        None => (authority, "80"),
+        None => (authority, if tls { "443" } else { "80" }),
     };
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host = match bracketed {
@@ -171,7 +195,7 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         }
         Some(ip) => ip,
         None if host.contains([':', '[', ']']) => {
-            return refuse("write \"http://host:port\" or \"unix:/path\"");
+            return refuse(FORMS);
         }
         None => host,
     };
@@ -179,16 +203,23 @@ fn peer(value: &Value<'_>) -> Option<Peer> {
         return refuse("the port must be from 1 to 65535");
     };
     if host.is_empty() || host.contains(char::is_whitespace) {
-        return refuse("write \"http://host:port\" or \"unix:/path\"");
+        return refuse(FORMS);
     }
-    peer(match host.parse() {
+    if tls && server_name.is_none() && !is_server_name(host) {
+        return refuse(
+            "no certificate can be for this host: write the name of one as `server_name` in `tls`",
+        );
+    }
+    let tls_name = tls.then(|| server_name.unwrap_or(host).to_owned());
+    let address = match host.parse() {
         Ok(ip) => PeerAddress::Tcp(SocketAddr::new(ip, port)),
         // Not looked up here: a name server that is slow or away must hold up neither a start nor a reload.
         Err(_) => PeerAddress::Name {
             host: host.to_owned(),
             port,
         },
-    })
+    };
+    peer(address, tls_name)
 }
 
 /// The authority that a bare IPv6 address means, whose last number is a port where it may be one.
@@ -202,6 +233,8 @@ fn in_brackets(authority: &str) -> Option<String> {
         _ => is_address(authority).then(|| format!("[{authority}]")),
     }
 }
+
+const FORMS: &str = "write \"http://host:port\", \"https://host:port\" or \"unix:/path\"";
 
 /// Servers that are written for one upstream.
 const SERVERS_MAX: usize = 1000;
@@ -279,4 +312,11 @@ const OTHERS: &[Other] = &[
     Other::Meant("fail_timeout", PASSED_OVER),
     Other::Meant("proxy_read_timeout", "`read_timeout`"),
     Other::Meant("proxy_connect_timeout", "`connect_timeout`"),
+    Other::Later("http2", "leave it out, servers are asked in HTTP/1.1"),
+    Other::Meant("verify", TLS),
+    Other::Meant("ca", TLS),
+    Other::Meant("server_name", TLS),
+    Other::Meant("transport", TLS),
 ];
+
+const TLS: &str = "it in tls = { ... }, for servers that are `https://`";

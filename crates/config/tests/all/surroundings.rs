@@ -94,6 +94,9 @@ impl Surroundings for MadeUp {
         if missing(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            return Ok("-----BEGIN CERTIFICATE-----\n".to_owned());
+        }
         Ok(self.env_file.to_owned())
     }
 

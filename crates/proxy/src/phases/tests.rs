@@ -11,7 +11,9 @@ mod websocket;
 use std::{
     net::SocketAddr,
     path::Path,
+    pin::pin,
     sync::Arc,
+    task::{self, Waker},
     time::{Duration, Instant},
 };
 
@@ -33,7 +35,7 @@ use crate::{
     listener::accept::Listening,
     router::Router,
     tls::{self, Pem},
-    upstream::Upstream,
+    upstream::{self, Upstream},
 };
 
 /// Patience for what should take milliseconds.
@@ -68,6 +70,13 @@ impl House {
         let listening = Arc::new(Listening::new(0, socket.into(), &config.listeners[0]));
         let (reporter, _) = unbounded_channel();
         let lull = Arc::new(Lull::new(1).unwrap());
+        let upstreams = config.upstreams.iter();
+        let upstreams: Vec<_> = upstreams
+            .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads, Vec::new())))
+            .collect();
+        // No name is to be looked up, so that nothing is waited for.
+        let begun = pin!(upstream::begin(&upstreams)).poll(&mut task::Context::from_waker(Waker::noop()));
+        assert!(begun.is_ready());
         let context = Arc::new(Context {
             router: Router::new(&config.sites),
             apps: config
@@ -85,11 +94,7 @@ impl House {
                     )
                 })
                 .collect(),
-            upstreams: config
-                .upstreams
-                .iter()
-                .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads)))
-                .collect(),
+            upstreams,
             tls: tls::listeners(&config, &pems, b"secret").unwrap(),
             log: AccessLog::new(config.access_log.as_ref().unwrap(), None).unwrap(),
             drain: Drain::new(),

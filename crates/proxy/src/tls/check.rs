@@ -15,7 +15,7 @@ pub struct CertificatesChecked {
     pub warnings: Vec<String>,
 }
 
-/// Opens every certificate and key. `Err`: what keeps the proxy from starting, every problem at once.
+/// Opens every certificate and key, and looks at those that servers of upstreams are verified by. `Err`: what keeps the proxy from starting, every problem at once.
 pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<String>> {
     let now = SystemTime::now();
     let mut checked = CertificatesChecked::default();
@@ -46,6 +46,9 @@ pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<St
                 ));
             }
         }
+    }
+    if let Err(error) = super::servers(&config.upstreams) {
+        problems.push(error.to_string());
     }
     if problems.is_empty() {
         Ok(checked)

@@ -1,11 +1,13 @@
-//! TLS of our own: certificates chosen by server name, versions, ALPN, tickets.
+//! TLS of our own: certificates chosen by server name, versions, ALPN, tickets; and TLS towards servers behind us.
 
 mod certificate;
 mod chain;
 mod check;
 mod pem;
 mod resolver;
+mod servers;
 mod tickets;
+mod trust;
 
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use rustls::{ServerConfig, server::ServerSessionMemoryCache};
 
 pub use check::{CertificatesChecked, check_certificates};
 pub(crate) use pem::Pem;
+pub(crate) use servers::{ServerTls, UpstreamServersTls, servers};
 
 use certificate::{Certificate, CertificateError};
 use resolver::Resolver;
@@ -40,6 +43,14 @@ pub(crate) enum TlsError {
         "listener {0} speaks TLS, but [tls] names no certificate; add `certificates` or set `tls = false`"
     )]
     NoCertificate(String),
+    /// No certificate can be for a server.
+    #[error("upstream {upstream}: no certificate can be for `{name}`; set `server_name` in its `tls`")]
+    ServerName {
+        /// Of which upstream.
+        upstream: String,
+        /// Its host, or `server_name`.
+        name: String,
+    },
     /// The library refuses.
     #[error("TLS can not be set up: {0}")]
     Library(#[from] rustls::Error),

@@ -5,20 +5,18 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     net::SocketAddr,
-    os::fd::AsFd,
     path::PathBuf,
-    pin::{Pin, pin},
+    pin::pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use rustix::net::RecvFlags;
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
-use crate::{front::reply::write_chunk_size, listener::socket::Socket, unix_socket::UnixSocket};
+use super::{failure::Failure, server_socket::ServerSocket};
+use crate::{
+    front::reply::write_chunk_size, listener::socket::Socket, tls::ServerTls, unix_socket::UnixSocket,
+};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,7 +37,7 @@ impl fmt::Display for Address {
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct ServerConnection {
-    socket: Socket,
+    socket: ServerSocket,
     /// Read from the server, not yet used.
     pub(super) input: BytesMut,
     /// To be written: first this,
@@ -68,16 +66,12 @@ pub(super) enum Turn {
 }
 
 impl ServerConnection {
-    /// Connects.
-    pub(super) async fn open(address: &Address) -> io::Result<Self> {
-        let socket = match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                // Requests leave in whole writes; waiting for more would only delay them.
-                stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
-            }
-            Address::Unix(path) => Socket::Unix(UnixSocket::connect(path).await?),
+    /// Connects, and shakes hands where TLS is spoken.
+    pub(super) async fn open(address: &Address, tls: Option<&ServerTls>) -> Result<Self, Failure> {
+        let socket = connect(address).await.map_err(Failure::Connect)?;
+        let socket = match tls {
+            None => ServerSocket::Plain(socket),
+            Some(tls) => ServerSocket::shake_hands(socket, tls).await?,
         };
         Ok(Self {
             socket,
@@ -138,6 +132,10 @@ impl ServerConnection {
 
     /// Does something wait to be written?
     pub(super) fn is_sending(&self) -> bool {
+        self.has_output() || self.socket.holds_back() && !self.deaf
+    }
+
+    fn has_output(&self) -> bool {
         !(self.output.is_empty() && self.piece.is_empty() && self.tail.is_empty())
     }
 
@@ -177,52 +175,36 @@ impl ServerConnection {
 
     /// Is it as it was left: still open, and not a byte there that nobody has asked for? The event loop tells without a system
     /// call, but may not have looked for a moment; `surely` asks the kernel.
-    pub(super) fn is_quiet(&self, surely: bool) -> bool {
-        let mut byte = [0; 1];
-        let blocked =
-            |read: io::Result<usize>| matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        if surely {
-            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-            let peeked = rustix::net::recv(self.socket.as_fd(), &mut byte[..], flags);
-            return blocked(peeked.map(|(_, len)| len).map_err(io::Error::from));
-        }
-        blocked(match &self.socket {
-            Socket::Tcp(stream) => stream.try_read(&mut byte),
-            Socket::Unix(stream) => stream.try_read(|| Ok(rustix::io::read(stream, &mut byte)?)),
-        })
+    pub(super) fn is_quiet(&mut self, surely: bool) -> bool {
+        self.socket.is_quiet(surely)
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes that wait to be written; those that TLS holds back count as one.
     pub(super) fn waiting(&self) -> usize {
-        self.output.len() + self.piece.len() + self.tail.len()
+        let held_back = self.socket.holds_back() && !self.deaf;
+        self.output.len() + self.piece.len() + self.tail.len() + usize::from(held_back)
     }
 
     /// Says that nothing more will be sent.
     pub(super) fn shut_down_writing(&mut self) {
-        // Where it fails the connection is gone, which reading tells.
-        let _ = rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Write);
+        self.socket.shut_down_writing();
     }
 
     /// Writes what waits.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.is_sending() {
-            let socket = Pin::new(&mut self.socket);
+        while self.has_output() {
             let written = if self.piece.is_empty() && self.tail.is_empty() {
-                socket.poll_write(cx, &self.output)
+                self.socket.poll_write(cx, &self.output)
             } else {
                 let slices = [
                     IoSlice::new(&self.output),
                     IoSlice::new(&self.piece),
                     IoSlice::new(self.tail),
                 ];
-                socket.poll_write_vectored(cx, &slices)
+                self.socket.poll_write_vectored(cx, &slices)
             };
             let Ok(mut written @ 1..) = ready!(written) else {
-                // Why is told by reading.
-                self.deaf = true;
-                self.output.clear();
-                self.piece = Bytes::new();
-                self.tail = b"";
+                self.fall_deaf();
                 return Poll::Ready(());
             };
             for part in [&mut self.output as &mut dyn Buf, &mut self.piece, &mut self.tail] {
@@ -231,7 +213,18 @@ impl ServerConnection {
                 written -= of_part;
             }
         }
+        if ready!(self.socket.poll_flush(cx)).is_err() {
+            self.fall_deaf();
+        }
         Poll::Ready(())
+    }
+
+    /// It takes nothing more; why is told by reading.
+    fn fall_deaf(&mut self) {
+        self.deaf = true;
+        self.output.clear();
+        self.piece = Bytes::new();
+        self.tail = b"";
     }
 
     /// Reads once; 0: the server sends no more.
@@ -249,6 +242,18 @@ impl ServerConnection {
         }
         Poll::Ready(Ok(read))
     }
+}
+
+async fn connect(address: &Address) -> io::Result<Socket> {
+    Ok(match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            // Requests leave in whole writes; waiting for more would only delay them.
+            stream.set_nodelay(true)?;
+            Socket::Tcp(stream)
+        }
+        Address::Unix(path) => Socket::Unix(UnixSocket::connect(path).await?),
+    })
 }
 
 /// Room for one read: many connections must not cost much memory, and a large answer not many reads.

@@ -16,7 +16,7 @@ use tokio::select;
 use super::{
     Upstream,
     answer_head::{AnswerHead, BadAnswer, FinalHead, INTERIM_MAX, Search},
-    connection::{Address, ServerConnection, Turn},
+    connection::{ServerConnection, Turn},
     failure::Failure,
     idle,
     request_head::{self, Then},
@@ -233,7 +233,7 @@ impl Exchange<'_> {
             if !fresh && let Some(kept) = idle::take(seat.place(), self.asked, !self.idempotent) {
                 return Ok(kept);
             }
-            match open(upstream, seat.address(), down).await {
+            match open(upstream, seat, down).await {
                 Ok(server) => return Ok(server),
                 // Nothing of the request has been sent, so its method does not matter.
                 Err(Ended::Server(failure)) => {
@@ -473,13 +473,13 @@ impl Drop for Exchange<'_> {
 /// Connects, while the client waits.
 async fn open<D: Downstream>(
     upstream: &Upstream,
-    address: &Address,
+    seat: &Seat,
     down: &mut D,
 ) -> Result<ServerConnection, Ended> {
     let open = async {
         select! {
             biased;
-            opened = ServerConnection::open(address) => Ok(opened.map_err(Failure::Connect)?),
+            opened = ServerConnection::open(seat.address(), upstream.tls(seat)) => Ok(opened?),
             () = down.gone() => Err(ClientError::Gone.into()),
         }
     };

@@ -4,7 +4,9 @@ use std::io;
 
 use logs::Outcome;
 
-use super::answer_head::BadAnswer;
+use rustls::pki_types::ServerName;
+
+use super::{answer_head::BadAnswer, handshake};
 
 /// Why a server could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,14 @@ pub(super) enum Failure {
     /// The connect was refused, or failed otherwise.
     #[error("connect: {0}")]
     Connect(io::Error),
+    /// TLS cannot be spoken with it, or it is not who it should be.
+    #[error("TLS with {name}: {reason}")]
+    Handshake {
+        /// The name that its certificate must be for.
+        name: String,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
     /// Not within `connect_timeout`.
     #[error("connect not done within connect_timeout")]
     ConnectTimeout,
@@ -33,6 +43,14 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// A handshake has failed.
+    pub(super) fn handshake(name: &ServerName<'_>, error: io::Error) -> Self {
+        Self::Handshake {
+            name: name.to_str().into_owned(),
+            reason: handshake::reason(error),
+        }
+    }
+
     /// Status for the client, and what is to be thought of it.
     pub(super) fn verdict(&self) -> (u16, Outcome) {
         match self {
@@ -40,9 +58,12 @@ impl Failure {
             Self::ConnectTimeout => (504, Outcome::UpstreamFailed),
             // The client's mistake: any page can be asked for in this way.
             Self::BadAnswer(BadAnswer::Page) => (501, Outcome::Refused),
-            Self::NoServer | Self::Connect(_) | Self::Closed | Self::Broken(_) | Self::BadAnswer(_) => {
-                (502, Outcome::UpstreamFailed)
-            }
+            Self::NoServer
+            | Self::Connect(_)
+            | Self::Handshake { .. }
+            | Self::Closed
+            | Self::Broken(_)
+            | Self::BadAnswer(_) => (502, Outcome::UpstreamFailed),
         }
     }
 

@@ -78,7 +78,7 @@ thread_local! {
 pub(super) fn take(place: &Place, now: Instant, surely: bool) -> Option<ServerConnection> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.idle.get_mut(place.0)?;
-        while let Some(last) = idle.pop_back() {
+        while let Some(mut last) = idle.pop_back() {
             if last.until > now && last.connection.is_quiet(surely) {
                 return Some(last.connection);
             }
@@ -151,7 +151,7 @@ fn sweep(now: Instant) -> usize {
     POOL.with_borrow_mut(|pool| {
         let mut left = 0;
         for idle in &mut pool.idle {
-            idle.retain(|idle| idle.until > now && idle.connection.is_quiet(false));
+            idle.retain_mut(|idle| idle.until > now && idle.connection.is_quiet(false));
             left += idle.len();
         }
         left
@@ -176,16 +176,18 @@ mod tests {
     async fn pair() -> (ServerConnection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
-        let opened = ServerConnection::open(&Address::Tcp(address)).await.unwrap();
+        let opened = ServerConnection::open(&Address::Tcp(address), None)
+            .await
+            .unwrap();
         (opened, listener.accept().await.unwrap().0)
     }
 
     /// Waits until the loop of this thread has heard of what its sockets have to say.
     async fn heard(place: &Place) {
         let quiet = || {
-            POOL.with_borrow(|pool| {
+            POOL.with_borrow_mut(|pool| {
                 pool.idle[place.0]
-                    .iter()
+                    .iter_mut()
                     .all(|idle| idle.connection.is_quiet(true))
             })
         };

@@ -11,10 +11,12 @@ use pingora_load_balancing::Backends;
 use tokio::sync::Mutex;
 
 use super::{connection::Address, discovery::Discovery, members::Members, server::Seat};
+use crate::tls::{ServerTls, UpstreamServersTls};
 
 /// `[upstream.NAME]` at work, shared by all front threads.
 pub(crate) struct Upstream {
     config: config::Upstream,
+    tls: UpstreamServersTls,
     /// Idle connections that one front thread keeps to each server.
     kept_max: usize,
     discovery: Discovery,
@@ -26,12 +28,13 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// Makes it ready for so many front threads. It has no servers before its first [update](Self::update).
-    pub(crate) fn new(config: &config::Upstream, threads: usize) -> Self {
+    pub(crate) fn new(config: &config::Upstream, threads: usize, tls: UpstreamServersTls) -> Self {
         let discovery = Discovery::new(&config.peers);
         let backends = Backends::new(Box::new(discovery.clone()));
         Self {
             members: ArcSwap::from_pointee(Members::new(config.balance, &backends.get_backend())),
             config: config.clone(),
+            tls,
             kept_max: config.keepalive.div_ceil(threads.max(1)),
             discovery,
             backends,
@@ -70,6 +73,11 @@ impl Upstream {
     /// Takes a place at a server that is not in `tried` (numbers given by [`Seat::number`]).
     pub(crate) fn seat(&self, client: Option<IpAddr>, tried: &[usize]) -> Option<Seat> {
         self.members.load().seat(client, tried)
+    }
+
+    /// How the server is spoken with; `None`: without TLS.
+    pub(super) fn tls(&self, seat: &Seat) -> Option<&ServerTls> {
+        self.tls.get(seat.written())?.as_deref()
     }
 
     /// NAME

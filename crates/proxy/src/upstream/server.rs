@@ -124,6 +124,11 @@ impl Seat {
         &self.server.address
     }
 
+    /// Position of what is written in the configuration.
+    pub(super) fn written(&self) -> usize {
+        self.server.written
+    }
+
     /// The server cannot be connected to, or gives no answer: it is passed over for a while. `true`: that is
     /// worth telling, since it was well until now.
     pub(crate) fn rest(&self) -> bool {

@@ -8,6 +8,7 @@ fn config(balance: config::Balance, addresses: impl IntoIterator<Item = PeerAddr
         address,
         weight: 1,
         backup: false,
+        tls_name: None,
     });
     config::Upstream {
         name: "back".into(),
@@ -18,6 +19,10 @@ fn config(balance: config::Balance, addresses: impl IntoIterator<Item = PeerAddr
         read_timeout: Duration::from_secs(1),
         tunnel_timeout: Duration::from_secs(1),
         keepalive: 4,
+        tls: config::UpstreamTls {
+            verify: true,
+            ca: None,
+        },
     }
 }
 
@@ -37,7 +42,7 @@ fn name(host: &str) -> PeerAddress {
 }
 
 async fn begun(config: &config::Upstream) -> Upstream {
-    let upstream = Upstream::new(config, 1);
+    let upstream = Upstream::new(config, 1, Vec::new());
     upstream.update().await;
     upstream
 }

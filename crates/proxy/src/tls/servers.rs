@@ -1,0 +1,129 @@
+//! TLS towards servers behind us.
+//!
+//! One configuration for all servers of an upstream, so that their sessions are resumed whichever thread
+//! connects. The system's authorities are read once per process, and only where something is verified
+//! by them.
+
+use std::sync::Arc;
+
+use config::{CaFile, Upstream, UpstreamTls};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::CryptoProvider,
+    pki_types::ServerName,
+};
+
+use super::{
+    HTTP11, TlsError,
+    certificate::CertificateError,
+    pem,
+    trust::{Any, Named},
+};
+
+/// How one server is spoken with.
+#[derive(Debug)]
+pub(crate) struct ServerTls {
+    /// For the handshake.
+    pub(crate) config: Arc<ClientConfig>,
+    /// What its certificate must be for.
+    pub(crate) name: ServerName<'static>,
+}
+
+/// By position in `servers`; `None` where plain HTTP is spoken.
+pub(crate) type UpstreamServersTls = Vec<Option<Arc<ServerTls>>>;
+
+/// The TLS of all upstreams, by their position in the configuration.
+pub(crate) fn servers(upstreams: &[Upstream]) -> Result<Vec<UpstreamServersTls>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut system = None;
+    upstreams
+        .iter()
+        .map(|upstream| {
+            if upstream.peers.iter().all(|peer| peer.tls_name.is_none()) {
+                return Ok(Vec::new());
+            }
+            let client = Arc::new(client(&upstream.tls, &provider, &mut system)?);
+            let of_peer = |name: &String| {
+                let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::ServerName {
+                    upstream: upstream.name.clone(),
+                    name: name.clone(),
+                })?;
+                let config = Arc::clone(&client);
+                Ok(Arc::new(ServerTls { config, name }))
+            };
+            let peers = upstream.peers.iter();
+            peers
+                .map(|peer| peer.tls_name.as_ref().map(of_peer).transpose())
+                .collect()
+        })
+        .collect()
+}
+
+/// `system`: the system's authorities, once they have been read.
+fn client(
+    tls: &UpstreamTls,
+    provider: &Arc<CryptoProvider>,
+    system: &mut Option<Arc<RootCertStore>>,
+) -> Result<ClientConfig, TlsError> {
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions()?;
+    let verified_by = |verifier: Arc<dyn ServerCertVerifier>| {
+        builder
+            .clone()
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth()
+    };
+    let mut client = match &tls.ca {
+        _ if !tls.verify => verified_by(Arc::new(Any(Arc::clone(provider)))),
+        Some(ca) => verified_by(Arc::new(named(ca, provider)?)),
+        None => {
+            let authorities = system.get_or_insert_with(|| Arc::new(of_system()));
+            builder
+                .with_root_certificates(Arc::clone(authorities))
+                .with_no_client_auth()
+        }
+    };
+    client.alpn_protocols = vec![HTTP11.to_vec()];
+    Ok(client)
+}
+
+/// The certificates of a file.
+fn named(ca: &CaFile, provider: &Arc<CryptoProvider>) -> Result<Named, TlsError> {
+    let malformed = |error: &dyn std::fmt::Display| CertificateError::Malformed {
+        path: ca.path.clone(),
+        reason: format!("holds a certificate that nothing can be verified by: {error}"),
+    };
+    let certificates = pem::chain(&ca.path, ca.text.as_bytes())?;
+    let mut authorities = RootCertStore::empty();
+    for certificate in &certificates {
+        authorities
+            .add(certificate.clone())
+            .map_err(|error| malformed(&error))?;
+    }
+    let by_authority =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider))
+            .build()
+            .map_err(|error| malformed(&error))?;
+    Ok(Named::new(by_authority, certificates))
+}
+
+/// What the system trusts. Certificates in it that cannot be used are left out, as everybody else does: one of
+/// them must not keep the others from being used.
+fn of_system() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    let mut authorities = RootCertStore::empty();
+    let (_, unusable) = authorities.add_parsable_certificates(found.certs);
+    for error in &found.errors {
+        tracing::debug!(%error, "authorities of the system cannot all be read");
+    }
+    if authorities.is_empty() {
+        tracing::warn!(
+            unusable,
+            "the system has no trusted authorities: `https://` servers of upstreams cannot be verified; \
+             install ca-certificates, or name `ca` in [upstream.NAME.tls]"
+        );
+    }
+    authorities
+}
