@@ -3,13 +3,21 @@
 
 use std::{
     fs,
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::harness::{Site, certificate::Certificate, processes::MARK, wait_for};
+use crate::harness::{
+    Site,
+    certificate::Certificate,
+    free_port,
+    processes::MARK,
+    python::{ASGI_PACKAGES, python, virtualenv},
+    wait_for, workspace,
+};
 
 /// Chromium under any of its names.
 fn find() -> Option<PathBuf> {
@@ -20,11 +28,12 @@ fn find() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A browser without a window, at one page. The site's mark has its processes killed with the site's.
-struct Browser(Child);
+/// A program beside the site. The site's mark has the processes that it starts killed with the site's.
+struct Beside(Child);
 
-impl Browser {
-    fn open(binary: &PathBuf, site: &Site, url: &str) -> Self {
+impl Beside {
+    /// A browser without a window, at one page.
+    fn browser(binary: &PathBuf, site: &Site, url: &str) -> Self {
         let output = fs::File::create(site.directory.join("browser.log")).unwrap();
         let child = Command::new(binary)
             .args([
@@ -56,9 +65,41 @@ impl Browser {
             .unwrap();
         Self(child)
     }
+
+    /// uvicorn with an application of tests/apps, over TLS.
+    fn uvicorn(site: &Site, app: &str, port: u16) -> Self {
+        let output = fs::File::create(site.directory.join("uvicorn.log")).unwrap();
+        let venv = virtualenv(python(), ASGI_PACKAGES);
+        let child = Command::new(venv.join("bin/python"))
+            .args([
+                "-m",
+                "uvicorn",
+                "main:app",
+                "--lifespan=off",
+                "--host=127.0.0.1",
+                "--port",
+            ])
+            .arg(port.to_string())
+            .args([
+                "--ssl-certfile=localhost.crt",
+                "--ssl-keyfile=localhost.key",
+                "--app-dir",
+            ])
+            .arg(workspace().join("tests/apps").join(app))
+            .current_dir(&site.directory)
+            .env(MARK, site.mark())
+            .env("GATE", &site.directory)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        wait_for("uvicorn listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        Self(child)
+    }
 }
 
-impl Drop for Browser {
+impl Drop for Beside {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -83,7 +124,7 @@ fn a_browser_is_through_a_reload_with_its_websocket_and_its_events() {
     let keys = "asgi = \"main:app\"\nworkers = 1\ntimeout = { drain = \"1s\" }";
     let mut site = Site::of_app("browser", "browser_page", keys, "");
     site.start();
-    let _browser = Browser::open(&chromium, &site, &format!("http://127.0.0.1:{}/", site.port));
+    let _browser = Beside::browser(&chromium, &site, &format!("http://127.0.0.1:{}/", site.port));
     let before = told(&site, "open");
     assert_eq!(
         (
@@ -134,7 +175,7 @@ fn a_browser_reaches_the_websockets_of_an_upstream_over_http2() {
     let mut site = Site::of_app("browser-behind", "browser_behind", keys, more);
     Certificate::new(&["localhost"]).write(&site.directory, "localhost");
     site.start();
-    let _browser = Browser::open(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
+    let _browser = Beside::browser(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
     let seen = told(&site, "through");
     assert_eq!(seen["protocol"], "h2", "{seen}");
     assert_eq!(seen["messages"], serde_json::json!([5, 300_000, 0]), "{seen}");
@@ -158,6 +199,59 @@ fn a_browser_reaches_the_websockets_of_an_upstream_over_http2() {
 }
 
 #[test]
+fn a_browser_talks_with_uvicorn_behind_over_http2_and_tls_through_a_reload() {
+    let Some(chromium) = find() else {
+        println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
+        return;
+    };
+    let mut site = Site::new("browser-through");
+    let port = free_port();
+    site.config(&format!(
+        r#"
+        [tls]
+        certificates = [{{ certificate = "localhost.crt", key = "localhost.key" }}]
+        [[listener]]
+        address = "127.0.0.1:{{tls_port}}"
+        tls = true
+        [upstream.back]
+        servers = ["https://localhost:{port}"]
+        tls = {{ ca = "localhost.crt" }}
+        [[site]]
+        upstream = "back"
+        "#
+    ));
+    Certificate::new(&["localhost"]).write(&site.directory, "localhost");
+    let _uvicorn = Beside::uvicorn(&site, "browser_through", port);
+    site.start();
+    let _browser = Beside::browser(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
+    told(&site, "open");
+
+    site.signal("HUP");
+    site.wait_for_log("proxy drains");
+    site.write("finish", "");
+    let seen = told(&site, "through");
+    assert_eq!(seen["protocol"], "h2", "{seen}");
+    assert_eq!(seen["got"], seen["sent"], "nothing is lost: {seen}");
+    assert_eq!(
+        seen["closes"],
+        serde_json::json!([[4000, "finished", true, "chat"]]),
+        "{seen}"
+    );
+    assert!(site.stop().success());
+    let log = site.access_log();
+    let records = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let through: Vec<_> = records.filter(|record| record["target"] == "/talk").collect();
+    let [record] = &through[..] else { panic!("{log}") };
+    assert_eq!(
+        [&record["protocol"], &record["status"], &record["outcome"]],
+        [&Value::from("HTTP/2.0"), &200.into(), &"ok".into()],
+        "{record}"
+    );
+}
+
+#[test]
 fn a_browser_speaks_with_flask_sock_over_http2() {
     let Some(chromium) = find() else {
         println!("skipped: needs chromium (apt-get install --no-install-recommends chromium)");
@@ -173,7 +267,7 @@ fn a_browser_speaks_with_flask_sock_over_http2() {
     let mut site = Site::of_app("browser-sock", "wsgi_sockets", &keys, more);
     Certificate::new(&["localhost"]).write(&site.directory, "localhost");
     site.start();
-    let _browser = Browser::open(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
+    let _browser = Beside::browser(&chromium, &site, &format!("https://localhost:{}/", site.tls_port));
     let seen = told(&site, "through");
     assert_eq!(seen["protocol"], "h2", "{seen}");
     assert_eq!(seen["messages"], serde_json::json!([5, 300_000, 3]), "{seen}");
