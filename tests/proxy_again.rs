@@ -71,6 +71,13 @@ fn it_serves_by_https_with_the_certificates_of_its_start() {
         connection.get("/", &[]).text()
     };
     assert_eq!(ask(&site), "secure");
+    if app::root() {
+        let line = certificate.key.lines().nth(1).unwrap();
+        assert!(
+            !memory_has(site.pid(), line.as_bytes()),
+            "the supervisor has read the key"
+        );
+    }
     // A renewal that has come half way, a copy in place, and then neither file.
     overwrite(
         &site,

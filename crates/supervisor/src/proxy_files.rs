@@ -2,17 +2,17 @@
 //! finds what the first one found, whatever has become of the files since.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Seek, SeekFrom},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{FileExt, OpenOptionsExt},
+        unix::fs::FileExt,
     },
     path::{Path, PathBuf},
 };
 
 use config::{Config, PEM_BYTES_MAX, ProxyConfig};
-use rustix::fs::{OFlags, sendfile};
+use rustix::fs::sendfile;
 use wire::parts;
 
 use crate::{Error, os::memory_file};
@@ -71,20 +71,9 @@ fn certificates(config: &Config) -> Result<OwnedFd, Error> {
         .map_err(Error::system("certificates for the proxy"))
 }
 
-/// Appends a file, and says how long it is. A pipe or a device is refused: it may keep us waiting, and says what it
-/// has to say only once.
+/// Appends a file, and says how long it is.
 fn copy(path: &Path, to: &mut File) -> io::Result<u64> {
-    let from = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
-    let kind = from.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !kind.is_file() {
-        return Err(io::Error::other("is not a regular file"));
-    }
+    let from = config::open_regular(path)?;
     let mut length = 0;
     while length < PEM_BYTES_MAX {
         let left = usize::try_from(PEM_BYTES_MAX - length).unwrap_or(usize::MAX);
@@ -162,7 +151,7 @@ mod tests {
         };
         refused("");
         nix::unistd::mkfifo(&key, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-        refused("is not a regular file");
+        refused("not a regular file; name one");
         fs::remove_file(&key).expect("a FIFO");
         fs::create_dir(&key).expect("a directory");
         refused("directory");

@@ -1,7 +1,6 @@
 //! Certificates and keys in PEM files, as editors, `cat` and file managers leave them.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -155,7 +154,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
         error,
     };
     let mut text = Vec::new();
-    File::open(path)
+    config::open_regular(path)
         .and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut text))
         .map_err(unreadable)?;
     Ok(text)

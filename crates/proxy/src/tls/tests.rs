@@ -262,8 +262,10 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
         std::fs::write(path.join(name), text).unwrap();
     }
     std::fs::write(path.join("binary.pem"), b"\x30\x82\x01\xff\xfe").unwrap();
+    nix::unistd::mkfifo(&path.join("pipe.pem"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (certificate, key, says, names) in [
         ("none.pem", "a.key", "does not exist", "none.pem"),
+        ("pipe.pem", "a.key", "not a regular file; name one", "pipe.pem"),
         (
             "half.pem",
             "a.key",
