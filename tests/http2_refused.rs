@@ -447,7 +447,7 @@ fn malformed_trailers_cost_the_request_before_an_application_has_all_of_it() {
         request_buffering = false
         "#,
     );
-    // What an application that has begun is told.
+    // What an application is told that has begun, which it may have.
     site.expect_error("AssertionError: {'type': 'http.disconnect'}");
     let mut http2 = Http2::open(site.tls_port, &client);
     let mut stream = 1;
@@ -470,7 +470,6 @@ fn malformed_trailers_cost_the_request_before_an_application_has_all_of_it() {
             stream += 2;
         }
     }
-    site.wait_for_log("AssertionError: {'type': 'http.disconnect'}");
     assert!(site.stop().success());
 }
 
