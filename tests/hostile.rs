@@ -1,8 +1,10 @@
 //! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
 
 mod in_flight;
+mod messages;
 mod stalled_files;
 mod stopped;
+mod twins;
 mod users;
 
 use std::{

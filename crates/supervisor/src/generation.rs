@@ -351,6 +351,8 @@ impl Generation {
         }
         for worker in self.workers_mut() {
             if worker.pid.is_some_and(is_stopped) {
+                worker.counts = false;
+                worker.why.get_or_insert("it was stopped by a signal".into());
                 worker.kill();
             }
         }

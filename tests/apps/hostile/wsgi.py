@@ -5,7 +5,10 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
+import signal
 import socket
+import struct
 import subprocess
 import termios
 import threading
@@ -45,9 +48,92 @@ def control():
     raise LookupError("no control socket")
 
 
+def link():
+    """The socket to the proxy."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        if (found.family, found.type) == (socket.AF_UNIX, socket.SOCK_STREAM):
+            return found
+    raise LookupError("no link")
+
+
+# Kind, a payload that can be read, and one that cannot; `None`: what it brings is missing, or it has no payload.
+HEAD = struct.pack("<3H", 200, 0, 0)
+HINTS = struct.pack("<3H", 103, 0, 0)
+FRAMES = {
+    "request": (1, b"", None),
+    "body": (2, b"", None),
+    "credit": (3, struct.pack("<I", 1), b"\1"),
+    "cancel": (4, b"", None),
+    "response": (16, HEAD, HEAD[:3]),
+    "data": (17, b"x" * 1024, None),
+    "file": (18, struct.pack("<QQ", 0, 1), b"\1"),
+    "abort": (19, b"\1", b"\xff"),
+    "informational": (20, HINTS, HINTS[:3]),
+    "trailers": (21, bytes(2), b"\xff"),
+    "accept": (22, bytes(6), b"\xff"),
+    "return": (23, struct.pack("<IB", 77, 0), b"\1"),
+    "tray": (24, struct.pack("<II", 0, 1), b"\1"),
+    "socket": (25, b"", None),
+    "message": (32, b"x", None),
+    "close": (33, struct.pack("<H", 1000), b"\1"),
+}
+FLOOD = 20_000
+ENTRY, CLAIMED = struct.Struct("<4Q"), 2
+
+
+def own_stream():
+    """The stream of the request that this thread runs, as the page of the link says."""
+    with open("/proc/self/maps") as maps:
+        (place,) = [line.split()[0] for line in maps if "appliance-link" in line]
+    start, end = (int(address, 16) for address in place.split("-"))
+    entries = ENTRY.iter_unpack(ctypes.string_at(start, (end - start) // ENTRY.size * ENTRY.size))
+    thread = threading.get_native_id()
+    claimed = [entry for entry in entries if entry[0] & 0xFF == CLAIMED and entry[2] == thread]
+    return max(claimed, key=lambda entry: entry[1])[0] >> 8
+
+
+def say_frames(kind, way):
+    number, payload, malformed = FRAMES[kind]
+    # The upper half counts the requests that an entry of the page was used for.
+    stream = own_stream() - (1 << 16 if way == "late" else 0)
+    reserved = 1 if way == "malformed" and malformed is None else 0
+    if way == "malformed" and malformed is not None:
+        payload = malformed
+    one = struct.pack("<IIBBH", len(payload), stream, number, 0, reserved) + payload
+    brings = [] if kind not in ("file", "socket") or way == "malformed" else [os.open(__file__, os.O_RDONLY)]
+    if kind == "socket" and brings:
+        brings = [socket.socketpair()[0].detach()]
+    with link() as proxy:
+        proxy.setblocking(True)
+        for _ in range({"repeated": 2, "flooding": FLOOD}.get(way, 1)):
+            try:
+                socket.send_fds(proxy, [one], brings) if brings else proxy.sendall(one)
+            except OSError:
+                # Nobody listens any more.
+                break
+        proxy.setblocking(False)
+
+
 def say(messages):
     with control() as supervisor:
         for message in messages:
+            supervisor.send(message)
+
+
+CONTROL = {"hello": HELLO, "ready": READY, "failed": FAILED, "leave": LEAVE}
+CONTROL_FLOOD = 1000
+
+
+def say_control(kind, way):
+    message = CONTROL[kind] + (b"more" if way == "malformed" else b"")
+    times = {"repeated": 2, "flooding": CONTROL_FLOOD}.get(way, 1)
+    with control() as supervisor:
+        supervisor.setblocking(True)
+        for _ in range(times):
             supervisor.send(message)
 
 
@@ -78,6 +164,47 @@ def release_in_flight():
     while IN_FLIGHT:
         IN_FLIGHT.pop().close()
     return "released"
+
+
+def own_descriptors():
+    return [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]
+
+
+def duplicate_all():
+    copies = []
+    for descriptor in own_descriptors():
+        try:
+            copies.append(os.dup(descriptor))
+        except OSError:
+            # That of the listing.
+            continue
+    for copy in copies:
+        os.close(copy)
+    return "duplicated"
+
+
+def close_all():
+    for descriptor in own_descriptors():
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+    return "closed"
+
+
+PROCESSES_MAX = 100
+
+
+def fork_many():
+    """Processes that wait, as many as may be."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES_MAX, PROCESSES_MAX))
+    while True:
+        try:
+            if os.fork() == 0:
+                while True:
+                    signal.pause()
+        except BlockingIOError:
+            return "no more"
 
 
 def fork_on():
@@ -186,6 +313,18 @@ def application(environ, start_response):
         answer = hold_in_flight()
     if how == "release-in-flight":
         answer = release_in_flight()
+    if how == "frames":
+        say_frames(*what.split("/"))
+    if how == "control":
+        say_control(*what.split("/"))
+    if how == "pid":
+        answer = str(os.getpid())
+    if how == "duplicate-all":
+        answer = duplicate_all()
+    if how == "close-all":
+        answer = close_all()
+    if how == "fork-many":
+        answer = fork_many()
     if how == "fork-on":
         answer = fork_on()
     if how == "file":

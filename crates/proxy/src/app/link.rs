@@ -82,6 +82,9 @@ pub(super) enum LinkError {
     /// The process had no room for a descriptor that came.
     #[error("a descriptor was lost: the limit of open files is reached")]
     DescriptorLost,
+    /// In an answer came what has no place there.
+    #[error("a frame that has no place where it came")]
+    OutOfPlace,
     /// It ignores flow control.
     #[error("more response data than granted")]
     Flooded,
@@ -92,7 +95,12 @@ impl LinkError {
     pub(super) fn is_breach(&self) -> bool {
         match self {
             Self::Closed | Self::Os(_) | Self::DescriptorLost => false,
-            Self::Malformed(_) | Self::Tray(_) | Self::Unexpected(_) | Self::NotAFile | Self::Flooded => true,
+            Self::Malformed(_)
+            | Self::Tray(_)
+            | Self::Unexpected(_)
+            | Self::NotAFile
+            | Self::Flooded
+            | Self::OutOfPlace => true,
         }
     }
 }

@@ -277,7 +277,7 @@ impl App {
     fn give_up(&self, id: CallId) {
         self.turn(|state, _| {
             if let Some((index, _)) = state.dispatcher.place(id) {
-                state.close(index);
+                state.break_link(index);
             }
         });
     }
@@ -323,12 +323,16 @@ impl App {
             state.forget(index, link)
         });
         let Some(port) = port else { return };
+        let cause = match port.out_of_place {
+            true => Some(LinkError::OutOfPlace),
+            false => cause.filter(|_| !port.closing),
+        };
         let breach = cause
             .as_ref()
             .filter(|cause| cause.is_breach())
             .map(LinkError::to_string);
         match cause {
-            Some(cause) if !port.closing && !matches!(cause, LinkError::Closed) => {
+            Some(cause) if !matches!(cause, LinkError::Closed) => {
                 error!(app = %self.name, slot = port.slot, pid = port.pid, link, %cause, "link broken");
             }
             _ => debug!(app = %self.name, slot = port.slot, pid = port.pid, link, "link closed"),

@@ -47,6 +47,8 @@ pub(super) struct Port {
     writing: bool,
     held: bool,
     pub(super) closing: bool,
+    /// It is closed because its worker has said something that had no place in an answer.
+    pub(super) out_of_place: bool,
     pub(super) told_idle: bool,
 }
 
@@ -86,6 +88,7 @@ impl Port {
             writing: false,
             held: false,
             closing: false,
+            out_of_place: false,
             told_idle: false,
         }
     }
@@ -147,6 +150,14 @@ impl State {
             port.closing = true;
             port.wake(&mut self.writers);
         }
+    }
+
+    /// Closes a link whose worker has said something that had no place in an answer.
+    pub(super) fn break_link(&mut self, index: LinkIndex) {
+        if let Some(port) = self.port(index) {
+            port.out_of_place = true;
+        }
+        self.close(index);
     }
 
     /// Hands one frame to its request.
