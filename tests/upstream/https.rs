@@ -1,8 +1,11 @@
 //! Servers that are `https://`.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
-use super::{site, talk};
+use super::{echoed, site, talk, upgrade};
 use crate::harness::{
     Site,
     certificate::Certificate,
@@ -77,6 +80,23 @@ fn a_server_over_tls_is_asked_like_any_other_and_its_connection_is_kept() {
     site.wait_for_log("proxy drains");
     assert_eq!(site.get("/x").text(), "a");
     talk(&mut site.connect());
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_websocket_whose_client_says_no_more_ends_as_its_server_hears_of_that() {
+    let certificate = Certificate::new(NAMES);
+    let server = Upstream::tls("a", &certificate);
+    let mut site = trusting("https-parting", &server, &certificate, "");
+    let mut client = site.connect();
+    upgrade(&mut client);
+    echoed(&mut client, b"\x81\x05hello");
+    let begun = Instant::now();
+    client.finish_sending();
+    assert!(client.closed());
+    // A server that says nothing to it is given five seconds.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert_eq!(site.records(1)[0]["outcome"], "ok");
     assert!(site.stop().success());
 }
 

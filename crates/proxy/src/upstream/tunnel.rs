@@ -198,7 +198,8 @@ impl<D: Downstream> Tunnel<'_, D> {
                 Poll::Ready(Ok(0)) => {
                     self.server.shut_down_writing();
                     self.parting = Some(now + PARTING_TIME);
-                    return Ok(false);
+                    // With TLS that is something to be sent.
+                    return Ok(true);
                 }
                 Poll::Ready(Ok(_)) => {}
             }
