@@ -52,7 +52,7 @@ SAID = (
     "x-request-id",
 )
 #: What a stranger may not say.
-UNHEARD = ("x-forwarded-prefix", "x-script-name")
+UNHEARD = ("x-forwarded-prefix", "x-script-name", "script-name")
 HOP_BY_HOP = ("connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "x-mine", "cookie")
 
 LATER = ("Sat, 03 Jan 2026 00:00:00 GMT", "Tue, 01 Jan 2999 00:00:00 GMT", "Friday, 02-Jan-26 03:04:06 GMT")

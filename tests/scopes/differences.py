@@ -74,6 +74,11 @@ UNHEARD = (
     "x-original-url",
     "x-rewrite-url",
     "front-end-https",
+    "x-forwarded",
+    "x-host",
+    "x-original-host",
+    "x-original-uri",
+    "script-name",
 )
 
 LISTED = [

@@ -98,7 +98,7 @@ FIELDS = [
     [("CF-Connecting-IP", "192.0.2.1"), ("True-Client-IP", "192.0.2.1"), ("X-Client-IP", "192.0.2.1")],
     [("DNT", "1"), ("Upgrade-Insecure-Requests", "1"), ("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("From", "a@b")],
     [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), ("tracestate", "a=b")],
-    [("Host-Name", "a"), ("X-Host", "b"), ("X-Content-Length", "5"), ("Content-Length-X", "5")],
+    [("Host-Name", "a"), ("X-Hosts", "b"), ("X-Content-Length", "5"), ("Content-Length-X", "5")],
     # What does not go on.
     [("X_Under_Score", "a"), ("X-Under-Score", "b")],
     [("Proxy", "http://evil.test"), ("Proxy-Authorization", "Basic YTpi"), ("Proxy-Connection", "keep-alive")],
@@ -107,6 +107,8 @@ FIELDS = [
     [("X-Forwarded-Prefix", "/evil"), ("X-Forwarded-Anything", "a"), ("X-Forwarded-Server", "a")],
     [("X-Scheme", "https"), ("X-Url-Scheme", "https"), ("Front-End-Https", "on"), ("X-Forwarded-Ssl", "on")],
     [("X-Script-Name", "/evil"), ("X-Original-URL", "/evil"), ("X-Rewrite-URL", "/evil")],
+    [("X-Forwarded", "for=192.0.2.1"), ("X-Host", "evil.test"), ("X-Original-Host", "evil.test")],
+    [("X-Original-URI", "/evil"), ("Script-Name", "/evil")],
     [("X-Request-ID", "theirs")],
 ]
 
