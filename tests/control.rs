@@ -423,6 +423,7 @@ fn each_server_has_its_own_socket_and_takes_nobody_elses() {
     assert_eq!(first.get("/").status, 200);
     assert_eq!(status(&second)["pid"].as_i64(), Some(i64::from(second.pid())));
     // It gets it once the other one has gone, and it survives that a killed one has left its file.
+    second.expect_error("proxy ends without its supervisor");
     second.signal("KILL");
     second.wait();
     assert!(fs::exists(&path).unwrap());
@@ -528,6 +529,32 @@ fn who_has_no_right_to_the_server_has_none_to_its_socket() {
     assert!(told(&output).1.contains("only root and the user"), "{output:?}");
     assert_eq!(site.get("/").status, 200);
     assert_eq!(run(&site, &["stop"]).0, Some(0));
+    assert!(site.wait().success());
+}
+
+#[test]
+fn a_user_of_no_name_without_a_home_has_a_socket_and_root_finds_it() {
+    if !app::mounts() {
+        return;
+    }
+    let mut site = Site::in_the_open("control-nobody");
+    crate::harness::site::copy_tree(&workspace().join("tests/apps/hello"), &site.directory.join("app"));
+    site.config(
+        &(of_app("hello", "workers = 1", "").replace("{apps}/hello", "app")
+            + "[log.access]\nto = \"stdout\"\n[log.error]\nto = \"stderr\"\n"),
+    );
+    let owner = Some(54321);
+    std::os::unix::fs::chown(site.directory.join("site.toml"), owner, owner).unwrap();
+    let as_nobody = ["--reuid", "54321", "--regid", "54321", "--clear-groups"];
+    let mark = format!("{}={}", processes::MARK, site.mark());
+    let command = site.command_by("setpriv", &[&as_nobody[..], &["env", "-i", &mark]].concat());
+    site.start_by(command);
+    assert_eq!(status(&site)["pid"].as_i64(), Some(i64::from(site.pid())));
+    for arguments in [&["reload"][..], &["stop"]] {
+        let mut command = site.command_by("setpriv", &[&as_nobody[..], &["env", "-i"]].concat());
+        let (code, said) = told(&command.args(arguments).output().unwrap());
+        assert_eq!(code, Some(0), "{said}");
+    }
     assert!(site.wait().success());
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn reload(conf: &Path, wait: bool) -> u8 {
                     tell(&"reload asked for; the error log tells how it ends");
                     return Ok(0);
                 }
-                Event::Asked { waits: true } => tell(&"another reload runs, this one follows it"),
+                Event::Asked { waits: true } => {
+                    tell(&"waits for another reload, or for old generations that still drain")
+                }
                 Event::Serving { generation, boot_ms } => {
                     tell(&format!(
                         "reloaded: generation {generation} serves after {boot_ms} ms"

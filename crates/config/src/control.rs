@@ -1,6 +1,9 @@
 //! Where the control socket is: one rule for the server that makes it and for the commands that look for it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +74,15 @@ impl Config {
 pub fn control_search(conf: &Path) -> ControlSearch {
     let absolute = absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let conf = resolved(&absolute);
-    control_search_in(&Machine, &conf, &Machine.read(&conf).unwrap_or_default())
+    let mut search = control_search_in(&Machine, &conf, &Machine.read(&conf).unwrap_or_default());
+    // Root may command everybody's server, and mostly it is the owner's of the file.
+    if Machine.is_root()
+        && let Ok(owner) = conf.metadata().map(|file| file.uid())
+        && owner != 0
+    {
+        search.places.extend(named(directories_of(owner), &conf));
+    }
+    search
 }
 
 /// [`control_search`] on the machine given, for a file with this text.
@@ -107,8 +118,12 @@ fn usual(surroundings: &dyn Surroundings, conf: &Path, server: &Server) -> Vec<C
 
 /// The places that follow from the configuration's path alone.
 fn by_name(surroundings: &dyn Surroundings, conf: &Path) -> Vec<ControlPlace> {
+    named(runtime_directories(surroundings), conf)
+}
+
+fn named(directories: Vec<PathBuf>, conf: &Path) -> Vec<ControlPlace> {
     let name = name(conf);
-    runtime_directories(surroundings)
+    directories
         .into_iter()
         .map(|directory| ControlPlace {
             path: directory.join(&name),
@@ -128,19 +143,25 @@ fn runtime_directories(surroundings: &dyn Surroundings) -> Vec<PathBuf> {
     if surroundings.is_root() {
         return vec![system];
     }
-    let uid = surroundings.uid();
-    let session = surroundings
-        .variable("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let of_user = PathBuf::from(format!("/run/user/{uid}"));
-    let of_session = session.filter(|path| *path != of_user);
-    of_session
-        .into_iter()
-        .chain([of_user])
-        .map(|directory| directory.join("appliance"))
-        .chain([system, PathBuf::from(format!("/tmp/appliance-{uid}"))])
-        .collect()
+    let session = surroundings.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let session = session
+        .filter(|path| path.is_absolute())
+        .map(|path| path.join("appliance"));
+    let mut directories: Vec<_> = session.into_iter().collect();
+    for directory in directories_of(surroundings.uid()) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    directories
+}
+
+fn directories_of(uid: u32) -> Vec<PathBuf> {
+    vec![
+        PathBuf::from(format!("/run/user/{uid}/appliance")),
+        PathBuf::from("/run/appliance"),
+        PathBuf::from(format!("/tmp/appliance-{uid}")),
+    ]
 }
 
 fn given(path: PathBuf) -> ControlPlace {

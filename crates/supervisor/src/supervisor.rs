@@ -190,12 +190,7 @@ impl Supervisor {
         if self.cut_at.is_some_and(|at| at <= now) {
             self.bound_old_proxies(now);
         }
-        // An old proxy that is still busy holds nothing up; there are other bounds for those.
-        let draining = self
-            .generations
-            .iter()
-            .filter(|generation| generation.phase != Phase::Serving && generation.has_workers())
-            .count();
+        let draining = self.draining();
         if self.stop_by.is_none()
             && self.serving().is_some()
             && let Some(Action::Boot) = self.reload.tick(draining)
@@ -238,6 +233,13 @@ impl Supervisor {
         None
     }
 
+    /// Generations whose workers take memory beside those that serve. An old proxy that is still busy holds nothing up;
+    /// there are other bounds for those.
+    fn draining(&self) -> usize {
+        let old = |generation: &&Generation| generation.phase != Phase::Serving && generation.has_workers();
+        self.generations.iter().filter(old).count()
+    }
+
     fn booting(&self) -> Option<usize> {
         self.generations
             .iter()
@@ -268,8 +270,9 @@ impl Supervisor {
                 generation: number,
                 boot_ms,
             };
-            self.reload_ended(done, Some(number), now);
+            // Whoever hears that it is done finds the socket where it belongs.
             self.settle_control();
+            self.reload_ended(done, Some(number), now);
         }
         let workers: usize = config.apps.iter().map(|app| app.workers).sum();
         info!(

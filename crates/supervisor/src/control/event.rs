@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The reload was asked for. It begins at once, or after the one that runs and once fewer old generations drain.
+    /// The reload was asked for.
     Asked {
-        /// Something else comes first.
+        /// It does not begin at once: another one runs, or too many old generations still drain.
         waits: bool,
     },
     /// The new generation boots.

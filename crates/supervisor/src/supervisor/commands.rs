@@ -111,8 +111,8 @@ impl Supervisor {
         if let Some(at) = self.serving() {
             self.generations[at].revive(now);
         }
-        let wish = self.reload.ask();
-        if wish.waits {
+        let wish = self.reload.ask(self.draining());
+        if self.booting().is_some() && self.serving().is_some() {
             info!("a reload is running, the next one follows it");
         }
         wish
