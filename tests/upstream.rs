@@ -2,6 +2,7 @@
 
 mod balance;
 mod failing;
+mod health;
 mod https;
 mod names;
 

@@ -1,6 +1,6 @@
 //! `[upstream.NAME]`: servers outside that speak HTTP.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,39 @@ pub struct Upstream {
     pub keepalive: usize,
     /// How its `https://` servers are spoken with.
     pub tls: UpstreamTls,
+    /// How its peers are checked; `None`: by the requests that they get alone.
+    pub health: Option<Health>,
+}
+
+/// `health`: peers are checked while they get no requests, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is done for it.
+    pub check: HealthCheck,
+    /// From the begin of one check to that of the next.
+    pub interval: Duration,
+    /// How long a check may take.
+    pub timeout: Duration,
+    /// So many checks in a row have to succeed before a peer that failed gets requests again.
+    pub healthy: usize,
+    /// So many checks in a row have to fail before a peer gets no more requests.
+    pub unhealthy: usize,
+}
+
+/// How a peer is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthCheck {
+    /// It has to accept a connection.
+    Connect,
+    /// It has to answer a `GET`.
+    Get {
+        /// Target of the request.
+        path: String,
+        /// Value of its Host field; `None`: host and port of the peer's URL.
+        host: Option<String>,
+        /// Every status from the first to the last is good.
+        status: RangeInclusive<u16>,
+    },
 }
 
 /// One server of an upstream.

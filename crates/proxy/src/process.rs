@@ -219,6 +219,9 @@ impl Process {
         };
         let own_front = front(&first);
         first.spawn(idle_memory::look_after(Arc::downgrade(&context), fronts.clone()));
+        for upstream in &context.upstreams {
+            first.spawn(upstream::look_after(Arc::clone(upstream), context.drain.clone()));
+        }
         // The accept loops have them: when the drain ends these, the sockets close, and whoever comes is refused at once
         // instead of waiting in vain to be accepted.
         let crowds = listening.iter().map(|listening| listening.crowd()).collect();

@@ -10,6 +10,7 @@ mod app;
 mod charset;
 mod elsewhere;
 mod header;
+mod health;
 mod host;
 mod interface;
 mod interpreter;

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Other, Section, Value,
+    health::health,
     listener::socket_too_long,
     upstream_tls::{self, is_server_name},
 };
@@ -90,6 +91,7 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         // kept than were needed within the last minute.
         keepalive: section.number("keepalive", 0..=10_000).unwrap_or(128) as usize,
         tls,
+        health: section.value("health").and_then(|value| health(&value)),
         peers,
     };
     section.finish(OTHERS);
@@ -283,10 +285,6 @@ const SERVER_OTHERS: &[Other] = &[
 const PASSED_OVER: &str = "nothing, a server that refuses connections is passed over";
 
 const OTHERS: &[Other] = &[
-    Other::Later(
-        "health",
-        "leave it out, a server that refuses connections is passed over",
-    ),
     Other::Meant(
         "weight",
         "it beside the server: servers = [{ url = \"http://127.0.0.1:8001\", weight = 2 }]",
@@ -295,6 +293,8 @@ const OTHERS: &[Other] = &[
         "backup",
         "it beside the server: servers = [{ url = \"http://127.0.0.1:8001\", backup = true }]",
     ),
+    Other::Meant("health_check", "`health`"),
+    Other::Meant("health_uri", "health = { path = \"/healthz\" }"),
     Other::Meant("ip_hash", "balance = \"ip-hash\""),
     Other::Meant("least_conn", "balance = \"least-connections\""),
     Other::Meant("lb_policy", "`balance`"),

@@ -1,8 +1,8 @@
 //! Sites and routes: mounts, inheritance, short forms.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use config::{Action, Balance, Config, PeerAddress};
+use config::{Action, Balance, Config, Health, HealthCheck, PeerAddress};
 
 use crate::surroundings::read;
 
@@ -173,6 +173,53 @@ strip = true
         panic!("an upstream expected")
     };
     assert_eq!(route.strip, "/api");
+}
+
+#[test]
+fn health_is_a_path_or_a_table() {
+    let health = |written: &str| {
+        let config = read(&format!(
+            "[upstream.api]\nservers = \"http://10.0.0.1\"\n{written}\n[[site]]\nupstream = \"api\"\n"
+        ));
+        config.upstreams[0].health.clone()
+    };
+    assert_eq!(health(""), None, "off by default");
+    let seconds = Duration::from_secs;
+    let get = |host: Option<&str>, status| HealthCheck::Get {
+        path: "/healthz".to_owned(),
+        host: host.map(str::to_owned),
+        status,
+    };
+    let plain = Health {
+        check: get(None, 200..=399),
+        interval: seconds(5),
+        timeout: seconds(2),
+        healthy: 1,
+        unhealthy: 3,
+    };
+    assert_eq!(health("health = \"/healthz\""), Some(plain.clone()));
+    assert_eq!(health("health = { path = \"/healthz\" }"), Some(plain.clone()));
+    assert_eq!(
+        health("health = {}"),
+        Some(Health {
+            check: HealthCheck::Connect,
+            ..plain
+        })
+    );
+    assert_eq!(
+        health(
+            "[upstream.api.health]\npath = \"/healthz\"\nhost = \"example.org:8080\"\nstatus = 204\n\
+             interval = \"1s\"\nhealthy = 2\nunhealthy = 5"
+        ),
+        Some(Health {
+            check: get(Some("example.org:8080"), 204..=204),
+            interval: seconds(1),
+            timeout: seconds(1),
+            healthy: 2,
+            unhealthy: 5,
+        }),
+        "a check is over when the next one begins"
+    );
 }
 
 #[test]

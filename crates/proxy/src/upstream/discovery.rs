@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
     os::unix,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -104,4 +105,11 @@ fn backend(server: &Arc<Server>) -> Option<Backend> {
 /// The server that a backend stands for.
 pub(super) fn server(backend: &Backend) -> Option<&Arc<Server>> {
     backend.ext.get()
+}
+
+/// By which number pingora knows the health of a server: one that stays keeps it, whatever else it counts for.
+pub(super) fn health_number(backend: &Backend) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    backend.addr.hash(&mut hasher);
+    hasher.finish()
 }

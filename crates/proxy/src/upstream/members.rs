@@ -45,17 +45,18 @@ impl Members {
         }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.first.servers.len() + self.backup.servers.len()
+    /// How many of them get requests.
+    pub(super) fn askable(&self) -> usize {
+        let all = self.first.servers.iter().chain(&self.backup.servers);
+        all.filter(|server| !server.is_failing()).count()
     }
 
     /// Takes a place at one that is not in `tried`.
     ///
     /// Servers that rest are asked only when no other is left: a wrong guess costs one failed connect, an
-    /// answer that was never tried for costs the request.
+    /// answer that was never tried for costs the request. Those that fail their health checks are not asked.
     pub(super) fn seat(&self, client: Option<IpAddr>, tried: &[usize]) -> Option<Seat> {
-        let untried = |server: &Server| !tried.contains(&server.number());
+        let untried = |server: &Server| !server.is_failing() && !tried.contains(&server.number());
         let awake = |server: &Server| untried(server) && !server.rests();
         let chosen = self
             .first

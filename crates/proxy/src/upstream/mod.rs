@@ -10,6 +10,7 @@ mod discovery;
 mod exchange;
 mod failure;
 mod handshake;
+mod health;
 mod idle;
 mod lookup;
 mod members;
@@ -24,6 +25,7 @@ mod upgrade;
 mod upload;
 
 pub(crate) use exchange::{Question, answer};
+pub(crate) use health::look_after;
 pub(crate) use names::begin;
 pub(crate) use peers::Upstream;
 pub(crate) use upgrade::Upgrade;

@@ -7,10 +7,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pingora_load_balancing::Backends;
+use pingora_load_balancing::{Backends, HealthRegistry};
 use tokio::sync::Mutex;
 
-use super::{connection::Address, discovery::Discovery, members::Members, server::Seat};
+use super::{
+    connection::Address,
+    discovery::{self, Discovery},
+    health::Checks,
+    members::Members,
+    server::Seat,
+};
 use crate::tls::{ServerTls, UpstreamServersTls};
 
 /// `[upstream.NAME]` at work, shared by all front threads.
@@ -30,7 +36,11 @@ impl Upstream {
     /// Makes it ready for so many front threads. It has no servers before its first [update](Self::update).
     pub(crate) fn new(config: &config::Upstream, threads: usize, tls: UpstreamServersTls) -> Self {
         let discovery = Discovery::new(&config.peers);
-        let backends = Backends::new(Box::new(discovery.clone()));
+        let registry = HealthRegistry::with_equivalence(discovery::health_number);
+        if let Some(health) = &config.health {
+            registry.set_health_check(Box::new(Checks::new(&config.name, health, tls.clone())));
+        }
+        let backends = Backends::new_with_health_registry(Box::new(discovery.clone()), Arc::new(registry));
         Self {
             members: ArcSwap::from_pointee(Members::new(config.balance, &backends.get_backend())),
             config: config.clone(),
@@ -57,6 +67,11 @@ impl Upstream {
         if let Err(error) = self.backends.update(members).await {
             tracing::error!(upstream = self.name(), %error, "servers cannot be told");
         }
+    }
+
+    /// Checks the health of all servers once, where that is wanted.
+    pub(super) async fn check(&self) {
+        self.backends.run_health_check(true).await;
     }
 
     /// The name at this position leads to these addresses now. What is known of those that stay is kept.
@@ -110,9 +125,9 @@ impl Upstream {
         self.kept_max
     }
 
-    /// How many servers there are.
+    /// How many servers there are that get requests.
     pub(crate) fn servers(&self) -> usize {
-        self.members.load().len()
+        self.members.load().askable()
     }
 }
 

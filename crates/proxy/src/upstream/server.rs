@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,6 +30,10 @@ pub(super) struct Server {
     born: Instant,
     /// Milliseconds after `born` until which it rests; [`WELL`] once it has answered, [`NEW`] before.
     rests_until_ms: AtomicU64,
+    /// It fails its health checks.
+    failing: AtomicBool,
+    /// Why it failed the last one that it has failed.
+    failure: Mutex<String>,
     /// It is one of the addresses of `localhost`, of which there are two, and most servers listen on one.
     of_localhost: bool,
 }
@@ -50,6 +54,8 @@ impl Server {
             in_flight: AtomicUsize::new(0),
             born: Instant::now(),
             rests_until_ms: AtomicU64::new(NEW),
+            failing: AtomicBool::new(false),
+            failure: Mutex::default(),
             of_localhost: matches!(&peer.address, PeerAddress::Name { host, .. } if is_localhost(host)),
         }
     }
@@ -84,6 +90,40 @@ impl Server {
         let until = self.rests_until_ms.load(Ordering::Relaxed);
         // The clock is read only where one of them has failed.
         until > NEW && until > self.now_ms()
+    }
+
+    /// Does it fail its health checks? Then it gets no requests.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// What its health checks have come to.
+    pub(super) fn set_healthy(&self, healthy: bool) {
+        self.failing.store(!healthy, Ordering::Relaxed);
+    }
+
+    /// Why it failed the last health check that it has failed.
+    pub(super) fn failure(&self) -> String {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// It has failed a health check.
+    pub(super) fn set_failure(&self, why: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// As written in the configuration.
+    pub(super) fn url(&self) -> &Arc<str> {
+        &self.url
+    }
+
+    /// Host and port of its URL.
+    pub(super) fn authority(&self) -> &str {
+        let authority = self.url.split_once("://").map(|(_, authority)| authority);
+        authority.map_or("localhost", |authority| authority.trim_end_matches('/'))
     }
 
     fn now_ms(&self) -> u64 {

@@ -23,6 +23,7 @@ fn config(balance: config::Balance, addresses: impl IntoIterator<Item = PeerAddr
             verify: true,
             ca: None,
         },
+        health: None,
     }
 }
 
@@ -167,4 +168,34 @@ async fn an_address_that_two_names_lead_to_is_one_server() {
     assert!(upstream.found(0, &[at(1), at(2)]).await);
     assert_eq!(upstream.servers(), 2);
     assert!(asked(&upstream, 2).contains(seat.address()));
+}
+
+#[tokio::test]
+async fn a_server_that_fails_its_health_checks_is_not_asked_at_all() {
+    use std::net::TcpListener;
+
+    let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = alive.local_addr().unwrap();
+    let mut config = config(config::Balance::RoundRobin, [PeerAddress::Tcp(port)]);
+    config.health = Some(config::Health {
+        check: config::HealthCheck::Connect,
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        healthy: 2,
+        unhealthy: 2,
+    });
+    let upstream = begun(&config).await;
+    upstream.check().await;
+    assert!(upstream.seat(None, &[]).is_some());
+    drop(alive);
+    upstream.check().await;
+    assert!(upstream.seat(None, &[]).is_some(), "once is nothing");
+    upstream.check().await;
+    assert!(upstream.seat(None, &[]).is_none());
+    assert_eq!(upstream.servers(), 0);
+    let _alive = TcpListener::bind(port).unwrap();
+    upstream.check().await;
+    assert!(upstream.seat(None, &[]).is_none(), "once is nothing");
+    upstream.check().await;
+    assert!(upstream.seat(None, &[]).is_some());
 }
