@@ -53,7 +53,14 @@ beside() {
 # Waits for one, and shows what it said: join NAME
 join() {
     code=0
-    eval "wait \$beside_$1" || code=$?
+    eval "joined=\$beside_$1"
+    wait "$joined" || code=$?
+    # Its number may be somebody else's from now on: the end of all this does not signal it.
+    left=""
+    for one in $running; do
+        [ "$one" = "$joined" ] || left="$left $one"
+    done
+    running=$left
     printf '\n== beside: %s\n' "$1"
     cat "$aside/$1"
     times="$times$(printf '%5d s  (beside) %s' "$(cat "$aside/$1.took")" "$1")
