@@ -30,6 +30,12 @@ fn a_zygote_that_was_stopped_is_replaced_as_soon_as_it_is_needed() {
     assert!(site.stop().success());
 }
 
+fn timed_stop(site: &mut Site) -> Duration {
+    let started = Instant::now();
+    assert!(site.stop().success());
+    started.elapsed()
+}
+
 #[test]
 fn a_stop_waits_for_nothing_that_was_stopped_once_its_grace_is_over() {
     let mut site = site("stopped-stop");
@@ -38,17 +44,17 @@ fn a_stop_waits_for_nothing_that_was_stopped_once_its_grace_is_over() {
         std::fs::read_to_string(site.directory.join("site.toml")).unwrap() + "[server]\ngrace = \"1s\"\n",
     );
     site.start();
+    // What a stop takes on this machine when nothing holds it up.
+    let mut other = super::site("stopped-nothing");
+    other.start();
+    let usual = timed_stop(&mut other);
     for title in [": proxy", "zygote hostile", "worker hostile/0", "worker honest/0"] {
         one(&site, title).signal("STOP");
     }
-    let started = Instant::now();
-    assert!(site.stop().success());
-    // The second that is left to machines with too much to do; it was more than four.
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+    let took = timed_stop(&mut site);
+    // Its grace, and a second for what there is to kill; it was three seconds beyond its grace.
+    let bound = Duration::from_secs(2) + 3 * usual;
+    assert!(took < bound, "{took:?}, usually {usual:?}");
     let log = site.error_log();
     assert!(
         !log.contains("not gone in time") && !log.contains("is left"),

@@ -29,6 +29,21 @@ fn count(answers: &[String], name: &str) -> usize {
     answers.iter().filter(|answer| *answer == name).count()
 }
 
+/// How often this was told of the server of this URL.
+fn told(site: &Site, change: &str, url: &str) -> usize {
+    let log = site.error_log();
+    let of_server = format!("server={url} ");
+    log.lines()
+        .filter(|line| line.contains(change) && line.contains(&of_server))
+        .count()
+}
+
+fn wait_until_told(site: &Site, change: &str, url: &str) {
+    wait_for(&format!("{url}: {change}"), || {
+        (told(site, change, url) > 0).then_some(())
+    });
+}
+
 /// A server on a Unix socket that is as well as it is told to be.
 struct Patient {
     url: String,
@@ -83,7 +98,7 @@ fn a_server_gets_no_requests_while_its_page_says_that_it_is_not_well() {
     let (patient, other) = (Patient::start(&site), Upstream::tcp("other"));
     site.config(&format!(
         "[upstream.back]\nservers = [{:?}, {:?}]\n\
-         health = {{ path = \"/healthz\", host = \"www.example\", interval = \"200ms\", unhealthy = 2 }}\n\
+         health = {{ path = \"/healthz\", host = \"www.example\", interval = \"1s\", unhealthy = 2 }}\n\
          [[site]]\nupstream = \"back\"\n",
         patient.url, other.url
     ));
@@ -103,7 +118,7 @@ fn a_server_gets_no_requests_while_its_page_says_that_it_is_not_well() {
     assert_eq!(count(&answers(&mut client, 10), "patient"), 5);
 
     patient.says(503);
-    site.wait_for_log(FAILS);
+    wait_until_told(&site, FAILS, &patient.url);
     assert!(
         site.error_log().contains("error=\"status 503\""),
         "{}",
@@ -112,20 +127,17 @@ fn a_server_gets_no_requests_while_its_page_says_that_it_is_not_well() {
     assert_eq!(count(&answers(&mut client, 6), "other"), 6);
 
     // None is left: better no answer than one of a server that says it is not well.
+    let other_url = other.url.clone();
     drop(other);
-    wait_for("both fail", || {
-        (site.error_log().matches(FAILS).count() == 2).then_some(())
-    });
+    wait_until_told(&site, FAILS, &other_url);
     assert_eq!(site.get("/").status, 502);
 
     patient.says(200);
-    site.wait_for_log(PASSES);
+    wait_until_told(&site, PASSES, &patient.url);
     assert_eq!(answers(&mut site.connect(), 3), ["patient"; 3]);
-    assert_eq!(
-        site.error_log().matches(FAILS).count(),
-        2,
-        "one line for each change"
-    );
+    for url in [&patient.url, &other_url] {
+        assert_eq!(told(&site, FAILS, url), 1, "one line for each change of {url}");
+    }
     assert!(site.stop().success());
 }
 
@@ -133,8 +145,12 @@ fn a_server_gets_no_requests_while_its_page_says_that_it_is_not_well() {
 fn without_a_path_a_server_has_to_accept_connections() {
     let (dead, alive) = (nobody(), Upstream::tcp("alive"));
     let servers = format!("[{dead:?}, {:?}]", alive.url);
-    let mut site = site_of("health-connect", &servers, "health = { interval = \"200ms\" }");
-    site.wait_for_log(FAILS);
+    let mut site = site_of(
+        "health-connect",
+        &servers,
+        "health = { interval = \"2s\", unhealthy = 1 }",
+    );
+    wait_until_told(&site, FAILS, &dead);
     assert!(alive.received().is_empty(), "nothing is asked");
     assert_eq!(answers(&mut site.connect(), 4), ["alive"; 4]);
     let told = site.error_log();
@@ -152,9 +168,9 @@ fn a_server_that_accepts_and_does_not_answer_fails() {
     let path = hung.local_addr().unwrap().as_pathname().unwrap().to_owned();
     let alive = Upstream::tcp("alive");
     let servers = format!("[\"unix:{}\", {:?}]", path.display(), alive.url);
-    let keys = "health = { path = \"/\", interval = \"200ms\", unhealthy = 1 }";
+    let keys = "health = { path = \"/\", interval = \"2s\", unhealthy = 1 }";
     let mut site = site_of("health-hung", &servers, keys);
-    site.wait_for_log(FAILS);
+    wait_until_told(&site, FAILS, &format!("unix:{}", path.display()));
     assert!(
         site.error_log()
             .contains("no answer within the timeout of the check")
@@ -221,7 +237,7 @@ fn gunicorn_uvicorn_and_nginx_share_by_weight_and_one_that_was_killed_comes_back
     let uvicorn = Foreign::start(&site, "uvicorn", &["--port", &uvicorn_port_told, "back:asgi"]);
     let first = Foreign::start(&site, "gunicorn", &["-b", &gunicorn_at, "back:wsgi"]);
     site.config(&format!(
-        "[upstream.back]\nhealth = {{ path = \"/\", interval = \"500ms\", unhealthy = 2 }}\n\
+        "[upstream.back]\nhealth = {{ path = \"/\", interval = \"2s\", unhealthy = 1 }}\n\
          servers = [{{ url = \"http://{gunicorn_at}\", weight = 3 }}, {{ url = \"http://127.0.0.1:{uvicorn_port}\", weight = 2 }}, \
          \"http://127.0.0.1:{}\"]\n[[site]]\nupstream = \"back\"\n",
         nginx.port
@@ -238,14 +254,15 @@ fn gunicorn_uvicorn_and_nginx_share_by_weight_and_one_that_was_killed_comes_back
     };
     assert_eq!(by_weight(&site), [6, 4, 2]);
 
+    let gunicorn_url = format!("http://{gunicorn_at}");
     drop(first);
-    site.wait_for_log(FAILS);
+    wait_until_told(&site, FAILS, &gunicorn_url);
     let [none, some, others] = by_weight(&site);
     assert_eq!((none, some + others), (0, 12));
     assert!(some > 0 && others > 0);
 
     let again = Foreign::start(&site, "gunicorn", &["-b", &gunicorn_at, "back:wsgi"]);
-    site.wait_for_log(PASSES);
+    wait_until_told(&site, PASSES, &gunicorn_url);
     assert_eq!(by_weight(&site), [6, 4, 2]);
     drop((again, uvicorn));
     assert!(site.stop().success());
