@@ -185,7 +185,8 @@ fn localhost_is_a_server_by_whichever_protocol_it_listens() {
             continue;
         };
         let url = format!("http://localhost:{port}");
-        let mut site = site("name-localhost", &[&url], "");
+        // Which one it is costs no attempt.
+        let mut site = site("name-localhost", &[&url], "retries = 0");
         let began = Instant::now();
         for _ in 0..4 {
             assert_eq!(site.get("/").text(), word);
@@ -196,6 +197,30 @@ fn localhost_is_a_server_by_whichever_protocol_it_listens() {
         assert!(!told.contains("upstream server is down"), "nothing is: {told}");
         assert!(site.stop().success());
     }
+}
+
+#[test]
+fn an_address_of_localhost_where_nobody_listens_fails_its_checks_in_silence() {
+    let Some(port) = on_one_port([(FOUR, "four")]) else {
+        return;
+    };
+    let url = format!("http://localhost:{port}");
+    let keys = "health = { interval = \"200ms\", unhealthy = 1 }\n[log.error]\nto = \"./error.log\"\nlevel = \"debug\"";
+    let mut site = site("name-localhost-health", &[&url], keys);
+    site.wait_for_log("does not listen on this address of localhost");
+    assert_eq!(site.get("/").text(), "four");
+    let told = site.error_log();
+    assert!(!told.contains("fails its health checks"), "{told}");
+    assert!(site.stop().success());
+
+    let mut site = Site::new("name-localhost-nobody");
+    site.config(
+        "[upstream.back]\nservers = [\"http://localhost:1\"]\nhealth = { interval = \"200ms\" }\n\
+         [[site]]\nupstream = \"back\"\n",
+    );
+    site.start();
+    site.wait_for_log("fails its health checks");
+    assert!(site.stop().success());
 }
 
 #[test]

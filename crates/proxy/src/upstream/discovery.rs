@@ -54,6 +54,16 @@ impl Discovery {
             _ => false,
         }
     }
+
+    /// Is another address of what this server is written as not failing its checks?
+    pub(super) fn has_other_well(&self, server: &Server) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of_same = known
+            .servers
+            .values()
+            .filter(|other| other.written == server.written);
+        of_same.any(|other| other.number() != server.number() && !other.is_failing())
+    }
 }
 
 impl Known {
@@ -65,10 +75,14 @@ impl Known {
             for address in addresses {
                 servers.entry(address.clone()).or_insert_with(|| {
                     let before = self.servers.get(address);
-                    let stays = before.filter(|server| server.written == written);
-                    stays
-                        .cloned()
-                        .unwrap_or_else(|| Arc::new(Server::new(peer, written, address.clone())))
+                    match before {
+                        Some(server) if server.written == written => Arc::clone(server),
+                        Some(other) => {
+                            let health = Arc::clone(other.health());
+                            Arc::new(Server::new(peer, written, address.clone(), health))
+                        }
+                        None => Arc::new(Server::new(peer, written, address.clone(), Arc::default())),
+                    }
                 });
             }
         }
@@ -95,7 +109,9 @@ fn backend(server: &Arc<Server>) -> Option<Backend> {
     };
     let mut backend = Backend {
         addr,
-        weight: server.weight() as usize,
+        // Pingora only compares these. With the number in place of the weight it notices when an address
+        // comes to belong to another server.
+        weight: server.number(),
         ext: Default::default(),
     };
     backend.ext.insert(Arc::clone(server));
@@ -107,7 +123,8 @@ pub(super) fn server(backend: &Backend) -> Option<&Arc<Server>> {
     backend.ext.get()
 }
 
-/// By which number pingora knows the health of a server: one that stays keeps it, whatever else it counts for.
+/// By which number pingora knows the health of a server: one that stays keeps it, whoever it
+/// belongs to.
 pub(super) fn health_number(backend: &Backend) -> u64 {
     let mut hasher = DefaultHasher::new();
     backend.addr.hash(&mut hasher);

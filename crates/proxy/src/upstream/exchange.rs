@@ -68,6 +68,7 @@ pub(crate) async fn answer<D: Downstream>(
         asked: Instant::now(),
         seat: None,
         tried: Vec::new(),
+        free: 0,
         idempotent,
         upload: Upload::new(body, expects_continue, idempotent),
         word_by: Instant::now(),
@@ -82,6 +83,8 @@ struct Exchange<'a> {
     seat: Option<Seat>,
     /// Servers that could not be connected to, or gave no answer.
     tried: Vec<usize>,
+    /// How many of these do not count as attempts.
+    free: usize,
     idempotent: bool,
     upload: Upload,
     /// How long a client that waits for `100 Continue` is left to the server.
@@ -206,8 +209,16 @@ impl Exchange<'_> {
                 tracing::debug!(upstream = name, %server, %at, error = %failure, "upstream server is still down");
             }
             self.tried.push(seat.number());
+            // Most servers listen on one of the addresses of `localhost`: finding out which is no attempt.
+            if matches!(failure, Failure::Connect(_))
+                && seat.is_of_localhost()
+                && upstream.has_other_address(seat, &self.tried)
+            {
+                self.free += 1;
+            }
         }
-        self.tried.len() <= upstream.retries() && self.tried.len() < upstream.servers()
+        let attempts = self.tried.len().saturating_sub(self.free);
+        attempts <= upstream.retries() && upstream.has_other(&self.tried)
     }
 
     /// The server answers.

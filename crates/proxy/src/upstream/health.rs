@@ -20,7 +20,7 @@ use super::{
     Upstream,
     answer_head::{AnswerHead, BadAnswer, Search},
     connection::{ServerConnection, Turn},
-    discovery,
+    discovery::{self, Discovery},
     failure::Failure,
     server::Server,
 };
@@ -54,6 +54,7 @@ pub(super) struct Checks {
     upstream: String,
     health: config::Health,
     tls: UpstreamServersTls,
+    discovery: Discovery,
     places: Semaphore,
 }
 
@@ -70,11 +71,17 @@ enum Failed {
 
 impl Checks {
     /// Those of this upstream.
-    pub(super) fn new(upstream: &str, health: &config::Health, tls: UpstreamServersTls) -> Self {
+    pub(super) fn new(
+        upstream: &str,
+        health: &config::Health,
+        tls: UpstreamServersTls,
+        discovery: Discovery,
+    ) -> Self {
         Self {
             upstream: upstream.to_owned(),
             health: health.clone(),
             tls,
+            discovery,
             places: Semaphore::new(CHECKS_MAX),
         }
     }
@@ -82,6 +89,7 @@ impl Checks {
     async fn ask(&self, server: &Server) -> Result<(), Failed> {
         let tls = self.tls.get(server.written).and_then(Option::as_deref);
         let mut connection = ServerConnection::open(server.address(), tls).await?;
+        server.set_connected();
         let Check::Get { path, host, status } = &self.health.check else {
             return Ok(());
         };
@@ -135,8 +143,15 @@ impl HealthCheck for Checks {
         let (upstream, url, at) = (&self.upstream, server.url(), server.address());
         if healthy {
             tracing::info!(upstream, server = %url, %at, "upstream server passes its health checks again");
+            return;
+        }
+        let error = server.failure();
+        if server.may_be_none() && self.discovery.has_other_well(server) {
+            tracing::debug!(
+                upstream, server = %url, %at, error,
+                "upstream server does not listen on this address of localhost"
+            );
         } else {
-            let error = server.failure();
             tracing::warn!(
                 upstream, server = %url, %at, error,
                 "upstream server fails its health checks: it gets no requests"

@@ -45,10 +45,19 @@ impl Members {
         }
     }
 
-    /// How many of them get requests.
-    pub(super) fn askable(&self) -> usize {
-        let all = self.first.servers.iter().chain(&self.backup.servers);
-        all.filter(|server| !server.is_failing()).count()
+    /// Is there one that can be asked and is not in `tried`?
+    pub(super) fn has_other(&self, tried: &[usize]) -> bool {
+        self.all().any(|server| is_untried(server, tried))
+    }
+
+    /// Is there one among those of what is written at this position?
+    pub(super) fn has_other_of(&self, written: usize, tried: &[usize]) -> bool {
+        self.all()
+            .any(|server| server.written == written && is_untried(server, tried))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.first.servers.iter().chain(&self.backup.servers)
     }
 
     /// Takes a place at one that is not in `tried`.
@@ -56,7 +65,7 @@ impl Members {
     /// Servers that rest are asked only when no other is left: a wrong guess costs one failed connect, an
     /// answer that was never tried for costs the request. Those that fail their health checks are not asked.
     pub(super) fn seat(&self, client: Option<IpAddr>, tried: &[usize]) -> Option<Seat> {
-        let untried = |server: &Server| !server.is_failing() && !tried.contains(&server.number());
+        let untried = |server: &Server| is_untried(server, tried);
         let awake = |server: &Server| untried(server) && !server.rests();
         let chosen = self
             .first
@@ -66,6 +75,10 @@ impl Members {
             .or_else(|| self.backup.choose(client, untried))?;
         Some(Seat::at(Arc::clone(chosen)))
     }
+}
+
+fn is_untried(server: &Server, tried: &[usize]) -> bool {
+    !server.is_failing() && !tried.contains(&server.number())
 }
 
 impl Group {

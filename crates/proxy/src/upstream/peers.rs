@@ -38,7 +38,8 @@ impl Upstream {
         let discovery = Discovery::new(&config.peers);
         let registry = HealthRegistry::with_equivalence(discovery::health_number);
         if let Some(health) = &config.health {
-            registry.set_health_check(Box::new(Checks::new(&config.name, health, tls.clone())));
+            let checks = Checks::new(&config.name, health, tls.clone(), discovery.clone());
+            registry.set_health_check(Box::new(checks));
         }
         let backends = Backends::new_with_health_registry(Box::new(discovery.clone()), Arc::new(registry));
         Self {
@@ -125,9 +126,14 @@ impl Upstream {
         self.kept_max
     }
 
-    /// How many servers there are that get requests.
-    pub(crate) fn servers(&self) -> usize {
-        self.members.load().askable()
+    /// Is there a server that can be asked and is not in `tried`?
+    pub(crate) fn has_other(&self, tried: &[usize]) -> bool {
+        self.members.load().has_other(tried)
+    }
+
+    /// Is there another address of what this seat's server is written as, for which the same holds?
+    pub(super) fn has_other_address(&self, seat: &Seat, tried: &[usize]) -> bool {
+        self.members.load().has_other_of(seat.written(), tried)
     }
 }
 

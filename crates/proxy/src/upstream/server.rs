@@ -30,12 +30,19 @@ pub(super) struct Server {
     born: Instant,
     /// Milliseconds after `born` until which it rests; [`WELL`] once it has answered, [`NEW`] before.
     rests_until_ms: AtomicU64,
-    /// It fails its health checks.
-    failing: AtomicBool,
-    /// Why it failed the last one that it has failed.
-    failure: Mutex<String>,
+    health: Arc<Health>,
     /// It is one of the addresses of `localhost`, of which there are two, and most servers listen on one.
     of_localhost: bool,
+}
+
+/// What the health checks of an address have come to, whichever server it belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    failing: AtomicBool,
+    /// A check has connected to it.
+    connected: AtomicBool,
+    /// Why it failed the last check that it has failed.
+    failure: Mutex<String>,
 }
 
 const WELL: u64 = 0;
@@ -43,7 +50,7 @@ const NEW: u64 = 1;
 
 impl Server {
     /// The server at this address, of what is written at this position.
-    pub(super) fn new(peer: &config::Peer, written: usize, address: Address) -> Self {
+    pub(super) fn new(peer: &config::Peer, written: usize, address: Address, health: Arc<Health>) -> Self {
         Self {
             written,
             url: peer.url.as_str().into(),
@@ -54,8 +61,7 @@ impl Server {
             in_flight: AtomicUsize::new(0),
             born: Instant::now(),
             rests_until_ms: AtomicU64::new(NEW),
-            failing: AtomicBool::new(false),
-            failure: Mutex::default(),
+            health,
             of_localhost: matches!(&peer.address, PeerAddress::Name { host, .. } if is_localhost(host)),
         }
     }
@@ -92,19 +98,25 @@ impl Server {
         until > NEW && until > self.now_ms()
     }
 
+    /// What its health checks have come to.
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
     /// Does it fail its health checks? Then it gets no requests.
     pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.health.failing.load(Ordering::Relaxed)
     }
 
     /// What its health checks have come to.
     pub(super) fn set_healthy(&self, healthy: bool) {
-        self.failing.store(!healthy, Ordering::Relaxed);
+        self.health.failing.store(!healthy, Ordering::Relaxed);
     }
 
     /// Why it failed the last health check that it has failed.
     pub(super) fn failure(&self) -> String {
-        self.failure
+        self.health
+            .failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -112,7 +124,17 @@ impl Server {
 
     /// It has failed a health check.
     pub(super) fn set_failure(&self, why: String) {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        *self.health.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// A health check has connected to it.
+    pub(super) fn set_connected(&self) {
+        self.health.connected.store(true, Ordering::Relaxed);
+    }
+
+    /// Is it an address of `localhost` that no health check could connect to? Then there may be no server.
+    pub(super) fn may_be_none(&self) -> bool {
+        self.of_localhost && !self.health.connected.load(Ordering::Relaxed)
     }
 
     /// As written in the configuration.
@@ -162,6 +184,11 @@ impl Seat {
     /// Where the server listens.
     pub(super) fn address(&self) -> &Address {
         &self.server.address
+    }
+
+    /// Is the server one of the addresses of `localhost`?
+    pub(super) fn is_of_localhost(&self) -> bool {
+        self.server.of_localhost
     }
 
     /// Position of what is written in the configuration.
