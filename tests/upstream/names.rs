@@ -286,6 +286,38 @@ fn a_name_is_followed_as_its_addresses_change() {
 }
 
 #[test]
+fn after_a_name_server_that_fails_the_next_one_is_asked() {
+    let server = Upstream::tcp("back");
+    let failing = [Says::ServerFailure, Says::ServerFailure].map(NameServer::start);
+    let well = NameServer::start(Says::Addresses(vec![FOUR], 1));
+    let ([Some(first), Some(second)], Some(well)) = (&failing, &well) else {
+        return;
+    };
+    let url = format!("http://back.test:{}", port(&server));
+    // A search domain that hickory does not take makes no difference.
+    for search in ["", "search a..test\n"] {
+        let resolv_conf = [first, second, well].map(NameServer::line).concat() + search;
+        let files = [
+            "127.0.0.1 localhost\n",
+            "hosts: files dns\n",
+            resolv_conf.as_str(),
+        ];
+        let Some(mut site) = with_files("name-next-server", &[&url], files) else {
+            return;
+        };
+        wait_for("the name is looked up", || {
+            (site.get("/back/").status == 200).then_some(())
+        });
+        assert!(
+            !site.error_log().contains("cannot be looked up"),
+            "{}",
+            site.error_log()
+        );
+        assert!(site.stop().success());
+    }
+}
+
+#[test]
 fn without_a_resolv_conf_names_of_hosts_are_found() {
     let server = Upstream::tcp("back");
     let url = format!("http://back:{}", port(&server));

@@ -57,8 +57,9 @@ pub(super) enum LookupError {
 /// Looks names up; all that follow one share it.
 #[derive(Default)]
 pub(super) struct Lookup {
-    /// The name servers of a resolv.conf. Each is asked over and over, by sockets that are kept.
-    name_servers: Mutex<Option<(Vec<u8>, TokioResolver)>>,
+    /// The name servers of a resolv.conf, `None` where only the C library understands it. Each is asked over and
+    /// over, by sockets that are kept.
+    name_servers: Mutex<Option<(Vec<u8>, Option<TokioResolver>)>>,
 }
 
 /// What the files of this machine say at the moment.
@@ -81,15 +82,24 @@ impl Lookup {
         if !addresses.is_empty() {
             return found(addresses, None);
         }
+        let mut failure = None;
         if files.asks_name_servers {
             match self.ask(host, files.resolv_conf).await {
+                Ok(found) => return Ok(found),
                 Err(LookupError::Nothing) => {}
-                told => return told,
+                // The first answer counts here. The C library asks the next name server after one that has
+                // failed, and the next source after all.
+                Err(error) => failure = Some(error),
             }
         }
-        // Nothing bounds it: one that hangs has one thread, and asking again would cost another.
-        let found_by_system = tokio::net::lookup_host((host, 0)).await?;
-        found(found_by_system.map(|address| address.ip()), None)
+        let by_system = Self::ask_system(host).await;
+        by_system.map_err(|error| failure.unwrap_or(error))
+    }
+
+    /// Nothing bounds it: one that hangs has one thread, and asking again would cost another.
+    async fn ask_system(host: &str) -> Result<Found, LookupError> {
+        let addresses = tokio::net::lookup_host((host, 0)).await?;
+        found(addresses.map(|address| address.ip()), None)
     }
 
     async fn ask(&self, host: &str, resolv_conf: Vec<u8>) -> Result<Found, LookupError> {
@@ -97,7 +107,9 @@ impl Lookup {
         let Ok(name) = Name::from_str_relaxed(host) else {
             return Err(LookupError::Nothing);
         };
-        let resolver = self.resolver(resolv_conf).await?;
+        let Some(resolver) = self.resolver(resolv_conf).await? else {
+            return Err(LookupError::Nothing);
+        };
         match timeout(NAME_SERVERS_WITHIN, resolver.lookup_ip(name)).await {
             Ok(Ok(told)) => found(told.iter(), Some(told.valid_until())),
             Ok(Err(error)) if error.is_no_records_found() => Err(LookupError::Nothing),
@@ -106,8 +118,8 @@ impl Lookup {
         }
     }
 
-    /// What asks the name servers of this resolv.conf.
-    async fn resolver(&self, resolv_conf: Vec<u8>) -> Result<TokioResolver, LookupError> {
+    /// What asks the name servers of this resolv.conf; `None` where only the C library can.
+    async fn resolver(&self, resolv_conf: Vec<u8>) -> Result<Option<TokioResolver>, LookupError> {
         let mut kept = self.name_servers.lock().await;
         if let Some((of, resolver)) = &*kept
             && *of == resolv_conf
@@ -132,20 +144,34 @@ impl Files {
     }
 }
 
-fn resolver(resolv_conf: &[u8]) -> Result<TokioResolver, NetError> {
-    let (config, mut options) = parse_resolv_conf(resolv_conf).unwrap_or_else(|_| {
-        // It names none: the one of this machine, as the C library has it.
-        let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
-        (config, Default::default())
-    });
+fn resolver(resolv_conf: &[u8]) -> Result<Option<TokioResolver>, NetError> {
+    let (config, mut options) = match parse_resolv_conf(resolv_conf) {
+        Ok(parsed) => parsed,
+        Err(_) if !names_servers(resolv_conf) => {
+            // The one of this machine, as the C library has it.
+            let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
+            (config, Default::default())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "/etc/resolv.conf is not understood: names are looked up by the C library");
+            return Ok(None);
+        }
+    };
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.use_hosts_file = ResolveHosts::Never;
     // When to ask again is decided by who follows a name.
     options.cache_size = 0;
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
-    builder.build()
+    builder.build().map(Some)
+}
+
+/// Does a resolv.conf name servers, in whatever way?
+fn names_servers(resolv_conf: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(resolv_conf);
+    text.lines()
+        .any(|line| line.split_whitespace().next() == Some("nameserver"))
 }
 
 fn found(
@@ -234,15 +260,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_resolv_conf_has_name_servers() {
-        for text in [
-            "",
-            "nonsense\n\u{0}",
-            "nameserver\n",
-            "search a.test\noptions ndots:x",
-            "nameserver 10.0.0.1",
+    async fn a_resolv_conf_that_is_not_understood_is_left_to_the_c_library() {
+        let long = format!("search {}.test\nnameserver 10.0.0.1", "a".repeat(64));
+        for (text, asked) in [
+            ("", true),
+            ("nonsense\n\u{0}", true),
+            ("search a.test\noptions ndots:x", true),
+            ("nameserver 10.0.0.1", true),
+            ("search a.test --\nnameserver 10.0.0.1\nnameserver nowhere", true),
+            ("nameserver\n", false),
+            (" nameserver nowhere", false),
+            ("search a..test\nnameserver 10.0.0.1", false),
+            (&long, false),
         ] {
-            assert!(resolver(text.as_bytes()).is_ok(), "{text}");
+            assert_eq!(resolver(text.as_bytes()).unwrap().is_some(), asked, "{text}");
         }
     }
 
