@@ -19,8 +19,11 @@ use pingora_load_balancing::{
 /// ring of `ip-hash` has 160 points for each unit of weight, and those of a server that is down may follow each other.
 const STEPS_MAX: usize = 1000;
 
-/// All weights together, about. A server has an entry of two bytes for each unit of its weight, in a ring 160 of eight.
+/// All weights together, about: a server has an entry of two bytes for each unit of its weight.
 const WEIGHTS_MAX: u64 = 1 << 16;
+
+/// The same for a ring, where it has 160 entries of eight bytes for each.
+const RING_WEIGHTS_MAX: u64 = 1 << 12;
 
 /// The order of some servers, which it calls by their positions.
 pub(super) struct Order {
@@ -44,7 +47,11 @@ struct Position(usize);
 impl Order {
     /// The order of these servers.
     pub(super) fn new(balance: Balance, servers: &[(BackendAddress, u32)]) -> Self {
-        let weights = shares(servers.iter().map(|(_, weight)| *weight));
+        let weights_max = match balance {
+            Balance::IpHash => RING_WEIGHTS_MAX,
+            Balance::RoundRobin | Balance::Random | Balance::LeastConnections => WEIGHTS_MAX,
+        };
+        let weights = shares(servers.iter().map(|(_, weight)| *weight), weights_max);
         let backends = || -> BTreeSet<Backend> {
             let positions = servers.iter().zip(&weights).enumerate();
             let backend = |(position, ((address, _), weight)): (usize, (&(BackendAddress, u32), &usize))| {
@@ -130,12 +137,12 @@ fn first(mut order: impl BackendIter, suits: impl Fn(usize) -> bool) -> Option<u
     None
 }
 
-/// Weights that mean the same and need little memory.
-fn shares(weights: impl Iterator<Item = u32> + Clone) -> Box<[usize]> {
+/// Weights that mean the same and come to about `max` at most.
+fn shares(weights: impl Iterator<Item = u32> + Clone, max: u64) -> Box<[usize]> {
     let divisor = weights.clone().fold(0, divisor).max(1);
     let total: u64 = weights.clone().map(|weight| u64::from(weight / divisor)).sum();
     let share = |weight: u32| match u64::from(weight / divisor) {
-        share if total > WEIGHTS_MAX => share * WEIGHTS_MAX / total,
+        share if total > max => share * max / total,
         share => share,
     };
     weights.map(|weight| share(weight).max(1) as usize).collect()

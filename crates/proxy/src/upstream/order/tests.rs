@@ -134,9 +134,25 @@ fn servers_on_unix_sockets_have_their_clients_too() {
 
 #[test]
 fn weights_are_kept_small() {
-    assert_eq!(*shares([100, 50, 25].into_iter()), [4, 2, 1]);
-    assert_eq!(*shares([7].into_iter()), [1]);
-    assert!(shares([].into_iter()).is_empty());
-    let many = shares((0..60_000).map(|number| 1 + number % 256));
+    let shares = |weights: &[u32], max| super::shares(weights.iter().copied(), max);
+    assert_eq!(*shares(&[100, 50, 25], WEIGHTS_MAX), [4, 2, 1]);
+    assert_eq!(*shares(&[7], WEIGHTS_MAX), [1]);
+    assert!(shares(&[], WEIGHTS_MAX).is_empty());
+    let many: Vec<_> = (0..60_000).map(|number| 1 + number % 256).collect();
+    let many = shares(&many, WEIGHTS_MAX);
     assert!(many.iter().sum::<usize>() < 130_000 && many.iter().all(|share| *share > 0));
+}
+
+#[test]
+fn a_ring_is_kept_smaller_and_keeps_the_shares() {
+    let weights: Vec<_> = (0..200).map(|number| 255 + number % 2).collect();
+    let sum = |balance| order(balance, &weights).weights.iter().sum::<usize>();
+    assert!(sum(Balance::RoundRobin) > 50_000);
+    assert!(sum(Balance::IpHash) <= 4096);
+    let order = order(Balance::IpHash, &[65_536, 16_384, 1, 16_383]);
+    assert!(
+        matches!(*order.weights, [2700..2740, 670..690, 1, 670..690]),
+        "{:?}",
+        order.weights
+    );
 }
