@@ -18,7 +18,7 @@ use super::{
     HTTP11, TlsError,
     certificate::CertificateError,
     pem,
-    trust::{Any, Named},
+    trust::{Any, Named, is_of_authority},
 };
 
 /// How one server is spoken with.
@@ -98,15 +98,22 @@ fn named(ca: &CaFile, provider: &Arc<CryptoProvider>) -> Result<Named, TlsError>
     let certificates = pem::chain(&ca.path, ca.text.as_bytes())?;
     let mut authorities = RootCertStore::empty();
     for certificate in &certificates {
-        authorities
-            .add(certificate.clone())
-            .map_err(|error| malformed(&error))?;
+        // The key of a server is nobody's to sign for others with.
+        if is_of_authority(certificate).map_err(|error| malformed(&error))? {
+            authorities
+                .add(certificate.clone())
+                .map_err(|error| malformed(&error))?;
+        }
     }
-    let by_authority =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider))
-            .build()
-            .map_err(|error| malformed(&error))?;
-    Ok(Named::new(by_authority, certificates))
+    let by_authority = match authorities.is_empty() {
+        true => None,
+        false => Some(
+            WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider))
+                .build()
+                .map_err(|error| malformed(&error))?,
+        ),
+    };
+    Ok(Named::new(by_authority, certificates, Arc::clone(provider)))
 }
 
 /// What the system trusts. Certificates in it that cannot be used are left out, as everybody else does: one of
@@ -126,4 +133,56 @@ fn of_system() -> RootCertStore {
         );
     }
     authorities
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_server_signs_for_nobody_else() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let name = ServerName::try_from("back.test").unwrap();
+        let params = || CertificateParams::new(["back.test".to_owned()]).unwrap();
+        let signed = |is_ca: IsCa| {
+            let key = KeyPair::generate().unwrap();
+            let mut of_issuer = params();
+            of_issuer.is_ca = is_ca;
+            of_issuer.distinguished_name.push(DnType::CommonName, "issuer");
+            let own = of_issuer.self_signed(&key).unwrap();
+            let issuer = Issuer::new(of_issuer, key);
+            let other = params().signed_by(&KeyPair::generate().unwrap(), &issuer);
+            (own, other.unwrap())
+        };
+        let (authority, of_authority) = signed(IsCa::Ca(BasicConstraints::Unconstrained));
+        let (server, of_server) = signed(IsCa::NoCa);
+        let both = authority.pem() + &server.pem();
+        let (authority, of_authority) = (authority.der(), of_authority.der());
+        let (server, of_server) = (server.der(), of_server.der());
+        for (text, accepted, refused) in [
+            (&both, vec![authority, of_authority, server], vec![of_server]),
+            (
+                &both[both.rfind("-----BEGIN").unwrap()..].to_owned(),
+                vec![server],
+                vec![of_server, authority, of_authority],
+            ),
+        ] {
+            let ca = CaFile {
+                path: "ca.pem".into(),
+                text: text.clone(),
+            };
+            let named = named(&ca, &provider).unwrap();
+            let verify =
+                |certificate| named.verify_server_cert(certificate, &[], &name, &[], UnixTime::now());
+            for certificate in accepted {
+                verify(certificate).unwrap();
+            }
+            for certificate in refused {
+                verify(certificate).unwrap_err();
+            }
+        }
+    }
 }

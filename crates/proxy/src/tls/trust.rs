@@ -15,24 +15,28 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Accepts what these authorities have signed, and these certificates themselves.
+/// Accepts what those of these certificates that are of authorities have signed, and all of them themselves.
 ///
 /// `openssl req -x509` makes a certificate of an authority, which WebPKI does not accept as that of a server.
 /// Whoever names such a file as `ca` means the server that has it, and OpenSSL, nginx and curl agree.
 #[derive(Debug)]
 pub(super) struct Named {
-    by_authority: Arc<WebPkiServerVerifier>,
+    /// `None` where there is no authority among them.
+    by_authority: Option<Arc<WebPkiServerVerifier>>,
     certificates: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
 }
 
 impl Named {
     pub(super) fn new(
-        by_authority: Arc<WebPkiServerVerifier>,
+        by_authority: Option<Arc<WebPkiServerVerifier>>,
         certificates: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
     ) -> Self {
         Self {
             by_authority,
             certificates,
+            provider,
         }
     }
 }
@@ -51,7 +55,9 @@ impl ServerCertVerifier for Named {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        self.by_authority
+        let by_authority = self.by_authority.as_ref();
+        by_authority
+            .ok_or(CertificateError::UnknownIssuer)?
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
@@ -61,8 +67,8 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority
-            .verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -71,13 +77,21 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority
-            .verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
+}
+
+/// Does a certificate say that it is of an authority?
+pub(super) fn is_of_authority(certificate: &CertificateDer<'_>) -> Result<bool, CertificateError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(parsed.is_ca())
 }
 
 fn verify_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
