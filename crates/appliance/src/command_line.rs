@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Parser, Subcommand,
+    CommandFactory, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -74,11 +74,23 @@ pub(crate) enum Command {
 impl CommandLine {
     /// Reads it; tells what is wrong and exits when it cannot be understood.
     pub(crate) fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        Self::of(std::env::args_os()).unwrap_or_else(|error| {
             let Some(hint) = hint(&error) else { error.exit() };
             complain(&format!("appliance: {hint}"));
             std::process::exit(USAGE)
         })
+    }
+
+    fn of<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
+        let line = Self::try_parse_from(words)?;
+        if line.test && line.command.is_some() {
+            // To nginx, `-t` means that nothing is done; a command would be.
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "`-t` is a command of its own, the same as `check`: it goes with no other",
+            ));
+        }
+        Ok(line)
     }
 
     /// What to do; `None`: run.
@@ -119,13 +131,24 @@ fn hint(error: &clap::Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn line(text: &str) -> CommandLine {
         let words = ["appliance"].into_iter().chain(text.split_whitespace());
-        CommandLine::try_parse_from(words).expect("a command line")
+        CommandLine::of(words).expect("a command line")
+    }
+
+    #[test]
+    fn a_test_of_the_configuration_goes_with_no_command() {
+        for words in [
+            &["-t", "reload"][..],
+            &["-t", "stop"],
+            &["-tc", "a.toml", "check"],
+            &["-t", "status", "--json"],
+        ] {
+            let refused = CommandLine::of([&["appliance"], words].concat()).expect_err("refused");
+            assert_eq!(refused.kind(), ErrorKind::ArgumentConflict, "{words:?}");
+        }
     }
 
     #[test]

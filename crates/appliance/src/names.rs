@@ -75,7 +75,7 @@ fn all(
     for _ in 0..count.min(AT_ONCE) {
         let (waiting, sender) = (Arc::clone(&waiting), sender.clone());
         let next = move || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        thread::spawn(move || {
+        let looking = thread::Builder::new().spawn(move || {
             while let Some(host) = next() {
                 let found = look_up(&host);
                 if sender.send((host, found)).is_err() {
@@ -83,6 +83,10 @@ fn all(
                 }
             }
         });
+        // Where no more threads can be made, those that are there take the rest.
+        if looking.is_err() {
+            break;
+        }
     }
     drop(sender);
     let left = || by.saturating_duration_since(Instant::now());
