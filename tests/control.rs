@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::PathBuf,
     process::{Command, Output, Stdio},
@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::harness::{
     Site,
     app::{self, of_app},
-    processes, wait_for, workspace,
+    processes,
+    python::python,
+    wait_for, workspace,
 };
 
 const PID_FILE: &str = "[server]\npid_file = \"pid\"\n";
@@ -308,6 +310,26 @@ fn curl_speaks_with_it_and_what_is_no_command_changes_nothing() {
         ("200", "{\"event\":\"reopened\"}\n")
     );
     assert!(site.directory.join("access.log").exists());
+    // A copy of the configuration has the same place, and is not the one that runs; another path of the file
+    // is.
+    let file = site.directory.join("site.toml");
+    let copy = site.directory.join("copy.toml");
+    fs::copy(&file, &copy).unwrap();
+    let alias = site.directory.join("alias.toml");
+    std::os::unix::fs::symlink(&file, &alias).unwrap();
+    let by = |conf: &PathBuf, command: &str| {
+        let mut appliance = Command::new(env!("CARGO_BIN_EXE_appliance"));
+        self::told(&appliance.arg("-c").arg(conf).arg(command).output().unwrap())
+    };
+    for command in ["stop", "reload", "status"] {
+        let (code, said) = by(&copy, command);
+        let other = format!("the server of {} listens there", file.display());
+        assert!(code == Some(1) && said.contains(&other), "{said}");
+    }
+    assert_eq!(by(&alias, "status").0, Some(0));
+    let conf = format!("Appliance-Conf: {}", copy.display());
+    assert_eq!(curl(&site, &["-H", &conf], "/status").0, "409");
+
     for (arguments, target, expected) in [
         (&[][..], "/stop", "405"),
         (&[], "/reload", "405"),
@@ -379,11 +401,18 @@ fn a_stop_waits_for_what_runs_and_is_told_of_while_it_does() {
     assert_eq!(told["generations"][0]["state"], "draining");
     let (code, said) = run(&site, &["reload"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the server stops"), "{said}");
+    assert_eq!(said, "the server stops\n");
     assert!(stopping.try_wait().unwrap().is_none());
     // A second one waits for the same.
     let second = site.command(&["stop"]).stdout(Stdio::piped()).spawn().unwrap();
     site.wait_for_log_times("stop asked for (control socket)", 2);
+    // It is told of what is left, not of what the first was given.
+    let mut third = UnixStream::connect(socket(&site)).unwrap();
+    third.write_all(b"POST /stop HTTP/1.1\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(third).lines().map(Result::unwrap);
+    let event = lines.find(|line| line.starts_with('{')).unwrap();
+    let event: Value = serde_json::from_str(&event).unwrap();
+    assert!(event["grace_ms"].as_u64().unwrap() < 30_000, "{event}");
     site.write("open-a", "");
     assert_eq!(running.join().unwrap().status, 200);
     for stop in [stopping, second] {
@@ -434,10 +463,21 @@ fn each_server_has_its_own_socket_and_takes_nobody_elses() {
     });
     assert_eq!(status(&first)["pid"].as_i64(), Some(i64::from(first.pid())));
 
+    // A mistyped place takes it away from nobody.
+    first.config(&of_app(
+        "hello",
+        "workers = 1",
+        "[server]\ncontrol = \"/nowhere/at/all.ctl\"\n",
+    ));
+    let (code, said) = run(&first, &["reload"]);
+    assert_eq!(code, Some(0), "{said}");
+    first.wait_for_log("control socket cannot be made, it stays where it is");
+    assert_eq!(status(&first)["pid"].as_i64(), Some(i64::from(first.pid())));
+
     // A reload can take it away, and bring it back.
     first.config(&of_app("hello", "workers = 1", "[server]\ncontrol = \"off\"\n"));
     first.signal("HUP");
-    first.wait_for_log(" serving generation=3 ");
+    first.wait_for_log(" serving generation=4 ");
     wait_for("the file is gone", || (!fs::exists(&path).unwrap()).then_some(()));
     let (code, said) = run(&first, &["status"]);
     assert_eq!(code, Some(3), "{said}");
@@ -555,6 +595,102 @@ fn a_user_of_no_name_without_a_home_has_a_socket_and_root_finds_it() {
         let (code, said) = told(&command.args(arguments).output().unwrap());
         assert_eq!(code, Some(0), "{said}");
     }
+    assert!(site.wait().success());
+}
+
+/// Somebody who listens at a place of ours and has a fine answer to everything; gone with its input.
+const SQUATTER: &str = r#"
+import os, select, socket, sys
+os.makedirs(os.path.dirname(sys.argv[1]), exist_ok=True)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o777)
+listener.listen()
+print("listens", flush=True)
+while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
+    client = listener.accept()[0]
+    try:
+        client.recv(65536)
+        client.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"event":"reopened"}\n')
+    except OSError:
+        pass
+    client.close()
+os.remove(sys.argv[1])
+"#;
+
+/// It runs as user 54322.
+struct Squatter(std::process::Child);
+
+impl Squatter {
+    fn at(path: &str) -> Self {
+        let child = Command::new("setpriv")
+            .args(["--reuid", "54322", "--regid", "54322", "--clear-groups"])
+            .arg(&python().path)
+            .args(["-c", SQUATTER, path])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = child.unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "listens\n");
+        Self(child)
+    }
+}
+
+impl Drop for Squatter {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn root_hears_nobody_who_has_put_himself_in_the_place_of_a_server() {
+    if !app::mounts() {
+        return;
+    }
+    let mut site = Site::in_the_open("control-squat");
+    crate::harness::site::copy_tree(&workspace().join("tests/apps/hello"), &site.directory.join("app"));
+    let run_directory = site.directory.join("run");
+    fs::create_dir(&run_directory).unwrap();
+    fs::set_permissions(&run_directory, fs::Permissions::from_mode(0o1777)).unwrap();
+    let server = "[server]\npid_file = \"run/pid\"\n";
+    site.config(&of_app("hello", "workers = 1", server).replace("{apps}/hello", "app"));
+    // A user whom no other test has: the directory is to be made by the other one.
+    let owner = Some(54323);
+    std::os::unix::fs::chown(site.directory.join("site.toml"), owner, owner).unwrap();
+    let (code, said) = run(&site, &["reopen"]);
+    assert_eq!(code, Some(3), "{said}");
+    let places: Vec<&str> = said
+        .split([' ', ',', ')'])
+        .filter(|word| word.ends_with(".ctl"))
+        .collect();
+    // One that anybody can make, and one in a directory that anybody may write to.
+    let made = places
+        .iter()
+        .find(|place| place.starts_with("/tmp/appliance-54323/"));
+    let beside = run_directory.join("pid.ctl").display().to_string();
+    assert!(places.contains(&beside.as_str()), "{said}");
+    for place in [made.unwrap(), &beside.as_str()] {
+        let squatter = Squatter::at(place);
+        for command in ["reopen", "status", "stop", "reload"] {
+            let (code, said) = run(&site, &[command]);
+            let stranger = format!("user 54322 listens at {place}");
+            assert!(code == Some(3) && said.contains(&stranger), "{said}");
+        }
+        drop(squatter);
+    }
+    let _ = fs::remove_dir("/tmp/appliance-54323");
+    // The server that finds its place taken says so, and is found in another one.
+    let squatter = Squatter::at(&beside);
+    site.start();
+    site.wait_for_log("another process listens there");
+    assert_eq!(status(&site)["pid"].as_i64(), Some(i64::from(site.pid())));
+    drop(squatter);
+    assert_eq!(run(&site, &["stop"]).0, Some(0));
     assert!(site.wait().success());
 }
 

@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 
 use supervisor::control::{
     client::{Failure, Server},
-    event::Event,
+    event::{Event, STOPS},
 };
 
 use crate::told::{complain, tell};
@@ -30,14 +30,18 @@ pub(crate) fn reload(conf: &Path, wait: bool) -> u8 {
                     tell(&"reload asked for; the error log tells how it ends");
                     return Ok(0);
                 }
-                Event::Asked { waits: true } => {
-                    tell(&"waits for another reload, or for old generations that still drain")
-                }
+                Event::Asked { waits: true } => tell(
+                    &"waits for the first boot, for another reload, or for old generations that still drain",
+                ),
                 Event::Serving { generation, boot_ms } => {
                     tell(&format!(
                         "reloaded: generation {generation} serves after {boot_ms} ms"
                     ));
                     return Ok(0);
+                }
+                Event::Refused { message } | Event::Failed { message } if message == STOPS => {
+                    complain(&message);
+                    return Ok(1);
                 }
                 Event::Refused { message } => {
                     complain(&message);
@@ -97,7 +101,7 @@ fn done(conf: &Path, act: impl FnOnce() -> Result<u8, Failure>) -> u8 {
     act().unwrap_or_else(|failure| {
         complain(&format!("appliance: {}: {failure}", conf.display()));
         match failure {
-            Failure::NotRunning(_) => 3,
+            Failure::NotRunning { .. } => 3,
             _ => 1,
         }
     })

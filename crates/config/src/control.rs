@@ -42,7 +42,11 @@ pub enum ControlDirectory {
 /// Where a command looks for the server of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlSearch {
-    /// The first one that somebody listens at is it.
+    /// The file, as its server names it.
+    pub conf: PathBuf,
+    /// The user that the file belongs to, where there is one.
+    pub owner: Option<u32>,
+    /// The first one that a server listens at is it.
     pub places: Vec<ControlPlace>,
     /// The file says that there is none.
     pub is_off: bool,
@@ -75,9 +79,10 @@ pub fn control_search(conf: &Path) -> ControlSearch {
     let absolute = absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let conf = resolved(&absolute);
     let mut search = control_search_in(&Machine, &conf, &Machine.read(&conf).unwrap_or_default());
+    search.owner = conf.metadata().map(|file| file.uid()).ok();
     // Root may command everybody's server, and mostly it is the owner's of the file.
     if Machine.is_root()
-        && let Ok(owner) = conf.metadata().map(|file| file.uid())
+        && let Some(owner) = search.owner
         && owner != 0
     {
         search.places.extend(named(directories_of(owner), &conf));
@@ -93,6 +98,8 @@ pub fn control_search_in(surroundings: &dyn Surroundings, conf: &Path, text: &st
         _ => None,
     };
     ControlSearch {
+        conf: conf.to_owned(),
+        owner: None,
         places: chosen
             .into_iter()
             .chain(usual(surroundings, conf, &server))

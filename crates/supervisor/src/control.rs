@@ -9,6 +9,7 @@ pub mod event;
 pub mod status;
 
 mod connection;
+mod meant;
 mod place;
 mod reply;
 mod request;
@@ -16,6 +17,7 @@ mod request;
 use std::{
     io,
     os::fd::AsFd,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -50,6 +52,8 @@ pub(crate) struct ClientId(u64);
 pub(crate) struct Asked {
     pub(crate) client: ClientId,
     pub(crate) peer: Peer,
+    /// The configuration's file whose server is meant, if the client says so.
+    pub(crate) conf: Option<PathBuf>,
     pub(crate) command: Command,
 }
 
@@ -64,30 +68,37 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Makes the socket at the first of these places where that is possible. A socket that is at one of them already
-    /// stays; `Err` says why there is none.
-    pub(crate) fn settle(&mut self, places: &[ControlPlace]) -> Result<(), Vec<(ControlPlace, io::Error)>> {
-        if self.place.as_ref().is_some_and(|place| place.is_one_of(places)) {
-            return Ok(());
-        }
-        // Clients that wait for the end of a reload stay connected.
-        self.link = None;
-        self.place = None;
+    /// Makes the socket at the first of these places where that is possible, and gives what failed before. A
+    /// socket that is at one of them already stays, and so does one that is elsewhere when it can be made at
+    /// none of them.
+    pub(crate) fn settle(&mut self, places: &[ControlPlace]) -> Vec<(ControlPlace, io::Error)> {
         let mut failures = Vec::new();
+        if self.place.as_ref().is_some_and(|place| place.is_one_of(places)) {
+            return failures;
+        }
+        // The link may be where the socket is wanted. Clients that wait for the end of a reload stay
+        // connected.
+        self.link = None;
         for place in places {
             match Place::claim(place) {
                 Ok(claimed) => {
                     self.place = Some(claimed);
-                    return Ok(());
+                    return failures;
                 }
                 Err(error) => failures.push((place.clone(), error)),
             }
         }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(failures)
-        }
+        self.place = self
+            .place
+            .take()
+            .filter(|place| !places.is_empty() && place.is_found());
+        failures
+    }
+
+    /// Takes no more clients. Those that wait for the end of the process stay connected.
+    pub(crate) fn close(&mut self) {
+        self.link = None;
+        self.place = None;
     }
 
     /// Makes a link to the socket at the first of these places where that is possible, unless the socket itself is there.
@@ -101,7 +112,7 @@ impl ControlSocket {
     }
 
     /// The path of its file.
-    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         self.place.as_ref().map(Place::path)
     }
 
@@ -129,11 +140,12 @@ impl ControlSocket {
         self.accept(ready, now);
         let mut asked = Vec::new();
         for (client, connection) in &mut self.connections {
-            if let Some(command) = connection.turn(ready, now) {
+            if let Some((command, conf)) = connection.turn(ready, now) {
                 let peer = connection.peer;
                 asked.push(Asked {
                     client: *client,
                     peer,
+                    conf,
                     command,
                 });
             }
@@ -146,6 +158,15 @@ impl ControlSocket {
     pub(crate) fn answer(&mut self, client: ClientId, body: &impl Serialize, now: Instant) {
         if let Some(connection) = self.find(client) {
             connection.answer(200, body, now);
+        }
+        self.let_go();
+    }
+
+    /// The client means the server of another configuration than this one.
+    pub(crate) fn mistaken(&mut self, client: ClientId, own: &Path, now: Instant) {
+        if let Some(connection) = self.find(client) {
+            let error = format!("the server of {} listens there", own.display());
+            connection.answer(409, &reply::Refused { error: &error }, now);
         }
         self.let_go();
     }

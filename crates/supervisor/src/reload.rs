@@ -26,17 +26,18 @@ pub(crate) struct Reload {
 pub(crate) struct Wish {
     /// The reload that fulfils it.
     pub(crate) number: u64,
-    /// Something comes before: one that runs, or old generations that drain.
+    /// Something comes before: the first boot, one that runs, or old generations that drain.
     pub(crate) waits: bool,
 }
 
 impl Reload {
-    /// Somebody wants a reload, while so many old generations still drain.
-    pub(crate) fn ask(&mut self, draining: usize) -> Wish {
+    /// Somebody wants a reload, while something serves or the first boot still runs, and so many old
+    /// generations drain.
+    pub(crate) fn ask(&mut self, serves: bool, draining: usize) -> Wish {
         self.wanted = true;
         Wish {
             number: self.begun + 1,
-            waits: self.booting || draining >= DRAINING_MAX,
+            waits: !serves || self.booting || draining >= DRAINING_MAX,
         }
     }
 
@@ -79,7 +80,7 @@ mod tests {
     fn wishes_during_a_reload_make_one_more() {
         let mut reload = Reload::default();
         assert_eq!(
-            reload.ask(0),
+            reload.ask(true, 0),
             Wish {
                 number: 1,
                 waits: false
@@ -90,7 +91,7 @@ mod tests {
         // What runs may have read the files before they were changed: the next one counts.
         for _ in 0..2 {
             assert_eq!(
-                reload.ask(0),
+                reload.ask(true, 0),
                 Wish {
                     number: 2,
                     waits: true
@@ -108,17 +109,24 @@ mod tests {
     #[test]
     fn a_refused_configuration_leaves_room_for_the_next_wish() {
         let mut reload = Reload::default();
-        reload.ask(0);
+        reload.ask(true, 0);
         assert_eq!(reload.tick(0), Some(Action::Boot));
         // Never began: the configuration was bad.
-        reload.ask(0);
+        reload.ask(true, 0);
         assert_eq!(reload.tick(0), Some(Action::Boot));
+    }
+
+    #[test]
+    fn a_wish_waits_for_the_first_boot() {
+        let mut reload = Reload::default();
+        assert!(reload.ask(false, 0).waits);
+        assert!(!reload.ask(true, 0).waits);
     }
 
     #[test]
     fn a_wish_waits_while_too_many_generations_drain() {
         let mut reload = Reload::default();
-        assert!(reload.ask(DRAINING_MAX).waits);
+        assert!(reload.ask(true, DRAINING_MAX).waits);
         assert_eq!(reload.tick(DRAINING_MAX), None);
         assert_eq!(reload.tick(DRAINING_MAX - 1), Some(Action::Boot));
     }

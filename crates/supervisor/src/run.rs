@@ -196,6 +196,8 @@ impl Life {
         for generation in &mut supervisor.generations {
             generation.kill();
         }
+        // Nobody answers from here on. Who waits for the end stays connected.
+        supervisor.control.close();
         bury();
         let Err(failure) = lived else {
             info!("stopped");

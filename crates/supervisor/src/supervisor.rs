@@ -450,8 +450,9 @@ impl Supervisor {
             configured.unwrap_or_default()
         };
         let by = now + grace.max(QUICK) + STOP_WITHIN;
-        if self.stop_by.is_some_and(|at| at <= by) {
-            return grace;
+        if let Some(at) = self.stop_by.filter(|at| *at <= by) {
+            // It stops already: this one gives no more time than the first.
+            return grace.min(at.saturating_duration_since(now + STOP_WITHIN));
         }
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         info!(asked_by, sender, grace_ms, "stopping");

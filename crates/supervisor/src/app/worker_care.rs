@@ -38,6 +38,7 @@ impl App {
                     match sender.filter(|sender| worker.pid.is_none() && may_be(user, sender.uid)) {
                         Some(Sender { pid, .. }) if cx.pids.claim(pid) => {
                             worker.pid = Some(pid);
+                            self.history.forked();
                             let source =
                                 Source::worker(self.generation, &self.name, worker.number, worker.slot);
                             cx.outputs.name(&source, pid);
@@ -162,7 +163,6 @@ impl App {
         let Some(zygote) = &mut self.zygote else { return };
         match Worker::fork(zygote, cx.numbers.next(), slot, cx.now) {
             Ok((worker, (stdout, stderr))) => {
-                self.history.forked();
                 let source = Source::worker(self.generation, &self.name, worker.number, slot);
                 cx.outputs.add(stdout, stderr, &source, 0);
                 self.workers.push(worker);

@@ -5,7 +5,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     os::{
         fd::OwnedFd,
-        unix::{fs::FileTypeExt, net::UnixStream},
+        unix::{
+            fs::{FileTypeExt, MetadataExt},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     time::Duration,
@@ -20,6 +23,8 @@ use rustix::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::meant;
+
 /// For the connection, and for an answer that is made at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,9 +37,14 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Why a server cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Nobody listens at any of the places.
-    #[error("not running{}", looked_at(.0))]
-    NotRunning(ControlSearch),
+    /// Nobody listens at any of the places who can be its server.
+    #[error("not running{}{}", looked_at(search), strangers_at(strangers))]
+    NotRunning {
+        /// Where it was looked for.
+        search: ControlSearch,
+        /// Those who listen there, and are no user whose server it can be.
+        strangers: Vec<Stranger>,
+    },
     /// It is there and another user's.
     #[error(
         "{}: {source}; only root and the user of the server may command it",
@@ -59,6 +69,23 @@ pub enum Failure {
     Refused(String),
 }
 
+/// Somebody who listens where a server was looked for.
+#[derive(Debug)]
+pub struct Stranger {
+    path: PathBuf,
+    uid: u32,
+}
+
+fn strangers_at(strangers: &[Stranger]) -> String {
+    strangers.iter().fold(String::new(), |text, Stranger { path, uid }| {
+        format!(
+            "{text}; user {uid} listens at {}, and is not trusted there: neither root, nor the owner of the configuration, nor the only one \
+             who may write to the directory",
+            path.display()
+        )
+    })
+}
+
 fn looked_at(search: &ControlSearch) -> String {
     let paths: Vec<_> = search
         .places
@@ -76,6 +103,8 @@ fn looked_at(search: &ControlSearch) -> String {
 #[derive(Debug)]
 pub struct Server {
     path: PathBuf,
+    /// The configuration's file.
+    conf: PathBuf,
     socket: UnixStream,
     /// Its process, if it can be seen from here.
     process: Option<OwnedFd>,
@@ -87,15 +116,23 @@ impl Server {
     /// # Errors
     /// When it does not run, or may not be spoken with.
     pub fn find(search: &ControlSearch) -> Result<Self, Failure> {
+        let mut strangers = Vec::new();
         for place in &search.places {
-            if let Some(server) = Self::at(place)? {
+            if let Some(server) = Self::at(place, search, &mut strangers)? {
                 return Ok(server);
             }
         }
-        Err(Failure::NotRunning(search.clone()))
+        Err(Failure::NotRunning {
+            search: search.clone(),
+            strangers,
+        })
     }
 
-    fn at(place: &ControlPlace) -> Result<Option<Self>, Failure> {
+    fn at(
+        place: &ControlPlace,
+        search: &ControlSearch,
+        strangers: &mut Vec<Stranger>,
+    ) -> Result<Option<Self>, Failure> {
         let path = &place.path;
         let is_there = || fs::metadata(path).is_ok_and(|file| file.file_type().is_socket());
         let unreachable = |source| Failure::Unreachable {
@@ -117,15 +154,17 @@ impl Server {
             Err(_) => return Ok(None),
         };
         let credentials = getsockopt(&socket, PeerCredentials).map_err(|error| unreachable(error.into()))?;
-        let own = geteuid();
-        // In a directory that everybody may write to, anybody can listen.
-        if ![0, own.as_raw()].contains(&credentials.uid()) && !own.is_root() {
+        let uid = credentials.uid();
+        if !is_trusted(uid, search.owner, path) {
+            let path = path.clone();
+            strangers.push(Stranger { path, uid });
             return Ok(None);
         }
         let process =
             Pid::from_raw(credentials.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(Some(Self {
             path: path.clone(),
+            conf: search.conf.clone(),
             socket: UnixStream::from(socket),
             process,
         }))
@@ -155,7 +194,11 @@ impl Server {
                 source
             },
         };
-        let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{}: {}\r\n\r\n",
+            meant::NAME,
+            meant::encoded(&self.conf)
+        );
         self.socket
             .set_read_timeout(Some(PATIENCE))
             .and_then(|()| self.socket.set_write_timeout(Some(PATIENCE)))
@@ -245,6 +288,27 @@ impl Answer {
     }
 }
 
+/// May the server of a configuration that belongs to `owner` be run by this user, and listen at this path? In
+/// a directory that others may write to, anybody can listen, and tell what it likes. Root commands the
+/// servers of other users, too.
+fn is_trusted(uid: u32, owner: Option<u32>, path: &Path) -> bool {
+    let own = geteuid();
+    uid == 0
+        || uid == own.as_raw()
+        || (own.is_root() && (Some(uid) == owner || path.parent().and_then(keeper) == Some(uid)))
+}
+
+/// The one user beside root who may put files into this directory, or put another one in its place.
+fn keeper(directory: &Path) -> Option<u32> {
+    let directory = fs::canonicalize(directory).ok()?;
+    let keeper = fs::symlink_metadata(&directory).ok()?.uid();
+    let is_kept = |directory: &Path| {
+        fs::symlink_metadata(directory)
+            .is_ok_and(|file| [0, keeper].contains(&file.uid()) && file.mode() & 0o022 == 0)
+    };
+    directory.ancestors().all(is_kept).then_some(keeper)
+}
+
 /// With a limit for the wait that a full queue means.
 fn open(path: &Path) -> io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
@@ -290,4 +354,49 @@ fn does_not_answer() -> io::Error {
         io::ErrorKind::TimedOut,
         format!("the server does not answer within {} s", PATIENCE.as_secs()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_somebodys_when_nobody_else_can_have_put_anything_there() {
+        assert_eq!(keeper(Path::new("/")), Some(0));
+        assert_eq!(keeper(Path::new("/tmp")), None);
+        assert_eq!(keeper(Path::new("/nowhere/at/all")), None);
+        if !geteuid().is_root() {
+            return;
+        }
+        let directory = PathBuf::from(format!("/run/appliance-keeper-{}", std::process::id()));
+        fs::create_dir(&directory).expect("a directory");
+        let with = |uid: u32, mode: u32| {
+            chown(&directory, Some(uid), Some(uid)).expect("an owner");
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).expect("a mode");
+            keeper(&directory)
+        };
+        let found = [
+            with(54321, 0o755),
+            with(54321, 0o700),
+            with(54321, 0o775),
+            with(0, 0o1777),
+        ];
+        let path = directory.join("site.ctl");
+        let trusted = |owner| is_trusted(54321, owner, &path);
+        with(54321, 0o755);
+        let in_own = trusted(None);
+        with(0, 0o1777);
+        let elsewhere = [
+            trusted(None),
+            trusted(Some(54322)),
+            trusted(Some(54321)),
+            is_trusted(0, None, &path),
+        ];
+        fs::remove_dir(&directory).expect("removed");
+        assert_eq!(found, [Some(54321), Some(54321), None, None]);
+        assert!(in_own);
+        assert_eq!(elsewhere, [false, false, true, true]);
+    }
 }

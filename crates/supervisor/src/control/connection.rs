@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     reply::{self, Refused},
-    request::{self, Command, Refusal},
+    request::{self, Command, Refusal, Request},
 };
 use crate::ready::{Interest, Ready};
 
@@ -107,8 +108,9 @@ impl Connection {
         self.request.len()
     }
 
-    /// Reads and writes what can be read and written. Gives the request, once.
-    pub(super) fn turn(&mut self, ready: &Ready, now: Instant) -> Option<Command> {
+    /// Reads and writes what can be read and written. Gives what is asked for, once, and of which
+    /// configuration's server.
+    pub(super) fn turn(&mut self, ready: &Ready, now: Instant) -> Option<(Command, Option<PathBuf>)> {
         let is_ready = ready.has(&self.socket);
         if is_ready && self.is_silent && self.waiting.is_empty() {
             // Nothing was waited for: the kernel says by itself that it has left.
@@ -124,13 +126,7 @@ impl Connection {
         };
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             match self.state {
-                State::Asking => self.refuse(
-                    Refusal {
-                        status: 408,
-                        why: "no request came",
-                    },
-                    now,
-                ),
+                State::Asking => self.refuse(&Refusal::new(408, "no request came"), true, now),
                 _ => self.state = State::Over,
             }
         }
@@ -139,14 +135,15 @@ impl Connection {
 
     /// The answer, whole.
     pub(super) fn answer(&mut self, status: u16, body: &impl Serialize, now: Instant) {
-        self.waiting.extend_from_slice(reply::head(status).as_bytes());
+        self.waiting
+            .extend_from_slice(reply::head(status, None).as_bytes());
         reply::push_line(&mut self.waiting, body);
         self.finish(now);
     }
 
     /// The answer begins.
     pub(super) fn begin(&mut self) {
-        self.waiting.extend_from_slice(reply::head(200).as_bytes());
+        self.waiting.extend_from_slice(reply::head(200, None).as_bytes());
     }
 
     /// One more line of the answer.
@@ -167,11 +164,16 @@ impl Connection {
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, now: Instant) {
-        self.answer(refusal.status, &Refused { error: refusal.why }, now);
+    fn refuse(&mut self, refusal: &Refusal, has_body: bool, now: Instant) {
+        let head = reply::head(refusal.status, refusal.allow);
+        self.waiting.extend_from_slice(head.as_bytes());
+        if has_body {
+            reply::push_line(&mut self.waiting, &Refused { error: refusal.why });
+        }
+        self.finish(now);
     }
 
-    fn read(&mut self, now: Instant) -> Option<Command> {
+    fn read(&mut self, now: Instant) -> Option<(Command, Option<PathBuf>)> {
         let mut buffer = [0; 4096];
         let count = match self.socket.read(&mut buffer) {
             Ok(count) => count,
@@ -193,23 +195,24 @@ impl Connection {
             return None;
         }
         self.request.extend_from_slice(&buffer[..count]);
-        let found = match request::parse(&self.request) {
-            None if self.request.len() > REQUEST_BYTES_MAX => Err(Refusal {
-                status: 431,
-                why: "the request is too long",
-            }),
+        let mut request = match request::parse(&self.request) {
+            None if self.request.len() > REQUEST_BYTES_MAX => {
+                Request::refused(Refusal::new(431, "the request is too long"))
+            }
             None => return None,
-            // Told once it has asked: a connection that ends before is an answer nobody reads.
-            Some(_) if !self.may_command => Err(FOREIGN),
-            Some(found) => found,
+            Some(request) => request,
         };
+        if !self.may_command {
+            // Told once it has asked: a connection that ends before is an answer nobody reads.
+            request.command = Err(FOREIGN);
+        }
         self.request = Vec::new();
         self.deadline = None;
         self.state = State::Answered;
-        match found {
-            Ok(command) => Some(command),
+        match request.command {
+            Ok(command) => Some((command, request.conf)),
             Err(refusal) => {
-                self.refuse(refusal, now);
+                self.refuse(&refusal, !request.is_head, now);
                 None
             }
         }
@@ -238,10 +241,7 @@ impl Connection {
     }
 }
 
-const FOREIGN: Refusal = Refusal {
-    status: 403,
-    why: "only root and the user of the server may command it",
-};
+const FOREIGN: Refusal = Refusal::new(403, "only root and the user of the server may command it");
 
 /// Whoever has the server's user can end it by a signal as well; nobody else may even ask.
 fn may_command(peer: u32, own: u32) -> bool {

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The message of a reload that is refused, or fails, because the server stops.
+pub const STOPS: &str = "the server stops";
+
 /// One line of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The reload was asked for.
     Asked {
-        /// It does not begin at once: another one runs, or too many old generations still drain.
+        /// It does not begin at once: the first boot or another reload runs, or too many old generations
+        /// still drain.
         waits: bool,
     },
     /// The new generation boots.

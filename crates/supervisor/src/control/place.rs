@@ -1,18 +1,19 @@
 //! The file of the control socket: made with the rights of its owner alone, never in the place of a living one.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, symlink},
     },
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use config::{ControlDirectory, ControlPlace};
 use rustix::{
-    fs::{Mode, fchmod},
+    fs::{FlockOperation, Mode, fchmod, flock},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with},
     process::geteuid,
@@ -20,6 +21,10 @@ use rustix::{
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
+
+/// How often, and in what pauses, another one's turn is waited for; it takes less than a millisecond.
+const TURN_LOOKS: u32 = 20;
+const TURN_PAUSE: Duration = Duration::from_millis(5);
 
 /// A socket that listens, and its file, which goes with it.
 #[derive(Debug)]
@@ -36,6 +41,7 @@ impl Place {
             let directory = place.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
             own_directory(directory)?;
         }
+        let _turn = turn(&place.path);
         remove_stale(&place.path)?;
         let socket = unconnected()?;
         // The file gets the mode of the socket, so there is no moment in which it is anybody else's.
@@ -61,7 +67,8 @@ impl Place {
         places.iter().any(|place| place.path == self.path) && self.is_found()
     }
 
-    fn is_found(&self) -> bool {
+    /// Does its path still lead to it?
+    pub(super) fn is_found(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode))
     }
@@ -93,6 +100,7 @@ impl Link {
     pub(super) fn make(place: &ControlPlace, target: &Path) -> io::Result<Self> {
         let directory = place.path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         own_directory(directory)?;
+        let _turn = turn(&place.path);
         remove_stale(&place.path)?;
         symlink(target, &place.path)?;
         Ok(Self {
@@ -128,6 +136,20 @@ fn own_directory(directory: &Path) -> io::Result<()> {
             "others may write to this directory",
         ))
     }
+}
+
+/// Who makes a socket in this directory does so alone as long as this is open: of two that start at the same
+/// time, one would take what the other has bound and does not listen at yet for what a killed one has left.
+fn turn(path: &Path) -> Option<File> {
+    let directory = File::open(path.parent()?).ok()?;
+    for _ in 0..TURN_LOOKS {
+        if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Some(directory);
+        }
+        std::thread::sleep(TURN_PAUSE);
+    }
+    // Anybody who may read the directory can hold this, and must not hold up a start.
+    None
 }
 
 /// A socket that nobody listens at any more, or a link to one, is left by a server that was killed.

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 /// The head of an answer. Its body ends with the connection, because the end of a reload is not known before.
-pub(super) fn head(status: u16) -> String {
+/// `allow`: the methods that its target has.
+pub(super) fn head(status: u16, allow: Option<&str>) -> String {
     let reason = match status {
         200 => "OK",
         400 => "Bad Request",
@@ -11,10 +12,14 @@ pub(super) fn head(status: u16) -> String {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
         431 => "Request Header Fields Too Large",
         _ => "Error",
     };
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+    let allow = allow.map_or_else(String::new, |methods| format!("Allow: {methods}\r\n"));
+    format!(
+        "HTTP/1.1 {status} {reason}\r\n{allow}Content-Type: application/json\r\nConnection: close\r\n\r\n"
+    )
 }
 
 /// Appends one object and a line end.

@@ -1,6 +1,11 @@
 //! What comes by the control socket, and what its clients are told.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tracing::{debug, info, warn};
 
@@ -8,7 +13,7 @@ use super::Supervisor;
 use crate::{
     control::{
         Asked, ClientId, Command, Peer,
-        event::Event,
+        event::{Event, STOPS},
         status::{self, Status, seconds},
     },
     generation::Phase,
@@ -34,17 +39,22 @@ impl Supervisor {
         };
         let before = self.control.path().map(ToOwned::to_owned);
         let asked_for = matches!(config.server.control, config::Control::At(_));
-        let settled = self.control.settle(&config.control_places());
+        let failures = self.control.settle(&config.control_places());
         self.control.link(&config.control_links());
         match self.control.path() {
             Some(path) if before.as_deref() != Some(path) => info!(path = %path.display(), "control socket"),
             _ => {}
         }
         // That there is none is no fault, unless somebody wanted it at one place.
-        for (place, error) in settled.err().into_iter().flatten() {
+        for (place, error) in failures {
             let path = place.path.display();
-            if asked_for {
+            if asked_for && self.control.path().is_some() {
+                warn!(%path, %error, "control socket cannot be made, it stays where it is");
+            } else if asked_for {
                 warn!(%path, %error, "control socket cannot be made, there is none: use signals");
+            } else if error.kind() == ErrorKind::AddrInUse {
+                // Commands may ask whoever it is.
+                warn!(%path, %error, "control socket cannot be made there");
             } else {
                 debug!(%path, %error, "control socket cannot be made there");
             }
@@ -56,11 +66,25 @@ impl Supervisor {
         for Asked {
             client,
             peer,
+            conf,
             command,
         } in self.control.hear(ready, now)
         {
-            self.obey(client, peer, command, now);
+            if conf.is_none_or(|conf| self.is_meant(&conf)) {
+                self.obey(client, peer, command, now);
+            } else {
+                self.control.mistaken(client, &self.conf, now);
+            }
         }
+    }
+
+    /// Is it the path of our configuration, or another path of the same file?
+    fn is_meant(&self, conf: &Path) -> bool {
+        let file = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+        let mut configs = self.generations.iter().map(|generation| &generation.config);
+        conf == self.conf
+            || configs.any(|config| config.path == conf)
+            || file(conf).is_some_and(|meant| file(&self.conf) == Some(meant))
     }
 
     fn obey(&mut self, client: ClientId, Peer { pid, uid }: Peer, command: Command, now: Instant) {
@@ -111,7 +135,7 @@ impl Supervisor {
         if let Some(at) = self.serving() {
             self.generations[at].revive(now);
         }
-        let wish = self.reload.ask(self.draining());
+        let wish = self.reload.ask(self.serving().is_some(), self.draining());
         if self.booting().is_some() && self.serving().is_some() {
             info!("a reload is running, the next one follows it");
         }
@@ -183,5 +207,3 @@ impl Supervisor {
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-const STOPS: &str = "the server stops";
