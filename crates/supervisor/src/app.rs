@@ -223,10 +223,7 @@ impl App {
     /// When [`App::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let boot = self.config().timeout.boot;
-        let zygote = self.zygote.as_ref().and_then(|zygote| {
-            let late = (!zygote.ready && !zygote.killed).then_some(zygote.started + boot);
-            zygote.deadline().into_iter().chain(late).min()
-        });
+        let zygote = self.zygote.as_ref().and_then(|zygote| zygote.deadline(boot));
         let pool = self.pool.deadline().filter(|_| !self.retired);
         let drain = self.drain_by.into_iter().chain(self.hand_over.at()).min();
         let drain = drain.filter(|_| !self.retired);

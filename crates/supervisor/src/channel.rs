@@ -112,7 +112,8 @@ impl Channel {
                     self.waiting.pop_front();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It waits for the process from now on, and not for the kernel.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.congestion.passed(),
                 Err(error) if error.raw_os_error().is_some_and(is_congestion) => {
                     let now = Instant::now();
                     let refused = self.congestion.refused(now);
@@ -251,6 +252,20 @@ mod tests {
             > 0
         {}
         assert!(matches!(channel.receive(FromWorker::decode), Received::Ended));
+    }
+
+    #[test]
+    fn a_process_that_does_not_read_is_not_taken_for_one_that_the_kernel_passes_nothing_on_to() {
+        let (mut channel, _theirs) = Channel::pair().expect("a socket pair");
+        let now = Instant::now();
+        while !channel.is_waiting() {
+            channel.send(ToWorker::Drain { within_ms: 0 }.encode(), Vec::new());
+        }
+        channel.congestion.refused(now);
+        assert!(channel.is_congested(now).is_some());
+        channel.flush();
+        assert_eq!(channel.is_congested(now), None);
+        assert!(channel.is_waiting());
     }
 
     #[test]

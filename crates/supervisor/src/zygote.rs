@@ -141,7 +141,7 @@ impl Zygote {
 
     /// It is not ready within the boot timeout: it tells where it is, then it is killed. `false`: that happened already.
     pub(crate) fn overdue(&mut self, now: Instant) -> bool {
-        if self.kill_at.is_some() || self.killed {
+        if self.is_leaving() {
             return false;
         }
         if let Some(signal) = Signal::from_named_raw(STACKS_SIGNAL) {
@@ -149,6 +149,11 @@ impl Zygote {
         }
         self.kill_at = Some(now + STACKS_WITHIN);
         true
+    }
+
+    /// Is it killed, or is it known when?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.kill_at.is_some() || self.killed
     }
 
     /// It is ready: if that was a moment too late, it is not killed for it any more.
@@ -206,10 +211,12 @@ impl Zygote {
         }
     }
 
-    /// When [`Zygote::tick`] has something to do next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When [`Zygote::tick`] has something to do next, or it is [overdue](Zygote::overdue): from then on,
+    /// when it is killed.
+    pub(crate) fn deadline(&self, boot: Duration) -> Option<Instant> {
         let again_at = self.channel.deadline();
-        [self.kill_at, self.dead_by, self.look_at, again_at]
+        let late = (!self.ready && !self.is_leaving()).then_some(self.started + boot);
+        [self.kill_at, self.dead_by, self.look_at, again_at, late]
             .into_iter()
             .flatten()
             .min()
@@ -285,14 +292,15 @@ fn boot(app: &App, check: bool) -> ToZygote {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Child;
+
     use super::*;
 
-    #[test]
-    fn a_zygote_that_is_ready_a_moment_too_late_is_not_killed_later() {
-        let now = Instant::now();
-        let (channel, _theirs) = Channel::pair().expect("a socket pair");
-        let mut child = Command::new("sleep").arg("60").spawn().expect("a process");
-        let mut zygote = Zygote {
+    /// A zygote that says nothing, its process, and its end of the channel.
+    fn booting(now: Instant) -> (Zygote, Child, OwnedFd) {
+        let (channel, theirs) = Channel::pair().expect("a socket pair");
+        let child = Command::new("sleep").arg("60").spawn().expect("a process");
+        let zygote = Zygote {
             pid: child.id(),
             started: now,
             channel,
@@ -304,11 +312,30 @@ mod tests {
             look_at: None,
             ended: false,
         };
+        (zygote, child, theirs)
+    }
+
+    #[test]
+    fn a_zygote_that_is_late_wakes_us_then_and_next_to_be_killed() {
+        let (now, boot) = (Instant::now(), Duration::from_secs(1));
+        let (mut zygote, mut child, _theirs) = booting(now);
+        assert_eq!(zygote.deadline(boot), Some(now + boot));
+        assert!(zygote.overdue(now + boot));
+        assert_eq!(zygote.deadline(boot), Some(now + boot + STACKS_WITHIN));
+        zygote.tick(now + boot + STACKS_WITHIN);
+        assert!(zygote.killed && zygote.deadline(boot) > Some(now + boot));
+        child.wait().expect("our child");
+    }
+
+    #[test]
+    fn a_zygote_that_is_ready_a_moment_too_late_is_not_killed_later() {
+        let (now, boot) = (Instant::now(), Duration::from_secs(1));
+        let (mut zygote, mut child, _theirs) = booting(now);
         assert!(zygote.overdue(now));
         zygote.is_in_time();
         zygote.tick(now + 10 * STACKS_WITHIN);
         assert!(zygote.ready && !zygote.killed);
-        assert_eq!(zygote.deadline(), None);
+        assert_eq!(zygote.deadline(boot), None);
         child.kill().expect("our child");
         child.wait().expect("our child");
     }
