@@ -71,18 +71,24 @@ fn certificates(config: &Config) -> Result<OwnedFd, Error> {
         .map_err(Error::system("certificates for the proxy"))
 }
 
-/// Appends a file, and says how long it is.
+/// Appends a file, and says how long it is. One byte more than it may have tells that it is too long.
 fn copy(path: &Path, to: &mut File) -> io::Result<u64> {
     let from = config::open_regular(path)?;
     let mut length = 0;
-    while length < PEM_BYTES_MAX {
-        let left = usize::try_from(PEM_BYTES_MAX - length).unwrap_or(usize::MAX);
+    while length <= PEM_BYTES_MAX {
+        let left = usize::try_from(PEM_BYTES_MAX + 1 - length).unwrap_or(usize::MAX);
         match sendfile(to.as_fd(), &from, None, left) {
             Ok(0) => break,
             Ok(count) => length += count as u64,
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+    if length > PEM_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("longer than {PEM_BYTES_MAX} bytes"),
+        ));
     }
     Ok(length)
 }
@@ -135,6 +141,30 @@ mod tests {
             let read = parts::read(&certificates, 2, PEM_BYTES_MAX).expect("two files");
             assert_eq!(read, [&b"chain"[..], b"the key"]);
         }
+        fs::remove_dir_all(directory).expect("a directory");
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_by_name_and_not_cut() {
+        let directory = files("proxy-files-long");
+        let chain = directory.join("chain.pem");
+        let lengthen = |length| {
+            let file = File::options().write(true).open(&chain).expect("a chain");
+            file.set_len(length).expect("room");
+        };
+        lengthen(PEM_BYTES_MAX);
+        let made = ProxyFiles::make(&config(&directory)).expect("files");
+        let (_, certificates) = made.hand_out().expect("descriptors");
+        let certificates = File::from(certificates.expect("TLS is spoken"));
+        let mut certificates = &certificates;
+        certificates.rewind().expect("a file");
+        let read = parts::read(certificates, 2, PEM_BYTES_MAX).expect("two files");
+        assert_eq!(read[0].len() as u64, PEM_BYTES_MAX);
+        lengthen(PEM_BYTES_MAX + 1);
+        let refused = ProxyFiles::make(&config(&directory)).map(drop);
+        let told = refused.expect_err("too long").to_string();
+        let named = format!("{}", chain.display());
+        assert!(told.contains(&named) && told.contains("longer than"), "{told}");
         fs::remove_dir_all(directory).expect("a directory");
     }
 

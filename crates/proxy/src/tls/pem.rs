@@ -155,8 +155,11 @@ fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     };
     let mut text = Vec::new();
     config::open_regular(path)
-        .and_then(|file| file.take(PEM_BYTES_MAX).read_to_end(&mut text))
+        .and_then(|file| file.take(PEM_BYTES_MAX + 1).read_to_end(&mut text))
         .map_err(unreadable)?;
+    if text.len() as u64 > PEM_BYTES_MAX {
+        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
+    }
     Ok(text)
 }
 
