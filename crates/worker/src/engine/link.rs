@@ -35,7 +35,7 @@ const RECEIVE: usize = 64 << 10;
 /// Answers are sent when so many bytes have gathered, also in the middle of a batch.
 const GATHER_BYTES: usize = 64 << 10;
 
-/// A link over which the kernel passes no descriptor for so long is given up.
+/// A link over which the kernel passes nothing for so long is given up.
 const PASSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The buffer of answers is given back to the allocator when it has grown past this.
@@ -54,8 +54,10 @@ pub(crate) struct Link {
     pub(crate) trays: Trays,
     reader: Mutex<Reader>,
     out: Mutex<Out>,
-    /// Of the kernel, which passes descriptors on.
+    /// Of the kernel, which takes at the moment what is sent, or does not.
     congestion: Mutex<Congestion>,
+    /// `congestion` has something to forget once a sending succeeds; so that the others do not lock it.
+    is_congested: AtomicBool,
     /// Something waits in `out`; so that a thread does not lock it to find nothing.
     dirty: AtomicBool,
     gone: AtomicBool,
@@ -90,8 +92,8 @@ pub(crate) enum Flushed {
     All,
     /// The socket is full.
     Full,
-    /// The kernel passes no descriptor on at the moment. Nothing tells when it does again: after this time it
-    /// may be tried.
+    /// The kernel passes nothing on at the moment. Nothing tells when it does again: after this time it may
+    /// be tried.
     Congested(Duration),
 }
 
@@ -115,6 +117,7 @@ impl Link {
             reader: Mutex::default(),
             out: Mutex::default(),
             congestion: Mutex::default(),
+            is_congested: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }
@@ -388,16 +391,30 @@ impl Link {
             return Err(error);
         }
         let refused = lock(&self.congestion).refused(Instant::now());
+        self.is_congested.store(true, Ordering::Relaxed);
         if refused.first {
-            let told = format!(
-                "files cannot be passed to the proxy: the processes of this user have too many descriptors in flight \
-                 (see unix(7)); it is tried again: {error}\n"
-            );
+            let what = match error {
+                Errno::TOOMANYREFS => {
+                    "files cannot be passed to the proxy: the processes of this user have too many descriptors in flight \
+                     (see unix(7))"
+                }
+                _ => "answers cannot be passed to the proxy: the kernel has no memory for them",
+            };
+            let told = format!("{what}; it is tried again: {error}\n");
             let _ = rustix::io::write(rustix::stdio::stderr(), told.as_bytes());
         }
         match refused.lasted < PASSED_WITHIN {
             true => Ok(refused.pause),
             false => Err(error),
+        }
+    }
+
+    /// The kernel takes again what is sent.
+    #[inline]
+    fn passed(&self) {
+        if self.is_congested.load(Ordering::Relaxed) {
+            self.is_congested.store(false, Ordering::Relaxed);
+            lock(&self.congestion).passed();
         }
     }
 
@@ -456,8 +473,8 @@ impl Link {
             &mut ancillary,
             SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         )?;
+        self.passed();
         if carried.is_some() {
-            lock(&self.congestion).passed();
             descriptors.pop_front();
         }
         Ok(sent)
