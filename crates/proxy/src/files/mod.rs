@@ -12,6 +12,7 @@ mod distant;
 mod encoding;
 mod find;
 mod kept;
+mod outage;
 mod plan;
 mod range;
 mod refused_links;
@@ -69,7 +70,12 @@ pub(crate) async fn answer<D: Downstream>(
     }
     let mut looked = look(files, &request.path, headers, down.head(), Reach::Near);
     if matches!(looked, Looked::Fault(Fault::Elsewhere)) {
-        looked = Box::pin(distant::look(files, &request.path, headers, down.head())).await;
+        let head = down.head().clone();
+        looked = tokio::select! {
+            biased;
+            looked = Box::pin(distant::look(files, &request.path, headers, head)) => looked,
+            () = down.gone() => return Err(ClientError::Gone),
+        };
     }
     let (data, answer, pieces) = match looked {
         Looked::Plan(Plan::Send { data, answer, pieces }) => (data, answer, pieces),
@@ -187,7 +193,7 @@ fn fault_of(fault: &Fault, path: &[u8]) -> Served {
             403
         }
         Fault::Elsewhere => {
-            tracing::warn!(%path, "file not read: too many readings wait for a network file system, FUSE or the like");
+            outage::tell(&path);
             503
         }
         Fault::Failed(error) => {
