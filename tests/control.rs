@@ -1,6 +1,7 @@
 //! The control socket and the commands on it, on the real program: what is told is compared with what is.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
@@ -668,6 +669,8 @@ fn root_hears_nobody_who_has_put_himself_in_the_place_of_a_server() {
         .split([' ', ',', ')'])
         .filter(|word| word.ends_with(".ctl"))
         .collect();
+    let once: HashSet<_> = places.iter().collect();
+    assert_eq!(once.len(), places.len(), "{said}");
     // One that anybody can make, and one in a directory that anybody may write to.
     let made = places
         .iter()
@@ -705,6 +708,7 @@ fn words_of_other_servers_lead_to_ours() {
         (&["--workers=4"], "APPLICATIONS.md"),
         (&["mysite.wsgi:application"], "wsgi = \"mysite.wsgi:application\""),
         (&["--reload"], "`appliance reload`"),
+        (&["-t", "stop"], "the same as `check`"),
     ] {
         let (code, told) = run(&site, arguments);
         assert_eq!(code, Some(2), "{told}");

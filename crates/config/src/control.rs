@@ -85,7 +85,11 @@ pub fn control_search(conf: &Path) -> ControlSearch {
         && let Some(owner) = search.owner
         && owner != 0
     {
-        search.places.extend(named(directories_of(owner), &conf));
+        for place in named(directories_of(owner), &conf) {
+            if !search.places.contains(&place) {
+                search.places.push(place);
+            }
+        }
     }
     search
 }

@@ -23,7 +23,7 @@ use rustix::{
 const BACKLOG: i32 = 16;
 
 /// How often, and in what pauses, another one's turn is waited for; it takes less than a millisecond.
-const TURN_LOOKS: u32 = 20;
+const TURN_LOOKS: u32 = 50;
 const TURN_PAUSE: Duration = Duration::from_millis(5);
 
 /// A socket that listens, and its file, which goes with it.
