@@ -1,8 +1,8 @@
-"""A file system in user space whose readings wait for as long as it likes: three files, served on /dev/fuse.
+"""A file system in user space whose answers wait for as long as it likes: four files, served on /dev/fuse.
 
     python3 stalled.py DIRECTORY
 
-Readings of `stalled.txt` are answered once DIRECTORY.release exists."""
+Readings of `stalled.txt` are answered once DIRECTORY.release exists, and so is the closing of `unclosed.bin`."""
 
 import ctypes
 import os
@@ -10,8 +10,14 @@ import select
 import struct
 import sys
 
-FILES = {2: (b"prompt.txt", b"prompt\n"), 3: (b"stalled.txt", b"late\n"), 4: (b"large.bin", bytes(range(256)) * 4096)}
-ROOT, STALLED = 1, 3
+LARGE = bytes(range(256)) * 4096
+FILES = {
+    2: (b"prompt.txt", b"prompt\n"),
+    3: (b"stalled.txt", b"late\n"),
+    4: (b"large.bin", LARGE),
+    5: (b"unclosed.bin", LARGE),
+}
+ROOT, STALLED, UNCLOSED = 1, 3, 5
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT, OPENDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = (
     1, 2, 3, 14, 15, 17, 18, 25, 26, 27, 29, 36, 42,
 )
@@ -55,8 +61,8 @@ def serve(device, release):
     while True:
         ready, _, _ = select.select([device], [], [], 0.05)
         if stalled and os.path.exists(release):
-            for unique, body in stalled:
-                say(device, unique, answer(READ, STALLED, body))
+            for unique, asked in stalled:
+                say(device, unique, answer(*asked))
             stalled = []
         if not ready:
             continue
@@ -72,11 +78,11 @@ def serve(device, release):
         if operation == INTERRUPT:
             # Who waits has been killed.
             (killed,) = struct.unpack_from("<Q", body)
-            stalled = [(unique, body) for unique, body in stalled if unique != killed]
+            stalled = [(unique, asked) for unique, asked in stalled if unique != killed]
             say(device, killed, EINTR)
             continue
-        if operation == READ and node == STALLED and not os.path.exists(release):
-            stalled.append((unique, body))
+        if (operation, node) in ((READ, STALLED), (FLUSH, UNCLOSED)) and not os.path.exists(release):
+            stalled.append((unique, (operation, node, body)))
             continue
         say(device, unique, answer(operation, node, body))
 

@@ -57,6 +57,26 @@ fn start(site: &mut Site) {
 }
 
 #[test]
+fn files_whose_closing_stalls_hold_up_nobody_else() {
+    if !fuse() {
+        return;
+    }
+    let mut site = Site::new("unclosed-files");
+    site.expect_error("file not read: a network file system, FUSE or the like does not answer");
+    start(&mut site);
+    // Each is closed by a thread, until all that may wait do so; one more may be opened meanwhile.
+    let sent = (0..STALLED).take_while(|_| site.get("/distant/unclosed.bin").status == 200);
+    let sent = sent.count();
+    assert!((1..=65).contains(&sent), "{sent}");
+    assert_eq!(site.get("/near.txt").text(), "near\n");
+    site.write("files/distant.release", "");
+    wait_for("they are closed", || {
+        (site.get("/distant/unclosed.bin").status == 200).then_some(())
+    });
+    assert!(site.stop().success());
+}
+
+#[test]
 fn files_whose_reading_stalls_hold_up_nobody_else() {
     if !fuse() {
         return;
