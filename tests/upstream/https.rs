@@ -161,6 +161,8 @@ fn servers_are_verified_and_the_log_says_why_one_is_not_accepted() {
             Ok("right"),
         ),
         ("untrusted", &of_own.url, "", Err(unknown)),
+        // What `openssl req -x509` makes is an authority and a server at once.
+        ("self-signed", &of_authority.url, "", Err(unknown)),
         ("mistaken", &of_own.url, "ca = \"other.pem\"", Err(unknown)),
         ("unverified", &of_own.url, "verify = false", Ok("right")),
         ("other", &of_other.url, "ca = \"other.pem\"", Err(for_other)),

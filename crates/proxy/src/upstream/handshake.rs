@@ -30,13 +30,16 @@ pub(super) fn reason(error: io::Error) -> String {
     }
 }
 
+const UNTRUSTED: &str = "nobody trusted here has signed its certificate; set `ca` in `tls` to the certificate of the \
+                         authority that has, or to its own one if it is self-signed";
+
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         // The latter is by an authority that is called like one of ours.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "nobody trusted here has signed its certificate; set `ca` in `tls` to the certificate of the authority \
-             that has, or to its own one if it is self-signed"
-                .to_owned()
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => UNTRUSTED.to_owned(),
+        // The crate behind rustls, whose word this is, has no type of it to compare with.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            UNTRUSTED.to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired; renew it there".to_owned()
