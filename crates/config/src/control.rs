@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Machine, Server, Surroundings, absolute, started_in::resolved, written};
+use crate::{
+    Config, Machine, Server, Surroundings, absolute, started_in::resolved, surroundings::configuration,
+    written,
+};
 
 /// `server.control`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ impl Config {
 pub fn control_search(conf: &Path) -> ControlSearch {
     let absolute = absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let conf = resolved(&absolute);
-    let mut search = control_search_in(&Machine, &conf, &Machine.read(&conf).unwrap_or_default());
+    let mut search = control_search_in(&Machine, &conf, &configuration(&conf).unwrap_or_default());
     search.owner = conf.metadata().map(|file| file.uid()).ok();
     // Root may command everybody's server, and mostly it is the owner's of the file.
     if Machine.is_root()

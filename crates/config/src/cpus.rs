@@ -4,11 +4,16 @@
 //! of the machine stay visible: sixty workers on two processors' worth of time. The quota may stand in our own group
 //! or in any group above it, and both generations of control groups are about.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use crate::surroundings::read_bounded;
 
 /// Processors this process may use, at least 1.
 pub(crate) fn available() -> usize {
-    let read = |path: &Path| crate::surroundings::read_bounded(path, 1 << 16).ok();
+    let read = |path: &Path| read_bounded(File::open(path).ok()?, 1 << 16).ok();
     let allowed = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0));
     let allowed = allowed.map(|set| {
         (0..nix::sched::CpuSet::count())

@@ -109,8 +109,7 @@ impl Config {
     /// so that they say the same.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let path = started_in::resolved(path);
-        let text = Machine
-            .read(&path)
+        let text = surroundings::configuration(&path)
             .map_err(|error| Problems::unreadable(&path, &format!("cannot be read: {error}")))?;
         Self::parse(&text, &path)
     }

@@ -1,14 +1,15 @@
 //! What a configuration depends on besides its text: the machine it is read on.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::{Identity, cpus};
+use crate::{Identity, cpus, open_regular};
 
 /// The machine, as far as reading a configuration needs it. Tests give a made-up one.
 pub trait Surroundings {
@@ -30,7 +31,7 @@ pub trait Surroundings {
     fn is_executable(&self, path: &Path) -> bool;
     /// The path of what is there, without links.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
-    /// The text of a small file.
+    /// The text of a small regular file.
     fn read(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;
@@ -86,7 +87,7 @@ impl Surroundings for Machine {
     }
 
     fn read(&self, path: &Path) -> io::Result<String> {
-        read_bounded(path, FILE_BYTES_MAX)
+        read_bounded(open_regular(path)?, FILE_BYTES_MAX)
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -102,14 +103,16 @@ impl Surroundings for Machine {
     }
 }
 
+/// The text of a configuration file, which may be a pipe: that is what a shell makes of `--conf <(...)`.
+pub(crate) fn configuration(path: &Path) -> io::Result<String> {
+    read_bounded(File::open(path)?, FILE_BYTES_MAX)
+}
+
 /// A whole text file, refused when it is larger than anybody writes by hand: a device or a log given by mistake must
 /// not fill the memory.
-pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
-    use std::io::Read;
+pub(crate) fn read_bounded(file: File, bytes_max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(bytes_max + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
@@ -123,4 +126,4 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
 }
 
 /// Far above any site.toml or env file.
-pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
+const FILE_BYTES_MAX: u64 = 4 << 20;

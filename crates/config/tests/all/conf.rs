@@ -149,11 +149,51 @@ fn a_device_or_a_log_given_by_mistake_does_not_fill_the_memory() {
         let problems = Config::load(&path).expect_err("it has no end").to_string();
         assert!(problems.contains("larger than 4194304 bytes"), "{problems}");
     }
-    for path in ["/dev/zero".into(), at("error.log")] {
-        let env_file = format!("[app.web]\nwsgi = \"web\"\nenv_file = {path:?}\n[[site]]\napp = \"web\"\n");
-        let problems = Config::parse(&env_file, &at("site.toml"))
-            .expect_err("it has no end")
-            .to_string();
-        assert!(problems.contains("larger than 4194304 bytes"), "{problems}");
+    for problem in problem_of_named(&at("error.log")) {
+        assert!(problem.contains("larger than 4194304 bytes"), "{problem}");
     }
+}
+
+/// The problem that a file is for each key that names one which is read at the start.
+fn problem_of_named(path: &Path) -> [String; 2] {
+    let env_file = format!("[app.web]\nwsgi = \"web\"\nenv_file = {path:?}\n[[site]]\napp = \"web\"\n");
+    let ca = format!(
+        "[upstream.web]\nservers = [\"https://web\"]\ntls = {{ ca = {path:?} }}\n[[site]]\nupstream = \"web\"\n"
+    );
+    [env_file, ca].map(|text| {
+        Config::parse(&text, Path::new("/site.toml"))
+            .expect_err("it cannot be read")
+            .to_string()
+    })
+}
+
+/// Whoever starts or reloads would wait for somebody to write to it.
+#[test]
+fn a_pipe_or_a_device_that_a_key_names_is_refused_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    for path in [pipe.as_path(), Path::new("/dev/zero")] {
+        for problem in problem_of_named(path) {
+            assert!(
+                problem.contains("cannot be read: not a regular file"),
+                "{problem}"
+            );
+        }
+    }
+}
+
+/// As a shell hands over what `--conf <(...)` makes.
+#[test]
+fn the_configuration_itself_may_come_from_a_pipe() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let writer = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::write(pipe, "[[site]]\nrespond = \"here\"\n"))
+    };
+    let config = Config::load(&pipe).expect("a configuration");
+    assert_eq!(config.sites.len(), 1);
+    writer.join().expect("no panic").expect("written");
 }
