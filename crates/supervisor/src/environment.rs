@@ -42,7 +42,8 @@ const OF_PROXIES: [&str; 12] = [
     // Where certificates of authorities are.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    // How the system's resolver looks names up.
+    // How the C library looks names up: the proxy leaves that to it only where /etc/hosts and the name servers of
+    // /etc/resolv.conf have found nothing and nsswitch.conf names more; all before that does not read these.
     "LOCALDOMAIN",
     "RES_OPTIONS",
     "HOSTALIASES",

@@ -32,7 +32,7 @@ const SESSIONS_MAX: usize = 4096;
 const H2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
 
-/// Why TLS can not be spoken.
+/// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// A certificate or its key.
@@ -52,7 +52,7 @@ pub(crate) enum TlsError {
         name: String,
     },
     /// The library refuses.
-    #[error("TLS can not be set up: {0}")]
+    #[error("TLS cannot be set up: {0}")]
     Library(#[from] rustls::Error),
 }
 
