@@ -313,3 +313,29 @@ fn nginx_over_tls_is_told_the_name_and_resumes_sessions() {
     assert_eq!(site.get("/").header("x-reused"), Some("r"));
     assert!(site.stop().success());
 }
+
+#[test]
+fn check_and_the_log_tell_of_a_system_that_trusts_nobody() {
+    let mut site = Site::new("https-nobody");
+    site.write("empty.pem", "");
+    let empty = site.directory.join("empty.pem").display().to_string();
+    site.environment("SSL_CERT_FILE", &empty)
+        .environment("SSL_CERT_DIR", "/nowhere");
+    let mut site = started(site, &["https://127.0.0.1:9"], "");
+    let warning = "the system has no trusted authorities: `https://` servers of upstreams cannot be verified";
+    site.wait_for_log(warning);
+    let output = site.command(&["check"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(told.contains(&format!("warning: {warning}")), "{told}");
+    // Whoever names an authority, or verifies nothing, needs none of the system's.
+    site.config(
+        "[upstream.back]\nservers = [\"https://127.0.0.1:9\"]\ntls = { verify = false }\n[[site]]\nupstream = \"back\"\n",
+    );
+    let output = site.command(&["check"]).output().unwrap();
+    assert!(
+        !String::from_utf8_lossy(&output.stdout).contains(warning),
+        "{output:?}"
+    );
+    assert!(site.stop().success());
+}

@@ -167,7 +167,10 @@ impl Boot {
             None => AccessLog::off(),
         };
         let tls = tls::listeners(&config, &certificates, &self.ticket_secret.0)?;
-        let upstream_tls = tls::servers(&config.upstreams)?;
+        let (upstream_tls, warning) = tls::servers(&config.upstreams)?;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
         let listening = self.listeners.into_iter().map(|(index, socket)| {
             let listener = config.listeners.get(index).ok_or(BootError::Listener(index))?;
             Ok(Arc::new(Listening::new(index, socket, listener)))

@@ -47,8 +47,9 @@ pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<St
             }
         }
     }
-    if let Err(error) = super::servers(&config.upstreams) {
-        problems.push(error.to_string());
+    match super::servers(&config.upstreams) {
+        Ok((_, warning)) => checked.warnings.extend(warning),
+        Err(error) => problems.push(error.to_string()),
     }
     if problems.is_empty() {
         Ok(checked)

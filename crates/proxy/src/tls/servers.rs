@@ -33,11 +33,11 @@ pub(crate) struct ServerTls {
 /// By position in `servers`; `None` where plain HTTP is spoken.
 pub(crate) type UpstreamServersTls = Vec<Option<Arc<ServerTls>>>;
 
-/// The TLS of all upstreams, by their position in the configuration.
-pub(crate) fn servers(upstreams: &[Upstream]) -> Result<Vec<UpstreamServersTls>, TlsError> {
+/// The TLS of all upstreams, by their position in the configuration; and what is odd about it.
+pub(crate) fn servers(upstreams: &[Upstream]) -> Result<(Vec<UpstreamServersTls>, Option<String>), TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut system = None;
-    upstreams
+    let tls = upstreams
         .iter()
         .map(|upstream| {
             if upstream.peers.iter().all(|peer| peer.tls_name.is_none()) {
@@ -57,14 +57,15 @@ pub(crate) fn servers(upstreams: &[Upstream]) -> Result<Vec<UpstreamServersTls>,
                 .map(|peer| peer.tls_name.as_ref().map(of_peer).transpose())
                 .collect()
         })
-        .collect()
+        .collect::<Result<_, TlsError>>()?;
+    Ok((tls, system.and_then(|system| system.warning())))
 }
 
 /// `system`: the system's authorities, once they have been read.
 fn client(
     tls: &UpstreamTls,
     provider: &Arc<CryptoProvider>,
-    system: &mut Option<Arc<RootCertStore>>,
+    system: &mut Option<SystemAuthorities>,
 ) -> Result<ClientConfig, TlsError> {
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions()?;
@@ -79,9 +80,9 @@ fn client(
         _ if !tls.verify => verified_by(Arc::new(Any(Arc::clone(provider)))),
         Some(ca) => verified_by(Arc::new(named(ca, provider)?)),
         None => {
-            let authorities = system.get_or_insert_with(|| Arc::new(of_system()));
+            let system = system.get_or_insert_with(SystemAuthorities::read);
             builder
-                .with_root_certificates(Arc::clone(authorities))
+                .with_root_certificates(Arc::clone(&system.authorities))
                 .with_no_client_auth()
         }
     };
@@ -116,23 +117,42 @@ fn named(ca: &CaFile, provider: &Arc<CryptoProvider>) -> Result<Named, TlsError>
     Ok(Named::new(by_authority, certificates, Arc::clone(provider)))
 }
 
-/// What the system trusts. Certificates in it that cannot be used are left out, as everybody else does: one of
-/// them must not keep the others from being used.
-fn of_system() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    let mut authorities = RootCertStore::empty();
-    let (_, unusable) = authorities.add_parsable_certificates(found.certs);
-    for error in &found.errors {
-        tracing::debug!(%error, "authorities of the system cannot all be read");
-    }
-    if authorities.is_empty() {
-        tracing::warn!(
+/// What the system trusts.
+struct SystemAuthorities {
+    authorities: Arc<RootCertStore>,
+    /// Certificates among them that cannot be used.
+    unusable: usize,
+}
+
+impl SystemAuthorities {
+    /// Certificates that cannot be used are left out, as everybody else does: one of them must not keep the others
+    /// from being used.
+    fn read() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        let mut authorities = RootCertStore::empty();
+        let (_, unusable) = authorities.add_parsable_certificates(found.certs);
+        for error in &found.errors {
+            tracing::debug!(%error, "authorities of the system cannot all be read");
+        }
+        Self {
+            authorities: Arc::new(authorities),
             unusable,
-            "the system has no trusted authorities: `https://` servers of upstreams cannot be verified; \
-             install ca-certificates, or name `ca` in [upstream.NAME.tls]"
-        );
+        }
     }
-    authorities
+
+    /// Where nothing can be verified by them.
+    fn warning(&self) -> Option<String> {
+        let unusable = match self.unusable {
+            0 => String::new(),
+            count => format!(" ({count} certificates are there that cannot be used)"),
+        };
+        self.authorities.is_empty().then(|| {
+            format!(
+                "the system has no trusted authorities{unusable}: `https://` servers of upstreams cannot be \
+                 verified; install ca-certificates, or name `ca` in [upstream.NAME.tls]"
+            )
+        })
+    }
 }
 
 #[cfg(test)]
