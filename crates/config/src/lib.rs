@@ -14,6 +14,7 @@ mod climb;
 mod control;
 mod cpus;
 mod dotenv;
+mod followed;
 mod identity;
 mod listener;
 mod open_files;

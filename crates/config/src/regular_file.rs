@@ -17,6 +17,11 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         // A FIFO that nobody writes to is opened at once.
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
         .open(path)?;
+    regular(file)
+}
+
+/// Refuses what is no regular file.
+pub(crate) fn regular(file: File) -> io::Result<File> {
     let kind = file.metadata()?.file_type();
     match (kind.is_file(), kind.is_dir()) {
         (true, _) => Ok(file),

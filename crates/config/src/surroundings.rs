@@ -9,7 +9,7 @@ use std::{
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::{Identity, cpus, open_regular};
+use crate::{Identity, cpus, followed, open_regular, regular_file::regular};
 
 /// The machine, as far as reading a configuration needs it. Tests give a made-up one.
 pub trait Surroundings {
@@ -33,6 +33,9 @@ pub trait Surroundings {
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// The text of a small regular file.
     fn read(&self, path: &Path) -> io::Result<String>;
+    /// The same of a file whose content an application is given: links on the way are followed where that gives
+    /// nothing away.
+    fn read_for_app(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;
     /// Where temporary files go.
@@ -88,6 +91,15 @@ impl Surroundings for Machine {
 
     fn read(&self, path: &Path) -> io::Result<String> {
         read_bounded(open_regular(path)?, FILE_BYTES_MAX)
+    }
+
+    fn read_for_app(&self, path: &Path) -> io::Result<String> {
+        if self.is_root() {
+            read_bounded(regular(followed::open(path)?)?, FILE_BYTES_MAX)
+        } else {
+            // What we may read, so may whoever runs as we do.
+            self.read(path)
+        }
     }
 
     fn variable(&self, name: &str) -> Option<String> {

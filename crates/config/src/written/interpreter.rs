@@ -57,7 +57,7 @@ pub(crate) fn environment(section: &Section<'_>, title: &str) -> BTreeMap<String
         .and_then(|value| Some((value, value.path()?)))
     {
         let surroundings = section.reading.surroundings;
-        match surroundings.read(&path) {
+        match surroundings.read_for_app(&path) {
             Err(error) => {
                 let why = match error.kind() {
                     io::ErrorKind::NotFound => "does not exist".to_owned(),

@@ -100,6 +100,10 @@ impl Surroundings for MadeUp {
         Ok(self.env_file.to_owned())
     }
 
+    fn read_for_app(&self, path: &Path) -> io::Result<String> {
+        self.read(path)
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         (name == "PATH").then(|| "/opt/missing:/usr/bin".to_owned())
     }
