@@ -29,7 +29,7 @@ use tokio::{
     select,
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use wire::file_system;
 
@@ -201,6 +201,13 @@ pub(super) async fn look(files: &Files, path: &[u8], headers: &[(String, String)
     looked.await.unwrap_or_else(Looked::Fault)
 }
 
+/// Resolves when the client has left a file that keeps it waiting. One that says no more may still read, and cannot be
+/// told from one that has left: it gets what comes soon.
+pub(super) async fn gone<D: Downstream>(down: &mut D) {
+    sleep(TAKEN_WITHIN).await;
+    down.gone().await;
+}
+
 /// Sends a part of a file; `false` when it cannot be read to its end.
 pub(super) async fn send<D: Downstream>(
     down: &mut D,
@@ -213,7 +220,7 @@ pub(super) async fn send<D: Downstream>(
         let read = select! {
             biased;
             read = piece(file.clone(), at, (end - at).min(PIECE_BYTES)) => read,
-            () = down.gone() => return Err(ClientError::Gone),
+            () = gone(down) => return Err(ClientError::Gone),
         };
         let bytes = match read {
             Ok(bytes) if bytes.is_empty() => return Ok(false),

@@ -74,7 +74,7 @@ pub(crate) async fn answer<D: Downstream>(
         looked = tokio::select! {
             biased;
             looked = Box::pin(distant::look(files, &request.path, headers, head)) => looked,
-            () = down.gone() => return Err(ClientError::Gone),
+            () = distant::gone(down) => return Err(ClientError::Gone),
         };
     }
     let (data, answer, pieces) = match looked {
