@@ -69,7 +69,10 @@ fn ask_with(text: &str, mut down: Recorder) -> Told {
     };
     let peer = down.connection.peer.map_or(Remote::Unix, Remote::from);
     let mut record = Record::new(peer);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     let stalls = down.stalls_after.is_some();
     let _ = runtime.block_on(async {
         let mut serving = std::pin::pin!(serve(&context, &mut down, &mut record));
