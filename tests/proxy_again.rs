@@ -1,4 +1,5 @@
-//! A proxy that dies is started again from what its generation was given, whatever has become of the machine since.
+//! A proxy that dies is started again from what its generation was given, whatever has become of the machine
+//! since.
 
 use std::{fs, io::Write, os::unix::fs::FileExt, process::Command};
 

@@ -1,5 +1,5 @@
-//! Python interpreters and the virtualenvs made with them; shared by the tests of the binary and of the engine, each of which runs
-//! every test in a process of its own under nextest.
+//! Python interpreters and the virtualenvs made with them; shared by the tests of the binary and of the
+//! engine, each of which runs every test in a process of its own under nextest.
 #![allow(clippy::unwrap_used, reason = "a panic is a test's failure")]
 
 use std::{

@@ -16,12 +16,13 @@ const BLOCK: u16 = 32;
 /// Below it other programs have theirs.
 const FIRST: u16 = 11_000;
 
-/// What this process has taken: the lock of each block, which ends with the process, and the next port of the last one.
+/// What this process has taken: the lock of each block, which ends with the process, and the next port of the
+/// last one.
 static TAKEN: Mutex<(Vec<File>, Vec<u16>)> = Mutex::new((Vec::new(), Vec::new()));
 
-/// A TCP port of 127.0.0.1 that nobody listens on, and that no other test gets as long as this process lives. It is not one of
-/// those that the kernel gives to connections and to whoever binds port 0: between our look and the start of the server
-/// somebody could be given it.
+/// A TCP port of 127.0.0.1 that nobody listens on, and that no other test gets as long as this process lives.
+/// It is not one of those that the kernel gives to connections and to whoever binds port 0: between our look
+/// and the start of the server somebody could be given it.
 pub(crate) fn free_port() -> u16 {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let (locks, ports) = &mut *taken;

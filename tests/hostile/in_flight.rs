@@ -5,8 +5,8 @@ use std::process::Command;
 use super::users::{set_privileges, site};
 use crate::harness::{Response, Site, app, site::copy_tree, wait_for, workspace};
 
-/// So few open files for each process that a few hundred descriptors in flight are too many, which disturbs no
-/// other process of the machine.
+/// So few open files for each process that a few hundred descriptors in flight are too many, which disturbs
+/// no other process of the machine.
 const FEW: &str = "ulimit -n 256; exec \"$0\" \"$@\"";
 
 /// A user that no database knows, and no other test has.

@@ -1,4 +1,5 @@
-//! Each kind of message on the link and on the control sockets of a worker and of a zygote, in each wrong way.
+//! Each kind of message on the link and on the control sockets of a worker and of a zygote, in each wrong
+//! way.
 
 use std::sync::Mutex;
 
@@ -62,8 +63,8 @@ enum Sender {
 
 use Sender::{Ends, Stays};
 
-/// Each kind of [`wire::control::FromWorker`], in each of the [`WAYS`]: of a worker that has been ready for long, so
-/// that all but the last is late. What wants to leave may do so, and is replaced.
+/// Each kind of [`wire::control::FromWorker`], in each of the [`WAYS`]: of a worker that has been ready for
+/// long, so that all but the last is late. What wants to leave may do so, and is replaced.
 const FROM_WORKER: &[(&str, [Sender; 4])] = &[
     ("Hello", [Ends, Ends, Ends, Ends]),
     ("Ready", [Ends, Ends, Ends, Ends]),
@@ -71,8 +72,8 @@ const FROM_WORKER: &[(&str, [Sender; 4])] = &[
     ("Leave", [Ends, Ends, Ends, Ends]),
 ];
 
-/// Each kind of [`wire::control::FromZygote`], in each of the [`WAYS`]: before the zygote says the same itself, or
-/// late, when it forks.
+/// Each kind of [`wire::control::FromZygote`], in each of the [`WAYS`]: before the zygote says the same
+/// itself, or late, when it forks.
 const FROM_ZYGOTE: &[(&str, [Sender; 4])] = &[
     ("Ready", [Ends, Ends, Ends, Ends]),
     ("Failed", [Ends, Stays, Stays, Ends]),

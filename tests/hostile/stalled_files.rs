@@ -1,4 +1,5 @@
-//! Files on a file system that answers when it likes: a server that is gone, or a process of the application's.
+//! Files on a file system that answers when it likes: a server that is gone, or a process of the
+//! application's.
 
 use std::{
     path::Path,

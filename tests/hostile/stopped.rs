@@ -1,5 +1,5 @@
-//! Processes that somebody has stopped by a signal, and processes that multiply, while the server goes on and when
-//! it stops.
+//! Processes that somebody has stopped by a signal, and processes that multiply, while the server goes on and
+//! when it stops.
 
 use std::time::{Duration, Instant};
 

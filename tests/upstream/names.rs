@@ -41,8 +41,8 @@ fn with_files(test: &str, servers: &[&str], files: [&str; 3]) -> Option<Site> {
     Some(site)
 }
 
-/// Answers every request at this address with a word, as long as the process lives. `None` where it is taken, or
-/// nobody may listen there.
+/// Answers every request at this address with a word, as long as the process lives. `None` where it is taken,
+/// or nobody may listen there.
 fn says(address: SocketAddr, word: &'static str) -> Option<SocketAddr> {
     let listener = TcpListener::bind(address).ok()?;
     let address = listener.local_addr().ok()?;

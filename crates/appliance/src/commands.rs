@@ -1,4 +1,5 @@
-//! What is asked of a server that runs: `reload`, `reopen`, `stop` and `status`, by way of its control socket.
+//! What is asked of a server that runs: `reload`, `reopen`, `stop` and `status`, by way of its control
+//! socket.
 //!
 //! Exit codes: 0 done, 1 refused or failed, 3 not running (2 is a command line that cannot be understood).
 

@@ -1,6 +1,7 @@
 //! The words of other servers: whoever brings one is told ours.
 
-/// What to write in place of the first word here that is not ours. `given` is the command line without the program.
+/// What to write in place of the first word here that is not ours. `given` is the command line without the
+/// program.
 pub(crate) fn hint(given: &[String], stranger: &str) -> Option<String> {
     // `--workers=4` and `-w4` are `--workers` and `-w`.
     let word = match stranger.split_once('=') {

@@ -1,5 +1,6 @@
-//! Host names of servers behind us. `check` looks them up once; in a server that runs the proxy does, again and again, and the
-//! supervisor never: a name server that does not answer holds up neither a start nor a reload nor a stop.
+//! Host names of servers behind us. `check` looks them up once; in a server that runs the proxy does, again
+//! and again, and the supervisor never: a name server that does not answer holds up neither a start nor a
+//! reload nor a stop.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// So many are looked up at the same time.
 const AT_ONCE: usize = 16;
 
-/// A line for each server whose name cannot be looked up now. It is no problem: it may be there when it is needed.
+/// A line for each server whose name cannot be looked up now. It is no problem: it may be there when it is
+/// needed.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     told(config, look_up, WITHIN)
 }
@@ -62,7 +64,8 @@ fn told(config: &Config, look_up: fn(&str) -> io::Result<()>, within: Duration) 
         .collect()
 }
 
-/// What looking each of them up has shown; one that took too long is not among them, and its thread is left behind.
+/// What looking each of them up has shown; one that took too long is not among them, and its thread is left
+/// behind.
 fn all(
     hosts: Vec<String>,
     look_up: fn(&str) -> io::Result<()>,

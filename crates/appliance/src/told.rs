@@ -1,7 +1,7 @@
 //! What a command says on the terminal.
 //!
-//! Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us is not
-//! our trouble.
+//! Much of it comes from applications and files: none of it may act on the terminal. A closed pipe behind us
+//! is not our trouble.
 
 use std::{
     fmt::Display,

@@ -38,7 +38,8 @@ pub struct ControlPlace {
 pub enum ControlDirectory {
     /// The administrator's: it must exist.
     Given,
-    /// The program's own, in a runtime directory: made when missing, and used only if nobody else may write to it.
+    /// The program's own, in a runtime directory: made when missing, and used only if nobody else may write
+    /// to it.
     Own,
 }
 
@@ -65,8 +66,8 @@ impl Config {
         }
     }
 
-    /// Where a link may lead to a control socket that is elsewhere, so that commands find it when the file that says
-    /// where it is has been broken or changed.
+    /// Where a link may lead to a control socket that is elsewhere, so that commands find it when the file
+    /// that says where it is has been broken or changed.
     pub fn control_links(&self) -> Vec<ControlPlace> {
         match &self.server.control {
             Control::Off => Vec::new(),
@@ -75,9 +76,10 @@ impl Config {
     }
 }
 
-/// Where the server of the configuration file at `conf` is to be found. The file may be broken, or gone: a server
-/// that runs must be told to stop all the same. What it says of places is read as far as it can be, and the usual
-/// places are always looked at, because a file that was just changed may not have been taken up yet.
+/// Where the server of the configuration file at `conf` is to be found. The file may be broken, or gone: a
+/// server that runs must be told to stop all the same. What it says of places is read as far as it can be,
+/// and the usual places are always looked at, because a file that was just changed may not have been taken up
+/// yet.
 pub fn control_search(conf: &Path) -> ControlSearch {
     let absolute = absolute(conf).unwrap_or_else(|_| conf.to_owned());
     let conf = resolved(&absolute);
@@ -115,8 +117,8 @@ pub fn control_search_in(surroundings: &dyn Surroundings, conf: &Path, text: &st
     }
 }
 
-/// Beside the pid file, which one server has for itself; else under a name that follows from the configuration's
-/// path, because several servers share these directories.
+/// Beside the pid file, which one server has for itself; else under a name that follows from the
+/// configuration's path, because several servers share these directories.
 fn usual(surroundings: &dyn Surroundings, conf: &Path, server: &Server) -> Vec<ControlPlace> {
     let name = name(conf);
     let beside = server
@@ -150,8 +152,8 @@ fn name(conf: &Path) -> String {
     format!("{:016x}.{EXTENSION}", fnv1a(conf.as_os_str().as_encoded_bytes()))
 }
 
-/// Where sockets belong. systemd makes `/run/appliance` for the unit, also where that never was root. The last one
-/// is for those who have none of these: users of containers, and of cron.
+/// Where sockets belong. systemd makes `/run/appliance` for the unit, also where that never was root. The
+/// last one is for those who have none of these: users of containers, and of cron.
 fn runtime_directories(surroundings: &dyn Surroundings) -> Vec<PathBuf> {
     let system = PathBuf::from("/run/appliance");
     if surroundings.is_root() {

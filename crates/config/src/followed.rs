@@ -1,9 +1,9 @@
 //! Files that are read with the rights of root and given to somebody who may have fewer: an `env_file`.
 //!
-//! Whoever can make a link on the way to such a file could have root read any file for them. So a link is followed
-//! only where it gives its owner nothing new: to a file of their own, or to one that everybody may read.
-//! The kernel has the same rule for directories that everybody may write to (`fs.protected_symlinks`); its rule for
-//! hard links (`fs.protected_hardlinks`) covers those.
+//! Whoever can make a link on the way to such a file could have root read any file for them. So a link is
+//! followed only where it gives its owner nothing new: to a file of their own, or to one that everybody may
+//! read. The kernel has the same rule for directories that everybody may write to (`fs.protected_symlinks`);
+//! its rule for hard links (`fs.protected_hardlinks`) covers those.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +28,8 @@ const LINKS_MAX: usize = 40;
 /// Everybody may read it.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// Opens a file for reading; each component is looked at by its descriptor, so that nobody can exchange it meanwhile.
+/// Opens a file for reading; each component is looked at by its descriptor, so that nobody can exchange it
+/// meanwhile.
 ///
 /// # Errors
 /// When it cannot be opened, or a link on the way is somebody's who could not read it.

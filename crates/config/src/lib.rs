@@ -4,9 +4,9 @@
 //! configuration *as used* (the types below: no leftover `Option` that means "default", every reference resolved). The
 //! step between them is the only validator and reports every problem at once; nothing later checks or defaults again.
 //!
-//! What another process needs derives serde's traits; a field that is a path names `serialised_path`. [`Config`] and [`App`] do
-//! not: an app's environment holds secrets, which go to its own processes and to nobody else. [`ProxyConfig`] is the
-//! part for a proxy.
+//! What another process needs derives serde's traits; a field that is a path names `serialised_path`.
+//! [`Config`] and [`App`] do not: an app's environment holds secrets, which go to its own processes and to
+//! nobody else. [`ProxyConfig`] is the part for a proxy.
 
 mod access_log;
 mod app;
@@ -106,8 +106,8 @@ impl Config {
         })
     }
 
-    /// Reads the file at `path`, where its links lead now. Start, reload and `appliance check` all come in by this door,
-    /// so that they say the same.
+    /// Reads the file at `path`, where its links lead now. Start, reload and `appliance check` all come in by
+    /// this door, so that they say the same.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let path = started_in::resolved(path);
         let text = surroundings::configuration(&path)

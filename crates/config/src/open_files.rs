@@ -28,8 +28,8 @@ impl Config {
         OWN + PER_WORKER * self.apps.iter().map(|app| app.workers as u64).sum::<u64>()
     }
 
-    /// Clients that the listeners promise to serve. The usual number counts once, however many have it and whether
-    /// it was written or not: a second listener for HTTPS or IPv6 is there for the same clients.
+    /// Clients that the listeners promise to serve. The usual number counts once, however many have it and
+    /// whether it was written or not: a second listener for HTTPS or IPv6 is there for the same clients.
     fn clients_promised(&self) -> u64 {
         let all = self
             .listeners

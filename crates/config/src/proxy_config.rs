@@ -1,8 +1,9 @@
-//! What a proxy gets of a configuration: everything it serves by, and of an app only what concerns its requests.
+//! What a proxy gets of a configuration: everything it serves by, and of an app only what concerns its
+//! requests.
 //!
-//! The supervisor reads the text once for a generation, and each proxy of that generation is handed the same bytes. One
-//! that is started again hours later sees what the first one saw, whatever has become of files, directories, names and
-//! users since.
+//! The supervisor reads the text once for a generation, and each proxy of that generation is handed the same
+//! bytes. One that is started again hours later sees what the first one saw, whatever has become of files,
+//! directories, names and users since.
 
 use std::{io, time::Duration};
 

@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-/// Opens a file to read it. A pipe or a device is refused: it may keep us waiting, and says what it has to say only once.
+/// Opens a file to read it. A pipe or a device is refused: it may keep us waiting, and says what it has to
+/// say only once.
 ///
 /// # Errors
 /// When it cannot be opened, or is no regular file.

@@ -1,5 +1,5 @@
-//! Paths in a serialised configuration. A path of Linux is bytes, which need not be UTF-8: those that are travel as
-//! text, the others as a list of their bytes. What serde does by itself refuses the latter.
+//! Paths in a serialised configuration. A path of Linux is bytes, which need not be UTF-8: those that are
+//! travel as text, the others as a list of their bytes. What serde does by itself refuses the latter.
 
 use std::{
     ffi::OsString,

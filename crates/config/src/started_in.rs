@@ -8,7 +8,8 @@ use std::{
 
 use crate::{Problems, climb::climbed};
 
-/// The path from the directory we were started in. Each [reading](crate::Config::load) follows its links anew.
+/// The path from the directory we were started in. Each [reading](crate::Config::load) follows its links
+/// anew.
 ///
 /// Releases are often switched by a link, `current`. Whoever starts us there means the link, and a reload is
 /// to find what it leads to then. The kernel knows only the release; the shell says the link in `$PWD`, which

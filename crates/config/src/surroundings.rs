@@ -33,8 +33,8 @@ pub trait Surroundings {
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// The text of a small regular file.
     fn read(&self, path: &Path) -> io::Result<String>;
-    /// The same of a file whose content an application is given: links on the way are followed where that gives
-    /// nothing away.
+    /// The same of a file whose content an application is given: links on the way are followed where that
+    /// gives nothing away.
     fn read_for_app(&self, path: &Path) -> io::Result<String>;
     /// An environment variable.
     fn variable(&self, name: &str) -> Option<String>;

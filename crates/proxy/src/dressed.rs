@@ -47,8 +47,8 @@ fn set_headers(answer: &mut Answer, headers: &[(String, String)]) {
 }
 
 /// Does this field say something about what the route is there for? On a page of our own it would be wrong: a
-/// 404 that is `immutable` stays in caches, those in front of a site included (RFC 9213), a page that is called
-/// `text/css` cannot be read, and one that has a Location leads nowhere. Policies are for pages too.
+/// 404 that is `immutable` stays in caches, those in front of a site included (RFC 9213), a page that is
+/// called `text/css` cannot be read, and one that has a Location leads nowhere. Policies are for pages too.
 fn is_of_content(name: &str) -> bool {
     let starts = |prefix: &str| {
         name.get(..prefix.len())

@@ -249,7 +249,8 @@ impl Process {
         for thread in threads {
             let _ = thread.join();
         }
-        // What still runs beside the loops, a lookup of a name or a read from a distant disk, is not waited for.
+        // What still runs beside the loops, a lookup of a name or a read from a distant disk, is not waited
+        // for.
         first.shutdown_background();
         leave(drained, &context.log)
     }

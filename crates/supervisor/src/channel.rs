@@ -36,8 +36,8 @@ thread_local! {
     static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Our end of the control socket to one process. It never blocks: what the process does not take yet waits here,
-/// and so does what the kernel does not pass on.
+/// Our end of the control socket to one process. It never blocks: what the process does not take yet waits
+/// here, and so does what the kernel does not pass on.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: OwnedFd,

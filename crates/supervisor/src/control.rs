@@ -1,8 +1,9 @@
-//! The control socket: where an administrator asks for the state of the server, a reload, new log files, or the end.
+//! The control socket: where an administrator asks for the state of the server, a reload, new log files, or
+//! the end.
 //!
-//! HTTP/1.1 on a Unix socket, so that `curl --unix-socket` is a client; deploy/CONTROL.md describes it. The loop of
-//! the supervisor must never wait for one of these clients, and none of them may take more than a little memory: all
-//! sockets are non-blocking, and requests, answers, clients and times are bounded.
+//! HTTP/1.1 on a Unix socket, so that `curl --unix-socket` is a client; deploy/CONTROL.md describes it. The
+//! loop of the supervisor must never wait for one of these clients, and none of them may take more than a
+//! little memory: all sockets are non-blocking, and requests, answers, clients and times are bounded.
 
 pub mod client;
 pub mod event;
@@ -101,7 +102,8 @@ impl ControlSocket {
         self.place = None;
     }
 
-    /// Makes a link to the socket at the first of these places where that is possible, unless the socket itself is there.
+    /// Makes a link to the socket at the first of these places where that is possible, unless the socket
+    /// itself is there.
     pub(crate) fn link(&mut self, places: &[ControlPlace]) {
         self.link = None;
         let Some(place) = self.place.as_ref().filter(|place| !place.is_one_of(places)) else {
@@ -190,7 +192,8 @@ impl ControlSocket {
         }
     }
 
-    /// Those who wait for this reload, or for an earlier one, hear of it; `last`: they have nothing more to wait for.
+    /// Those who wait for this reload, or for an earlier one, hear of it; `last`: they have nothing more to
+    /// wait for.
     pub(crate) fn tell(&mut self, reload: u64, event: &Event, last: bool, now: Instant) {
         for (_, connection) in &mut self.connections {
             if connection.waits_for.is_some_and(|waits_for| waits_for <= reload) {

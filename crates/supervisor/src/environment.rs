@@ -1,5 +1,5 @@
-//! The environments of what we start: an application gets ours, without what is meant for us alone, with what its
-//! configuration says; a proxy gets next to nothing of it.
+//! The environments of what we start: an application gets ours, without what is meant for us alone, with what
+//! its configuration says; a proxy gets next to nothing of it.
 
 use std::{env, process::Command};
 
@@ -32,8 +32,9 @@ pub(crate) fn run_as(identity: Option<&Identity>) -> Option<RunAs> {
     })
 }
 
-/// What a proxy gets of our environment: by names, where they end in `*` by their beginnings. Everything else may be meant
-/// for the applications, as passwords in the environment of a container are, and a proxy speaks to strangers.
+/// What a proxy gets of our environment: by names, where they end in `*` by their beginnings. Everything else
+/// may be meant for the applications, as passwords in the environment of a container are, and a proxy speaks
+/// to strangers.
 const OF_PROXIES: [&str; 12] = [
     "PATH",
     // Time zone of the logs.
@@ -42,8 +43,9 @@ const OF_PROXIES: [&str; 12] = [
     // Where certificates of authorities are.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    // How the C library looks names up: the proxy leaves that to it only where /etc/hosts and the name servers of
-    // /etc/resolv.conf have found nothing and nsswitch.conf names more; all before that does not read these.
+    // How the C library looks names up: the proxy leaves that to it only where /etc/hosts and the name
+    // servers of /etc/resolv.conf have found nothing and nsswitch.conf names more; all before that does not
+    // read these.
     "LOCALDOMAIN",
     "RES_OPTIONS",
     "HOSTALIASES",

@@ -95,8 +95,8 @@ pub(crate) enum Found {
     Traced,
     /// It waits for a disk or a network file system: its successor would do so as well.
     OnDisk,
-    /// It was stopped by a signal, which is no fault of its own: it is replaced, and the next one is looked at
-    /// as soon.
+    /// It was stopped by a signal, which is no fault of its own: it is replaced, and the next one is looked
+    /// at as soon.
     Stopped,
     /// It does not turn, and is replaced.
     Hanging,

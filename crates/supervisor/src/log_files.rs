@@ -6,8 +6,8 @@ use config::{Config, Need, To};
 
 use crate::{Error, error::unusable};
 
-/// Files a proxy writes its logs to; `None` where a log is not a file. Opened for the first proxy of a generation, and kept
-/// for those that take its place.
+/// Files a proxy writes its logs to; `None` where a log is not a file. Opened for the first proxy of a
+/// generation, and kept for those that take its place.
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     pub(crate) access: Option<File>,

@@ -1,5 +1,5 @@
-//! What the proxies of a generation read when they start: made once, so that one which is started again hours later
-//! finds what the first one found, whatever has become of the files since.
+//! What the proxies of a generation read when they start: made once, so that one which is started again hours
+//! later finds what the first one found, whatever has become of the files since.
 
 use std::{
     fs::File,

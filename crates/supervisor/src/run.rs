@@ -35,8 +35,8 @@ const STRANGERS_WITHIN: Duration = Duration::from_secs(1);
 /// What is still there so long after SIGKILL is left to the kernel.
 const KILLED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Between two looks at what is left, after SIGTERM and after SIGKILL: a process that forks and ends, again and
-/// again, lives no longer than a forked interpreter needs to fork.
+/// Between two looks at what is left, after SIGTERM and after SIGKILL: a process that forks and ends, again
+/// and again, lives no longer than a forked interpreter needs to fork.
 const ASKED_LOOK: Duration = Duration::from_millis(5);
 const KILLED_LOOK: Duration = Duration::from_micros(50);
 

@@ -233,8 +233,8 @@ impl Supervisor {
         None
     }
 
-    /// Generations whose workers take memory beside those that serve. An old proxy that is still busy holds nothing up;
-    /// there are other bounds for those.
+    /// Generations whose workers take memory beside those that serve. An old proxy that is still busy holds
+    /// nothing up; there are other bounds for those.
     fn draining(&self) -> usize {
         let old = |generation: &&Generation| generation.phase != Phase::Serving && generation.has_workers();
         self.generations.iter().filter(old).count()

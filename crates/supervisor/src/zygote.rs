@@ -164,8 +164,8 @@ impl Zygote {
         }
     }
 
-    /// Does it do nothing because it was stopped by a signal? Looked at now and then while it is `busy`: stopped, a
-    /// zygote says nothing, and forks nothing.
+    /// Does it do nothing because it was stopped by a signal? Looked at now and then while it is `busy`:
+    /// stopped, a zygote says nothing, and forks nothing.
     pub(crate) fn is_found_stopped(&mut self, busy: bool, now: Instant) -> bool {
         if !busy || self.killed {
             self.look_at = None;

@@ -1,9 +1,10 @@
 //! Descriptors that the kernel does not pass on at the moment.
 //!
-//! The descriptors that the processes of one user have sent and nobody has received are counted together (`ETOOMANYREFS` in
-//! unix(7)), and so is the memory they take. One process that sends thousands to itself makes every sending of a descriptor
-//! fail for all others of its user. That says nothing about whom they are sent to: it is tried again, in pauses that become
-//! longer, and how long that may go on is for each sender to say.
+//! The descriptors that the processes of one user have sent and nobody has received are counted together
+//! (`ETOOMANYREFS` in unix(7)), and so is the memory they take. One process that sends thousands to itself
+//! makes every sending of a descriptor fail for all others of its user. That says nothing about whom they are
+//! sent to: it is tried again, in pauses that become longer, and how long that may go on is for each sender
+//! to say.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,8 @@ const ENOMEM: i32 = 12;
 const ENOBUFS: i32 = 105;
 const ETOOMANYREFS: i32 = 109;
 
-/// Does this error of sendmsg(2) say that the kernel does not take it now, whoever it is for? That a socket is
-/// full (`EAGAIN`) says poll(2), and is none of it.
+/// Does this error of sendmsg(2) say that the kernel does not take it now, whoever it is for? That a socket
+/// is full (`EAGAIN`) says poll(2), and is none of it.
 pub const fn is_congestion(errno: i32) -> bool {
     matches!(errno, ETOOMANYREFS | ENOBUFS | ENOMEM)
 }

@@ -142,11 +142,12 @@ macro_rules! messages {
 messages! {
     /// Supervisor to proxy.
     pub enum ToProxy {
-        /// First message. Descriptors, in this order: the configuration (`config::ProxyConfig` as bytes), the certificates
-        /// and keys ([`parts`](crate::parts)), the access log's file, the error log's file. The first two are sealed memory
-        /// files; all but the first come where there is such a thing.
+        /// First message. Descriptors, in this order: the configuration (`config::ProxyConfig` as bytes), the
+        /// certificates and keys ([`parts`](crate::parts)), the access log's file, the error log's file. The
+        /// first two are sealed memory files; all but the first come where there is such a thing.
         1 => Boot {
-            /// Certificates and keys come with this message: a chain and its key for each of `tls.certificates`.
+            /// Certificates and keys come with this message: a chain and its key for each of
+            /// `tls.certificates`.
             certificates: bool,
             /// Number of [`ToProxy::Listener`] messages that follow.
             listeners: u32,
@@ -262,7 +263,8 @@ messages! {
             /// To which question.
             number: u64,
         },
-        /// In place of [`FromProxy::LinkIdle`]: the worker has said on this link what it may not say, and the link is closed.
+        /// In place of [`FromProxy::LinkIdle`]: the worker has said on this link what it may not say, and the
+        /// link is closed.
         8 => LinkBroken {
             /// Which.
             link: u64,

@@ -1,5 +1,5 @@
-//! Several files in one: how long each of them is, then their contents one after the other. How many there are, the
-//! reader knows.
+//! Several files in one: how long each of them is, then their contents one after the other. How many there
+//! are, the reader knows.
 
 use std::io::{self, Read};
 

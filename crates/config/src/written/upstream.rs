@@ -113,7 +113,8 @@ fn server(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
             "write for example { url = \"http://127.0.0.1:8001\", weight = 2 }",
         );
     }
-    // More would only cost memory: it is a share, and one server is hardly a hundred times as fast as another.
+    // More would only cost memory: it is a share, and one server is hardly a hundred times as fast as
+    // another.
     let weight = section.number("weight", 1..=u64::from(WEIGHT_MAX)).unwrap_or(1) as u32;
     let backup = section.boolean("backup").unwrap_or(false);
     section.finish(SERVER_OTHERS);
@@ -124,7 +125,8 @@ fn server(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     })
 }
 
-/// `http://host`, `http://host:port`, the same with `https`, or `unix:/path`. `server_name`: what all certificates must be for.
+/// `http://host`, `http://host:port`, the same with `https`, or `unix:/path`. `server_name`: what all
+/// certificates must be for.
 fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     let text = value.text()?;
     let refuse = |help: &str| {

@@ -131,7 +131,8 @@ impl Files {
     }
 }
 
-/// Was it opened for reading? With others (`O_WRONLY`, `O_PATH`) that would come out only while an answer is sent.
+/// Was it opened for reading? With others (`O_WRONLY`, `O_PATH`) that would come out only while an answer is
+/// sent.
 fn is_readable(descriptor: &OwnedFd) -> bool {
     fcntl_getfl(descriptor).is_ok_and(|flags| {
         !flags.contains(OFlags::PATH) && matches!(flags & OFlags::RWMODE, OFlags::RDONLY | OFlags::RDWR)

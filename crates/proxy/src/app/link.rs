@@ -35,8 +35,8 @@ use crate::{os::TrayError, unix_socket::UnixSocket};
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// A request whose body's descriptor the kernel has not taken for so long is answered 503. What is behind it waits so
-/// long once, not with each.
+/// A request whose body's descriptor the kernel has not taken for so long is answered 503. What is behind it
+/// waits so long once, not with each.
 const UNDELIVERED_AFTER: Duration = Duration::from_secs(2);
 
 /// A worker as the supervisor hands it over.

@@ -149,8 +149,8 @@ const WEEKDAYS: [&str; 7] = [
 ];
 const SHORT_WEEKDAY_LEN: usize = 3;
 
-/// The calendar repeats itself every 400 years, and later years are understood. They begin with another weekday
-/// than these.
+/// The calendar repeats itself every 400 years, and later years are understood. They begin with another
+/// weekday than these.
 fn before_1970(text: &str, year: Range<usize>) -> Option<SystemTime> {
     let written: u64 = text.get(year.clone())?.parse().ok()?;
     let cycles = 1969_u64.checked_sub(written)? / 400 + 1;

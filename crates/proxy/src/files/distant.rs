@@ -1,9 +1,10 @@
 //! Files on file systems that may let us wait: for a server (NFS, CIFS), or for another process (FUSE).
 //!
-//! A front thread that waits there serves nobody, and its successor would wait as well. So it opens nothing of which it
-//! does not know that it lies on a file system which [answers at once](file_system::answers_at_once): all of the lookup, the
-//! readings and the closing are done by tokio's threads for what blocks, a bounded number of them at a time. Where these
-//! all wait, more requests for such files are answered 503, and everything else goes on.
+//! A front thread that waits there serves nobody, and its successor would wait as well. So it opens nothing
+//! of which it does not know that it lies on a file system which [answers at
+//! once](file_system::answers_at_once): all of the lookup, the readings and the closing are done by tokio's
+//! threads for what blocks, a bounded number of them at a time. Where these all wait, more requests for such
+//! files are answered 503, and everything else goes on.
 //!
 //! Which file system a route's directory is on is asked by threads too, by others than those that wait for
 //! files, and known for a while. What is mounted below it is found by the kernel, which then says so instead
@@ -201,8 +202,8 @@ pub(super) async fn look(files: &Files, path: &[u8], headers: &[(String, String)
     looked.await.unwrap_or_else(Looked::Fault)
 }
 
-/// Resolves when the client has left a file that keeps it waiting. One that says no more may still read, and cannot be
-/// told from one that has left: it gets what comes soon.
+/// Resolves when the client has left a file that keeps it waiting. One that says no more may still read, and
+/// cannot be told from one that has left: it gets what comes soon.
 pub(super) async fn gone<D: Downstream>(down: &mut D) {
     sleep(TAKEN_WITHIN).await;
     down.gone().await;

@@ -5,8 +5,9 @@
 //! between: what was replaced, removed or forbidden in the file system may be served for one second more, and no longer. A
 //! file that is asked for now and then is looked up each time, so whoever edits a page and reloads it sees the new one.
 //!
-//! Nothing holds a descriptor: a file that was removed is gone from the disk at once, and a file system can be unmounted.
-//! Each front thread has a memory of its own, so nobody waits for a lock. Threads that may wait have none, and keep nothing.
+//! Nothing holds a descriptor: a file that was removed is gone from the disk at once, and a file system can
+//! be unmounted. Each front thread has a memory of its own, so nobody waits for a lock. Threads that may wait
+//! have none, and keep nothing.
 
 use std::{
     cell::RefCell,

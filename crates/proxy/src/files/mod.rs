@@ -1,9 +1,11 @@
 //! Files below a directory, as nginx's `alias` serves them.
 //!
-//! A request goes through [`find`] (a file, safely), [`encoding`] (a compressed sibling instead), [`condition`] (does the
-//! client have it already), [`range`] (which part of it), and is sent. Opening, `fstat` and reads of small files run on the
-//! front thread: on a local disk they cost less than handing them to another thread would, and what is asked for often
-//! is [`kept`] for a moment. What lies on a file system that may let us wait (NFS, FUSE) is [`distant`]. Large files go piece by piece through [`Downstream::send_file`].
+//! A request goes through [`find`] (a file, safely), [`encoding`] (a compressed sibling instead),
+//! [`condition`] (does the client have it already), [`range`] (which part of it), and is sent. Opening,
+//! `fstat` and reads of small files run on the front thread: on a local disk they cost less than handing them
+//! to another thread would, and what is asked for often is [`kept`] for a moment. What lies on a file system
+//! that may let us wait (NFS, FUSE) is [`distant`]. Large files go piece by piece through
+//! [`Downstream::send_file`].
 
 mod condition;
 mod content;

@@ -1,6 +1,7 @@
 //! A directory, and how far what is opened below it may leave it.
 //!
-//! A front thread opens nothing on a file system that may let it wait ([`distant`]): there it stops, and others go on.
+//! A front thread opens nothing on a file system that may let it wait ([`distant`]): there it stops, and
+//! others go on.
 
 use std::{
     os::{

@@ -106,7 +106,8 @@ pub(super) fn open(
     Ok(rustix::fs::openat(here, ".", flags, Mode::empty())?)
 }
 
-/// Opens one component, which is no link to follow; with [`Reach::Near`] none that another file system begins at.
+/// Opens one component, which is no link to follow; with [`Reach::Near`] none that another file system begins
+/// at.
 fn step(here: BorrowedFd<'_>, name: &[u8], flags: OFlags, reach: Reach) -> Result<OwnedFd, NotOpened> {
     if reach == Reach::Near {
         match rustix::fs::openat2(here, name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {

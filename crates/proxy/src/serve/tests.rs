@@ -76,7 +76,8 @@ fn ask_with(text: &str, mut down: Recorder) -> Told {
     let stalls = down.stalls_after.is_some();
     let _ = runtime.block_on(async {
         let mut serving = std::pin::pin!(serve(&context, &mut down, &mut record));
-        // What these sites do is done at the first look, unless a client takes no more, or a directory is new.
+        // What these sites do is done at the first look, unless a client takes no more, or a directory is
+        // new.
         std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
             std::task::Poll::Pending if !stalls => std::task::Poll::Pending,
             served => std::task::Poll::Ready(served),

@@ -15,7 +15,8 @@ pub struct CertificatesChecked {
     pub warnings: Vec<String>,
 }
 
-/// Opens every certificate and key, and looks at those that servers of upstreams are verified by. `Err`: what keeps the proxy from starting, every problem at once.
+/// Opens every certificate and key, and looks at those that servers of upstreams are verified by. `Err`: what
+/// keeps the proxy from starting, every problem at once.
 pub fn check_certificates(config: &Config) -> Result<CertificatesChecked, Vec<String>> {
     let now = SystemTime::now();
     let mut checked = CertificatesChecked::default();

@@ -1,4 +1,5 @@
-//! TLS of our own: certificates chosen by server name, versions, ALPN, tickets; and TLS towards servers behind us.
+//! TLS of our own: certificates chosen by server name, versions, ALPN, tickets; and TLS towards servers
+//! behind us.
 
 mod certificate;
 mod chain;
@@ -56,8 +57,8 @@ pub(crate) enum TlsError {
     Library(#[from] rustls::Error),
 }
 
-/// Makes the TLS of each listener, by its position in the configuration. `pems` are the certificates and keys, in the order
-/// of the configuration.
+/// Makes the TLS of each listener, by its position in the configuration. `pems` are the certificates and
+/// keys, in the order of the configuration.
 ///
 /// Certificates, ticket keys and the session memory are shared by all listeners and threads, so a client may resume
 /// wherever its next connection lands; `ticket_secret` is the same for all proxies of a supervisor, so after a reload too.

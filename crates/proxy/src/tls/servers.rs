@@ -125,8 +125,8 @@ struct SystemAuthorities {
 }
 
 impl SystemAuthorities {
-    /// Certificates that cannot be used are left out, as everybody else does: one of them must not keep the others
-    /// from being used.
+    /// Certificates that cannot be used are left out, as everybody else does: one of them must not keep the
+    /// others from being used.
     fn read() -> Self {
         let found = rustls_native_certs::load_native_certs();
         let mut authorities = RootCertStore::empty();

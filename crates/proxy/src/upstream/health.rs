@@ -1,8 +1,8 @@
 //! Active health checks: servers are asked now and then while they get no requests, too.
 //!
-//! Pingora keeps the state and counts what came in a row. The checks themselves go by our own connections, like
-//! requests: pingora's would need the same addresses and certificates said once more, and take an answer of any
-//! length.
+//! Pingora keeps the state and counts what came in a row. The checks themselves go by our own connections,
+//! like requests: pingora's would need the same addresses and certificates said once more, and take an answer
+//! of any length.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ use crate::{drain::Drain, tls::UpstreamServersTls};
 /// So many servers of an upstream are checked at once: each check has a descriptor.
 const CHECKS_MAX: usize = 16;
 
-/// Checks the servers of an upstream until the drain begins; where nothing is to be checked, it returns at once.
+/// Checks the servers of an upstream until the drain begins; where nothing is to be checked, it returns at
+/// once.
 pub(crate) async fn look_after(upstream: Arc<Upstream>, drain: Drain) {
     let Some(health) = &upstream.config().health else {
         return;

@@ -1,9 +1,9 @@
 //! Looks a name up as the programs of this machine do: in /etc/hosts, then from the name servers of
 //! /etc/resolv.conf, then by whatever else /etc/nsswitch.conf names.
 //!
-//! The C library does all of this in one call, which blocks a thread for as long as a name server is silent and
-//! keeps from its callers for how long an answer is good. So the first two are done here, and the call is left
-//! with what only it can do.
+//! The C library does all of this in one call, which blocks a thread for as long as a name server is silent
+//! and keeps from its callers for how long an answer is good. So the first two are done here, and the call is
+//! left with what only it can do.
 
 use std::{
     fs,
@@ -57,8 +57,8 @@ pub(super) enum LookupError {
 /// Looks names up; all that follow one share it.
 #[derive(Default)]
 pub(super) struct Lookup {
-    /// The name servers of a resolv.conf, `None` where only the C library understands it. Each is asked over and
-    /// over, by sockets that are kept.
+    /// The name servers of a resolv.conf, `None` where only the C library understands it. Each is asked over
+    /// and over, by sockets that are kept.
     name_servers: Mutex<Option<(Vec<u8>, Option<TokioResolver>)>>,
 }
 

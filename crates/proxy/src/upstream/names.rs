@@ -19,16 +19,16 @@ use super::{Upstream, lookup::Lookup};
 /// A proxy that starts waits so long for the first addresses; what comes later is taken up when it comes.
 const FIRST_WITHIN: Duration = Duration::from_secs(3);
 
-/// What a name leads to is good for as long as its name server says, within these bounds: a wrong time to live must
-/// neither make us flood the name server nor keep us away from where the servers are now. Where nobody says it (/etc/hosts),
-/// it is good for the longest.
+/// What a name leads to is good for as long as its name server says, within these bounds: a wrong time to
+/// live must neither make us flood the name server nor keep us away from where the servers are now. Where
+/// nobody says it (/etc/hosts), it is good for the longest.
 const GOOD_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
 
 /// A name that could not be looked up is tried again after this.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Gives upstreams their servers. Looks up the names of all, and goes on with that in the loop that runs this.
-/// Returns when each was looked up once, or when that takes too long.
+/// Gives upstreams their servers. Looks up the names of all, and goes on with that in the loop that runs
+/// this. Returns when each was looked up once, or when that takes too long.
 pub(crate) async fn begin(upstreams: &[Arc<Upstream>]) {
     let mut firsts = Vec::new();
     let lookup = Arc::new(Lookup::default());
@@ -71,8 +71,8 @@ struct Name {
 }
 
 impl Name {
-    /// Follows it as long as the process lives. Addresses that were found once stay in use while nothing else is
-    /// found: a name server that is away says nothing about the servers.
+    /// Follows it as long as the process lives. Addresses that were found once stay in use while nothing else
+    /// is found: a name server that is away says nothing about the servers.
     async fn follow(self, lookup: Arc<Lookup>, done: oneshot::Sender<()>) {
         let mut done = Some(done);
         let mut failed = false;

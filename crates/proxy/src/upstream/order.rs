@@ -1,5 +1,5 @@
-//! In which order servers are asked. It knows their addresses and weights alone; which of them can be asked, and
-//! how busy they are, is told it for each request.
+//! In which order servers are asked. It knows their addresses and weights alone; which of them can be asked,
+//! and how busy they are, is told it for each request.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,9 @@ use pingora_load_balancing::{
     selection::{BackendIter, BackendSelection, Consistent, Random, RoundRobin},
 };
 
-/// So many servers are looked at in the order of the selection; after that any one is good that can be asked. The
-/// ring of `ip-hash` has 160 points for each unit of weight, and those of a server that is down may follow each other.
+/// So many servers are looked at in the order of the selection; after that any one is good that can be asked.
+/// The ring of `ip-hash` has 160 points for each unit of weight, and those of a server that is down may
+/// follow each other.
 const STEPS_MAX: usize = 1000;
 
 /// All weights together, about: a server has an entry of two bytes for each unit of its weight.

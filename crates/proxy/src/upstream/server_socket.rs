@@ -1,7 +1,8 @@
 //! The socket of a connection to a server, with TLS where the server is `https://`.
 //!
 //! TLS takes more than it has sent: what it holds back counts as waiting until it is flushed. And it says
-//! things of its own (tickets, a change of keys), so that only it can tell whether a server has said something.
+//! things of its own (tickets, a change of keys), so that only it can tell whether a server has said
+//! something.
 
 use std::{
     io::{self, IoSlice},
@@ -129,7 +130,8 @@ impl AsyncRead for ServerSocket {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => {
                 let read = Pin::new(&mut stream.0).poll_read(cx, buf);
-                // What TLS has to say by itself has no write of ours to leave with: the server would wait for it.
+                // What TLS has to say by itself has no write of ours to leave with: the server would wait for
+                // it.
                 if read.is_pending() && stream.0.get_ref().1.wants_write() {
                     ready!(Pin::new(&mut stream.0).poll_flush(cx))?;
                 }

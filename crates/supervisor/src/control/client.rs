@@ -236,8 +236,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// From here on a line may take as long as it takes: the server has its own limits for a boot, and a client
-    /// that is interrupted ends nothing.
+    /// From here on a line may take as long as it takes: the server has its own limits for a boot, and a
+    /// client that is interrupted ends nothing.
     pub fn be_patient(&mut self) {
         // It can only fail for a duration of zero.
         let _ = self.reader.get_ref().get_ref().set_read_timeout(None);
@@ -259,8 +259,8 @@ impl Answer {
         }
     }
 
-    /// Waits until the process of the server is gone, which it is soon after the answer has ended. `false`: it is
-    /// still there after so long.
+    /// Waits until the process of the server is gone, which it is soon after the answer has ended. `false`:
+    /// it is still there after so long.
     #[must_use]
     pub fn wait_for_end(self, limit: Duration) -> bool {
         let Some(process) = &self.process else {

@@ -1,4 +1,5 @@
-//! The file of the control socket: made with the rights of its owner alone, never in the place of a living one.
+//! The file of the control socket: made with the rights of its owner alone, never in the place of a living
+//! one.
 
 use std::{
     fs::{self, DirBuilder, File},

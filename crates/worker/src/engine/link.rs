@@ -336,7 +336,8 @@ impl Link {
         }
     }
 
-    /// Sends what waits, as much as the socket takes. Only for a link that nobody calls [`Link::flush`] on; this never waits.
+    /// Sends what waits, as much as the socket takes. Only for a link that nobody calls [`Link::flush`] on;
+    /// this never waits.
     pub(crate) fn flush_now(&self) -> Flushed {
         let mut out = lock(&self.out);
         if self.is_gone() {
@@ -385,7 +386,8 @@ impl Link {
         Flushed::All
     }
 
-    /// Nothing was sent for this error. Answers after which time it may be tried again, where it is one that passes.
+    /// Nothing was sent for this error. Answers after which time it may be tried again, where it is one that
+    /// passes.
     fn congested(&self, error: Errno) -> Result<Duration, Errno> {
         if !is_congestion(error.raw_os_error()) {
             return Err(error);

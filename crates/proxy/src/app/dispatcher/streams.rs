@@ -128,8 +128,8 @@ impl<T: Clone> Dispatcher<T> {
         true
     }
 
-    /// A request could not be sent to its worker, which therefore never had it, whatever it has written to the
-    /// page. Gives the request; nothing more comes for it.
+    /// A request could not be sent to its worker, which therefore never had it, whatever it has written to
+    /// the page. Gives the request; nothing more comes for it.
     pub(crate) fn undelivered(&mut self, index: LinkIndex, stream: u32) -> Option<T> {
         let link = self.links.get_mut(index)?.as_mut()?;
         let (entry, slot) = link.slot(stream)?;

@@ -1,8 +1,8 @@
 //! What a client's field blocks say that h2 does not hand on.
 //!
-//! h2 cuts a fragment off `:path` and drops the pseudo fields of trailers, where HTTP/1.1 refuses the request;
-//! and it has one word for a block that it cannot decompress and for one whose fields are forbidden. So the
-//! blocks are [walked](Fields) as they pass by, in the order in which h2 decompresses them.
+//! h2 cuts a fragment off `:path` and drops the pseudo fields of trailers, where HTTP/1.1 refuses the
+//! request; and it has one word for a block that it cannot decompress and for one whose fields are forbidden.
+//! So the blocks are [walked](Fields) as they pass by, in the order in which h2 decompresses them.
 
 mod fields;
 mod huffman;

@@ -2,9 +2,9 @@
 //!
 //! h2 says PROTOCOL_ERROR of frames whose length is wrong, of frames for streams that the client itself has
 //! ended, and of blocks that it cannot decompress; each has a code of its own. Which frame it was h2 does not
-//! say, so that a code is known only where no other frame that came before it in the same piece could have been
-//! it, as far as can be seen: of a field that is forbidden (RFC 9113 §8.2.1) PROTOCOL_ERROR is the right code,
-//! and behind one the code may be that of what follows.
+//! say, so that a code is known only where no other frame that came before it in the same piece could have
+//! been it, as far as can be seen: of a field that is forbidden (RFC 9113 §8.2.1) PROTOCOL_ERROR is the right
+//! code, and behind one the code may be that of what follows.
 
 use super::{
     blocks::Block,
@@ -81,8 +81,8 @@ impl Charge {
         }
     }
 
-    /// It is complete. `block`: what has come of the block that it is of; `head`: the stream whose head is under
-    /// way; `last`: the last that the client has opened.
+    /// It is complete. `block`: what has come of the block that it is of; `head`: the stream whose head is
+    /// under way; `last`: the last that the client has opened.
     pub(super) fn ended(&mut self, frame: Frame, block: Option<Block>, head: Option<u32>, last: u32) {
         let of_head = head == Some(frame.stream);
         match frame.kind {

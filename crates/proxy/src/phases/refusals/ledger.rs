@@ -299,7 +299,8 @@ impl Ledger {
         self.charge.settings.take_shrunk()
     }
 
-    /// Is the request of this stream against the rules, in its head or its trailers, as far as they have come?
+    /// Is the request of this stream against the rules, in its head or its trailers, as far as they have
+    /// come?
     pub(super) fn is_malformed(&self, stream: u32) -> bool {
         self.malformed.contains(&stream)
     }

@@ -9,9 +9,9 @@ pub(super) struct Known {
     pub(super) fragment: bool,
 }
 
-/// The dynamic table, without its strings: one bit for each field and question, the newest field in the lowest.
-/// An index counts back from the newest, so that it does not matter when h2 lets go of a field: an index that
-/// leads to such a one it refuses.
+/// The dynamic table, without its strings: one bit for each field and question, the newest field in the
+/// lowest. An index counts back from the newest, so that it does not matter when h2 lets go of a field: an
+/// index that leads to such a one it refuses.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pseudo: u128,
