@@ -368,7 +368,8 @@ impl Worker {
         self.reaped = true;
         // What it has printed last is still on its way to us; a child that it leaves may keep the pipe open.
         let end = Instant::now() + Duration::from_secs(2);
-        while Arc::strong_count(&self.stdout) > 1 && Instant::now() < end {
+        let is_read = |text: &Arc<Mutex<String>>| Arc::strong_count(text) == 1;
+        while !(is_read(&self.stdout) && is_read(&self.stderr)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
         status.and_then(|(_, status)| status.exit_status())
