@@ -154,7 +154,7 @@ if cargo nextest --version >/dev/null 2>&1; then
     export ENGINE_BUILT
     tests() {
         cargo nextest run --cargo-metadata "$aside/metadata.json" --binaries-metadata "$aside/binaries.json" \
-            --test-threads $(($(nproc) * 3)) "$@"
+            --test-threads $(($(nproc) * 2)) "$@"
     }
     parity() { SERVER_UNDER_TEST=nginx tests -E 'binary(site) and test(parity)'; }
     step tests
