@@ -1,4 +1,4 @@
-//! A name server that never answers: whoever waits for it is not the supervisor.
+//! A name server that never answers does not block the supervisor.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},

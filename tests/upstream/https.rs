@@ -328,7 +328,7 @@ fn check_and_the_log_tell_of_a_system_that_trusts_nobody() {
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(told.contains(&format!("warning: {warning}")), "{told}");
-    // Whoever names an authority, or verifies nothing, needs none of the system's.
+    // With `ca`, or without verification, the system's authorities are not needed.
     site.config(
         "[upstream.back]\nservers = [\"https://127.0.0.1:9\"]\ntls = { verify = false }\n[[site]]\nupstream = \"back\"\n",
     );

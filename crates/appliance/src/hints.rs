@@ -1,4 +1,4 @@
-//! The words of other servers: whoever brings one is told ours.
+//! Commands and options of other servers, each with a hint at ours.
 
 /// What to write in place of the first word here that is not ours. `given` is the command line without the
 /// program.

@@ -97,7 +97,7 @@ impl Surroundings for Machine {
         if self.is_root() {
             read_bounded(regular(followed::open(path)?)?, FILE_BYTES_MAX)
         } else {
-            // What we may read, so may whoever runs as we do.
+            // The application runs as our own user and may read the same files.
             self.read(path)
         }
     }

@@ -147,7 +147,7 @@ impl Boot {
 
     /// Reads the configuration and starts the error log; what fails after this can be told there, too.
     pub(crate) fn start_log(&mut self) -> Result<(ProxyConfig, error_log::Guard), BootError> {
-        // Whoever has read these descriptors before, a proxy that died, has left them at their end.
+        // A proxy that died has left the offset of these descriptors at the end.
         let mut bytes = Vec::new();
         let config = self
             .config

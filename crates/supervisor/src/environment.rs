@@ -49,7 +49,7 @@ const OF_PROXIES: [&str; 12] = [
     "LOCALDOMAIN",
     "RES_OPTIONS",
     "HOSTALIASES",
-    // For whoever looks for a fault of ours, or prefers another allocator.
+    // For debugging, and for another allocator.
     "RUST_*",
     "GLIBC_TUNABLES",
     "MALLOC_*",

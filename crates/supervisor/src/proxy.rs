@@ -291,7 +291,7 @@ impl Proxy {
         self.ready && !self.ended && !self.killed && !self.drained && is_reached
     }
 
-    /// What `GET /status` tells of it.
+    /// Its part of `GET /status`.
     pub(crate) fn status(&self, drains: bool, now: Instant) -> ProxyStatus {
         let state = if self.killed {
             "killed"

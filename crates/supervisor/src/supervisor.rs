@@ -270,7 +270,7 @@ impl Supervisor {
                 generation: number,
                 boot_ms,
             };
-            // Whoever hears that it is done finds the socket where it belongs.
+            // A client that reads the outcome finds the socket at its new place.
             self.settle_control();
             self.reload_ended(done, Some(number), now);
         }

@@ -301,7 +301,7 @@ impl Worker {
         }
     }
 
-    /// What `GET /status` tells of it.
+    /// Its part of `GET /status`.
     pub(crate) fn status(&self, now: Instant) -> WorkerStatus {
         let state = if self.killed {
             "killed"

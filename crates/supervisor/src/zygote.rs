@@ -222,7 +222,7 @@ impl Zygote {
             .min()
     }
 
-    /// What `GET /status` tells of it.
+    /// Its part of `GET /status`.
     pub(crate) fn status(&self, now: Instant) -> ZygoteStatus {
         let state = match (self.killed, self.ready) {
             (true, _) => "killed",

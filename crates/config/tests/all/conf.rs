@@ -167,7 +167,7 @@ fn problem_of_named(path: &Path) -> [String; 2] {
     })
 }
 
-/// Whoever starts or reloads would wait for somebody to write to it.
+/// A start or a reload would wait for a writer.
 #[test]
 fn a_pipe_or_a_device_that_a_key_names_is_refused_at_once() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -24,7 +24,7 @@ static LAST: Mutex<Option<Instant>> = Mutex::new(None);
 const OVER_AFTER: Duration = Duration::from_secs(60);
 
 fn is_news(last: &Mutex<Option<Instant>>, now: Instant) -> bool {
-    // Whoever panicked with it left a time all the same.
+    // A thread that panicked with the lock held left a valid time.
     let before = last.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
     before.is_none_or(|at| now.saturating_duration_since(at) >= OVER_AFTER)
 }

@@ -2,7 +2,7 @@
 
 use x509_parser::prelude::X509Certificate;
 
-/// The first thing that clients will dislike in it: whoever mends that is told of the next.
+/// The first fault that makes clients refuse it; the next one is reported once that is mended.
 pub(super) fn problem(chain: &[X509Certificate<'_>]) -> Option<String> {
     let path = path(chain);
     let last = &chain[*path.last()?];

@@ -1,4 +1,4 @@
-//! What `GET /status` tells of an app.
+//! The part of `GET /status` about an app.
 
 use std::time::Instant;
 

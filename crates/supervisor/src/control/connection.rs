@@ -243,7 +243,7 @@ impl Connection {
 
 const FOREIGN: Refusal = Refusal::new(403, "only root and the user of the server may command it");
 
-/// Whoever has the server's user can end it by a signal as well; nobody else may even ask.
+/// The server's own user can end it by a signal as well; all others are refused.
 fn may_command(peer: u32, own: u32) -> bool {
     peer == 0 || peer == own
 }

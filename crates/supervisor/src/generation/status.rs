@@ -1,4 +1,4 @@
-//! What `GET /status` tells of a generation.
+//! The part of `GET /status` about a generation.
 
 use std::time::Instant;
 

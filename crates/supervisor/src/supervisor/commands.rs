@@ -165,7 +165,7 @@ impl Supervisor {
         });
     }
 
-    /// The server stops: whoever waits for a reload waits in vain.
+    /// The server stops: a reload that somebody waits for does not take place.
     pub(super) fn reload_cannot_end(&mut self, now: Instant) {
         let message = STOPS.to_owned();
         self.control.tell(u64::MAX, &Event::Failed { message }, true, now);
