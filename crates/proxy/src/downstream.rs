@@ -10,7 +10,10 @@ use std::{fs::File, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 
-use crate::{answer::Answer, connection::Connection, duplex::Duplex, fields::Fields, head::Head};
+use crate::{
+    answer::Answer, client_error::ClientError, connection::Connection, duplex::Duplex, fields::Fields,
+    head::Head,
+};
 
 /// One request of a client and the answer to it.
 ///
@@ -101,21 +104,4 @@ pub(crate) enum BodyPiece {
     Bytes(Bytes),
     /// Nothing: it was all.
     End,
-}
-
-/// Why a client's request or answer can not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// It closed or reset the connection or the stream.
-    #[error("client left")]
-    Gone,
-    /// It paused longer than `body_timeout` or was slower than `body_rate_min` (408 while reading).
-    #[error("client too slow")]
-    TooSlow,
-    /// The body is larger than the route allows (413).
-    #[error("request body larger than {0} bytes")]
-    BodyTooLarge(u64),
-    /// The body breaks its framing (400).
-    #[error("malformed request body")]
-    BadBody,
 }

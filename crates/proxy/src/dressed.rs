@@ -13,8 +13,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     answer::Answer,
+    client_error::ClientError,
     connection::Connection,
-    downstream::{BodyPiece, ClientError, Downstream},
+    downstream::{BodyPiece, Downstream},
     duplex::Duplex,
     fields::Fields,
     head::Head,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
-use crate::downstream::ClientError;
+use crate::client_error::ClientError;
 
 /// Both directions at once, so polled: reading and writing are not each other's prisoners. To be used once the head of
 /// status 101 (HTTP/1.1), or 200 for an extended CONNECT (HTTP/2), was given to

@@ -1,24 +1,22 @@
-//! Who really asks: what trusted proxies say of a request, and what we tell the servers behind us.
+//! Who really asks: what trusted proxies say of a request.
 //!
 //! A forwarding field is a list that every proxy appends to, so its right end is what our peer saw and its left end is
 //! whatever the client liked to claim. It is walked from the right, as long as the hop that wrote an element is trusted;
 //! the first untrusted address is the client, and everything left of it is forgotten. What goes on to apps and upstreams
-//! is written anew from what the walk found, so nothing spoofed reaches them.
+//! is written anew from what the walk found ([`forwarding_fields`](crate::forwarding_fields)), so nothing spoofed reaches
+//! them.
 
-use std::{
-    fmt::{self, Write as _},
-    net::IpAddr,
-};
+use std::net::IpAddr;
 
 use config::{IpNet, Server};
 
-use crate::{connection::Connection, fields::Fields, head::Head, request::Request};
+use crate::{connection::Connection, fields::Fields, head::Head, passing::Passing, request::Request};
 
 mod authority;
 mod chain;
 mod request_id;
 
-use chain::Hop;
+use chain::{Hop, elements, scheme};
 
 /// The Host is not a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -138,207 +136,6 @@ fn nth_from_right(fields: &Fields, name: &str, n: usize) -> Option<String> {
     let elements: Vec<&[u8]> = fields.all(name).flat_map(elements).collect();
     let element = elements.get(elements.len().saturating_sub(n))?;
     String::from_utf8(element.to_vec()).ok()
-}
-
-/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
-fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
-}
-
-/// Is this scheme HTTPS? Anything that is not a web scheme says nothing.
-fn scheme(text: &str) -> Option<bool> {
-    let is = |name: &str| text.eq_ignore_ascii_case(name);
-    match () {
-        () if is("https") || is("wss") => Some(true),
-        () if is("http") || is("ws") => Some(false),
-        () => None,
-    }
-}
-
-/// What apps and upstreams are told of the request; names in lower case. The client's own fields of these names do not
-/// [pass](Passing::lets).
-pub(crate) fn request_fields(request: &Request) -> Fields {
-    let mut fields = Fields::with_capacity(8, 512);
-    let scheme = if request.https { "https" } else { "http" };
-    let mut text = String::with_capacity(128);
-    if let Some(client) = request.client {
-        push_address(&mut text, client);
-        fields.push("x-real-ip", &text);
-        for hop in &request.hops {
-            append(&mut text, format_args!(", {hop}"));
-        }
-        fields.push("x-forwarded-for", &text);
-        text.clear();
-    }
-    fields.push("x-forwarded-proto", scheme);
-    fields.push("x-forwarded-port", itoa::Buffer::new().format(request.port));
-
-    // RFC 7239: the first element is the client's and carries what it asked for.
-    text.push_str("for=");
-    match request.client {
-        Some(client @ IpAddr::V4(_)) => push_address(&mut text, client),
-        Some(client) => append(&mut text, format_args!("{}", Node(client))),
-        None => text.push_str("unknown"),
-    }
-    text.push_str(";proto=");
-    text.push_str(scheme);
-    if !request.authority.is_empty() {
-        fields.push("x-forwarded-host", &request.authority);
-        text.push_str(";host=\"");
-        text.push_str(&request.authority);
-        text.push('"');
-    }
-    for hop in &request.hops {
-        append(&mut text, format_args!(", for={}", Node(*hop)));
-    }
-    fields.push("forwarded", &text);
-    fields.push("x-request-id", &request.request_id);
-    fields
-}
-
-/// Which fields of a request go on to an app or an upstream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Passing {
-    /// The peer is a trusted proxy.
-    pub(crate) trusted: bool,
-    /// Names with an underscore are wanted.
-    pub(crate) underscores: bool,
-}
-
-impl Passing {
-    /// Does this field go on? Not what concerns this connection only, not what we tell ourselves
-    /// ([`request_fields`]), from a stranger nothing that applications take for the word of a proxy, and
-    /// unless it is wanted no name with an underscore, which an app could not tell from the one with a
-    /// hyphen. `connection` is the value of the Connection field. Content-Length is the caller's business.
-    pub(crate) fn lets(self, name: &[u8], connection: &[u8]) -> bool {
-        if memchr::memchr(b'_', name).is_none() {
-            return self.lets_hyphened(name, connection);
-        }
-        // What the app sees in it decides.
-        let hyphened = || {
-            name.iter()
-                .map(|&byte| if byte == b'_' { b'-' } else { byte })
-                .collect::<Vec<_>>()
-        };
-        self.underscores && {
-            let hyphened = hyphened();
-            // What folds the two names into one would see a second length of the body, or another type.
-            !hyphened.eq_ignore_ascii_case(b"content-length")
-                && !hyphened.eq_ignore_ascii_case(b"content-type")
-                && self.lets_hyphened(&hyphened, connection)
-        }
-    }
-
-    fn lets_hyphened(self, name: &[u8], connection: &[u8]) -> bool {
-        !(is_ours(name)
-            || (!self.trusted && is_of_proxies(name))
-            || name.eq_ignore_ascii_case(b"expect")
-            || is_hop_by_hop(name, connection))
-    }
-}
-
-/// A field that only [`request_fields`] may set.
-fn is_ours(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 7] = [
-        b"forwarded",
-        b"x-real-ip",
-        b"x-request-id",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-proto",
-    ];
-    matches!(name.len(), 9..=17) && NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours))
-}
-
-/// A field by which a proxy tells an application where it is and how it was reached, and that is believed
-/// without a question.
-fn is_of_proxies(name: &[u8]) -> bool {
-    const PREFIX: &[u8] = b"x-forwarded-";
-    const NAMES: [&[u8]; 11] = [
-        b"x-scheme",
-        b"x-url-scheme",
-        b"x-script-name",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"front-end-https",
-        // Older and rarer names of the same: gunicorn's manual had the last one.
-        b"x-forwarded",
-        b"x-host",
-        b"x-original-host",
-        b"x-original-uri",
-        b"script-name",
-    ];
-    let is_near = matches!(name.first(), Some(b'x' | b'X' | b'f' | b'F' | b's' | b'S'));
-    is_near
-        && (name
-            .split_at_checked(PREFIX.len())
-            .is_some_and(|(start, _)| start.eq_ignore_ascii_case(PREFIX))
-            || (matches!(name.len(), 6..=15) && NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))))
-}
-
-/// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is the value of
-/// the Connection field. `Proxy` itself is among them: CGI-like gateways would make HTTP_PROXY of it.
-pub(crate) fn is_hop_by_hop(name: &[u8], connection: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [
-        b"connection",
-        b"keep-alive",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"http2-settings",
-        b"proxy",
-    ];
-    NAMES.iter().any(|hop| name.eq_ignore_ascii_case(hop))
-        || name
-            .split_at_checked(6)
-            .is_some_and(|(start, _)| start.eq_ignore_ascii_case(b"proxy-"))
-        || (!connection.is_empty() && is_named(name, connection))
-}
-
-/// Does the Connection field name this one? Host and Content-Length belong to the message whatever it says.
-fn is_named(name: &[u8], connection: &[u8]) -> bool {
-    connection
-        .split(|&byte| byte == b',')
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
-        && !name.eq_ignore_ascii_case(b"host")
-        && !name.eq_ignore_ascii_case(b"content-length")
-}
-
-/// An address as RFC 7239 writes it.
-struct Node(IpAddr);
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(address) => address.fmt(f),
-            IpAddr::V6(address) => write!(f, "\"[{address}]\""),
-        }
-    }
-}
-
-/// Appends an address. IPv4, once per request and more, does without the machinery of formatting.
-pub(crate) fn push_address(text: &mut String, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            for (position, octet) in address.octets().into_iter().enumerate() {
-                if position > 0 {
-                    text.push('.');
-                }
-                text.push_str(itoa::Buffer::new().format(octet));
-            }
-        }
-        IpAddr::V6(address) => append(text, format_args!("{address}")),
-    }
-}
-
-fn append(text: &mut String, arguments: fmt::Arguments<'_>) {
-    // Writing to a String does not fail.
-    let _ = text.write_fmt(arguments);
 }
 
 /// More proxies than this in a row are a loop or an attack.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{forwarded::Passing, path};
+use crate::{passing::Passing, path};
 
 /// What [`serve`](crate::serve) makes of a head and its connection; everything that answers uses this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use config::Respond;
 
 use crate::{
     answer::{Answer, AnswerLength},
-    downstream::{ClientError, Downstream},
+    client_error::ClientError,
+    downstream::Downstream,
 };
 
 /// Sends what the route says, whatever the method.

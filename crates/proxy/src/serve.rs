@@ -7,8 +7,9 @@ use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 
 use crate::{
     app::{lull, mount::Mount},
+    client_error::ClientError,
     context::Context,
-    downstream::{ClientError, Downstream},
+    downstream::Downstream,
     dressed::Dressed,
     errors,
     files::{self, Served},

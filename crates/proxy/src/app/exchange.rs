@@ -7,12 +7,8 @@ use logs::{Outcome, Record};
 use tracing::{debug, error};
 
 use crate::{
-    answer::Answer,
-    context::Context,
-    downstream::{ClientError, Downstream},
-    errors,
-    head::BodyLength,
-    request::Request,
+    answer::Answer, client_error::ClientError, context::Context, downstream::Downstream, errors,
+    head::BodyLength, request::Request,
 };
 
 use super::{

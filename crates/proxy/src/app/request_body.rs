@@ -7,7 +7,8 @@ use config::Buffers;
 use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
 use crate::{
-    downstream::{BodyPiece, ClientError, Downstream},
+    client_error::ClientError,
+    downstream::{BodyPiece, Downstream},
     head::BodyLength,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     connection::Connection,
     context::Context,
     downstream::Downstream,
-    forwarded,
+    forwarding_fields,
     head::{BodyLength, Head, Version},
     request::Request,
 };
@@ -107,7 +107,7 @@ pub(super) fn write(
     let open = frame::begin(&mut out, 0, Kind::Request, flags);
     let mut client = String::with_capacity(48);
     if let Some(ip) = request.client {
-        forwarded::push_address(&mut client, ip);
+        forwarding_fields::push_address(&mut client, ip);
     }
     let local;
     let (server, server_port) = match (connection.local, placed.listener) {
@@ -226,7 +226,7 @@ pub(super) fn write(
     if let Some(length) = length {
         headers.put(&mut out, b"content-length", length);
     }
-    for (name, value) in forwarded::request_fields(request).iter() {
+    for (name, value) in forwarding_fields::request_fields(request).iter() {
         headers.put(&mut out, name, value);
     }
     headers.finish(&mut out);

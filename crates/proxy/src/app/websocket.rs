@@ -31,8 +31,9 @@ use super::{
     request_frame::{self, Interface, Placed},
 };
 use crate::{
+    client_error::ClientError,
     context::Context,
-    downstream::{ClientError, Downstream},
+    downstream::Downstream,
     errors,
     head::Version,
     request::Request,

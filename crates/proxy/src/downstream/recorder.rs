@@ -10,7 +10,8 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{ClientError, Downstream};
+use super::Downstream;
+use crate::client_error::ClientError;
 use crate::{
     answer::Answer,
     connection::Connection,

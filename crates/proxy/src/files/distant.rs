@@ -35,10 +35,7 @@ use tokio::{
 use wire::file_system;
 
 use super::{Looked, content::Data, find::Fault, plan::Plan, root::Reach};
-use crate::{
-    downstream::{ClientError, Downstream},
-    head::Head,
-};
+use crate::{client_error::ClientError, downstream::Downstream, head::Head};
 
 /// Threads of this process that may wait for files at the same time.
 const AT_ONCE_MAX: usize = 64;

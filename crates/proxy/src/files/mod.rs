@@ -29,12 +29,7 @@ use std::fs::File;
 
 use config::Files;
 
-use crate::{
-    downstream::{ClientError, Downstream},
-    head::Head,
-    redirect,
-    request::Request,
-};
+use crate::{client_error::ClientError, downstream::Downstream, head::Head, redirect, request::Request};
 
 use content::{Data, SMALL_BYTES_MAX, read};
 use find::{Fault, Found};

@@ -20,7 +20,7 @@ pub(super) fn x_forwarded_for(fields: &Fields) -> Option<Vec<Hop>> {
     fields.get("x-forwarded-for")?;
     let hops = fields
         .all("x-forwarded-for")
-        .flat_map(super::elements)
+        .flat_map(elements)
         .map(|element| Hop {
             address: std::str::from_utf8(element).ok().and_then(address),
             ..Hop::default()
@@ -53,7 +53,7 @@ fn element(text: &str) -> Hop {
         let value = unquote(value.trim());
         match name.trim() {
             name if name.eq_ignore_ascii_case("for") => hop.address = address(&value),
-            name if name.eq_ignore_ascii_case("proto") => hop.https = super::scheme(&value),
+            name if name.eq_ignore_ascii_case("proto") => hop.https = scheme(&value),
             name if name.eq_ignore_ascii_case("host") => hop.host = Some(value),
             _ => {}
         }
@@ -98,6 +98,24 @@ fn address(text: &str) -> Option<SocketAddr> {
         .or_else(|| text.parse().ok())
         .or_else(|| plain(text.strip_prefix('[')?.strip_suffix(']')?))?;
     Some(SocketAddr::new(found.ip().to_canonical(), found.port()))
+}
+
+/// The elements of a list; empty ones do not count (RFC 9110 §5.6.1.2).
+pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// Is this scheme HTTPS? Anything that is not a web scheme says nothing.
+pub(super) fn scheme(text: &str) -> Option<bool> {
+    let is = |name: &str| text.eq_ignore_ascii_case(name);
+    match () {
+        () if is("https") || is("wss") => Some(true),
+        () if is("http") || is("ws") => Some(false),
+        () => None,
+    }
 }
 
 #[cfg(test)]

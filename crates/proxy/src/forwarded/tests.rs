@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     connection::TlsFacts,
+    forwarding_fields::request_fields,
     head::{BodyLength, Version},
 };
 

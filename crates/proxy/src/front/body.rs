@@ -12,9 +12,7 @@ use super::{
     patience::{until, within},
 };
 use crate::{
-    downstream::{BodyPiece, ClientError},
-    head::BodyLength,
-    listener::stream::ClientStream,
+    client_error::ClientError, downstream::BodyPiece, head::BodyLength, listener::stream::ClientStream,
 };
 
 /// The body of one request.

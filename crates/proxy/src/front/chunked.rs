@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::request_line::is_token_byte;
+use crate::token::is_token_byte;
 
 /// Takes the chunked coding off a body that comes in pieces. Extensions and trailer fields are read past and dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +267,23 @@ const SIZE_DIGITS_MAX: u8 = 128;
 const EXTENSION_BYTES_MAX: u16 = 256;
 const TRAILER_BYTES_MAX: u16 = 8 << 10;
 
+/// Appends the size line of a chunk.
+pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
+    let mut digits = [0; 16];
+    let mut at = digits.len();
+    let mut rest = len;
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[(rest & 15) as usize];
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -405,5 +422,14 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode(&[&bytes]);
         }
+    }
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        let mut out = BytesMut::new();
+        for len in [0, 10, 0x1_0000] {
+            write_chunk_size(&mut out, len);
+        }
+        assert_eq!(&out[..], b"0\r\na\r\n10000\r\n");
     }
 }

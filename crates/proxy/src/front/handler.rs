@@ -10,7 +10,7 @@ use crate::{
     answer::{Answer, AnswerLength},
     context::Context,
     drain::Drain,
-    errors, serve,
+    error_page, serve,
 };
 
 /// What the connection loop needs from the rest of the proxy; the loop's own tests bring another one.
@@ -45,7 +45,7 @@ impl Handler for Front {
     }
 
     fn refusal(&self, status: u16) -> (Answer, Bytes) {
-        let (content_type, page) = errors::page(status);
+        let (content_type, page) = error_page::page(status);
         let mut answer = Answer::new(status);
         answer.length = AnswerLength::Known(page.len() as u64);
         answer.fields.push("Content-Type", content_type);

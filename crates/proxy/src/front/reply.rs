@@ -96,23 +96,6 @@ pub(crate) fn write_informational(out: &mut BytesMut, answer: &Answer) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the size line of a chunk.
-pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
-    let mut digits = [0; 16];
-    let mut at = digits.len();
-    let mut rest = len;
-    loop {
-        at -= 1;
-        digits[at] = b"0123456789abcdef"[(rest & 15) as usize];
-        rest >>= 4;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-    out.extend_from_slice(b"\r\n");
-}
-
 fn write_server_and_date(out: &mut BytesMut, answer: &Answer) {
     if answer.names_server {
         out.extend_from_slice(b"Server: appliance\r\n");
@@ -213,14 +196,5 @@ mod tests {
         assert!(head(&answer, "GET", Version::Http11).starts_with("HTTP/1.1 299 \r\nServer"));
         answer.reason = b"Fine".to_vec();
         assert!(head(&answer, "GET", Version::Http11).starts_with("HTTP/1.1 299 Fine\r\n"));
-    }
-
-    #[test]
-    fn chunk_sizes_are_hexadecimal() {
-        let mut out = BytesMut::new();
-        for len in [0, 10, 0x1_0000] {
-            write_chunk_size(&mut out, len);
-        }
-        assert_eq!(&out[..], b"0\r\na\r\n10000\r\n");
     }
 }

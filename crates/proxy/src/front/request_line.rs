@@ -1,7 +1,7 @@
 //! The first line of a request (RFC 9112 §3).
 
 use super::{authority, refusal::Refusal};
-use crate::head::Version;
+use crate::{head::Version, token::is_token_byte};
 
 /// A request line that has passed the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,28 +51,6 @@ impl<'a> RequestLine<'a> {
             None => target,
         }
     }
-}
-
-/// Is this byte one of a token (RFC 9110 §5.6.2)?
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 /// Bytes above ASCII are let through as nginx does: old clients send them, and the path rules see them like any other

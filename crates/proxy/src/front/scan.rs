@@ -5,7 +5,8 @@
 
 use config::Limits;
 
-use super::{refusal::Refusal, request_line::is_token_byte};
+use super::refusal::Refusal;
+use crate::token::is_token_byte;
 
 /// How far a head has been looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

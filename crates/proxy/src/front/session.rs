@@ -18,12 +18,14 @@ use super::{
     body::RequestBody,
     parse::Parsed,
     patience::within,
-    reply::{ReplyFraming, write_chunk_size, write_head, write_informational, write_switch},
+    reply::{ReplyFraming, write_head, write_informational, write_switch},
 };
+use crate::front::chunked::write_chunk_size;
 use crate::{
     answer::Answer,
+    client_error::ClientError,
     connection::Connection,
-    downstream::{BodyPiece, ClientError, Downstream},
+    downstream::{BodyPiece, Downstream},
     fields::Fields,
     head::{Head, Version},
     listener::{crowd::Guest, stream::ClientStream},

@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     answer::{Answer, AnswerLength},
+    client_error::ClientError,
     connection::Connection,
-    downstream::{ClientError, Downstream},
+    downstream::Downstream,
     duplex::Duplex,
     fields::Fields,
     front::{

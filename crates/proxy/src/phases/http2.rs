@@ -30,9 +30,10 @@ use super::{
     refusals::{Allowance, Books, BrokenOff, Refused, Settled, Watched},
 };
 use crate::{
+    client_error::ClientError,
     connection::Connection,
     context::Context,
-    downstream::{ClientError, Downstream},
+    downstream::Downstream,
     errors,
     head::METHODS,
     listener::{crowd::Guest, stream::ClientStream},

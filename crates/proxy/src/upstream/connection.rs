@@ -15,7 +15,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::{failure::Failure, server_socket::ServerSocket};
 use crate::{
-    front::reply::write_chunk_size, listener::socket::Socket, tls::ServerTls, unix_socket::UnixSocket,
+    front::chunked::write_chunk_size, listener::socket::Socket, tls::ServerTls, unix_socket::UnixSocket,
 };
 
 /// Where a server listens.

@@ -26,13 +26,8 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    answer::Answer,
-    context::Context,
-    downstream::{ClientError, Downstream},
-    errors,
-    front::patience::within,
-    head::BodyLength,
-    request::Request,
+    answer::Answer, client_error::ClientError, context::Context, downstream::Downstream, errors,
+    front::patience::within, head::BodyLength, request::Request,
 };
 
 /// What a server is asked.

@@ -4,9 +4,10 @@ use bytes::BytesMut;
 
 use super::upgrade::Upgrade;
 use crate::{
-    forwarded::{self, Passing},
+    forwarding_fields,
     front::request_line::RequestLine,
     head::{BodyLength, Head, Version},
+    passing::Passing,
     request::Request,
 };
 
@@ -60,7 +61,7 @@ pub(super) fn write(
     }
     out.extend_from_slice(b"\r\n");
     write_fields(out, head, request.passing);
-    out.extend_from_slice(forwarded::request_fields(request).as_http1());
+    out.extend_from_slice(forwarding_fields::request_fields(request).as_http1());
     match head.body {
         // What follows on an HTTP/2 stream is no body.
         _ if matches!(then, Then::Switch(_)) => {}

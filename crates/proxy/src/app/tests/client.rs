@@ -20,8 +20,9 @@ use tokio::{
 
 use crate::{
     answer::Answer,
+    client_error::ClientError,
     connection::Connection,
-    downstream::{BodyPiece, ClientError, Downstream},
+    downstream::{BodyPiece, Downstream},
     duplex::Duplex,
     fields::Fields,
     head::{BodyLength, Head, Version},

@@ -16,7 +16,7 @@ use super::{
     client::Client,
     rig::{Rig, Settings, until},
 };
-use crate::downstream::ClientError;
+use crate::client_error::ClientError;
 
 fn evented() -> Settings {
     Settings {

@@ -22,7 +22,7 @@ use self::{
     client::Client,
     rig::{Rig, Settings, all_at_once, until},
 };
-use crate::{answer::AnswerLength, downstream::ClientError};
+use crate::{answer::AnswerLength, client_error::ClientError};
 
 #[tokio::test]
 async fn a_request_is_answered_and_the_record_tells_by_whom() {

@@ -15,10 +15,9 @@ use super::{
     worker::{self, Seen},
 };
 use crate::{
-    app::mount::Mount,
-    app::{App, LinkParts, dispatcher::Rules, lull::Lull, nanoseconds, spare::Spare},
+    app::{App, LinkParts, dispatcher::Rules, lull::Lull, mount::Mount, nanoseconds, spare::Spare},
+    client_error::ClientError,
     context::Context,
-    downstream::ClientError,
     drain::Drain,
     request::Request,
     router::Router,

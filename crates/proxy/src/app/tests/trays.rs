@@ -10,7 +10,7 @@ use super::{
     client::Client,
     rig::{Rig, Settings, all_at_once, until},
 };
-use crate::downstream::ClientError;
+use crate::client_error::ClientError;
 
 /// Numbers of the trays that the worker has back, in order.
 fn returned(rig: &Rig) -> Vec<u32> {

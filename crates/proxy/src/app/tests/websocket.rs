@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     app::mount::Mount,
-    downstream::{ClientError, Downstream},
+    client_error::ClientError,
+    downstream::Downstream,
     request::Request,
     websocket::tests::frames::{Frame, masked, parse, unpack},
 };

@@ -24,8 +24,9 @@ use tokio::{
 use super::converse;
 use crate::{
     answer::{Answer, AnswerLength},
+    client_error::ClientError,
     connection::Connection,
-    downstream::{ClientError, Downstream},
+    downstream::Downstream,
     drain::Drain,
     front::{handler::Handler, session::Http1Session},
     head::Head,

@@ -8,7 +8,7 @@ use std::{
 use bytes::BytesMut;
 
 use super::Http1Session;
-use crate::{downstream::ClientError, duplex::Duplex};
+use crate::{client_error::ClientError, duplex::Duplex};
 
 impl Duplex for Http1Session<'_> {
     fn input(&mut self) -> &mut BytesMut {
