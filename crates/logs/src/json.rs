@@ -7,62 +7,70 @@ use std::io::Write;
 
 use crate::{Record, Remote, combined::is_plain, stamp};
 
+/// The key of a field as it stands in the line, put together by the compiler.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Appends the line of `record`. Its time is the start of the request.
 pub(crate) fn push_line(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"time\":\"");
     stamp::push_utc(out, record.time);
     out.push(b'"');
-    push_remote(out, "client", record.client);
-    push_remote(out, "peer", record.peer);
-    push_text(out, "request_id", record.request_id());
-    push_text(out, "method", record.method());
-    push_text(out, "target", record.target());
-    push_name(out, "protocol", record.protocol.map(|protocol| protocol.as_str()));
-    push_name(out, "scheme", Some(record.scheme.as_str()));
-    push_text(out, "host", record.host());
-    push_number(out, "status", record.status.map(u64::from));
-    push_name(out, "outcome", record.outcome.map(|outcome| outcome.as_str()));
-    push_number(out, "bytes_in", Some(record.bytes_in));
-    push_number(out, "bytes_out", Some(record.bytes_out));
-    push_number(out, "total_us", Some(record.total_us));
-    push_number(out, "queue_us", record.queue_us);
-    push_number(out, "app_us", record.app_us);
-    push_name(out, "site", record.site.as_deref());
-    push_name(out, "route", record.route.as_deref());
-    push_name(out, "app", record.app.as_deref());
-    push_number(out, "worker", record.worker.map(u64::from));
-    push_number(out, "pid", record.pid.map(u64::from));
-    push_name(out, "upstream", record.upstream.as_deref());
-    push_text(out, "referer", record.referer());
-    push_text(out, "user_agent", record.user_agent());
-    push_name(out, "tls_version", record.tls.map(|tls| tls.version));
-    push_name(out, "tls_cipher", record.tls.map(|tls| tls.cipher));
+    push_remote(out, [key!("client"), key!("client_port")], record.client);
+    push_remote(out, [key!("peer"), key!("peer_port")], record.peer);
+    push_text(out, key!("request_id"), record.request_id());
+    push_text(out, key!("method"), record.method());
+    push_text(out, key!("target"), record.target());
+    push_name(
+        out,
+        key!("protocol"),
+        record.protocol.map(|protocol| protocol.as_str()),
+    );
+    push_name(out, key!("scheme"), Some(record.scheme.as_str()));
+    push_text(out, key!("host"), record.host());
+    push_number(out, key!("status"), record.status.map(u64::from));
+    push_name(
+        out,
+        key!("outcome"),
+        record.outcome.map(|outcome| outcome.as_str()),
+    );
+    push_number(out, key!("bytes_in"), Some(record.bytes_in));
+    push_number(out, key!("bytes_out"), Some(record.bytes_out));
+    push_number(out, key!("total_us"), Some(record.total_us));
+    push_number(out, key!("queue_us"), record.queue_us);
+    push_number(out, key!("app_us"), record.app_us);
+    push_name(out, key!("site"), record.site.as_deref());
+    push_name(out, key!("route"), record.route.as_deref());
+    push_name(out, key!("app"), record.app.as_deref());
+    push_number(out, key!("worker"), record.worker.map(u64::from));
+    push_number(out, key!("pid"), record.pid.map(u64::from));
+    push_name(out, key!("upstream"), record.upstream.as_deref());
+    push_text(out, key!("referer"), record.referer());
+    push_text(out, key!("user_agent"), record.user_agent());
+    push_name(out, key!("tls_version"), record.tls.map(|tls| tls.version));
+    push_name(out, key!("tls_cipher"), record.tls.map(|tls| tls.cipher));
     out.extend_from_slice(b"}\n");
-}
-
-fn push_key(out: &mut Vec<u8>, name: &str, suffix: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(suffix.as_bytes());
-    out.extend_from_slice(b"\":");
 }
 
 fn push_null(out: &mut Vec<u8>) {
     out.extend_from_slice(b"null");
 }
 
-fn push_number(out: &mut Vec<u8>, name: &str, number: Option<u64>) {
-    push_key(out, name, "");
+fn push_number(out: &mut Vec<u8>, key: &str, number: Option<u64>) {
+    out.extend_from_slice(key.as_bytes());
     match number {
         Some(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
         None => push_null(out),
     }
 }
 
-fn push_remote(out: &mut Vec<u8>, name: &str, remote: Remote) {
-    push_key(out, name, "");
+fn push_remote(out: &mut Vec<u8>, [address, port]: [&str; 2], remote: Remote) {
+    out.extend_from_slice(address.as_bytes());
     let _ = write!(out, "\"{remote}\"");
-    push_key(out, name, "_port");
+    out.extend_from_slice(port.as_bytes());
     match remote.port() {
         Some(port) => out.extend_from_slice(itoa::Buffer::new().format(port).as_bytes()),
         None => push_null(out),
@@ -70,12 +78,12 @@ fn push_remote(out: &mut Vec<u8>, name: &str, remote: Remote) {
 }
 
 /// A word of our own, or a name from the configuration, where an administrator may have written anything.
-fn push_name(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    push_text(out, name, value.map(str::as_bytes));
+fn push_name(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+    push_text(out, key, value.map(str::as_bytes));
 }
 
-fn push_text(out: &mut Vec<u8>, name: &str, text: Option<&[u8]>) {
-    push_key(out, name, "");
+fn push_text(out: &mut Vec<u8>, key: &str, text: Option<&[u8]>) {
+    out.extend_from_slice(key.as_bytes());
     match text {
         None => push_null(out),
         Some(text) => {
