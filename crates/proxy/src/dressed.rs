@@ -10,8 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-
-use crate::{
+use message::{
     answer::Answer,
     client_error::ClientError,
     connection::Connection,

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use logs::{Outcome, Record};
-
-use crate::{
+use message::{
     answer::{Answer, AnswerLength},
     client_error::ClientError,
-    context::Context,
     downstream::Downstream,
     error_page,
 };
+
+use crate::context::Context;
 
 /// Answers with the page of `status` and `fields`, if nothing was sent yet, and notes in the record how it ended. What
 /// was begun is left without its end, so that the client sees it cut.

@@ -3,14 +3,13 @@
 //! A forwarding field is a list that every proxy appends to, so its right end is what our peer saw and its left end is
 //! whatever the client liked to claim. It is walked from the right, as long as the hop that wrote an element is trusted;
 //! the first untrusted address is the client, and everything left of it is forgotten. What goes on to apps and upstreams
-//! is written anew from what the walk found ([`forwarding_fields`](crate::forwarding_fields)), so nothing spoofed reaches
+//! is written anew from what the walk found ([`forwarding_fields`](message::forwarding_fields)), so nothing spoofed reaches
 //! them.
 
 use std::net::IpAddr;
 
 use config::{IpNet, Server};
-
-use crate::{connection::Connection, fields::Fields, head::Head, passing::Passing, request::Request};
+use message::{connection::Connection, fields::Fields, head::Head, passing::Passing, request::Request};
 
 mod authority;
 mod chain;

@@ -4,41 +4,26 @@
 //! connection to [`phases`]); [`serve`] understands the request and finds its route; one of [`files`], [`respond`],
 //! [`app`], [`upstream`] answers through the [`downstream::Downstream`] trait.
 
-mod accept;
-mod answer;
 mod app;
 mod boot;
-mod client_error;
-mod connection;
 mod context;
 mod control;
-mod downstream;
 mod drain;
 mod dressed;
-mod duplex;
-mod error_page;
 mod errors;
-mod field_name;
-mod fields;
 mod files;
 mod forwarded;
-mod forwarding_fields;
 mod front;
-mod head;
 mod idle_memory;
 mod listener;
 mod os;
-mod passing;
-mod path;
 mod phases;
 mod process;
 mod redirect;
-mod request;
 mod respond;
 mod router;
 mod serve;
 mod tls;
-mod token;
 mod unix_socket;
 mod upstream;
 mod websocket;

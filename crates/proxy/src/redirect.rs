@@ -1,8 +1,7 @@
 //! Answers that send the client elsewhere.
 
 use config::Redirect;
-
-use crate::{answer::Answer, client_error::ClientError, downstream::Downstream, path, request::Request};
+use message::{answer::Answer, client_error::ClientError, downstream::Downstream, path, request::Request};
 
 /// Sends the client where the route says. `host` stands for the Host field where an old client sent none.
 pub(crate) async fn answer<D: Downstream>(

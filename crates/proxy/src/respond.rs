@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use config::Respond;
-
-use crate::{
+use message::{
     answer::{Answer, AnswerLength},
     client_error::ClientError,
     downstream::Downstream,

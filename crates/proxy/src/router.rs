@@ -6,8 +6,7 @@ use std::{
 };
 
 use config::{Host, PathMatch, Site};
-
-use crate::answer::Answer;
+use message::answer::Answer;
 
 /// Finds the route of a request. Pure, and made once from the configuration.
 ///

@@ -4,20 +4,21 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use config::{Action, Address, Host, PathMatch, ProxyConfig, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
+use message::{
+    client_error::ClientError,
+    downstream::Downstream,
+    head::{BodyLength, Head, METHODS, Version},
+    path,
+    request::Request,
+};
 
 use crate::{
     app::{lull, mount::Mount},
-    client_error::ClientError,
     context::Context,
-    downstream::Downstream,
     dressed::Dressed,
     errors,
     files::{self, Served},
-    forwarded,
-    head::{BodyLength, Head, METHODS, Version},
-    path, redirect,
-    request::Request,
-    respond,
+    forwarded, redirect, respond,
     upstream::{self, Question, Upgrade},
     websocket::handshake,
 };

@@ -1,12 +1,11 @@
 //! The head of a worker's answer, made into the head of ours.
 
 use bytes::Bytes;
-use wire::response::{Response, Trailers};
-
-use crate::{
+use message::{
     answer::{Answer, AnswerLength},
     fields::Fields,
 };
+use wire::response::{Response, Trailers};
 
 /// A head and the body bytes that came with it.
 #[derive(Debug)]

@@ -4,12 +4,12 @@ use std::{future::Future, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use logs::{Outcome, Record};
+use message::{
+    answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength, request::Request,
+};
 use tracing::{debug, error};
 
-use crate::{
-    answer::Answer, client_error::ClientError, context::Context, downstream::Downstream, errors,
-    head::BodyLength, request::Request,
-};
+use crate::{context::Context, errors};
 
 use super::{
     App,

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use config::Buffers;
+use message::fields::Fields;
 use wire::frame::FileRange;
-
-use crate::fields::Fields;
 
 use super::{answer_head, backlog::Backlog, call::Event, fault::Fault, spare::Spare};
 

@@ -4,13 +4,12 @@
 use std::{fs::File, io, io::Write, sync::Arc};
 
 use config::Buffers;
-use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
-
-use crate::{
+use message::{
     client_error::ClientError,
     downstream::{BodyPiece, Downstream},
     head::BodyLength,
 };
+use wire::{frame::INLINE_BODY_MAX, request::LENGTH_UNKNOWN};
 
 use super::{
     dispatcher::LinkIndex,

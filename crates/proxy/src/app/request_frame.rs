@@ -3,19 +3,19 @@
 use std::{borrow::Cow, os::unix::ffi::OsStrExt, time::Duration};
 
 use config::Address;
-use wire::{
-    frame::{self, BODY_FD, END, Kind, LENT},
-    request::HeadersWriter,
-};
-
-use crate::{
+use message::{
     connection::Connection,
-    context::Context,
     downstream::Downstream,
     forwarding_fields,
     head::{BodyLength, Head, Version},
     request::Request,
 };
+use wire::{
+    frame::{self, BODY_FD, END, Kind, LENT},
+    request::HeadersWriter,
+};
+
+use crate::context::Context;
 
 use super::{
     mount::Mount,
@@ -270,7 +270,7 @@ fn below<'a>(path: &'a [u8], mount: &str) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{downstream::recorder::Recorder, path};
+    use message::{downstream::recorder::Recorder, path};
 
     /// What the application is told of a request with these fields and a body of so many bytes.
     fn told(

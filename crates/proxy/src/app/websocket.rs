@@ -17,6 +17,7 @@ mod line;
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use logs::{Outcome, Record};
+use message::{client_error::ClientError, downstream::Downstream, head::Version, request::Request};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error};
 use wire::response::Response;
@@ -31,12 +32,8 @@ use super::{
     request_frame::{self, Interface, Placed},
 };
 use crate::{
-    client_error::ClientError,
     context::Context,
-    downstream::Downstream,
     errors,
-    head::Version,
-    request::Request,
     websocket::{
         handshake::{self, BadHandshake},
         keepalive::Keepalive,

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use message::fields::Fields;
+
 use super::validators::Validators;
-use crate::fields::Fields;
 
 /// What the conditions of a GET or HEAD amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use config::Files;
+use message::{client_error::ClientError, downstream::Downstream, head::Head};
 use rustix::io::Errno;
 use tokio::{
     runtime::Handle,
@@ -35,7 +36,6 @@ use tokio::{
 use wire::file_system;
 
 use super::{Looked, content::Data, find::Fault, plan::Plan, root::Reach};
-use crate::{client_error::ClientError, downstream::Downstream, head::Head};
 
 /// Threads of this process that may wait for files at the same time.
 const AT_ONCE_MAX: usize = 64;

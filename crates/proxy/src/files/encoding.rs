@@ -1,6 +1,6 @@
 //! Which compressed sibling of a file a client would take.
 
-use crate::accept;
+use message::accept;
 
 /// A compressed sibling.
 #[derive(Debug, PartialEq, Eq)]

@@ -28,8 +28,9 @@ mod tests;
 use std::fs::File;
 
 use config::Files;
+use message::{client_error::ClientError, downstream::Downstream, head::Head, request::Request};
 
-use crate::{client_error::ClientError, downstream::Downstream, head::Head, redirect, request::Request};
+use crate::redirect;
 
 use content::{Data, SMALL_BYTES_MAX, read};
 use find::{Fault, Found};

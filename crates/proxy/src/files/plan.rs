@@ -4,6 +4,10 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use config::Files;
+use message::{
+    answer::{Answer, AnswerLength},
+    head::Head,
+};
 
 use super::{
     condition::{self, Verdict},
@@ -13,10 +17,6 @@ use super::{
     find::{self, FoundFile},
     range::{self, Ranges},
     root,
-};
-use crate::{
-    answer::{Answer, AnswerLength},
-    head::Head,
 };
 
 /// What to do with a file that was found.

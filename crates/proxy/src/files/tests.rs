@@ -4,10 +4,10 @@ use std::{
 };
 
 use config::{Charset, Symlinks};
+use message::{answer::AnswerLength, downstream::recorder::Recorder, path};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{answer::AnswerLength, downstream::recorder::Recorder, path};
 
 mod kept;
 mod paths;
@@ -254,7 +254,7 @@ fn a_client_that_leaves_is_told_from_a_file_that_shrinks() {
 
     let file = File::open(site.path("large.txt")).unwrap();
     let mut down = Recorder::new("GET", "/static/large.txt", &[]);
-    run(down.send_head(&crate::answer::Answer::new(200))).unwrap();
+    run(down.send_head(&message::answer::Answer::new(200))).unwrap();
     File::options()
         .write(true)
         .open(site.path("large.txt"))

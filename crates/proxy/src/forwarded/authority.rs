@@ -1,6 +1,6 @@
 //! Host and port of a Host field.
 
-use crate::front::authority::is_name_byte;
+use message::authority::is_name_byte;
 
 /// Host in lower case, IPv6 in brackets, without a trailing dot; and the port, where one is said. `None` when it is not
 /// a host: the answer may depend on it, a redirect may repeat it, so nothing odd gets through.

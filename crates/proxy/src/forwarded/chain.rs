@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::fields::Fields;
+use message::fields::Fields;
 
 /// One element of such a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use config::Config;
-use proptest::prelude::*;
-
-use super::*;
-use crate::{
+use message::{
     connection::TlsFacts,
     forwarding_fields::request_fields,
     head::{BodyLength, Version},
 };
+use proptest::prelude::*;
+
+use super::*;
 
 fn head(host: &str, lines: &[(&str, &str)]) -> Head {
     let mut fields = Fields::default();

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::Limits;
+use message::chunked::Chunked;
+use message::{client_error::ClientError, downstream::BodyPiece, head::BodyLength};
 use tokio::{io::AsyncReadExt, time::Instant};
 
 use super::{
-    chunked::Chunked,
     pace::Pace,
     patience::{until, within},
 };
-use crate::{
-    client_error::ClientError, downstream::BodyPiece, head::BodyLength, listener::stream::ClientStream,
-};
+use crate::listener::stream::ClientStream;
 
 /// The body of one request.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ impl RequestBody {
         Self {
             framing: match length {
                 BodyLength::Known(left) => Framing::Known { left },
-                BodyLength::Unknown => Framing::Chunked(Chunked::new()),
+                BodyLength::Unknown => Framing::Chunked(Chunked::of_request()),
             },
             bytes_max: u64::MAX,
             bytes: 0,

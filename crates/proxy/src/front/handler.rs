@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use logs::{OpenRecord, Record, Remote};
+use message::{
+    answer::{Answer, AnswerLength},
+    error_page,
+};
 
 use super::session::Http1Session;
-use crate::{
-    answer::{Answer, AnswerLength},
-    context::Context,
-    drain::Drain,
-    error_page, serve,
-};
+use crate::{context::Context, drain::Drain, serve};
 
 /// What the connection loop needs from the rest of the proxy; the loop's own tests bring another one.
 pub(crate) trait Handler: Send + Sync {

@@ -5,24 +5,23 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use bytes::Buf;
 use config::Limits;
 use logs::{Outcome, Protocol, Record, Remote};
+use message::{
+    connection::Connection,
+    downstream::Downstream,
+    head::{METHODS, Version},
+};
+use message::{refusal::Refusal, request_line::RequestLine};
 use tokio::{select, time::Instant};
 
 use super::{
     handler::Handler,
     parse::{Parsed, look_at_fields, parse},
     patience::{until, within},
-    refusal::Refusal,
     reply::{ReplyFraming, write_head},
-    request_line::RequestLine,
     scan::Scan,
     session::{After, Http1Session},
 };
-use crate::{
-    connection::Connection,
-    downstream::Downstream,
-    head::{METHODS, Version},
-    listener::{crowd::Guest, stream::ClientStream},
-};
+use crate::listener::{crowd::Guest, stream::ClientStream};
 
 /// Serves a connection to its end. `refuse`: nothing is served here, every request is refused in this way.
 pub(crate) async fn converse<H: Handler>(

@@ -1,7 +1,7 @@
 //! A request head: from bytes to a [`Head`] that has passed the rules of RFC 9112.
 
-use super::{authority, refusal::Refusal, request_line::RequestLine};
-use crate::{
+use message::{authority, refusal::Refusal, request_line::RequestLine};
+use message::{
     fields::Fields,
     head::{BodyLength, Head, Version},
 };

@@ -1,9 +1,8 @@
 //! The head of an answer as HTTP/1 sends it, and the framing of its body.
 
 use bytes::BytesMut;
-
-use super::date::http_date;
-use crate::{
+use message::date::http_date;
+use message::{
     answer::{Answer, AnswerLength},
     head::Version,
 };

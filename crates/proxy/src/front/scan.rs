@@ -4,9 +4,8 @@
 //! head: a client that ends its lines with a bare LF would otherwise wait for an answer until the deadline.
 
 use config::Limits;
-
-use super::refusal::Refusal;
-use crate::token::is_token_byte;
+use message::refusal::Refusal;
+use message::token::is_token_byte;
 
 /// How far a head has been looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,6 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use config::Limits;
+use message::chunked::write_chunk_size;
+use message::{
+    answer::Answer,
+    client_error::ClientError,
+    connection::Connection,
+    downstream::{BodyPiece, Downstream},
+    fields::Fields,
+    head::{Head, Version},
+};
 use tokio::{select, time::Instant};
 
 use super::{
@@ -20,16 +29,7 @@ use super::{
     patience::within,
     reply::{ReplyFraming, write_head, write_informational, write_switch},
 };
-use crate::front::chunked::write_chunk_size;
-use crate::{
-    answer::Answer,
-    client_error::ClientError,
-    connection::Connection,
-    downstream::{BodyPiece, Downstream},
-    fields::Fields,
-    head::{Head, Version},
-    listener::{crowd::Guest, stream::ClientStream},
-};
+use crate::listener::{crowd::Guest, stream::ClientStream};
 
 /// One HTTP/1 request and the answer to it.
 #[derive(Debug)]

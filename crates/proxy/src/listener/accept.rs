@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use message::{connection::Connection, refusal::Refusal};
 use tokio::{
     net::{TcpListener, UnixListener},
     select,
@@ -22,11 +23,9 @@ use super::{
     tls::{self, Greeting},
 };
 use crate::{
-    connection::Connection,
     front::{
         handler::{Front, Handler},
         http1,
-        refusal::Refusal,
     },
     phases,
     unix_socket::UnixSocket,

@@ -2,11 +2,11 @@
 
 use std::{io, sync::Arc};
 
+use message::connection::TlsFacts;
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::socket::Socket;
-use crate::connection::TlsFacts;
 
 /// What a connection to a TLS listener turned out to be.
 #[derive(Debug)]

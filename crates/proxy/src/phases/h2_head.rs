@@ -3,11 +3,11 @@
 use config::Limits;
 use h2::ext::Protocol;
 use http::{HeaderValue, Method, Uri, header, request::Parts};
-
-use crate::{
+use message::{
+    authority,
     fields::Fields,
-    front::{authority, request_line::METHOD_BYTES_MAX},
     head::{BodyLength, Head, Version},
+    request_line::METHOD_BYTES_MAX,
 };
 
 /// Makes a head of what h2 has decoded; `Err`: the status to refuse it with. A head is there in any case, so that the

@@ -14,25 +14,25 @@ use config::Limits;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use logs::Outcome;
+use message::{
+    answer::{Answer, AnswerLength},
+    client_error::ClientError,
+    connection::Connection,
+    date::http_date,
+    downstream::Downstream,
+    duplex::Duplex,
+    fields::Fields,
+    head::{BodyLength, Head},
+};
 use tokio::time::Instant;
 
 use super::{
     h2_head::has_blanks_around,
     refusals::{Berth, Books},
 };
-use crate::{
-    answer::{Answer, AnswerLength},
-    client_error::ClientError,
-    connection::Connection,
-    downstream::Downstream,
-    duplex::Duplex,
-    fields::Fields,
-    front::{
-        date::http_date,
-        pace::Pace,
-        patience::{until, within},
-    },
-    head::{BodyLength, Head},
+use crate::front::{
+    pace::Pace,
+    patience::{until, within},
 };
 
 /// Read from a file at a time; what the client's window takes is usually less.
@@ -360,7 +360,7 @@ impl Downstream for H2Session {
     async fn end_with(&mut self, trailers: &Fields) -> Result<(), ClientError> {
         let whole = self.announced.is_none_or(|announced| announced == self.bytes_out);
         // Behind the end of the stream nothing can follow: an answer with a length has to announce its trailers.
-        if self.ended || !whole || trailers.len() == 0 {
+        if self.ended || !whole || trailers.is_empty() {
             return self.end().await;
         }
         let Reply::Begun(reply) = &mut self.reply else {

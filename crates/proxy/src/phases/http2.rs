@@ -18,6 +18,7 @@ use h2::{
 };
 use http::Request;
 use logs::{OpenRecord, Outcome, Protocol, Remote, Scheme, Tls};
+use message::{client_error::ClientError, connection::Connection, downstream::Downstream, head::METHODS};
 use tokio::{
     select,
     task::JoinSet,
@@ -30,12 +31,8 @@ use super::{
     refusals::{Allowance, Books, BrokenOff, Refused, Settled, Watched},
 };
 use crate::{
-    client_error::ClientError,
-    connection::Connection,
     context::Context,
-    downstream::Downstream,
     errors,
-    head::METHODS,
     listener::{crowd::Guest, stream::ClientStream},
     serve::serve,
 };

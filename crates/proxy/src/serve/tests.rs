@@ -3,11 +3,10 @@ use std::{collections::VecDeque, path::Path};
 use bytes::Bytes;
 
 use config::Config;
+use message::{answer::AnswerLength, connection::TlsFacts, downstream::recorder::Recorder};
 
 use super::*;
-use crate::{
-    answer::AnswerLength, connection::TlsFacts, downstream::recorder::Recorder, drain::Drain, router::Router,
-};
+use crate::{drain::Drain, router::Router};
 
 const SITES: &str = r#"
 [server]

@@ -1,9 +1,9 @@
 //! The body of a server's answer, taken out of its framing (RFC 9112 §6.3).
 
 use bytes::{Bytes, BytesMut};
+use message::chunked::Chunked;
 
 use super::answer_head::BadAnswer;
-use crate::front::chunked::Chunked;
 
 /// How the end of a body is told, and how far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use std::{mem::MaybeUninit, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
+use message::{
+    answer::{Answer, AnswerLength},
+    chunked::Chunked,
+    fields::Fields,
+};
 
 use super::answer_body::AnswerBody;
-use crate::{
-    answer::{Answer, AnswerLength},
-    fields::Fields,
-    front::chunked::Chunked,
-};
 
 /// A head that the front of the input holds.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,12 +11,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use message::chunked::write_chunk_size;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::{failure::Failure, server_socket::ServerSocket};
-use crate::{
-    front::chunked::write_chunk_size, listener::socket::Socket, tls::ServerTls, unix_socket::UnixSocket,
-};
+use crate::{listener::socket::Socket, tls::ServerTls, unix_socket::UnixSocket};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

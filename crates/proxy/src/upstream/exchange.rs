@@ -11,6 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use logs::Record;
+use message::{
+    answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength, request::Request,
+};
 use tokio::select;
 
 use super::{
@@ -25,10 +28,7 @@ use super::{
     upgrade::Upgrade,
     upload::Upload,
 };
-use crate::{
-    answer::Answer, client_error::ClientError, context::Context, downstream::Downstream, errors,
-    front::patience::within, head::BodyLength, request::Request,
-};
+use crate::{context::Context, errors, front::patience::within};
 
 /// What a server is asked.
 pub(crate) struct Question<'a> {

@@ -1,15 +1,15 @@
 //! The head of a request as a server behind us gets it.
 
 use bytes::BytesMut;
-
-use super::upgrade::Upgrade;
-use crate::{
+use message::{
     forwarding_fields,
-    front::request_line::RequestLine,
     head::{BodyLength, Head, Version},
     passing::Passing,
     request::Request,
+    request_line::RequestLine,
 };
+
+use super::upgrade::Upgrade;
 
 /// What the server is told of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +136,7 @@ fn write_fields(out: &mut BytesMut, head: &Head, passing: Passing) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::downstream::recorder::Recorder;
+    use message::downstream::recorder::Recorder;
 
     fn request() -> Request {
         Request {

@@ -15,11 +15,11 @@ use std::{
 };
 
 use logs::Outcome;
+use message::downstream::Downstream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::ServerConnection;
 use crate::{
-    downstream::Downstream,
     drain::Drain,
     websocket::{close, passing::Passing, writer::Writer},
 };

@@ -6,13 +6,13 @@
 //! answer belongs to it.
 
 use bytes::BytesMut;
-
-use super::answer_head::BadAnswer;
-use crate::{
+use message::{
     answer::{Answer, AnswerLength},
     head::{BodyLength, Head, Version},
-    websocket::handshake,
 };
+
+use super::answer_head::BadAnswer;
+use crate::websocket::handshake;
 
 /// A client's wish for a WebSocket.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ mod tests {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     use super::*;
-    use crate::downstream::recorder::Recorder;
+    use message::downstream::recorder::Recorder;
 
     fn of_http2() -> Upgrade {
         let mut head = Recorder::new("CONNECT", "/", &[]).head;

@@ -1,9 +1,9 @@
 //! The body of a request on its way to a server.
 
 use bytes::Bytes;
+use message::head::BodyLength;
 
 use super::connection::ServerConnection;
-use crate::head::BodyLength;
 
 /// The request's body.
 #[derive(Default)]

@@ -1,13 +1,13 @@
 //! What a client asks for when it asks for a WebSocket (RFC 6455 §4.2.1, RFC 8441 §4).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-
-use super::extension::Deflate;
-use crate::{
+use message::{
     fields::Fields,
     head::{BodyLength, Head, Version},
 };
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+
+use super::extension::Deflate;
 
 /// A handshake that can be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,12 +13,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite, DuplexStream},
-    sync::{Notify, Semaphore},
-};
-
-use crate::{
+use message::{
     answer::Answer,
     client_error::ClientError,
     connection::Connection,
@@ -26,6 +21,10 @@ use crate::{
     duplex::Duplex,
     fields::Fields,
     head::{BodyLength, Head, Version},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, DuplexStream},
+    sync::{Notify, Semaphore},
 };
 
 pub(super) struct Client {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use logs::Outcome;
+use message::client_error::ClientError;
 use tokio::sync::Semaphore;
 use wire::{
     control::FromProxy,
@@ -16,7 +17,6 @@ use super::{
     client::Client,
     rig::{Rig, Settings, until},
 };
-use crate::client_error::ClientError;
 
 fn evented() -> Settings {
     Settings {

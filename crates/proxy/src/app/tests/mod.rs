@@ -16,13 +16,13 @@ use std::{
 };
 
 use logs::Outcome;
+use message::{answer::AnswerLength, client_error::ClientError};
 use wire::control::FromProxy;
 
 use self::{
     client::Client,
     rig::{Rig, Settings, all_at_once, until},
 };
-use crate::{answer::AnswerLength, client_error::ClientError};
 
 #[tokio::test]
 async fn a_request_is_answered_and_the_record_tells_by_whom() {

@@ -10,6 +10,7 @@ use config::{Action, AppIndex, Config, ProxyConfig};
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Response};
 use logs::AccessLog;
+use message::connection::Connection;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -18,7 +19,6 @@ use tokio::{
 
 use super::rig::{PATIENCE, Rig, Settings, until};
 use crate::{
-    connection::Connection,
     context::Context,
     drain::Drain,
     front::{handler::Front, http1::converse},

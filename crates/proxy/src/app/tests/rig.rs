@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use config::{Buffers, Config, ProxyConfig};
 use logs::{Record, Remote};
+use message::{client_error::ClientError, request::Request};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -16,10 +17,8 @@ use super::{
 };
 use crate::{
     app::{App, LinkParts, dispatcher::Rules, lull::Lull, mount::Mount, nanoseconds, spare::Spare},
-    client_error::ClientError,
     context::Context,
     drain::Drain,
-    request::Request,
     router::Router,
 };
 
@@ -142,7 +141,7 @@ impl Rig {
     }
 
     pub(super) async fn send(&self, client: &mut Client) -> (Result<(), ClientError>, Record) {
-        let path = crate::downstream::Downstream::head(client).target.clone();
+        let path = message::downstream::Downstream::head(client).target.clone();
         let request = Request {
             host: "example.org".to_owned(),
             port: 80,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use logs::Outcome;
+use message::client_error::ClientError;
 use tokio::sync::mpsc::unbounded_channel;
 use wire::{control::FromProxy, frame::TRAYS_MAX};
 
@@ -10,7 +11,6 @@ use super::{
     client::Client,
     rig::{Rig, Settings, all_at_once, until},
 };
-use crate::client_error::ClientError;
 
 /// Numbers of the trays that the worker has back, in order.
 fn returned(rig: &Rig) -> Vec<u32> {

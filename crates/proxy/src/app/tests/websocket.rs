@@ -7,6 +7,7 @@ mod endings;
 use std::{sync::Arc, time::Duration};
 
 use logs::{Outcome, Record};
+use message::{client_error::ClientError, downstream::Downstream, request::Request};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     task::JoinHandle,
@@ -18,9 +19,6 @@ use super::{
 };
 use crate::{
     app::mount::Mount,
-    client_error::ClientError,
-    downstream::Downstream,
-    request::Request,
     websocket::tests::frames::{Frame, masked, parse, unpack},
 };
 

@@ -1,11 +1,13 @@
 //! The head that accepts a WebSocket.
 
+use message::{
+    answer::{Answer, AnswerLength},
+    head::{Head, Version},
+};
 use wire::websocket::Accept;
 
 use crate::{
-    answer::{Answer, AnswerLength},
     app::answer_head::{is_token, is_value},
-    head::{Head, Version},
     websocket::handshake::{self, Handshake},
 };
 

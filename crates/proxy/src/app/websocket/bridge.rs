@@ -22,13 +22,15 @@ use std::{
 
 use bytes::Buf;
 use logs::{Outcome, Record};
+use message::{
+    answer::Answer, client_error::ClientError, downstream::Downstream, head::Version, request::Request,
+};
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
 
 use self::{app_end::AppEnd, head::BadHead, traffic::Traffic};
 use super::says_200;
 use crate::{
-    answer::Answer,
     app::{
         App,
         call::{Call, Event},
@@ -37,12 +39,8 @@ use crate::{
         request_body::RequestBody,
         request_frame::{self, Interface, Placed},
     },
-    client_error::ClientError,
     context::Context,
-    downstream::Downstream,
     errors,
-    head::Version,
-    request::Request,
     websocket::{
         handshake::{self, Handshake},
         keepalive::Keepalive,

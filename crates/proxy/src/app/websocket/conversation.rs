@@ -10,13 +10,13 @@ use std::{
 
 use bytes::BytesMut;
 use logs::Outcome;
+use message::downstream::Downstream;
 use tokio::time::{Instant, Sleep};
 use wire::{frame::AbortReason, websocket::Close};
 
 use super::{CLOSE_TIME, End, OUTPUT_BYTES_MAX, line::Line};
 use crate::{
     app::call::Event,
-    downstream::Downstream,
     websocket::{
         close,
         extension::Deflate,

@@ -15,6 +15,13 @@ use std::{
 use bytes::Bytes;
 use config::Limits;
 use logs::{AccessLog, OpenRecord, Record, Remote};
+use message::{
+    answer::{Answer, AnswerLength},
+    client_error::ClientError,
+    connection::Connection,
+    downstream::Downstream,
+    head::Head,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -23,13 +30,8 @@ use tokio::{
 
 use super::converse;
 use crate::{
-    answer::{Answer, AnswerLength},
-    client_error::ClientError,
-    connection::Connection,
-    downstream::Downstream,
     drain::Drain,
     front::{handler::Handler, session::Http1Session},
-    head::Head,
     listener::{crowd::Guest, stream::ClientStream},
 };
 

@@ -6,9 +6,9 @@ use std::{
 };
 
 use bytes::BytesMut;
+use message::{client_error::ClientError, duplex::Duplex};
 
 use super::Http1Session;
-use crate::{client_error::ClientError, duplex::Duplex};
 
 impl Duplex for Http1Session<'_> {
     fn input(&mut self) -> &mut BytesMut {

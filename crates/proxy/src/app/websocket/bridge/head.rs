@@ -1,11 +1,11 @@
 //! The head that an application has written to its socket.
 
-use crate::{
+use message::{
     answer::{Answer, AnswerLength},
-    app::websocket::accept::is_ours,
     head::{Head, Version},
-    websocket::handshake,
 };
+
+use crate::{app::websocket::accept::is_ours, websocket::handshake};
 
 /// Why what the application has written cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +85,7 @@ const FIELDS_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fields::Fields, head::BodyLength};
+    use message::{fields::Fields, head::BodyLength};
 
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use logs::Outcome;
+use message::downstream::Downstream;
 use tokio::{
     io::ReadBuf,
     time::{Instant, Sleep},
@@ -22,7 +23,6 @@ use crate::{
         exchange::Ticket,
         websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX},
     },
-    downstream::Downstream,
     websocket::{
         close,
         keepalive::{Keepalive, Sign},

@@ -8,13 +8,13 @@ use std::{
 
 use bytes::Buf;
 use logs::Outcome;
+use message::downstream::Downstream;
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::{Conversation, Stage};
 use crate::{
     app::websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX},
-    downstream::Downstream,
     websocket::{Violation, close, reader::Item, writer::Writer},
 };
 

@@ -1,11 +1,11 @@
 //! What a client says it prefers, with q-values (RFC 9110 §12.4.2).
 
 /// Weights are compared in thousandths.
-pub(crate) const FULL: u16 = 1000;
+pub const FULL: u16 = 1000;
 
 /// Elements of Accept or Accept-Encoding fields and their weights, names as sent; several fields are one list
 /// (RFC 9110 §5.3). An element whose weight is no weight counts as refused.
-pub(crate) fn weights<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = (&'a [u8], u16)> {
+pub fn weights<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = (&'a [u8], u16)> {
     let elements = fields.flat_map(|value| value.split(|&byte| byte == b','));
     elements.filter_map(|element| {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
@@ -41,7 +41,7 @@ fn weight(text: &[u8]) -> u16 {
 }
 
 /// Would this client rather have JSON than a page? Only who names JSON, and HTML not more, is a program.
-pub(crate) fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
+pub fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
     let (mut json, mut html) = (0, 0);
     for (name, weight) in weights(accept) {
         if name.eq_ignore_ascii_case(b"text/html") || name.eq_ignore_ascii_case(b"application/xhtml+xml") {

@@ -9,7 +9,7 @@ use crate::{fields::Fields, request::Request};
 
 /// What apps and upstreams are told of the request; names in lower case. The client's own fields of these names do not
 /// [pass](crate::passing::Passing::lets).
-pub(crate) fn request_fields(request: &Request) -> Fields {
+pub fn request_fields(request: &Request) -> Fields {
     let mut fields = Fields::with_capacity(8, 512);
     let scheme = if request.https { "https" } else { "http" };
     let mut text = String::with_capacity(128);
@@ -61,7 +61,7 @@ impl fmt::Display for Node {
 }
 
 /// Appends an address. IPv4, once per request and more, does without the machinery of formatting.
-pub(crate) fn push_address(text: &mut String, address: IpAddr) {
+pub fn push_address(text: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             for (position, octet) in address.octets().into_iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::accept;
 
 /// Content-Type and body of the page for a status: JSON where `accept`, the values of that field, prefers it. A failure
 /// of ours names the request by its `id`.
-pub(crate) fn preferred<'a>(
+pub fn preferred<'a>(
     status: u16,
     accept: impl Iterator<Item = &'a [u8]>,
     id: Option<&str>,
@@ -23,7 +23,7 @@ pub(crate) fn preferred<'a>(
 }
 
 /// Content-Type and body of the plain page for a status.
-pub(crate) fn page(status: u16) -> (&'static str, Bytes) {
+pub fn page(status: u16) -> (&'static str, Bytes) {
     static PAGES: LazyLock<HashMap<u16, Bytes>> =
         LazyLock::new(|| texts().map(|(status, ..)| (status, render(status, ""))).collect());
     let page = PAGES.get(&status).cloned();

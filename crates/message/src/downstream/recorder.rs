@@ -22,30 +22,36 @@ use crate::{
 
 /// One request and what came back.
 #[derive(Debug)]
-pub(crate) struct Recorder {
-    pub(crate) head: Head,
-    pub(crate) connection: Connection,
+pub struct Recorder {
+    /// What it asks.
+    pub head: Head,
+    /// How it came.
+    pub connection: Connection,
     /// Pieces of the request body still to be read.
-    pub(crate) body_in: VecDeque<Bytes>,
+    pub body_in: VecDeque<Bytes>,
     /// Largest body allowed, once limited.
-    pub(crate) limit: Option<u64>,
-    pub(crate) informational: Vec<Answer>,
-    pub(crate) answer: Option<Answer>,
-    pub(crate) trailers: Option<Fields>,
-    pub(crate) body_out: Vec<u8>,
+    pub limit: Option<u64>,
+    /// Informational responses, in order.
+    pub informational: Vec<Answer>,
+    /// Head of the answer.
+    pub answer: Option<Answer>,
+    /// Trailers of the answer.
+    pub trailers: Option<Fields>,
+    /// Body of the answer so far.
+    pub body_out: Vec<u8>,
     /// Was the answer ended?
-    pub(crate) ended: bool,
+    pub ended: bool,
     /// Takes this many body bytes and then leaves.
-    pub(crate) leaves_after: Option<u64>,
+    pub leaves_after: Option<u64>,
     /// Takes this many body bytes and then waits for ever.
-    pub(crate) stalls_after: Option<u64>,
+    pub stalls_after: Option<u64>,
     bytes_in: u64,
     raw: [BytesMut; 2],
 }
 
 impl Recorder {
     /// A client at 192.0.2.7 that asks for `target` of `example.org` by HTTP/1.1.
-    pub(crate) fn new(method: &str, target: &str, lines: &[(&str, &str)]) -> Self {
+    pub fn new(method: &str, target: &str, lines: &[(&str, &str)]) -> Self {
         let mut fields = Fields::default();
         for (name, value) in lines {
             fields.push(name, value);
@@ -80,12 +86,12 @@ impl Recorder {
     }
 
     /// Status of the answer, 0 without one.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         self.answer.as_ref().map_or(0, |answer| answer.status)
     }
 
     /// A field of the answer.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         self.answer
             .as_ref()
             .and_then(|answer| answer.fields.get(name))
@@ -93,7 +99,7 @@ impl Recorder {
     }
 
     /// The body as text.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body_out).expect("bodies of tests are text")
     }
 

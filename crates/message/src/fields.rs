@@ -6,7 +6,7 @@ use crate::field_name;
 
 /// Header fields in order. One allocation for the text and one for the positions, however many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fields {
+pub struct Fields {
     /// `name: value\r\n` of every field.
     text: Vec<u8>,
     spans: Vec<Span>,
@@ -21,7 +21,8 @@ struct Span {
 
 impl Fields {
     /// No field yet, room for a usual head.
-    pub(crate) fn with_capacity(fields: usize, bytes: usize) -> Self {
+    #[inline]
+    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
         Self {
             text: Vec::with_capacity(bytes),
             spans: Vec::with_capacity(fields),
@@ -30,7 +31,8 @@ impl Fields {
 
     /// Appends a field. The caller has made sure that name and value hold no CR, LF or NUL, and that all fields
     /// together stay below 4 GiB (heads are limited far below).
-    pub(crate) fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+    #[inline]
+    pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let (name, value) = (name.as_ref(), value.as_ref());
         if self.spans.capacity() == 0 {
             self.spans.reserve(USUAL_FIELDS);
@@ -48,7 +50,7 @@ impl Fields {
     }
 
     /// Removes every field of this name (ASCII case does not matter).
-    pub(crate) fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         if self.get(name).is_none() {
             return;
         }
@@ -62,27 +64,30 @@ impl Fields {
     }
 
     /// Replaces every field of this name by one.
-    pub(crate) fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.remove(name);
         self.push(name, value);
     }
 
     /// Value of the first field of this name (ASCII case does not matter).
-    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+    #[inline]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter()
             .find(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value)
     }
 
     /// Values of all fields of this name, in order.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    #[inline]
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.iter()
             .filter(|(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value)
     }
 
     /// Name and value of every field, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| {
             let name = span.start as usize;
             let value = name + span.name_len as usize + 2;
@@ -94,17 +99,24 @@ impl Fields {
     }
 
     /// Number of fields.
-    pub(crate) fn len(&self) -> usize {
+    #[inline]
+    pub fn len(&self) -> usize {
         self.spans.len()
     }
 
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     /// All fields as lines, each ended by CRLF, with the names as they were given.
-    pub(crate) fn as_http1(&self) -> &[u8] {
+    #[inline]
+    pub fn as_http1(&self) -> &[u8] {
         &self.text
     }
 
     /// Appends all fields to a head of ours, with the names in [one case](field_name).
-    pub(crate) fn write_http1(&self, out: &mut BytesMut) {
+    pub fn write_http1(&self, out: &mut BytesMut) {
         let before = out.len();
         out.extend_from_slice(&self.text);
         for span in &self.spans {

@@ -4,24 +4,25 @@ use crate::fields::Fields;
 
 /// A request head that has passed the rules of its protocol. Nothing in it is interpreted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     /// Method, as sent (a token, RFC 9110 §9.1).
-    pub(crate) method: String,
+    pub method: String,
     /// Request target as sent; for HTTP/2 the `:path`.
-    pub(crate) target: Vec<u8>,
+    pub target: Vec<u8>,
     /// Version it came by.
-    pub(crate) version: Version,
+    pub version: Version,
     /// Host as sent: the Host field, `:authority`, or the authority of an absolute target (which wins, RFC 9112 §3.2.2).
-    pub(crate) host: Vec<u8>,
+    pub host: Vec<u8>,
     /// Fields as sent, framing and hop-by-hop fields included.
-    pub(crate) fields: Fields,
+    pub fields: Fields,
     /// What body follows.
-    pub(crate) body: BodyLength,
+    pub body: BodyLength,
 }
 
 impl Head {
     /// May the request be run again when whoever ran it died over it (RFC 9110 §9.2.2)?
-    pub(crate) fn is_idempotent(&self) -> bool {
+    #[inline]
+    pub fn is_idempotent(&self) -> bool {
         matches!(
             self.method.as_str(),
             "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
@@ -30,7 +31,8 @@ impl Head {
 
     /// Does the client wait for `100 Continue` before it sends its body? HTTP/1.0 knows no such word (RFC
     /// 9110 §10.1.1).
-    pub(crate) fn expects_continue(&self) -> bool {
+    #[inline]
+    pub fn expects_continue(&self) -> bool {
         self.body != BodyLength::Known(0)
             && self.version != Version::Http10
             && self
@@ -41,11 +43,11 @@ impl Head {
 }
 
 /// Methods that a 405 names where nothing narrows them (RFC 9110 §15.5.6).
-pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
+pub enum Version {
     /// HTTP/1.0
     Http10,
     /// HTTP/1.1
@@ -54,10 +56,10 @@ pub(crate) enum Version {
     Http2,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "recorder"))]
 impl Version {
     /// As a request line has it.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
@@ -68,7 +70,7 @@ impl Version {
 
 /// Length of a request body (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyLength {
+pub enum BodyLength {
     /// Exactly this many bytes; 0 is "no body".
     Known(u64),
     /// Until its own end mark: chunked, or an HTTP/2 stream without Content-Length.

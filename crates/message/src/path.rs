@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Why a target names no path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TargetError {
+pub enum TargetError {
     /// `%` without two hexadecimal digits.
     #[error("invalid percent-encoding in the target")]
     Encoding,
@@ -26,7 +26,7 @@ pub(crate) enum TargetError {
 
 /// Path, still encoded, and query of a target in origin or absolute form. A fragment, which has no place in a request,
 /// is cut off.
-pub(crate) fn split(target: &[u8]) -> Result<(&[u8], &[u8]), TargetError> {
+pub fn split(target: &[u8]) -> Result<(&[u8], &[u8]), TargetError> {
     let target = match memchr::memchr(b'#', target) {
         Some(end) => &target[..end],
         None => target,
@@ -56,7 +56,7 @@ fn below_authority(target: &[u8]) -> Option<&[u8]> {
 
 /// How a client wrote a path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Written {
+pub enum Written {
     /// Decoded it is the normalised path.
     #[default]
     Normal,
@@ -68,7 +68,7 @@ pub(crate) enum Written {
 
 /// The path that an encoded one means, and how it was written. It starts with `/`; it ends with one when the
 /// encoded path ends with a slash or a dot segment.
-pub(crate) fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetError> {
+pub fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetError> {
     let decoded = decode(encoded)?;
     let mut path = Vec::with_capacity(decoded.len() + 1);
     let mut directory = true;
@@ -103,7 +103,7 @@ pub(crate) fn normalise(encoded: &[u8]) -> Result<(Vec<u8>, Written), TargetErro
 
 /// What is left of an encoded path behind a prefix; `None` where it does not begin with the prefix. A slash
 /// of the prefix is one in the path, anything else may be encoded.
-pub(crate) fn behind<'a>(encoded: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+pub fn behind<'a>(encoded: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let mut rest = encoded;
     for &expected in prefix.as_bytes() {
         let (&byte, after) = rest.split_first()?;
@@ -150,13 +150,13 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// A path as it may stand in a Location field: what is not plainly a path character is encoded, the backslash (which
 /// browsers take for a slash) included.
-pub(crate) fn encode(path: &[u8]) -> String {
+pub fn encode(path: &[u8]) -> String {
     percent_encode(path, PATH).to_string()
 }
 
 /// A query, or a path that is encoded already, as it may stand in a Location field: only bytes that would
 /// break the field are encoded, and the backslash.
-pub(crate) fn encode_query(query: &[u8]) -> String {
+pub fn encode_query(query: &[u8]) -> String {
     percent_encode(query, QUERY).to_string()
 }
 

@@ -5,20 +5,20 @@ use crate::{head::Version, token::is_token_byte};
 
 /// A request line that has passed the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RequestLine<'a> {
+pub struct RequestLine<'a> {
     /// Method, a token.
-    pub(crate) method: &'a str,
+    pub method: &'a str,
     /// Target as sent.
-    pub(crate) target: &'a [u8],
+    pub target: &'a [u8],
     /// The authority of a target in absolute form.
-    pub(crate) authority: Option<&'a [u8]>,
+    pub authority: Option<&'a [u8]>,
     /// Version, 1.0 or 1.1.
-    pub(crate) version: Version,
+    pub version: Version,
 }
 
 impl<'a> RequestLine<'a> {
     /// Reads the line, given without its CRLF.
-    pub(crate) fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
+    pub fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
         let (method, rest) = split_at_space(line).ok_or(Refusal::bad("request line without a target"))?;
         let method = std::str::from_utf8(method)
             .ok()
@@ -44,7 +44,8 @@ impl<'a> RequestLine<'a> {
     }
 
     /// Path and query of the target, as an origin server is asked for them.
-    pub(crate) fn origin_form(target: &[u8]) -> &[u8] {
+    #[inline]
+    pub fn origin_form(target: &[u8]) -> &[u8] {
         match after_scheme(target) {
             Some(rest) => match memchr::memchr2(b'/', b'?', rest) {
                 Some(at) => &rest[at..],
@@ -120,7 +121,7 @@ fn after_scheme(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// No registered method is longer than 17 bytes.
-pub(crate) const METHOD_BYTES_MAX: usize = 32;
+pub const METHOD_BYTES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 /// Is this a host with an optional port? Stricter than the grammar where the grammar only invites confusion:
 /// percent-encoded bytes and user information are refused, and so is an empty host.
-pub(crate) fn is_valid(authority: &[u8]) -> bool {
+pub fn is_valid(authority: &[u8]) -> bool {
     let (host_ok, rest) = match authority.first() {
         None => return false,
         Some(b'[') => {
@@ -40,7 +40,8 @@ fn is_port(text: &[u8]) -> bool {
 }
 
 /// Unreserved characters and sub-delims (RFC 3986 §3.2.2); percent-encoding has no place in a name of the web.
-pub(crate) const fn is_name_byte(byte: u8) -> bool {
+#[inline]
+pub const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

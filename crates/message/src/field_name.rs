@@ -4,7 +4,7 @@
 //! servers have them in lower case, WSGI and we do not: one answer would have both.
 
 /// Begins each word with a capital. Capitals that are there stay: an `ETag` is one.
-pub(crate) fn capitalise(name: &mut [u8]) {
+pub fn capitalise(name: &mut [u8]) {
     if name.first().is_some_and(u8::is_ascii_lowercase)
         && let Some(usual) = unusual(name)
     {

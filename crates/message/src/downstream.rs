@@ -3,8 +3,8 @@
 //! Files, fixed answers and apps are written once against this trait. The sessions of HTTP/1 and HTTP/2
 //! implement it.
 
-#[cfg(test)]
-pub(crate) mod recorder;
+#[cfg(any(test, feature = "recorder"))]
+pub mod recorder;
 
 use std::{fs::File, future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// The implementation keeps the client to the listener's limits: deadlines, minimum rate, and framing. It sends no body
 /// bytes where HTTP forbids them (HEAD, 204, 304), so a caller need not treat those methods apart.
-pub(crate) trait Downstream: Duplex + Send {
+pub trait Downstream: Duplex + Send {
     /// The request's head.
     fn head(&self) -> &Head;
 
@@ -97,7 +97,7 @@ pub(crate) trait Downstream: Duplex + Send {
 
 /// What [`Downstream::read_body_into`] has read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum BodyPiece {
+pub enum BodyPiece {
     /// So many bytes, at the beginning of the room.
     Read(usize),
     /// These.

@@ -6,7 +6,7 @@ use crate::token::is_token_byte;
 
 /// Takes the chunked coding off a body that comes in pieces. Extensions and trailer fields are read past and dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Chunked {
+pub struct Chunked {
     state: State,
     /// Blanks may stand before the end of a size line.
     padded: bool,
@@ -141,11 +141,11 @@ impl Place {
 
 /// The coding is broken, or wasteful beyond the limits below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadChunk;
+pub struct BadChunk;
 
 impl Chunked {
-    /// A body of which nothing has been read.
-    pub(crate) const fn new() -> Self {
+    /// The body of a request of which nothing has been read.
+    pub const fn of_request() -> Self {
         Self {
             state: State::START,
             padded: false,
@@ -153,7 +153,7 @@ impl Chunked {
     }
 
     /// The same of an answer: old servers pad their sizes with blanks.
-    pub(crate) const fn of_answer() -> Self {
+    pub const fn of_answer() -> Self {
         Self {
             state: State::START,
             padded: true,
@@ -162,7 +162,7 @@ impl Chunked {
 
     /// Takes the next data out of `input`; `None`: either more input is needed or the body is [done](Self::is_done).
     /// What follows the body stays in `input`.
-    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, BadChunk> {
+    pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, BadChunk> {
         while !self.is_done() {
             if let State::Data { left } = &mut self.state {
                 let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -186,7 +186,7 @@ impl Chunked {
     }
 
     /// Bytes of the chunk that has begun which are still to come.
-    pub(crate) const fn announced(&self) -> u64 {
+    pub const fn announced(&self) -> u64 {
         match self.state {
             State::Data { left } => left,
             _ => 0,
@@ -194,7 +194,7 @@ impl Chunked {
     }
 
     /// Has the whole body been read?
-    pub(crate) const fn is_done(&self) -> bool {
+    pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 }
@@ -268,7 +268,7 @@ const EXTENSION_BYTES_MAX: u16 = 256;
 const TRAILER_BYTES_MAX: u16 = 8 << 10;
 
 /// Appends the size line of a chunk.
-pub(crate) fn write_chunk_size(out: &mut BytesMut, len: u64) {
+pub fn write_chunk_size(out: &mut BytesMut, len: u64) {
     let mut digits = [0; 16];
     let mut at = digits.len();
     let mut rest = len;
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, Vec<u8>), BadChunk> {
-        let (mut chunked, mut input, mut body) = (Chunked::new(), BytesMut::new(), Vec::new());
+        let (mut chunked, mut input, mut body) = (Chunked::of_request(), BytesMut::new(), Vec::new());
         for piece in pieces {
             input.extend_from_slice(piece);
             while let Some(data) = chunked.decode(&mut input)? {

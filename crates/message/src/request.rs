@@ -4,41 +4,42 @@ use std::net::IpAddr;
 
 use crate::{passing::Passing, path};
 
-/// What [`serve`](crate::serve) makes of a head and its connection; everything that answers uses this.
+/// What a head and its connection mean, before a route is looked for; everything that answers uses this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Request {
+pub struct Request {
     /// The real client: the peer, or what trusted proxies say. `None` for a Unix socket peer without such a field.
-    pub(crate) client: Option<IpAddr>,
+    pub client: Option<IpAddr>,
     /// Its port, 0 when unknown (a proxy's field rarely has it).
-    pub(crate) client_port: u16,
+    pub client_port: u16,
     /// The trusted proxies between the client and us, the peer last; empty when the client is the peer.
-    pub(crate) hops: Vec<IpAddr>,
+    pub hops: Vec<IpAddr>,
     /// The client came by HTTPS, to us or to a trusted proxy before us.
-    pub(crate) https: bool,
+    pub https: bool,
     /// Host the client asked for: lower case, without port, IPv6 in brackets; "" when HTTP/1.0 had none.
-    pub(crate) host: String,
+    pub host: String,
     /// Port the client asked for: a trusted proxy's X-Forwarded-Port, that of the Host field, the scheme's own when the
     /// Host field has none, the listener's when there is no Host field at all.
-    pub(crate) port: u16,
+    pub port: u16,
     /// Host as sent by the client (or by X-Forwarded-Host of a trusted proxy), with its port.
-    pub(crate) authority: String,
+    pub authority: String,
     /// Path: percent-decoded, dot segments and doubled slashes resolved, always starting with `/`. Raw bytes.
-    pub(crate) path: Vec<u8>,
+    pub path: Vec<u8>,
     /// How the client wrote it.
-    pub(crate) written: path::Written,
+    pub written: path::Written,
     /// Query string as sent, without `?`.
-    pub(crate) query: Vec<u8>,
+    pub query: Vec<u8>,
     /// Id in the logs: a trusted proxy's X-Request-ID when it is sane, else 32 hex digits of our own.
-    pub(crate) request_id: String,
+    pub request_id: String,
     /// Which of its fields go on.
-    pub(crate) passing: Passing,
+    pub passing: Passing,
 }
 
 impl Request {
     /// The path as an application or server below a prefix is told of it: with its slashes as they came, as
     /// long as it begins with the prefix all the same. The route was found by the normalised path, and nobody
     /// may take another one for it.
-    pub(crate) fn told_path(&self, prefix: &str) -> &[u8] {
+    #[inline]
+    pub fn told_path(&self, prefix: &str) -> &[u8] {
         let begins = |path: &[u8]| {
             path.strip_prefix(prefix.as_bytes())
                 .is_some_and(|rest| rest.starts_with(b"/"))
@@ -51,7 +52,7 @@ impl Request {
 
     /// The target `sent` without a prefix, for one that is below it and does not know: cut off what the
     /// client wrote by the same rule, else off the normalised path, which is encoded anew.
-    pub(crate) fn target_below(&self, prefix: &str, sent: &[u8]) -> Vec<u8> {
+    pub fn target_below(&self, prefix: &str, sent: &[u8]) -> Vec<u8> {
         let sent = path::split(sent)
             .ok()
             .filter(|_| self.written != path::Written::Dotted);

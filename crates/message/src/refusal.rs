@@ -4,21 +4,23 @@
 /// head can be trusted to start where it seems to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// Status of the answer.
-    pub(crate) status: u16,
+    pub status: u16,
     /// What is wrong, for the operator.
-    pub(crate) why: &'static str,
+    pub why: &'static str,
 }
 
 impl Refusal {
     /// 400
-    pub(crate) const fn bad(why: &'static str) -> Self {
+    #[inline]
+    pub const fn bad(why: &'static str) -> Self {
         Self { status: 400, why }
     }
 
     /// Any other status.
-    pub(crate) const fn new(status: u16, why: &'static str) -> Self {
+    #[inline]
+    pub const fn new(status: u16, why: &'static str) -> Self {
         Self { status, why }
     }
 }

@@ -6,26 +6,26 @@ use crate::fields::Fields;
 /// [`Downstream`](crate::downstream::Downstream) that sends it; `fields` holds none of them,
 /// but for a `Server` that the route sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// Reason phrase; empty: the usual one. HTTP/2 has none.
-    pub(crate) reason: Vec<u8>,
+    pub reason: Vec<u8>,
     /// Fields.
-    pub(crate) fields: Fields,
+    pub fields: Fields,
     /// Length of the body; for HEAD and 304 the length that a GET would have had.
-    pub(crate) length: AnswerLength,
+    pub length: AnswerLength,
     /// Trailers are announced: the last body byte may not be the end.
-    pub(crate) trailers: bool,
+    pub trailers: bool,
     /// It is a page of our own about a failure, not what the route is there for.
-    pub(crate) is_page: bool,
+    pub is_page: bool,
     /// We name ourselves in `Server`; otherwise `fields` does, or nobody.
-    pub(crate) names_server: bool,
+    pub names_server: bool,
 }
 
 /// Length of a response body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AnswerLength {
+pub enum AnswerLength {
     /// Exactly this many bytes follow.
     Known(u64),
     /// Told by the end of the body: chunked on HTTP/1.1, end of connection on HTTP/1.0, end of stream on HTTP/2.
@@ -36,7 +36,8 @@ pub(crate) enum AnswerLength {
 
 impl Answer {
     /// An answer without fields or body.
-    pub(crate) fn new(status: u16) -> Self {
+    #[inline]
+    pub fn new(status: u16) -> Self {
         Self {
             status,
             reason: Vec::new(),

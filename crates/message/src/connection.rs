@@ -4,27 +4,28 @@ use std::{net::SocketAddr, sync::Arc};
 
 /// One accepted connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Connection {
+pub struct Connection {
     /// Position of its listener in the configuration.
-    pub(crate) listener: usize,
+    pub listener: usize,
     /// Who is at the other end; `None` for a Unix socket.
-    pub(crate) peer: Option<SocketAddr>,
+    pub peer: Option<SocketAddr>,
     /// Our own end; `None` for a Unix socket.
-    pub(crate) local: Option<SocketAddr>,
+    pub local: Option<SocketAddr>,
     /// TLS, when spoken.
-    pub(crate) tls: Option<TlsFacts>,
+    pub tls: Option<TlsFacts>,
 }
 
 /// What the TLS handshake settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TlsFacts {
+pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`
-    pub(crate) version: &'static str,
+    pub version: &'static str,
     /// Name of the cipher suite.
-    pub(crate) cipher: &'static str,
-    /// The same as the handshake numbers them (RFC 8446 §4.2.1 and §B.4).
-    pub(crate) version_number: u16,
-    pub(crate) cipher_number: u16,
+    pub cipher: &'static str,
+    /// The version as the handshake numbers it (RFC 8446 §4.2.1).
+    pub version_number: u16,
+    /// The suite as the handshake numbers it (RFC 8446 §B.4).
+    pub cipher_number: u16,
     /// Server name the client asked for, lower case.
-    pub(crate) server_name: Option<Arc<str>>,
+    pub server_name: Option<Arc<str>>,
 }

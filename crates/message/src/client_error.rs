@@ -2,7 +2,7 @@
 
 /// Why a client's request or answer can not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ClientError {
+pub enum ClientError {
     /// It closed or reset the connection or the stream.
     #[error("client left")]
     Gone,

@@ -6,7 +6,8 @@ use std::{
 };
 
 /// Now, as in a Date field; made once a second per thread.
-pub(crate) fn http_date() -> [u8; LEN] {
+#[inline]
+pub fn http_date() -> [u8; LEN] {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

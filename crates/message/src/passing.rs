@@ -2,11 +2,11 @@
 
 /// Which fields of a request go on to an app or an upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Passing {
+pub struct Passing {
     /// The peer is a trusted proxy.
-    pub(crate) trusted: bool,
+    pub trusted: bool,
     /// Names with an underscore are wanted.
-    pub(crate) underscores: bool,
+    pub underscores: bool,
 }
 
 impl Passing {
@@ -14,7 +14,8 @@ impl Passing {
     /// ([`request_fields`](crate::forwarding_fields::request_fields)), from a stranger nothing that applications take for the word of a proxy, and
     /// unless it is wanted no name with an underscore, which an app could not tell from the one with a
     /// hyphen. `connection` is the value of the Connection field. Content-Length is the caller's business.
-    pub(crate) fn lets(self, name: &[u8], connection: &[u8]) -> bool {
+    #[inline]
+    pub fn lets(self, name: &[u8], connection: &[u8]) -> bool {
         if memchr::memchr(b'_', name).is_none() {
             return self.lets_hyphened(name, connection);
         }
@@ -83,7 +84,7 @@ fn is_of_proxies(name: &[u8]) -> bool {
 
 /// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is the value of
 /// the Connection field. `Proxy` itself is among them: CGI-like gateways would make HTTP_PROXY of it.
-pub(crate) fn is_hop_by_hop(name: &[u8], connection: &[u8]) -> bool {
+pub fn is_hop_by_hop(name: &[u8], connection: &[u8]) -> bool {
     const NAMES: [&[u8]; 8] = [
         b"connection",
         b"keep-alive",
