@@ -9,7 +9,7 @@ use std::{
 use crate::harness::{
     Connection, Response, Site,
     certificate::Certificate,
-    python::{self, Python},
+    python::{self, Python, on_each_python},
     site::copy_tree,
     workspace,
 };
@@ -97,7 +97,7 @@ fn form_token(page: &str) -> &str {
     page[start..].split('"').next().unwrap()
 }
 
-fn administrator_logs_in(python: &Python) {
+fn the_administrator_logs_in_over_https(python: &Python) {
     let (mut site, certificate) = django("django-admin", python);
     let mut client = Connection::open_tls(site.tls_port, certificate.client(), "localhost");
 
@@ -143,13 +143,8 @@ fn administrator_logs_in(python: &Python) {
     assert!(site.stop().success());
 }
 
-#[test]
-fn the_administrator_logs_in_over_https_on_every_python() {
-    // Django's newest release supports only newer Pythons; pip picks the newest that fits each.
-    for python in python::pythons() {
-        administrator_logs_in(python);
-    }
-}
+// Django's newest release supports only newer Pythons; pip picks the newest that fits each.
+on_each_python!(the_administrator_logs_in_over_https);
 
 #[test]
 fn two_hundred_megabytes_go_up_and_come_back() {

@@ -1,8 +1,12 @@
 //! A real Flask application made by a factory, on every Python of the machine.
 
-use crate::harness::{Site, python, wait_for};
+use crate::harness::{
+    Site,
+    python::{self, Python, on_each_python},
+    wait_for,
+};
 
-fn flask(test: &str, python: &python::Python, more: &str) -> Site {
+fn flask(test: &str, python: &Python, more: &str) -> Site {
     let venv = python::virtualenv(python, &["flask"]);
     let site = Site::new(test);
     site.config(&format!(
@@ -28,20 +32,19 @@ fn flask(test: &str, python: &python::Python, more: &str) -> Site {
     site
 }
 
-#[test]
-fn the_application_runs_on_every_python_with_and_without_preload() {
-    for python in python::pythons() {
-        for preload in [false, true] {
-            let mut site = flask("flask-pythons", python, &format!("preload = {preload}"));
-            site.start();
-            let who = site.get("/who").text();
-            assert!(
-                who.contains(&format!("\"version\":\"{}.", python.version)),
-                "{who}"
-            );
-            assert!(who.contains("\"address\":\"127.0.0.1\""), "{who}");
-            assert!(site.stop().success());
-        }
+on_each_python!(the_application_runs_on_every_python_with_and_without_preload);
+
+fn the_application_runs_on_every_python_with_and_without_preload(python: &Python) {
+    for preload in [false, true] {
+        let mut site = flask("flask-pythons", python, &format!("preload = {preload}"));
+        site.start();
+        let who = site.get("/who").text();
+        assert!(
+            who.contains(&format!("\"version\":\"{}.", python.version)),
+            "{who}"
+        );
+        assert!(who.contains("\"address\":\"127.0.0.1\""), "{who}");
+        assert!(site.stop().success());
     }
 }
 

@@ -14,13 +14,13 @@ use std::{
 use crate::harness::{
     Connection, Site,
     postgres::{Cluster, StandIn},
-    python,
+    python::{self, Python, on_each_python},
     site::copy_tree,
     wait_for, workspace,
 };
 
 /// A virtualenv with this library. That of the usual Python has everything that any of these tests needs.
-fn virtualenv(python: &python::Python, library: &str) -> PathBuf {
+fn virtualenv(python: &Python, library: &str) -> PathBuf {
     let mut packages = vec!["flask", "requests", library];
     if python == python::python() {
         packages.extend(["django", "psycopg[binary]", "psycopg2-binary", "psycogreen"]);
@@ -29,7 +29,7 @@ fn virtualenv(python: &python::Python, library: &str) -> PathBuf {
 }
 
 /// A Flask application with one worker on this library.
-fn flask(test: &str, python: &python::Python, library: &str, more: &str) -> Site {
+fn flask(test: &str, python: &Python, library: &str, more: &str) -> Site {
     let site = Site::new(test);
     site.config(&format!(
         r#"
@@ -50,18 +50,17 @@ fn flask(test: &str, python: &python::Python, library: &str, more: &str) -> Site
     site
 }
 
-#[test]
-fn fifty_views_wait_at_the_same_time_on_one_worker_of_every_python() {
-    for python in python::pythons() {
-        for (library, preload) in [("gevent", true), ("gevent", false), ("eventlet", true)] {
-            let mut site = flask("green-meet", python, library, &format!("preload = {preload}"));
-            site.start();
-            let meeting: Vec<_> = (0..50).map(|_| site.beside("/meet/50")).collect();
-            for view in meeting {
-                assert_eq!(view.join().unwrap().text(), "met\n");
-            }
-            assert!(site.stop().success());
+on_each_python!(fifty_views_wait_at_the_same_time_on_one_worker_of_every_python);
+
+fn fifty_views_wait_at_the_same_time_on_one_worker_of_every_python(python: &Python) {
+    for (library, preload) in [("gevent", true), ("gevent", false), ("eventlet", true)] {
+        let mut site = flask("green-meet", python, library, &format!("preload = {preload}"));
+        site.start();
+        let meeting: Vec<_> = (0..50).map(|_| site.beside("/meet/50")).collect();
+        for view in meeting {
+            assert_eq!(view.join().unwrap().text(), "met\n");
         }
+        assert!(site.stop().success());
     }
 }
 

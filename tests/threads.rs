@@ -1,6 +1,9 @@
 //! WSGI threads that share a worker.
 
-use crate::harness::{Site, python};
+use crate::harness::{
+    Site,
+    python::{Python, on_each_python},
+};
 
 #[test]
 fn a_stuck_thread_hides_no_work_of_the_others() {
@@ -30,34 +33,33 @@ fn a_stuck_thread_hides_no_work_of_the_others() {
     assert!(site.stop().success());
 }
 
-#[test]
-fn one_thread_is_the_main_thread_and_owns_what_the_import_made() {
-    for python in python::pythons() {
-        for preload in [true, false] {
-            let interpreter = python.path.display();
-            let keys = format!(
-                "wsgi = \"wsgi:application\"\nworkers = 1\nthreads = 1\npreload = {preload}\npython = \"{interpreter}\""
-            );
-            let mut site = Site::of_app("main-thread", "main_thread", &keys, "");
-            site.start();
-            for count in 1..=3 {
-                let told = site.get(&format!("/{count}")).text();
-                assert_eq!(
-                    told,
-                    format!("slept {count}"),
-                    "{} preload {preload}",
-                    python.version
-                );
-            }
-            site.signal("HUP");
-            site.wait_for_log(" serving generation=2 ");
+on_each_python!(one_thread_is_the_main_thread_and_owns_what_the_import_made);
+
+fn one_thread_is_the_main_thread_and_owns_what_the_import_made(python: &Python) {
+    for preload in [true, false] {
+        let interpreter = python.path.display();
+        let keys = format!(
+            "wsgi = \"wsgi:application\"\nworkers = 1\nthreads = 1\npreload = {preload}\npython = \"{interpreter}\""
+        );
+        let mut site = Site::of_app("main-thread", "main_thread", &keys, "");
+        site.start();
+        for count in 1..=3 {
+            let told = site.get(&format!("/{count}")).text();
             assert_eq!(
-                site.get("/").text(),
-                "slept 1",
+                told,
+                format!("slept {count}"),
                 "{} preload {preload}",
                 python.version
             );
-            assert!(site.stop().success());
         }
+        site.signal("HUP");
+        site.wait_for_log(" serving generation=2 ");
+        assert_eq!(
+            site.get("/").text(),
+            "slept 1",
+            "{} preload {preload}",
+            python.version
+        );
+        assert!(site.stop().success());
     }
 }

@@ -2,48 +2,52 @@
 
 use serde_json::Value;
 
-use crate::harness::{Site, certificate::Certificate, client::Connection, python};
+use crate::harness::{
+    Site,
+    certificate::Certificate,
+    client::Connection,
+    python::{Python, on_each_python},
+};
 
 fn environ(site: &Site, target: &str, headers: &[(&str, &str)]) -> Value {
     serde_json::from_slice(&site.connect().get(target, headers).body).unwrap()
 }
 
-#[test]
-fn the_validator_of_the_standard_library_is_satisfied_on_every_python() {
-    for python in python::pythons() {
-        let mut site = Site::new("validated");
-        let config = crate::harness::app::of_app("validated", "workers = 1", "");
-        site.config(&config.replace("{python}", &python.path.display().to_string()));
-        site.start();
-        let mut client = site.connect();
-        for (method, target, body, answer) in [
-            ("GET", "/", "", "got "),
-            ("GET", "/caf%C3%A9/%20?q=%20&x", "", "got "),
-            ("HEAD", "/", "", ""),
-            ("POST", "/", "body", "got body"),
-            ("POST", "/write", "body", "written got body"),
-            ("PUT", "/", "", "got "),
-            ("DELETE", "/", "", "got "),
-            ("OPTIONS", "/", "", "got "),
-        ] {
-            let got = client.request(method, target, &[("Content-Type", "text/plain")], body.as_bytes());
-            assert_eq!(
-                (got.status, got.text().as_str()),
-                (200, answer),
-                "{python:?} {method} {target}"
-            );
-        }
-        let chunked = [("Transfer-Encoding", "chunked"), ("Content-Type", "text/plain")];
-        let got = client.request("POST", "/", &chunked, b"3\r\nabc\r\n0\r\n\r\n");
-        assert_eq!((got.status, got.text().as_str()), (200, "got abc"), "{python:?}");
-        site.wait_for_log("validated DELETE");
-        let log = site.error_log();
-        for word in ["Assertion", "garbage collected", "Warning", "Traceback"] {
-            assert!(!log.contains(word), "{python:?} {word}: {log}");
-        }
-        drop(client);
-        assert!(site.stop().success());
+on_each_python!(the_validator_of_the_standard_library_is_satisfied_on_every_python);
+
+fn the_validator_of_the_standard_library_is_satisfied_on_every_python(python: &Python) {
+    let mut site = Site::new("validated");
+    let config = crate::harness::app::of_app("validated", "workers = 1", "");
+    site.config(&config.replace("{python}", &python.path.display().to_string()));
+    site.start();
+    let mut client = site.connect();
+    for (method, target, body, answer) in [
+        ("GET", "/", "", "got "),
+        ("GET", "/caf%C3%A9/%20?q=%20&x", "", "got "),
+        ("HEAD", "/", "", ""),
+        ("POST", "/", "body", "got body"),
+        ("POST", "/write", "body", "written got body"),
+        ("PUT", "/", "", "got "),
+        ("DELETE", "/", "", "got "),
+        ("OPTIONS", "/", "", "got "),
+    ] {
+        let got = client.request(method, target, &[("Content-Type", "text/plain")], body.as_bytes());
+        assert_eq!(
+            (got.status, got.text().as_str()),
+            (200, answer),
+            "{python:?} {method} {target}"
+        );
     }
+    let chunked = [("Transfer-Encoding", "chunked"), ("Content-Type", "text/plain")];
+    let got = client.request("POST", "/", &chunked, b"3\r\nabc\r\n0\r\n\r\n");
+    assert_eq!((got.status, got.text().as_str()), (200, "got abc"), "{python:?}");
+    site.wait_for_log("validated DELETE");
+    let log = site.error_log();
+    for word in ["Assertion", "garbage collected", "Warning", "Traceback"] {
+        assert!(!log.contains(word), "{python:?} {word}: {log}");
+    }
+    drop(client);
+    assert!(site.stop().success());
 }
 
 #[test]

@@ -118,6 +118,41 @@ pub(crate) fn pythons() -> &'static [Python] {
     })
 }
 
+/// Makes `fn test(python: &Python)` one test for each version of Python, so that they run side by side. A version that is not on
+/// this machine has nothing to test.
+macro_rules! on_each_python {
+    ($test:ident) => {
+        on_each_python! { $test:
+            python_3_9 "3.9", python_3_10 "3.10", python_3_11 "3.11", python_3_12 "3.12", python_3_13 "3.13",
+            python_3_14 "3.14", python_3_15 "3.15",
+        }
+    };
+    ($test:ident: $($name:ident $version:literal,)*) => {
+        mod $test {
+            use crate::harness::python;
+
+            $(
+                #[test]
+                fn $name() {
+                    python::of_version($version).for_each(super::$test);
+                }
+            )*
+
+            #[test]
+            fn there_is_no_other() {
+                let other = python::pythons().iter().find(|python| ![$($version),*].contains(&&*python.version));
+                assert_eq!(other, None, "a version without a test of its own");
+            }
+        }
+    };
+}
+pub(crate) use on_each_python;
+
+/// Every build of this version.
+pub(crate) fn of_version(version: &str) -> impl Iterator<Item = &'static Python> {
+    pythons().iter().filter(move |python| python.version == version)
+}
+
 /// The Python most tests use: the system's.
 pub(crate) fn python() -> &'static Python {
     &pythons()[0]
