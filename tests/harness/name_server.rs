@@ -13,6 +13,8 @@ pub(crate) enum Says {
     NoSuchName,
     ServerFailure,
     Nothing,
+    /// The first to who asks for addresses of IPv4, the second to who asks for those of IPv6.
+    ByProtocol(Box<Says>, Box<Says>),
 }
 
 /// A running name server.
@@ -97,11 +99,16 @@ impl Shared {
             true => lock(&self.says).clone(),
             false => Says::NoSuchName,
         };
+        let is_for_four = kind == 1;
+        let says = match says {
+            Says::ByProtocol(four, six) => *if is_for_four { four } else { six },
+            says => says,
+        };
         let (code, addresses, good_for) = match says {
             Says::Addresses(addresses, good_for) => (0, addresses, good_for),
             Says::NoSuchName => (3, Vec::new(), 0),
             Says::ServerFailure => (2, Vec::new(), 0),
-            Says::Nothing => return None,
+            Says::Nothing | Says::ByProtocol(..) => return None,
         };
         let of_kind = |address: &&IpAddr| kind == if address.is_ipv4() { 1 } else { 28 };
         let addresses: Vec<_> = addresses.iter().filter(of_kind).collect();

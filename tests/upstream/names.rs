@@ -22,12 +22,17 @@ fn with_hosts(test: &str, servers: &[&str], hosts: &str) -> Option<Site> {
 /// A started site of this upstream that has other files for names than this machine: hosts, nsswitch.conf and
 /// resolv.conf.
 fn with_files(test: &str, servers: &[&str], files: [&str; 3]) -> Option<Site> {
+    with_keys(test, servers, "", files)
+}
+
+/// The same, of an upstream with more keys.
+fn with_keys(test: &str, servers: &[&str], keys: &str, files: [&str; 3]) -> Option<Site> {
     if !app::mounts() {
         return None;
     }
     let mut site = Site::in_the_open(test);
     site.config(&format!(
-        "[upstream.back]\nservers = {servers:?}\n[[site]]\nrespond = \"here\"\n\
+        "[upstream.back]\nservers = {servers:?}\n{keys}\n[[site]]\nrespond = \"here\"\n\
          [[site.route]]\npath = \"/back/\"\nupstream = \"back\"\n"
     ));
     let mut prepare = "mount --make-rprivate /".to_owned();
@@ -331,4 +336,116 @@ fn without_a_resolv_conf_names_of_hosts_are_found() {
         }
         assert!(site.stop().success());
     }
+}
+
+/// A started site that asks this name server, which knows the name of its upstream.
+fn of_name_server(test: &str, port: u16, keys: &str, name_server: &NameServer) -> Option<Site> {
+    let url = format!("http://back.test:{port}");
+    let resolv_conf = name_server.line();
+    let files = [
+        "127.0.0.1 localhost\n",
+        "hosts: files dns\n",
+        resolv_conf.as_str(),
+    ];
+    with_keys(test, &[&url], keys, files)
+}
+
+#[test]
+fn a_proxy_begins_with_what_a_former_one_has_found() {
+    let Some(port) = on_one_port([(FOUR, "one"), (OTHER_FOUR, "two")]) else {
+        return;
+    };
+    let Some(name_server) = NameServer::start(Says::Addresses(vec![FOUR], 1)) else {
+        return;
+    };
+    let Some(mut site) = of_name_server("name-former", port, "", &name_server) else {
+        return;
+    };
+    let said = |site: &Site| site.get("/back/").text();
+    assert_eq!(said(&site), "one");
+    name_server.says(Says::Nothing);
+    site.signal("HUP");
+    site.wait_for_log(" serving generation=2 ");
+    assert_eq!(said(&site), "one");
+    // What this one finds later is known to the next one.
+    name_server.says(Says::Addresses(vec![OTHER_FOUR], 1));
+    wait_for("the name leads elsewhere", || {
+        (said(&site) == "two").then_some(())
+    });
+    name_server.says(Says::ServerFailure);
+    site.expect_error("proxy died, it is started again");
+    for times in 3..5 {
+        site.processes_at_least("appliance: proxy", 1)
+            .remove(0)
+            .signal("KILL");
+        site.wait_for_log_times("proxy accepts", times);
+        assert_eq!(said(&site), "two");
+    }
+    // They are looked up all the same.
+    name_server.says(Says::Addresses(vec![FOUR], 1));
+    wait_for("the name leads back", || (said(&site) == "one").then_some(()));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn addresses_by_one_protocol_serve_whatever_is_said_of_the_other() {
+    let Some(port) = on_one_port([(FOUR, "one"), (OTHER_FOUR, "two"), (SIX, "six")]) else {
+        return;
+    };
+    let addresses = |address| Says::Addresses(vec![address], 1);
+    let by_protocol = |four, six| Says::ByProtocol(Box::new(four), Box::new(six));
+    let Some(name_server) = NameServer::start(by_protocol(Says::Nothing, addresses(SIX))) else {
+        return;
+    };
+    let keys = "connect_timeout = \"30s\"";
+    let Some(mut site) = of_name_server("name-one-protocol", port, keys, &name_server) else {
+        return;
+    };
+    let both = |site: &Site| {
+        let mut both = [site.get("/back/").text(), site.get("/back/").text()];
+        both.sort();
+        both
+    };
+    assert_eq!(both(&site), ["six", "six"]);
+    // The former address stays while nothing is said of it.
+    for (says, served) in [
+        (by_protocol(addresses(FOUR), Says::Nothing), ["one", "six"]),
+        (
+            by_protocol(addresses(OTHER_FOUR), Says::ServerFailure),
+            ["six", "two"],
+        ),
+        (by_protocol(Says::NoSuchName, addresses(SIX)), ["six", "six"]),
+    ] {
+        name_server.says(says.clone());
+        wait_for(&format!("{says:?}"), || (both(&site) == served).then_some(()));
+    }
+    assert!(!site.error_log().contains("cannot be looked up"));
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_request_waits_for_the_first_lookup_of_a_name_and_no_other_does() {
+    let Some(port) = on_one_port([(FOUR, "one")]) else {
+        return;
+    };
+    let Some(name_server) = NameServer::start(Says::Nothing) else {
+        return;
+    };
+    let keys = "connect_timeout = \"60s\"";
+    let Some(mut site) = of_name_server("name-first", port, keys, &name_server) else {
+        return;
+    };
+    let waiting = site.beside("/back/");
+    assert_eq!(site.get("/").text(), "here");
+    name_server.says(Says::Addresses(vec![FOUR], 1));
+    assert_eq!(waiting.join().unwrap().text(), "one");
+    assert!(site.stop().success());
+
+    name_server.says(Says::Nothing);
+    let keys = "connect_timeout = \"100ms\"";
+    let Some(mut site) = of_name_server("name-first-not", port, keys, &name_server) else {
+        return;
+    };
+    assert_eq!((site.get("/back/").status, site.get("/").status), (502, 200));
+    assert!(site.stop().success());
 }

@@ -1,9 +1,11 @@
 //! From the first message of the supervisor to a proxy that could accept.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read, Seek},
     iter,
+    net::IpAddr,
     os::fd::OwnedFd,
     sync::Arc,
 };
@@ -37,6 +39,7 @@ pub(crate) struct Boot {
     certificates: Option<File>,
     access_log: Option<File>,
     error_log: Option<File>,
+    addresses: HashMap<String, Vec<IpAddr>>,
     listeners: Vec<(usize, OwnedFd)>,
     ticket_secret: Secret,
 }
@@ -46,6 +49,8 @@ pub(crate) struct Ready {
     pub(crate) config: ProxyConfig,
     pub(crate) tls: Vec<Option<ListenerTls>>,
     pub(crate) upstream_tls: Vec<UpstreamServersTls>,
+    /// Where names of upstream servers led to before this process was started.
+    pub(crate) addresses: HashMap<String, Vec<IpAddr>>,
     pub(crate) listening: Vec<Arc<Listening>>,
     pub(crate) access_log: AccessLog,
 }
@@ -99,6 +104,7 @@ impl Boot {
         let (message, descriptors) = control.receive()?;
         let ToProxy::Boot {
             certificates,
+            names,
             listeners,
             generation,
             access_log,
@@ -123,6 +129,13 @@ impl Boot {
             .then(|| next("the error log"))
             .transpose()?
             .map(File::from);
+        let mut known = HashMap::new();
+        for _ in 0..names {
+            match control.receive()? {
+                (ToProxy::Addresses { host, addresses }, _) => known.insert(host, addresses),
+                (message, _) => return Err(ControlError::Unexpected(Box::new(message)).into()),
+            };
+        }
         let mut sockets = Vec::new();
         for _ in 0..listeners {
             match control.receive()? {
@@ -140,6 +153,7 @@ impl Boot {
             certificates,
             access_log,
             error_log,
+            addresses: known,
             listeners: sockets,
             ticket_secret,
         })
@@ -183,6 +197,7 @@ impl Boot {
             config,
             tls,
             upstream_tls,
+            addresses: self.addresses,
             listening,
             access_log,
         })

@@ -113,6 +113,7 @@ impl Process {
             config,
             tls,
             upstream_tls,
+            addresses,
             listening,
             access_log,
         } = ready;
@@ -155,7 +156,7 @@ impl Process {
             .zip(upstream_tls)
             .map(|(upstream, tls)| Arc::new(Upstream::new(upstream, config.server.threads, tls)));
         let upstreams: Vec<_> = upstreams.collect();
-        runtimes[0].block_on(upstream::begin(&upstreams));
+        runtimes[0].block_on(upstream::begin(&upstreams, &addresses, &reporter));
         let context = Context {
             router: Router::new(&config.sites),
             apps,
@@ -431,7 +432,7 @@ impl Office<'_> {
                 self.context.drain.leave_idle();
                 self.crowds.iter().for_each(|crowd| crowd.ask_idle_to_leave());
             }
-            ToProxy::Boot { .. } | ToProxy::Listener { .. } => {
+            ToProxy::Boot { .. } | ToProxy::Addresses { .. } | ToProxy::Listener { .. } => {
                 tracing::error!("a message of the boot came to a running proxy");
             }
         }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, os::fd::OwnedFd, sync::Arc, time::Instant};
 use crate::{
     cause::OomKills,
     engine::EngineFile,
+    names::Names,
     os::wait,
     output::{Output, Source},
     ready::Ready,
@@ -23,6 +24,7 @@ pub(crate) struct Context<'a> {
     pub(crate) numbers: &'a mut Numbers,
     pub(crate) pids: &'a mut Pids,
     pub(crate) oom_kills: &'a mut OomKills,
+    pub(crate) names: &'a mut Names,
 }
 
 /// Numbers that are unique for the supervisor's life.

@@ -132,14 +132,14 @@ impl Generation {
         }
         let proxy = self.proxy.as_ref().and_then(Proxy::channel);
         if proxy.is_some_and(|channel| cx.ready.has(channel)) {
-            self.hear_proxy(cx.now);
+            self.hear_proxy(cx);
         }
     }
 
     /// A process has ended. `false`: it is none of ours.
     pub(crate) fn buried(&mut self, pid: u32, ended: Ended, cx: &mut Context<'_>) -> bool {
         if self.proxy.as_ref().is_some_and(|proxy| proxy.pid == pid) {
-            self.hear_proxy(cx.now);
+            self.hear_proxy(cx);
             if let Some(proxy) = self.proxy.take() {
                 self.proxy_died(&proxy, ended, cx);
             }

@@ -23,6 +23,7 @@ mod lines;
 mod links;
 mod listening;
 mod log_files;
+mod names;
 mod notify;
 mod os;
 mod output;

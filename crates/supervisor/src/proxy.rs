@@ -67,6 +67,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) generation: u64,
     pub(crate) files: &'a ProxyFiles,
     pub(crate) sockets: &'a [Arc<Listening>],
+    /// Where names of its configuration led to last.
+    pub(crate) addresses: Vec<ToProxy>,
     pub(crate) logs: LogFiles,
     /// Proxies of this generation that were replaced because they did not answer.
     pub(crate) silent_before: u32,
@@ -120,6 +122,7 @@ impl Proxy {
         let pid = spawn::spawn(&mut command, &descriptors, None, confinement)?;
         let boot = ToProxy::Boot {
             certificates: certificates.is_some(),
+            names: u32::try_from(launch.addresses.len()).unwrap_or(u32::MAX),
             listeners: u32::try_from(launch.sockets.len()).unwrap_or(u32::MAX),
             generation: launch.generation,
             access_log: launch.logs.access.is_some(),
@@ -133,6 +136,9 @@ impl Proxy {
             launch.logs.error.map(OwnedFd::from),
         ];
         channel.send(boot.encode(), files.into_iter().flatten().collect());
+        for addresses in &launch.addresses {
+            channel.send(addresses.encode(), Vec::new());
+        }
         for (index, socket) in (0..).zip(launch.sockets) {
             let socket = socket.as_fd().try_clone_to_owned()?;
             channel.send(ToProxy::Listener { index }.encode(), vec![socket]);

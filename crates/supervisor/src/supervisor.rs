@@ -23,6 +23,7 @@ use crate::{
     generation::{Generation, Phase, Proxies},
     listening::Listenings,
     log_files::{self, LogFiles},
+    names::Names,
     notify::Notify,
     os::{privileges, signals::Signals, wait},
     proxy::Proxy,
@@ -71,6 +72,7 @@ pub(crate) struct Supervisor {
     pub(crate) generation_numbers: Numbers,
     pub(crate) pids: Pids,
     pub(crate) oom_kills: OomKills,
+    pub(crate) names: Names,
     pub(crate) reload: Reload,
     pub(crate) last_reload: Option<LastReload>,
     pub(crate) control: ControlSocket,
@@ -173,6 +175,7 @@ impl Supervisor {
             numbers: &mut self.numbers,
             pids: &mut self.pids,
             oom_kills: &mut self.oom_kills,
+            names: &mut self.names,
         };
         for generation in &mut self.generations {
             act(generation, &mut cx, &self.proxies);

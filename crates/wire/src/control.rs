@@ -4,6 +4,8 @@
 //! Each process has one control socket to the supervisor, on the descriptor that [`CONTROL_FD`] names (a worker gets its own by the
 //! fork message). End-of-file on it means that the supervisor is gone and the process ends at once.
 
+use std::net::IpAddr;
+
 use crate::{
     Malformed,
     cursor::{Cursor, put_bytes},
@@ -20,6 +22,9 @@ pub const MESSAGE_MAX: usize = 96 << 10;
 
 /// Longest text that a sender puts in one field of a message.
 pub const TEXT_MAX: usize = 64 << 10;
+
+/// Most addresses of one name in a message.
+pub const ADDRESSES_MAX: usize = 64;
 
 /// Most descriptors beside one message.
 pub const DESCRIPTORS_MAX: usize = 4;
@@ -104,6 +109,38 @@ impl Field for String {
     }
 }
 
+/// At most [`ADDRESSES_MAX`].
+impl Field for Vec<IpAddr> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let addresses = &self[..self.len().min(ADDRESSES_MAX)];
+        (addresses.len() as u32).put(out);
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => {
+                    out.push(4);
+                    out.extend_from_slice(&address.octets());
+                }
+                IpAddr::V6(address) => {
+                    out.push(6);
+                    out.extend_from_slice(&address.octets());
+                }
+            }
+        }
+    }
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let count = cursor.u32()? as usize;
+        if count > ADDRESSES_MAX {
+            return Err(cursor.malformed());
+        }
+        let address = |_| match cursor.u8()? {
+            4 => Ok(IpAddr::from(cursor.array::<4>()?)),
+            6 => Ok(IpAddr::from(cursor.array::<16>()?)),
+            _ => Err(cursor.malformed()),
+        };
+        (0..count).map(address).collect()
+    }
+}
+
 /// Defines an enum of messages with named fields, its encoding (a kind byte, then the fields in order) and its decoding.
 macro_rules! messages {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $kind:literal => $variant:ident {
@@ -149,7 +186,9 @@ messages! {
             /// Certificates and keys come with this message: a chain and its key for each of
             /// `tls.certificates`.
             certificates: bool,
-            /// Number of [`ToProxy::Listener`] messages that follow.
+            /// Number of [`ToProxy::Addresses`] messages that follow.
+            names: u32,
+            /// Number of [`ToProxy::Listener`] messages that follow these.
             listeners: u32,
             /// Counts proxies since the supervisor started; names this one in the log.
             generation: u64,
@@ -216,6 +255,13 @@ messages! {
             /// Which question it is.
             number: u64,
         },
+        /// What [`FromProxy::Addresses`] has said last of a name, whichever proxy it was.
+        11 => Addresses {
+            /// The name.
+            host: String,
+            /// Where it has led to.
+            addresses: Vec<IpAddr>,
+        },
     }
 }
 
@@ -270,6 +316,14 @@ messages! {
             link: u64,
             /// What it said.
             breach: String,
+        },
+        /// The name of an upstream's server leads to other addresses than before. A proxy that is started
+        /// later begins with them.
+        9 => Addresses {
+            /// The name.
+            host: String,
+            /// At least one.
+            addresses: Vec<IpAddr>,
         },
     }
 }

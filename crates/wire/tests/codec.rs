@@ -261,8 +261,11 @@ proptest! {
         prop_assert_eq!(ToProxy::decode(&to_proxy.encode()), Ok(to_proxy.clone()));
         let down = ToProxy::AppDown { app: text.clone(), down: flag };
         prop_assert_eq!(ToProxy::decode(&down.encode()), Ok(down));
-        let failed = FromWorker::Failed { step: text.clone(), message: String::new(), traceback: text };
+        let failed = FromWorker::Failed { step: text.clone(), message: String::new(), traceback: text.clone() };
         prop_assert_eq!(FromWorker::decode(&failed.encode()), Ok(failed));
+        let addresses = vec![slot.to_be_bytes().into(), u128::from(link).to_be_bytes().into()];
+        let told = FromProxy::Addresses { host: text, addresses };
+        prop_assert_eq!(FromProxy::decode(&told.encode()), Ok(told));
         let mut longer = to_proxy.encode();
         longer.push(0);
         prop_assert!(ToProxy::decode(&longer).is_err());

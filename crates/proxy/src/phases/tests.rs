@@ -9,6 +9,7 @@ mod upgrade;
 mod websocket;
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::Path,
     pin::pin,
@@ -75,7 +76,9 @@ impl House {
             .map(|upstream| Arc::new(Upstream::new(upstream, config.server.threads, Vec::new())))
             .collect();
         // No name is to be looked up, so that nothing is waited for.
-        let begun = pin!(upstream::begin(&upstreams)).poll(&mut task::Context::from_waker(Waker::noop()));
+        let known = HashMap::new();
+        let mut cx = task::Context::from_waker(Waker::noop());
+        let begun = pin!(upstream::begin(&upstreams, &known, &reporter)).poll(&mut cx);
         assert!(begun.is_ready());
         let context = Arc::new(Context {
             router: Router::new(&config.sites),

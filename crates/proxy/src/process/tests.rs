@@ -43,6 +43,7 @@ impl Supervisor {
         config.write_all(bytes).unwrap();
         let boot = ToProxy::Boot {
             certificates: false,
+            names: 0,
             listeners: listeners.len() as u32,
             generation: 1,
             access_log: true,

@@ -64,6 +64,7 @@ pub(crate) async fn answer<D: Downstream>(
         seat: None,
         tried: Vec::new(),
         free: 0,
+        failure: None,
         idempotent,
         upload: Upload::new(body, expects_continue, idempotent),
         word_by: Instant::now(),
@@ -80,6 +81,8 @@ struct Exchange<'a> {
     tried: Vec<usize>,
     /// How many of these do not count as attempts.
     free: usize,
+    /// Why the last one of these could not answer.
+    failure: Option<Failure>,
     idempotent: bool,
     upload: Upload,
     /// How long a client that waits for `100 Continue` is left to the server.
@@ -179,6 +182,7 @@ impl Exchange<'_> {
                     if !(failure.is_of_server() && self.pass_over(&failure) && self.may_repeat()) {
                         break failure;
                     }
+                    self.failure = Some(failure);
                 }
             }
         };
@@ -213,7 +217,7 @@ impl Exchange<'_> {
             }
         }
         let attempts = self.tried.len().saturating_sub(self.free);
-        attempts <= upstream.retries() && upstream.has_other(&self.tried)
+        attempts <= upstream.retries() && (upstream.has_other(&self.tried) || upstream.may_get_more())
     }
 
     /// The server answers.
@@ -232,7 +236,11 @@ impl Exchange<'_> {
         loop {
             self.seat = None;
             let client = self.question.request.client;
-            let seat = upstream.seat(client, &self.tried).ok_or(Failure::NoServer)?;
+            let seat = match upstream.seat(client, &self.tried) {
+                Some(seat) => seat,
+                // Rare, so it has no part in the size of every request's future.
+                None => Box::pin(self.seat_to_come(down)).await?,
+            };
             self.record.upstream = Some(Arc::clone(seat.url()));
             let seat = self.seat.insert(seat);
             // What must not be sent twice is sent on a connection that is surely open.
@@ -246,10 +254,28 @@ impl Exchange<'_> {
                     if !self.pass_over(&failure) {
                         return Err(failure.into());
                     }
+                    self.failure = Some(failure);
                 }
                 Err(gone) => return Err(gone),
             }
         }
+    }
+
+    /// Waits for a name that is looked up for the first time, as long as a connect may take.
+    async fn seat_to_come<D: Downstream>(&mut self, down: &mut D) -> Result<Seat, Ended> {
+        let upstream = self.question.upstream;
+        let seat = async {
+            select! {
+                biased;
+                seat = upstream.seat_to_come(self.question.request.client, &self.tried) => Ok(seat),
+                () = down.gone() => Err(ClientError::Gone),
+            }
+        };
+        let seat = within(upstream.connect_timeout(), seat)
+            .await
+            .unwrap_or(Ok(None))?;
+        // Where a server failed before, that is the reason.
+        seat.ok_or_else(|| self.failure.take().unwrap_or(Failure::NoServer).into())
     }
 
     /// Sends the request, as far as the server takes it, until the head of the answer is there.

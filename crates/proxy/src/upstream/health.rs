@@ -36,6 +36,8 @@ pub(crate) async fn look_after(upstream: Arc<Upstream>, drain: Drain) {
         return;
     };
     let checks = async {
+        // The servers of names are to have their first check with the others.
+        let _ = timeout(health.interval, upstream.looked_up()).await;
         let mut turns = interval(health.interval);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

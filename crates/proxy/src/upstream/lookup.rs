@@ -11,32 +11,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hickory_resolver::{
-    TokioResolver,
-    config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig},
-    net::{NetError, runtime::TokioRuntimeProvider},
-    proto::rr::Name,
-    system_conf::parse_resolv_conf,
-};
+use hickory_resolver::{net::NetError, proto::rr::Name};
 use tokio::{
     sync::Mutex,
     task::{JoinError, spawn_blocking},
     time::timeout,
 };
+use wire::control::ADDRESSES_MAX;
+
+use super::name_servers::{Missing, NameServers};
 
 /// Name servers are asked for so long, search domains and second tries included.
 const NAME_SERVERS_WITHIN: Duration = Duration::from_secs(20);
 
-/// More addresses of one name are left out.
-const ADDRESSES_MAX: usize = 64;
-
 /// What a name leads to.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// At least one, each once.
     pub(super) addresses: Vec<IpAddr>,
     /// As the name server says; `None` where nobody says it.
     pub(super) good_until: Option<Instant>,
+    /// The addresses by one protocol, about which the name servers say nothing (yet).
+    pub(super) missing: Option<Missing>,
 }
 
 /// Why a name leads nowhere.
@@ -59,7 +54,7 @@ pub(super) enum LookupError {
 pub(super) struct Lookup {
     /// The name servers of a resolv.conf, `None` where only the C library understands it. Each is asked over
     /// and over, by sockets that are kept.
-    name_servers: Mutex<Option<(Vec<u8>, Option<TokioResolver>)>>,
+    name_servers: Mutex<Option<(Vec<u8>, Option<NameServers>)>>,
 }
 
 /// What the files of this machine say at the moment.
@@ -107,28 +102,31 @@ impl Lookup {
         let Ok(name) = Name::from_str_relaxed(host) else {
             return Err(LookupError::Nothing);
         };
-        let Some(resolver) = self.resolver(resolv_conf).await? else {
+        let Some(servers) = self.servers(resolv_conf).await? else {
             return Err(LookupError::Nothing);
         };
-        match timeout(NAME_SERVERS_WITHIN, resolver.lookup_ip(name)).await {
-            Ok(Ok(told)) => found(told.iter(), Some(told.valid_until())),
-            Ok(Err(error)) if error.is_no_records_found() => Err(LookupError::Nothing),
+        match timeout(NAME_SERVERS_WITHIN, servers.ask(&name)).await {
+            Ok(Ok(Some(told))) => Ok(Found {
+                missing: told.missing,
+                ..found(told.addresses, Some(told.good_until))?
+            }),
+            Ok(Ok(None)) => Err(LookupError::Nothing),
             Ok(Err(error)) => Err(LookupError::NameServers(error)),
             Err(_) => Err(LookupError::Silent),
         }
     }
 
-    /// What asks the name servers of this resolv.conf; `None` where only the C library can.
-    async fn resolver(&self, resolv_conf: Vec<u8>) -> Result<Option<TokioResolver>, LookupError> {
+    /// The name servers of this resolv.conf; `None` where only the C library can ask them.
+    async fn servers(&self, resolv_conf: Vec<u8>) -> Result<Option<NameServers>, LookupError> {
         let mut kept = self.name_servers.lock().await;
-        if let Some((of, resolver)) = &*kept
+        if let Some((of, servers)) = &*kept
             && *of == resolv_conf
         {
-            return Ok(resolver.clone());
+            return Ok(servers.clone());
         }
-        let resolver = resolver(&resolv_conf).map_err(LookupError::NameServers)?;
-        *kept = Some((resolv_conf, resolver.clone()));
-        Ok(resolver)
+        let servers = NameServers::of(&resolv_conf).map_err(LookupError::NameServers)?;
+        *kept = Some((resolv_conf, servers.clone()));
+        Ok(servers)
     }
 }
 
@@ -144,53 +142,30 @@ impl Files {
     }
 }
 
-fn resolver(resolv_conf: &[u8]) -> Result<Option<TokioResolver>, NetError> {
-    let (config, mut options) = match parse_resolv_conf(resolv_conf) {
-        Ok(parsed) => parsed,
-        Err(_) if !names_servers(resolv_conf) => {
-            // The one of this machine, as the C library has it.
-            let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
-            let config = ResolverConfig::from_parts(None, Vec::new(), vec![local]);
-            (config, Default::default())
-        }
-        Err(error) => {
-            tracing::warn!(%error, "/etc/resolv.conf is not understood: names are looked up by the C library");
-            return Ok(None);
-        }
-    };
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    options.use_hosts_file = ResolveHosts::Never;
-    // When to ask again is decided by who follows a name.
-    options.cache_size = 0;
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    *builder.options_mut() = options;
-    builder.build().map(Some)
-}
-
-/// Does a resolv.conf name servers, in whatever way?
-fn names_servers(resolv_conf: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(resolv_conf);
-    text.lines()
-        .any(|line| line.split_whitespace().next() == Some("nameserver"))
-}
-
 fn found(
     addresses: impl IntoIterator<Item = IpAddr>,
     good_until: Option<Instant>,
 ) -> Result<Found, LookupError> {
+    let addresses = once(addresses);
+    match addresses.is_empty() {
+        true => Err(LookupError::Nothing),
+        false => Ok(Found {
+            addresses,
+            good_until,
+            missing: None,
+        }),
+    }
+}
+
+/// Each of these once, and not too many.
+pub(super) fn once(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut once = Vec::new();
     for address in addresses {
         if once.len() < ADDRESSES_MAX && !once.contains(&address) {
             once.push(address);
         }
     }
-    match once.is_empty() {
-        true => Err(LookupError::Nothing),
-        false => Ok(Found {
-            addresses: once,
-            good_until,
-        }),
-    }
+    once
 }
 
 /// `localhost`, and what is below it.
@@ -260,29 +235,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_resolv_conf_that_is_not_understood_is_left_to_the_c_library() {
-        let long = format!("search {}.test\nnameserver 10.0.0.1", "a".repeat(64));
-        for (text, asked) in [
-            ("", true),
-            ("nonsense\n\u{0}", true),
-            ("search a.test\noptions ndots:x", true),
-            ("nameserver 10.0.0.1", true),
-            ("search a.test --\nnameserver 10.0.0.1\nnameserver nowhere", true),
-            ("nameserver\n", false),
-            (" nameserver nowhere", false),
-            ("search a..test\nnameserver 10.0.0.1", false),
-            (&long, false),
-        ] {
-            assert_eq!(resolver(text.as_bytes()).unwrap().is_some(), asked, "{text}");
-        }
-    }
-
-    #[tokio::test]
     async fn localhost_is_both_loopback_addresses() {
         for host in ["localhost", "LOCALHOST.", "app.localhost"] {
             let found = Lookup::default().addresses(host).await.unwrap();
-            assert!(found.addresses.contains(&ip("127.0.0.1")), "{found:?}");
-            assert!(found.addresses.contains(&ip("::1")), "{found:?}");
+            for address in ["127.0.0.1", "::1"] {
+                assert!(found.addresses.contains(&ip(address)), "{:?}", found.addresses);
+            }
         }
         assert!(!is_localhost("localhost.example") && !is_localhost("mylocalhost"));
     }
@@ -290,9 +248,8 @@ mod tests {
     #[test]
     fn of_many_addresses_each_is_taken_once_and_not_all() {
         let addresses = |number: u32| (0..number).map(|last| IpAddr::V4(last.into()));
-        let found = |addresses: Vec<IpAddr>| super::found(addresses, None).unwrap().addresses.len();
-        assert_eq!(found(addresses(3).chain(addresses(3)).collect()), 3);
-        assert_eq!(found(addresses(1000).collect()), ADDRESSES_MAX);
-        assert!(super::found([], None).is_err());
+        assert_eq!(once(addresses(3).chain(addresses(3))).len(), 3);
+        assert_eq!(once(addresses(1000)).len(), ADDRESSES_MAX);
+        assert!(found([], None).is_err());
     }
 }

@@ -14,6 +14,7 @@ mod health;
 mod idle;
 mod lookup;
 mod members;
+mod name_servers;
 mod names;
 mod order;
 mod peers;

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use pingora_load_balancing::{Backends, HealthRegistry};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::{
     connection::Address,
@@ -30,6 +30,8 @@ pub(crate) struct Upstream {
     /// One update at a time.
     updating: Mutex<()>,
     members: ArcSwap<Members>,
+    /// Names of which nothing is known, and that were not looked up yet.
+    awaited: watch::Sender<usize>,
 }
 
 impl Upstream {
@@ -50,6 +52,7 @@ impl Upstream {
             discovery,
             backends,
             updating: Mutex::new(()),
+            awaited: watch::Sender::new(0),
         }
     }
 
@@ -84,6 +87,40 @@ impl Upstream {
             self.update().await;
         }
         is_new
+    }
+
+    /// A name of which nothing is known is about to be looked up.
+    pub(super) fn awaits_name(&self) {
+        self.awaited.send_modify(|names| *names += 1);
+    }
+
+    /// It was looked up, and perhaps found.
+    pub(super) fn knows_name(&self) {
+        self.awaited.send_modify(|names| *names = names.saturating_sub(1));
+    }
+
+    /// May a name that is looked up for the first time lead to more servers?
+    pub(super) fn may_get_more(&self) -> bool {
+        *self.awaited.borrow() > 0
+    }
+
+    /// Resolves once each name was looked up.
+    pub(super) async fn looked_up(&self) {
+        // The sender is here.
+        let _ = self.awaited.subscribe().wait_for(|names| *names == 0).await;
+    }
+
+    /// As [`Upstream::seat`], once a name that is looked up for the first time leads to a server.
+    pub(super) async fn seat_to_come(&self, client: Option<IpAddr>, tried: &[usize]) -> Option<Seat> {
+        let mut awaited = self.awaited.subscribe();
+        loop {
+            // In this order: what the last of them leads to is there when none is awaited any more.
+            let is_last = *awaited.borrow_and_update() == 0;
+            let seat = self.seat(client, tried);
+            if seat.is_some() || is_last || awaited.changed().await.is_err() {
+                return seat;
+            }
+        }
     }
 
     /// Takes a place at a server that is not in `tried` (numbers given by [`Seat::number`]).

@@ -21,7 +21,8 @@ use crate::{
 const THREADS_TOLD: usize = 32;
 
 impl Generation {
-    pub(super) fn hear_proxy(&mut self, now: Instant) {
+    pub(super) fn hear_proxy(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now;
         for _ in 0..HEARD_PER_TURN {
             let Some(message) = self.proxy.as_mut().and_then(|proxy| proxy.hear(now)) else {
                 return;
@@ -77,6 +78,7 @@ impl Generation {
                         app.wanted = true;
                     }
                 }
+                FromProxy::Addresses { host, addresses } => cx.names.told(host, addresses),
                 FromProxy::Alive { .. } => {}
                 FromProxy::Drained {} => info!(generation = self.number, "proxy drained"),
             }
@@ -219,6 +221,7 @@ impl Generation {
                     generation: self.number,
                     files: &self.proxy_files,
                     sockets: &self.sockets,
+                    addresses: cx.names.of(&self.config),
                     logs,
                     silent_before: self.silent_proxies,
                     detached: proxies.detached,
