@@ -5,24 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    Config, Machine, Server, Surroundings, absolute, started_in::resolved, surroundings::configuration,
+    Config, Control, Machine, Server, Surroundings, absolute, started_in::resolved, text_file::configuration,
     written,
 };
-
-/// `server.control`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Control {
-    /// At the first of the usual places where a socket can be made.
-    #[default]
-    Usual,
-    /// There is none.
-    Off,
-    /// At this path.
-    At(#[serde(with = "crate::serialised_path")] PathBuf),
-}
 
 /// One place where a control socket may be.
 #[derive(Debug, Clone, PartialEq, Eq)]

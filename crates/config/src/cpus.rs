@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::surroundings::read_bounded;
+use crate::text_file::read_bounded;
 
 /// Processors this process may use, at least 1.
 pub(crate) fn available() -> usize {

@@ -11,12 +11,15 @@
 mod access_log;
 mod app;
 mod climb;
+mod configuration;
 mod control;
 mod cpus;
 mod dotenv;
 mod followed;
 mod identity;
+mod index;
 mod listener;
+mod load;
 mod open_files;
 mod paths;
 mod permission;
@@ -31,6 +34,7 @@ mod server;
 mod site;
 mod started_in;
 mod surroundings;
+mod text_file;
 mod tls;
 mod upstream;
 mod upstream_tls;
@@ -38,19 +42,15 @@ mod users;
 mod visible;
 mod written;
 
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-
 pub use access_log::{AccessLog, ErrorLog, Format, Level, To};
 pub use app::{
     App, Asgi, EventLoop, Green, Interface, Keepalive, Lifespan, Preload, Timeouts, WebSocket, Workers,
     WsgiHost,
 };
-pub use control::{
-    Control, ControlDirectory, ControlPlace, ControlSearch, control_search, control_search_in,
-};
+pub use configuration::Config;
+pub use control::{ControlDirectory, ControlPlace, ControlSearch, control_search, control_search_in};
 pub use identity::Identity;
+pub use index::{AppIndex, UpstreamIndex};
 pub use ipnet::IpNet;
 pub use listener::{Address, Limits, Listener};
 pub use paths::Paths;
@@ -59,7 +59,7 @@ pub use problem::Problems;
 pub use proxy_config::{ProxyApp, ProxyConfig};
 pub use regular_file::open_regular;
 pub use route::{Action, Charset, Files, PathMatch, Redirect, Respond, Route, Symlinks, UpstreamRoute};
-pub use server::{Buffers, Server};
+pub use server::{Buffers, Control, Server};
 pub use site::{Host, Site};
 pub use started_in::absolute;
 pub use surroundings::{Machine, Surroundings};
@@ -67,69 +67,3 @@ pub use tls::{CertificateFiles, MinimumVersion, PEM_BYTES_MAX, Tls};
 pub use upstream::{Balance, Health, HealthCheck, Peer, PeerAddress, Upstream};
 pub use upstream_tls::{CaFile, UpstreamTls};
 pub use visible::{Visible, is_invisible};
-
-/// The whole configuration of one process, kept for its life.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// The file this came from, absolute.
-    pub path: PathBuf,
-    /// The directory that relative paths in the file are resolved against: the one the file is in.
-    pub directory: PathBuf,
-    /// `[server]`
-    pub server: Server,
-    /// `[[listener]]`, or the ones that follow from the sites when none is written.
-    pub listeners: Vec<Listener>,
-    /// `[tls]`
-    pub tls: Tls,
-    /// `[app.NAME]`, sorted by name; an [`AppIndex`] points into it.
-    pub apps: Vec<App>,
-    /// `[upstream.NAME]`, sorted by name; an [`UpstreamIndex`] points into it.
-    pub upstreams: Vec<Upstream>,
-    /// `[[site]]`, in the order written.
-    pub sites: Vec<Site>,
-    /// `[log.access]`; `None` when it is switched off.
-    pub access_log: Option<AccessLog>,
-    /// `[log.error]`
-    pub error_log: ErrorLog,
-    /// What is odd but can be lived with, shown like problems; for whoever starts us to print once.
-    pub warnings: Vec<String>,
-}
-
-impl Config {
-    /// Has it something to serve that needs no app? A path that is denied is nothing that is served.
-    pub fn serves_without_apps(&self) -> bool {
-        let mut routes = self.sites.iter().flat_map(|site| &site.routes);
-        routes.any(|route| match &route.action {
-            Action::App { .. } => false,
-            Action::Files(_) | Action::Upstream(_) | Action::Redirect(_) => true,
-            Action::Respond(respond) => !(400..500).contains(&respond.status),
-        })
-    }
-
-    /// Reads the file at `path`, where its links lead now. Start, reload and `appliance check` all come in by
-    /// this door, so that they say the same.
-    pub fn load(path: &Path) -> Result<Self, Problems> {
-        let path = started_in::resolved(path);
-        let text = surroundings::configuration(&path)
-            .map_err(|error| Problems::unreadable(&path, &format!("cannot be read: {error}")))?;
-        Self::parse(&text, &path)
-    }
-
-    /// Reads `text` as if it stood in the file at `path`, which need not exist.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, Problems> {
-        Self::parse_in(&Machine, text, path)
-    }
-
-    /// Reads `text` on the machine given.
-    pub fn parse_in(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Result<Self, Problems> {
-        written::config(surroundings, text, path)
-    }
-}
-
-/// Position of an app in [`Config::apps`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct AppIndex(pub usize);
-
-/// Position of an upstream in [`Config::upstreams`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UpstreamIndex(pub usize);

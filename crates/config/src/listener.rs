@@ -61,3 +61,6 @@ pub struct Limits {
     /// Requests served on one connection before it is closed.
     pub requests_max: u32,
 }
+
+/// Two descriptors each while it waits for an upstream: within the 65536 that distributions allow us.
+pub(crate) const CONNECTIONS_USUAL: usize = 10_000;

@@ -1,6 +1,6 @@
 //! Descriptors that the proxy may need, held against those that it may have.
 
-use crate::{Action, Config, Surroundings, written::CONNECTIONS_USUAL};
+use crate::{Action, Config, Surroundings, listener::CONNECTIONS_USUAL};
 
 /// What a proxy has open before anybody comes: logs, control socket, event loops, timers.
 const OWN: u64 = 64;

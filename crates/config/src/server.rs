@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Control, Identity, IpNet};
+use crate::{Identity, IpNet};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,18 @@ pub struct Server {
     pub underscores_in_headers: bool,
     /// Where bodies wait.
     pub buffers: Buffers,
+}
+
+/// `server.control`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Control {
+    /// At the first of the usual places where a socket can be made.
+    #[default]
+    Usual,
+    /// There is none.
+    Off,
+    /// At this path.
+    At(#[serde(with = "crate::serialised_path")] PathBuf),
 }
 
 /// `[server.buffers]`: bodies of requests and responses wait in memory up to a size, then in an unlinked file.

@@ -18,7 +18,7 @@ use graph::Graph;
 use tree::Tree;
 
 /// Crates whose circles have yet to be untied. A crate without circles must not stand here.
-const TIED: &[&str] = &["config", "logs", "proxy", "supervisor", "worker"];
+const TIED: &[&str] = &["logs", "proxy", "supervisor", "worker"];
 
 #[test]
 fn no_crate_has_a_circle_of_modules() {

@@ -1,6 +1,6 @@
 //! `charset` of files.
 
-use super::{Value, header::is_token};
+use super::{Value, token::is_token};
 use crate::{Charset, problem::nearest};
 
 /// A name, or "" for none.

@@ -1,7 +1,7 @@
 //! Keys that are looked for in a table which does not have them: options of nginx, gunicorn, uvicorn, uWSGI
 //! and Caddy, and our own where they stand in another table. A table's own list goes first.
 
-use super::Other;
+use super::other::Other;
 
 /// What people mean by `word`, wherever they write it.
 pub(super) fn find(word: &str) -> Option<&'static Other> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Section, Value, media_type::media_type};
+use super::{Section, Value, media_type::media_type, token::is_token};
 
 /// The fields of `defaults` and, over them, those written here.
 pub(crate) fn headers(section: &Section<'_>, defaults: &[(String, String)]) -> Vec<(String, String)> {
@@ -107,14 +107,6 @@ const WEEKDAYS: [&str; 7] = ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Su
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
-
-/// RFC 9110, section 5.6.2.
-pub(crate) fn is_token(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
-}
 
 /// A wrong one of these breaks the message itself.
 const FRAMING: &[&str] = &[

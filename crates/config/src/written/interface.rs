@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Section, Value, app::target};
+use super::{Section, Value, target::target};
 use crate::{Asgi, EventLoop, Green, Interface, Keepalive, Lifespan, WebSocket, WsgiHost};
 
 /// Interface and target of `[app.NAME]`, whose `[app.NAME.websocket]` is `messages`.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Other, Section, Value};
-use crate::{Address, Limits, Listener};
+use crate::{Address, Limits, Listener, listener::CONNECTIONS_USUAL};
 
 /// The listeners written, or those that follow from there being certificates.
 pub(crate) fn listeners(top: &Section<'_>, certificates: bool) -> Vec<Listener> {
@@ -159,9 +159,6 @@ fn mode(value: &Value<'_>) -> Option<u32> {
     );
     None
 }
-
-/// Two descriptors each while it waits for an upstream: within the 65536 that distributions allow us.
-pub(crate) const CONNECTIONS_USUAL: usize = 10_000;
 
 fn limits(section: Section<'_>) -> Limits {
     let wait = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,6 @@
 //! Content types (RFC 9110 §8.3.1).
 
-use super::{Value, header::is_token};
+use super::{Value, token::is_token};
 
 /// `application/wasm`, with or without parameters.
 pub(crate) fn media_type(value: &Value<'_>) -> Option<String> {

@@ -17,115 +17,32 @@ mod interpreter;
 mod listener;
 mod log;
 mod media_type;
+mod names;
+mod other;
 mod path_match;
+mod reading;
 mod section;
 mod server;
 mod site;
 mod syntax;
+mod target;
 mod tls;
+mod token;
 mod upstream;
 mod upstream_tls;
 mod value;
 
-use std::{
-    cell::{Cell, RefCell},
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub(crate) use listener::CONNECTIONS_USUAL;
-pub(crate) use section::{Other, Section};
-pub(crate) use value::Value;
+use names::Names;
+use other::Other;
+use reading::{PROBLEMS_MAX, Reading};
+use section::Section;
+use value::Value;
 
-use crate::{
-    Action, Config, Problems, Server, Site, Surroundings,
-    climb::climbed,
-    problem::{Problem, line_number},
-    users,
-};
-
-/// What is needed, and what gathers, while one document is read.
-pub(crate) struct Reading<'r> {
-    pub(crate) surroundings: &'r dyn Surroundings,
-    text: &'r str,
-    /// Relative paths start here.
-    pub(crate) directory: PathBuf,
-    /// Stands in for tables that are not written.
-    pub(crate) nothing: &'r DeTable<'r>,
-    problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<Problem>>,
-    left_out: Cell<usize>,
-}
-
-impl Reading<'_> {
-    pub(crate) fn problem(&self, span: Range<usize>, message: impl Into<String>) {
-        self.add(Problem {
-            span,
-            message: message.into(),
-            help: None,
-        });
-    }
-
-    pub(crate) fn problem_with_help(
-        &self,
-        span: Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        self.add(Problem {
-            span,
-            message: message.into(),
-            help: Some(help.into()),
-        });
-    }
-
-    pub(crate) fn warning(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        let message = format!("warning: {}", message.into());
-        self.warnings.borrow_mut().push(Problem {
-            span,
-            message,
-            help: Some(help.into()),
-        });
-    }
-
-    fn add(&self, problem: Problem) {
-        let mut problems = self.problems.borrow_mut();
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(problem);
-        } else {
-            self.left_out.set(self.left_out.get() + 1);
-        }
-    }
-
-    /// Where the first of two that are the same stands, as the help for the second.
-    pub(crate) fn first(&self, span: &Range<usize>) -> String {
-        format!("it stands first in line {}", self.line(span))
-    }
-
-    /// The line that something begins in.
-    pub(crate) fn line(&self, span: &Range<usize>) -> usize {
-        line_number(self.text, span.start)
-    }
-
-    /// The path from the directory of the file, without `.` and `..`; symbolic links stay, but those that it
-    /// climbs out of.
-    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
-        climbed(&self.directory.join(path), |path| {
-            self.surroundings.canonical(path)
-        })
-    }
-}
-
-/// The names that sites refer to, in the order of `Config::apps` and `Config::upstreams`.
-pub(crate) struct Names<'r> {
-    pub(crate) apps: Vec<&'r str>,
-    /// Whether each app gets its requests whole; `None` for those that know nothing else.
-    pub(crate) buffering: Vec<Option<bool>>,
-    pub(crate) upstreams: Vec<&'r str>,
-    pub(crate) tls: bool,
-}
+use crate::{Action, Config, Problems, Server, Site, Surroundings, users};
 
 /// Reads the whole document.
 pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Result<Config, Problems> {
@@ -137,37 +54,19 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
     }
     let absolute = crate::absolute(path)?;
     let nothing = DeTable::new();
-    let reading = Reading {
-        surroundings,
-        text,
-        directory: absolute.parent().unwrap_or(Path::new("/")).to_owned(),
-        nothing: &nothing,
-        problems: RefCell::default(),
-        warnings: RefCell::default(),
-        left_out: Cell::default(),
-    };
-    let mut config = read(
-        Section::new(&reading, "the file", 0..0, document.get_ref()),
-        absolute,
-    );
-
-    let mut problems = reading.problems.take();
+    let directory = absolute.parent().unwrap_or(Path::new("/"));
+    let reading = Reading::new(surroundings, text, directory, &nothing);
+    let top = Section::new(&reading, "the file", 0..0, document.get_ref());
+    let mut config = read(top, absolute.clone());
+    let problems = reading.problems();
     if problems.is_empty() {
-        let warnings = Problems::render(path, text, reading.warnings.take());
+        let warnings = Problems::render(path, text, reading.warnings());
         config.warnings = warnings.iter().map(str::to_owned).collect();
         let found = users::find_proxy(surroundings, &mut config);
         let found = found.or_else(|| of_root(surroundings, &config));
         let few_files = config.check_open_files(surroundings);
         config.warnings.extend(found.into_iter().chain(few_files));
         return Ok(config);
-    }
-    if reading.left_out.get() > 0 {
-        let message = format!("and {} more problems", reading.left_out.get());
-        problems.push(Problem {
-            span: text.len()..text.len(),
-            message,
-            help: None,
-        });
     }
     Err(Problems::render(path, text, problems))
 }
@@ -176,15 +75,8 @@ pub(crate) fn config(surroundings: &dyn Surroundings, text: &str, path: &Path) -
 pub(crate) fn server_alone(surroundings: &dyn Surroundings, text: &str, path: &Path) -> Server {
     let (document, _) = DeTable::parse_recoverable(text);
     let nothing = DeTable::new();
-    let reading = Reading {
-        surroundings,
-        text,
-        directory: path.parent().unwrap_or(Path::new("/")).to_owned(),
-        nothing: &nothing,
-        problems: RefCell::default(),
-        warnings: RefCell::default(),
-        left_out: Cell::default(),
-    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let reading = Reading::new(surroundings, text, directory, &nothing);
     let top = Section::new(&reading, "the file", 0..0, document.get_ref());
     server::server(top.section("server", "[server]", "[server] above its keys"))
 }
@@ -269,9 +161,6 @@ fn read(top: Section<'_>, path: PathBuf) -> Config {
         warnings: Vec::new(),
     }
 }
-
-/// More than anybody reads; a binary file given by mistake must not make a million.
-const PROBLEMS_MAX: usize = 100;
 
 const OTHERS: &[Other] = &[
     Other::Later(

@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Range, ops::RangeInclusive, path::PathBuf, time::D
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Reading, Value, elsewhere};
+use super::{Reading, Value, elsewhere, other::Other};
 use crate::problem::nearest;
 
 /// A table as written. It remembers which keys were asked for, so the list of known keys cannot drift from the code.
@@ -15,22 +15,6 @@ pub(crate) struct Section<'r> {
     span: Range<usize>,
     table: &'r DeTable<'r>,
     asked: RefCell<Vec<&'static str>>,
-}
-
-/// A key that means something to people, although it is not one of ours.
-pub(crate) enum Other {
-    /// Ours one day; the text is the way out until then.
-    Later(&'static str, &'static str),
-    /// Called differently here; the text is what to write.
-    Meant(&'static str, &'static str),
-}
-
-impl Other {
-    /// The key that people write.
-    pub(super) fn word(&self) -> &'static str {
-        let (Self::Later(word, _) | Self::Meant(word, _)) = self;
-        word
-    }
 }
 
 impl<'r> Section<'r> {
@@ -203,6 +187,20 @@ impl<'r> Section<'r> {
 pub(crate) fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !text.is_empty() && text.len() <= NAME_CHARS_MAX && text.chars().all(fits)
+}
+
+impl<'r> Value<'r> {
+    /// The table, when it is one; reports nothing.
+    pub(crate) fn as_section(&self, title: impl Into<String>) -> Option<Section<'r>> {
+        let table = self.item.get_ref().as_table()?;
+        Some(Section::new(self.reading, title, self.span(), table))
+    }
+
+    /// A table with keys of its own.
+    pub(crate) fn section(&self, title: impl Into<String>, example: &str) -> Option<Section<'r>> {
+        let table = self.as_section(title);
+        table.or_else(|| self.wants_with_help("a table", Some(format!("write {example}"))))
+    }
 }
 
 /// Names stand in process titles and log fields.

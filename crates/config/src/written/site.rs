@@ -5,9 +5,10 @@ use std::{cmp::Reverse, collections::HashMap, ops::Range};
 use super::{
     Names, Other, Section, Value,
     action::{ACTIONS, action, files},
-    header::{headers, is_token},
+    header::headers,
     host::host,
     path_match::{bare_prefix, is_below, path_key, path_value},
+    token::is_token,
 };
 use crate::{Action, AppIndex, Host, PathMatch, Route, Site};
 

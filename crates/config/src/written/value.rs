@@ -12,7 +12,7 @@ use toml::{
     de::{DeString, DeValue},
 };
 
-use super::{Reading, Section, amount};
+use super::{Reading, amount};
 use crate::problem::nearest;
 
 /// A value as written. The typed readers return `None` after they have reported what is wrong.
@@ -49,12 +49,6 @@ impl<'r> Value<'r> {
     /// The text, when it is one; reports nothing.
     pub(crate) fn as_text(&self) -> Option<&'r str> {
         self.item.get_ref().as_str()
-    }
-
-    /// The table, when it is one; reports nothing.
-    pub(crate) fn as_section(&self, title: impl Into<String>) -> Option<Section<'r>> {
-        let table = self.item.get_ref().as_table()?;
-        Some(Section::new(self.reading, title, self.span(), table))
     }
 
     /// A text without control characters: it ends in paths, header fields and logs.
@@ -220,12 +214,6 @@ impl<'r> Value<'r> {
             .get_ref()
             .as_array()
             .is_some_and(|items| items.is_empty())
-    }
-
-    /// A table with keys of its own.
-    pub(crate) fn section(&self, title: impl Into<String>, example: &str) -> Option<Section<'r>> {
-        let table = self.as_section(title);
-        table.or_else(|| self.wants_with_help("a table", Some(format!("write {example}"))))
     }
 
     /// Reports a value of the wrong type.
