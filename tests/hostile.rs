@@ -1,5 +1,6 @@
 //! What somebody can do who runs code of his own in a worker: harm that worker, and nothing else.
 
+mod attacked;
 mod in_flight;
 mod messages;
 mod stalled_files;
@@ -15,11 +16,12 @@ use std::{
     },
 };
 
+use self::attacked::Attacked;
 use crate::harness::{Connection, Site, processes::signal_pid, wait_for};
 
 /// A hostile application below /hostile, an honest one at /.
-fn site(test: &str) -> Site {
-    let site = Site::new(test);
+fn site(test: &str) -> Attacked {
+    let site = Attacked::new(Site::new(test));
     site.config(
         r#"
         [app.honest]
@@ -159,7 +161,7 @@ fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
     if !crate::harness::app::root() {
         return;
     }
-    let mut site = Site::new("slices");
+    let mut site = Attacked::new(Site::new("slices"));
     site.config(
         r#"
         [app.slices]
@@ -262,7 +264,8 @@ fn workers_that_cannot_be_ended_hold_up_neither_reloads_nor_the_stop() {
         println!("skipped: who is not root may not trace these processes");
         return;
     }
-    let mut site = Site::of_app("stuck", "hello", "workers = 1", "[server]\ngrace = \"1s\"");
+    let site = Site::of_app("stuck", "hello", "workers = 1", "[server]\ngrace = \"1s\"");
+    let mut site = Attacked::new(site);
     site.expect_error("does not end though it was killed")
         .expect_error("does not end, killed");
     site.start();
@@ -294,7 +297,8 @@ fn workers_that_cannot_be_ended_hold_up_neither_reloads_nor_the_stop() {
 /// An application of the proxy's user may stop it; so may a front thread that hangs, a fault of ours.
 #[test]
 fn a_proxy_that_does_not_answer_is_replaced() {
-    let mut site = Site::of_app("silent-proxy", "hello", "workers = 1", "[server]\nthreads = 2");
+    let site = Site::of_app("silent-proxy", "hello", "workers = 1", "[server]\nthreads = 2");
+    let mut site = Attacked::new(site);
     site.expect_error("proxy does not answer")
         .expect_error("proxy died, it is started again");
     site.start();

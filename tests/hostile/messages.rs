@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use super::Neighbour;
+use super::{Attacked, Neighbour};
 use crate::harness::{Site, wait_for, workspace};
 
 /// What becomes of it.
@@ -84,7 +84,7 @@ const FROM_ZYGOTE: &[(&str, [Sender; 4])] = &[
 const APPS: usize = 6;
 
 /// An honest application at /, these at /0 and so on: a directory and further keys.
-fn site(test: &str, hostile: &[(&str, String)]) -> Site {
+fn site(test: &str, hostile: &[(&str, String)]) -> Attacked {
     let app = |name: &str, directory: &str, keys: &str| {
         format!(
             "[app.{name}]\nwsgi = \"wsgi\"\ndirectory = \"{{apps}}/{directory}\"\npython = \"{{python}}\"\nworkers = 1\n{keys}\n"
@@ -97,7 +97,7 @@ fn site(test: &str, hostile: &[(&str, String)]) -> Site {
         config += &app(&format!("hostile{number}"), directory, keys);
         routes += &format!("[[site.route]]\npath = \"/{number}\"\napp = \"hostile{number}\"\nstrip = true\n");
     }
-    let site = Site::new(test);
+    let site = Attacked::new(Site::new(test));
     site.config(&(config + &routes));
     site
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Attacked;
 use crate::harness::{Connection, Site, app, wait_for, workspace};
 
 /// More than may wait at the same time.
@@ -23,7 +24,7 @@ fn fuse() -> bool {
 }
 
 /// The site below `{dir}/files`, where `distant` is the file system that may wait.
-fn start(site: &mut Site) {
+fn start(site: &mut Attacked) {
     site.write("files/near.txt", "near\n");
     site.write("files/distant/hidden-by-the-mount", "");
     std::os::unix::fs::symlink("distant", site.directory.join("files/link")).unwrap();
@@ -62,7 +63,7 @@ fn files_whose_closing_stalls_hold_up_nobody_else() {
     if !fuse() {
         return;
     }
-    let mut site = Site::new("unclosed-files");
+    let mut site = Attacked::new(Site::new("unclosed-files"));
     site.expect_error("file not read: a network file system, FUSE or the like does not answer");
     start(&mut site);
     // Each is closed by a thread, until all that may wait do so; one more may be opened meanwhile.
@@ -82,7 +83,7 @@ fn files_whose_reading_stalls_hold_up_nobody_else() {
     if !fuse() {
         return;
     }
-    let mut site = Site::new("stalled-files");
+    let mut site = Attacked::new(Site::new("stalled-files"));
     site.expect_error("file not read: a network file system, FUSE or the like does not answer");
     start(&mut site);
     let near = || site.get("/near.txt").text();
@@ -133,6 +134,7 @@ fn files_whose_reading_stalls_hold_up_nobody_else() {
             response.status
         })
         .collect();
+    drop(stalled);
     let late = statuses.iter().filter(|&&status| status == 200).count();
     assert!(late > 0 && late <= 64, "{statuses:?}");
     assert_eq!(site.get("/distant/stalled.txt").text(), "late\n");

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::site;
+use super::{Attacked, site};
 use crate::harness::{Site, wait_for};
 
 fn one(site: &Site, title: &str) -> crate::harness::processes::Process {
@@ -30,7 +30,7 @@ fn a_zygote_that_was_stopped_is_replaced_as_soon_as_it_is_needed() {
     assert!(site.stop().success());
 }
 
-fn timed_stop(site: &mut Site) -> Duration {
+fn timed_stop(site: &mut Attacked) -> Duration {
     let started = Instant::now();
     assert!(site.stop().success());
     started.elapsed()

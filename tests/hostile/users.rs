@@ -8,6 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::Attacked;
 use crate::harness::{Site, app, processes::Process, site::copy_tree, wait_for, workspace};
 
 /// The user that no database of this machine knows.
@@ -66,8 +67,8 @@ fn number(user: &str) -> String {
 }
 
 /// A site whose applications lie where every user can reach them.
-pub(super) fn site(test: &str) -> Site {
-    let site = Site::in_the_open(test);
+pub(super) fn site(test: &str) -> Attacked {
+    let site = Attacked::new(Site::in_the_open(test));
     copy_tree(
         &workspace().join("tests/apps/hostile"),
         &site.directory.join("hostile"),
