@@ -2,6 +2,7 @@
 
 mod attacked;
 mod in_flight;
+mod limits;
 mod messages;
 mod stalled_files;
 mod stopped;

@@ -190,10 +190,7 @@ impl App {
                 .any(|worker| worker.pid.is_none() && worker.counts);
             if zygote.is_found_stopped(unborn || !zygote.ready, cx.now) {
                 error!(app = %self.name, pid = zygote.pid, "zygote was stopped by a signal, it is replaced");
-                zygote
-                    .failure
-                    .get_or_insert_with(|| Failure::new("zygote", "it was stopped by a signal"));
-                zygote.kill();
+                zygote.give_up("it was stopped by a signal");
             }
             zygote.tick(cx.now);
             if zygote.is_stuck(cx.now) {
@@ -204,7 +201,8 @@ impl App {
         if !self.retired {
             for action in self.pool.tick(cx.now) {
                 match action {
-                    Action::Fork { slot } => self.fork(slot, cx),
+                    Action::Fork { slot } if self.may_fork() => self.fork(slot, cx),
+                    Action::Fork { slot } => self.pool.unborn(slot, cx.now),
                     Action::Overdue { slot } => self.overdue(slot, cx.now),
                 }
             }

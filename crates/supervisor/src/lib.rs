@@ -19,6 +19,7 @@ mod error;
 mod generation;
 mod heartbeat;
 mod journey;
+mod limits;
 mod lines;
 mod links;
 mod listening;

@@ -18,6 +18,7 @@ use crate::{
     engine::{ENGINE_FD, EngineFile},
     environment,
     journey::Failure,
+    limits::Limits,
     os::{descriptors, privileges::Confinement, spawn, wait},
 };
 
@@ -32,6 +33,9 @@ const PASSED_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often one is looked at that has something to do and has not said that it is done.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// After so many forks in a row that failed a zygote is replaced.
+const FAILED_FORKS_MAX: u32 = 3;
 
 /// From the request for the stacks to SIGKILL.
 pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
@@ -53,6 +57,10 @@ pub(crate) struct Zygote {
     kill_at: Option<Instant>,
     /// When it is looked at whether it was stopped.
     look_at: Option<Instant>,
+    /// Those it had when it was ready.
+    limits: Option<Limits>,
+    /// So many forks in a row have failed.
+    failed_forks: u32,
     ended: bool,
 }
 
@@ -100,6 +108,8 @@ impl Zygote {
             dead_by: None,
             kill_at: None,
             look_at: None,
+            limits: None,
+            failed_forks: 0,
             ended: false,
         };
         Ok((zygote, (stdout, stderr)))
@@ -159,6 +169,7 @@ impl Zygote {
     /// It is ready: if that was a moment too late, it is not killed for it any more.
     pub(crate) fn is_in_time(&mut self) {
         self.ready = true;
+        self.limits = Limits::of(self.pid);
         if !self.ended {
             self.kill_at = None;
         }
@@ -176,6 +187,29 @@ impl Zygote {
         }
         self.look_at = Some(now + LOOK);
         is_stopped(self.pid)
+    }
+
+    /// The limit that was lowered since it was ready, if one was.
+    pub(crate) fn lowered_limit(&self) -> Option<String> {
+        let now = Limits::of(self.pid)?;
+        Some(now.lowered(self.limits.as_ref()?)?.to_owned())
+    }
+
+    /// One of its workers has said hello.
+    pub(crate) fn has_forked(&mut self) {
+        self.failed_forks = 0;
+    }
+
+    /// A fork has failed. `true`: so many in a row that another zygote may do better.
+    pub(crate) fn has_not_forked(&mut self) -> bool {
+        self.failed_forks = self.failed_forks.saturating_add(1);
+        self.failed_forks >= FAILED_FORKS_MAX
+    }
+
+    /// SIGKILL, for this reason.
+    pub(crate) fn give_up(&mut self, why: impl Into<String>) {
+        self.failure.get_or_insert_with(|| Failure::new("zygote", why));
+        self.kill();
     }
 
     /// Kills it when that is due, and sends what waits.
@@ -291,13 +325,13 @@ fn boot(app: &App, check: bool) -> ToZygote {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::process::Child;
 
     use super::*;
 
     /// A zygote that says nothing, its process, and its end of the channel.
-    fn booting(now: Instant) -> (Zygote, Child, OwnedFd) {
+    pub(crate) fn booting(now: Instant) -> (Zygote, Child, OwnedFd) {
         let (channel, theirs) = Channel::pair().expect("a socket pair");
         let child = Command::new("sleep").arg("60").spawn().expect("a process");
         let zygote = Zygote {
@@ -310,6 +344,8 @@ mod tests {
             dead_by: None,
             kill_at: None,
             look_at: None,
+            limits: None,
+            failed_forks: 0,
             ended: false,
         };
         (zygote, child, theirs)

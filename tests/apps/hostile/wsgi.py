@@ -285,6 +285,13 @@ def stop(pid):
     return "sent"
 
 
+def lower_limit(what):
+    """Lets another process of this user have nothing of it any more."""
+    name, pid = what.split("/")
+    resource.prlimit(int(pid), getattr(resource, "RLIMIT_" + name), (0, 0))
+    return "lowered"
+
+
 def application(environ, start_response):
     how, _, what = environ["PATH_INFO"].strip("/").partition("/")
     answer = "hello"
@@ -323,6 +330,8 @@ def application(environ, start_response):
         answer = duplicate_all()
     if how == "close-all":
         answer = close_all()
+    if how == "limit":
+        answer = lower_limit(what)
     if how == "fork-many":
         answer = fork_many()
     if how == "fork-on":

@@ -1,6 +1,15 @@
 use std::path::Path;
 
+use wire::control::FromZygote;
+
 use super::*;
+use crate::{
+    Engine,
+    cause::OomKills,
+    context::{Numbers, Outputs, Pids},
+    engine::EngineFile,
+    zygote::tests::booting,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,4 +62,83 @@ fn what_was_handed_over_before_a_stop_stays_so() {
     app.hand_over().for_each(drop);
     app.drain(Some(now + 60 * SECOND), now + 6 * SECOND);
     assert!(!app.takes_requests());
+}
+
+/// Does it in a turn of a loop that has nothing else to do.
+fn in_a_turn<T>(now: Instant, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    let engine = Engine {
+        library: b"",
+        bootstrap: "",
+    };
+    act(&mut Context {
+        now,
+        ready: &Interest::default().wait(Duration::ZERO).expect("poll"),
+        engine: &EngineFile::new(engine, None).expect("a memory file"),
+        outputs: &mut Outputs::default(),
+        numbers: &mut Numbers::default(),
+        pids: &mut Pids::default(),
+        oom_kills: &mut OomKills::find(),
+    })
+}
+
+#[test]
+fn a_worker_that_its_zygote_never_forked_is_no_death() {
+    let now = Instant::now();
+    // The zygote dies by itself, is killed by us, or was looked at before its end came.
+    for (killed, forks) in [(false, true), (true, true), (false, false)] {
+        let mut app = app(now);
+        let (mut zygote, mut child, theirs) = booting(now);
+        zygote.is_in_time();
+        app.zygote = Some(zygote);
+        app.pool.source(Forks::Here);
+        in_a_turn(now, |cx| {
+            app.tick(cx);
+            assert_eq!(app.workers.len(), app.pool.len());
+            if killed {
+                app.zygote.as_mut().expect("it is there").kill();
+            }
+            // What it was sent and has not read is gone with it.
+            let theirs = Some(theirs).filter(|_| !forks);
+            if let Some(theirs) = &theirs {
+                // It has read it, and what it has forked ended at once.
+                let mut packet = [0; 64];
+                for _ in 0..app.pool.len() {
+                    rustix::io::read(theirs, &mut packet).expect("an order");
+                }
+            }
+            let patience = Instant::now() + 10 * SECOND;
+            while !app.workers.iter().all(Worker::is_lost) {
+                assert!(Instant::now() < patience, "killed: {killed}, forks: {forks}");
+                (0..app.workers.len()).for_each(|at| app.hear_worker(at, cx));
+            }
+            app.drop_lost(cx);
+        });
+        let deaths: u32 = (0..).take(app.pool.len()).map(|slot| app.pool.deaths(slot)).sum();
+        assert_eq!(deaths > 0, !forks, "{deaths}");
+        assert_eq!(app.told.is_some(), !forks);
+        child.kill().expect("our child");
+        child.wait().expect("our child");
+    }
+}
+
+#[test]
+fn a_zygote_whose_forks_fail_again_and_again_is_replaced() {
+    let now = Instant::now();
+    let mut app = app(now);
+    let (mut zygote, mut child, theirs) = booting(now);
+    zygote.is_in_time();
+    app.zygote = Some(zygote);
+    let mut fork_fails = |app: &mut App| {
+        let message = "Resource temporarily unavailable".to_owned();
+        let failed = FromZygote::ForkFailed { slot: 0, message };
+        rustix::io::write(&theirs, &failed.encode()).expect("there is room");
+        in_a_turn(now, |cx| app.hear_zygote(cx));
+        app.zygote.as_ref().expect("it is there").killed
+    };
+    assert_eq!([fork_fails(&mut app), fork_fails(&mut app)], [false, false]);
+    // One that succeeds in between begins a new count.
+    app.zygote.as_mut().expect("it is there").has_forked();
+    let killed = [(); 3].map(|()| fork_fails(&mut app));
+    assert_eq!(killed, [false, false, true]);
+    assert!(child.wait().expect("our child").code().is_none());
 }

@@ -15,6 +15,7 @@ use crate::{
     os::{packet::Sender, wait::Ended},
     output::Source,
     worker::Worker,
+    zygote::Zygote,
 };
 
 /// Can a worker of an app that runs as this user (`None`: as we do) have this one? What starts as root may
@@ -39,6 +40,9 @@ impl App {
                         Some(Sender { pid, .. }) if cx.pids.claim(pid) => {
                             worker.pid = Some(pid);
                             self.history.forked();
+                            if let Some(zygote) = &mut self.zygote {
+                                zygote.has_forked();
+                            }
                             let source =
                                 Source::worker(self.generation, &self.name, worker.number, worker.slot);
                             cx.outputs.name(&source, pid);
@@ -198,9 +202,18 @@ impl App {
         }
     }
 
-    /// Workers that never said who they are and whose control socket has ended: nobody will be reaped for them.
+    /// Workers that never said who they are and whose control socket has ended: nobody will be reaped for
+    /// them. Where their zygote has ended too, or is about to, they may never have been forked: their sockets
+    /// were in a message that it has not read. Its death settles what becomes of them.
     pub(super) fn drop_lost(&mut self, cx: &mut Context<'_>) {
-        while let Some(at) = self.workers.iter().position(Worker::is_lost) {
+        if !self.workers.iter().any(Worker::is_lost) {
+            return;
+        }
+        // Its end came before theirs, and may not have been heard yet.
+        self.hear_zygote(cx);
+        let leaves = self.zygote.as_ref().is_some_and(Zygote::is_leaving);
+        let is_lost = |worker: &Worker| worker.is_lost() && !(leaves && worker.counts);
+        while let Some(at) = self.workers.iter().position(is_lost) {
             let worker = self.workers.swap_remove(at);
             let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
             self.last_words(&source, cx);

@@ -46,6 +46,10 @@ impl App {
                 }
                 FromZygote::ForkFailed { slot, message } => {
                     error!(app = %self.name, slot, error = message, "worker not forked");
+                    if zygote.has_not_forked() && !zygote.is_leaving() {
+                        error!(app = %self.name, pid = zygote.pid, "forks of the zygote fail again and again, it is replaced");
+                        zygote.give_up("its forks failed again and again");
+                    }
                     self.workers
                         .retain(|worker| worker.slot != slot || worker.pid.is_some() || !worker.counts);
                     self.fail(Failure::new("fork", message));
@@ -53,6 +57,24 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Would a worker have what the zygote had when it was ready? Whoever runs in a worker can lower the limits of
+    /// its zygote, and would so harm all workers that come; it is replaced instead.
+    pub(super) fn may_fork(&mut self) -> bool {
+        let Some(zygote) = &mut self.zygote else {
+            return true;
+        };
+        if !zygote.killed {
+            let Some(limit) = zygote.lowered_limit() else {
+                return true;
+            };
+            let pid = zygote.pid;
+            error!(app = %self.name, pid, limit, "limits of the zygote were lowered, it is replaced");
+            zygote.give_up(format!("its limits were lowered ({limit})"));
+        }
+        self.pool.source(Forks::Away);
+        false
     }
 
     pub(super) fn zygote_ready(&mut self, python: &str, import_ms: u64, unshared: &str, now: Instant) {
