@@ -26,7 +26,6 @@ mod serve;
 mod tls;
 mod unix_socket;
 mod upstream;
-mod websocket;
 
 #[doc(hidden)]
 pub use app::fuzz as fuzz_link;
@@ -34,5 +33,3 @@ pub use app::fuzz as fuzz_link;
 pub use front::bench;
 pub use process::run;
 pub use tls::{CertificatesChecked, check_certificates};
-#[doc(hidden)]
-pub use websocket::fuzz;

@@ -11,6 +11,7 @@ use message::{
     path,
     request::Request,
 };
+use websocket::handshake;
 
 use crate::{
     app::{lull, mount::Mount},
@@ -20,7 +21,6 @@ use crate::{
     files::{self, Served},
     forwarded, redirect, respond,
     upstream::{self, Question, Upgrade},
-    websocket::handshake,
 };
 
 /// Answers a request.

@@ -5,6 +5,6 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    proxy::fuzz::read(bytes);
-    proxy::fuzz::pass(bytes);
+    websocket::fuzz::read(bytes);
+    websocket::fuzz::pass(bytes);
 });

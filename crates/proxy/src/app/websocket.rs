@@ -12,6 +12,7 @@
 mod accept;
 mod bridge;
 mod conversation;
+mod keepalive;
 mod line;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
@@ -20,6 +21,10 @@ use logs::{Outcome, Record};
 use message::{client_error::ClientError, downstream::Downstream, head::Version, request::Request};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error};
+use websocket::{
+    handshake::{self, BadHandshake},
+    reader::Reader,
+};
 use wire::response::Response;
 
 use self::{accept::accept, conversation::Conversation, line::Line};
@@ -31,15 +36,7 @@ use super::{
     request_body::RequestBody,
     request_frame::{self, Interface, Placed},
 };
-use crate::{
-    context::Context,
-    errors,
-    websocket::{
-        handshake::{self, BadHandshake},
-        keepalive::Keepalive,
-        reader::Reader,
-    },
-};
+use crate::{app::websocket::keepalive::Keepalive, context::Context, errors};
 
 impl App {
     /// Does the application know WebSockets?

@@ -17,12 +17,10 @@ use std::{
 use logs::Outcome;
 use message::downstream::Downstream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use websocket::{close, passing::Passing, writer::Writer};
 
 use super::connection::ServerConnection;
-use crate::{
-    drain::Drain,
-    websocket::{close, passing::Passing, writer::Writer},
-};
+use crate::drain::Drain;
 
 /// How long what may last.
 #[derive(Debug, Clone, Copy)]

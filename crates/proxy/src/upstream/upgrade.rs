@@ -10,9 +10,9 @@ use message::{
     answer::{Answer, AnswerLength},
     head::{BodyLength, Head, Version},
 };
+use websocket::handshake;
 
 use super::answer_head::BadAnswer;
-use crate::websocket::handshake;
 
 /// A client's wish for a WebSocket.
 #[derive(Debug)]

@@ -12,15 +12,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     task::JoinHandle,
 };
+use websocket::frames::{Frame, masked, parse, unpack};
 
 use super::{
     client::Client,
     rig::{PATIENCE, Rig, Settings, all_at_once, until},
 };
-use crate::{
-    app::mount::Mount,
-    websocket::tests::frames::{Frame, masked, parse, unpack},
-};
+use crate::app::mount::Mount;
 
 /// The client's end of a WebSocket.
 struct Peer {

@@ -4,12 +4,10 @@ use message::{
     answer::{Answer, AnswerLength},
     head::{Head, Version},
 };
+use websocket::handshake::{self, Handshake};
 use wire::websocket::Accept;
 
-use crate::{
-    app::answer_head::{is_token, is_value},
-    websocket::handshake::{self, Handshake},
-};
+use crate::app::answer_head::{is_token, is_value};
 
 /// Why the application's acceptance can not be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -27,6 +27,7 @@ use message::{
 };
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
+use websocket::handshake::{self, Handshake};
 
 use self::{app_end::AppEnd, head::BadHead, traffic::Traffic};
 use super::says_200;
@@ -38,13 +39,10 @@ use crate::{
         mount::Mount,
         request_body::RequestBody,
         request_frame::{self, Interface, Placed},
+        websocket::keepalive::Keepalive,
     },
     context::Context,
     errors,
-    websocket::{
-        handshake::{self, Handshake},
-        keepalive::Keepalive,
-    },
 };
 
 /// What came of a request before anything was sent to its client.

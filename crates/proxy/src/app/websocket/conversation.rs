@@ -12,18 +12,13 @@ use bytes::BytesMut;
 use logs::Outcome;
 use message::downstream::Downstream;
 use tokio::time::{Instant, Sleep};
+use websocket::{close, extension::Deflate, reader::Reader, writer::Writer};
 use wire::{frame::AbortReason, websocket::Close};
 
 use super::{CLOSE_TIME, End, OUTPUT_BYTES_MAX, line::Line};
-use crate::{
-    app::call::Event,
-    websocket::{
-        close,
-        extension::Deflate,
-        keepalive::{Keepalive, Sign},
-        reader::Reader,
-        writer::Writer,
-    },
+use crate::app::{
+    call::Event,
+    websocket::keepalive::{Keepalive, Sign},
 };
 
 /// One WebSocket.

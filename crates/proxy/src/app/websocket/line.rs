@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use websocket::close;
 use wire::{
     frame::{self, Kind, MESSAGE_COST, MORE, TEXT, WINDOW},
     websocket::Close,
 };
 
-use crate::{
-    app::{
-        App,
-        call::Call,
-        dispatcher::{CallId, LinkIndex},
-    },
-    websocket::close,
+use crate::app::{
+    App,
+    call::Call,
+    dispatcher::{CallId, LinkIndex},
 };
 
 /// The stream to the worker. What is said on it is gathered until it is [sent](Line::send). When it is dropped before

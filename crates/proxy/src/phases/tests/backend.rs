@@ -10,8 +10,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, UnixListener},
 };
-
-use crate::websocket::handshake;
+use websocket::handshake;
 
 /// A server that remembers what it got.
 #[derive(Clone, Default)]

@@ -6,12 +6,10 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use http::{Method, Request};
 use tokio::io::AsyncWriteExt;
+use websocket::frames::{Frame, masked, parse};
 
 use super::{Client, House, PATIENCE, has, http2};
-use crate::{
-    app::tests::worker::{self, Seen},
-    websocket::tests::frames::{Frame, masked, parse},
-};
+use crate::app::tests::worker::{self, Seen};
 
 const APP: &str = "[app.web]\nasgi = \"main:app\"\npython = \"/bin/sh\"\n[[site]]\napp = \"web\"\n\
     [[site.route]]\npath = \"/hello\"\nrespond = \"hello\"\n\

@@ -1,7 +1,6 @@
 //! The essential cases of the Autobahn test suite, each against the whole hop; the numbers are the suite's.
 
 use super::*;
-use crate::websocket::tests::frames::pack;
 
 /// What a case expects: messages that come back, pongs, and how it is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +11,7 @@ enum Back {
     Closed(u16),
 }
 use Back::{Binary, Closed, Pong, Text};
+use websocket::frames::pack;
 
 const DEFLATE: (&str, &str) = ("Sec-WebSocket-Extensions", "permessage-deflate");
 

@@ -4,8 +4,9 @@ use message::{
     answer::{Answer, AnswerLength},
     head::{Head, Version},
 };
+use websocket::handshake;
 
-use crate::{app::websocket::accept::is_ours, websocket::handshake};
+use crate::app::websocket::accept::is_ours;
 
 /// Why what the application has written cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

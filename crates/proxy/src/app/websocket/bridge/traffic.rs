@@ -14,20 +14,16 @@ use tokio::{
     io::ReadBuf,
     time::{Instant, Sleep},
 };
+use websocket::{close, passing::Passing, writer::Writer};
 use wire::frame::AbortReason;
 
 use super::app_end::{AppEnd, READ_BYTES};
-use crate::{
-    app::{
-        call::Event,
-        exchange::Ticket,
-        websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX},
-    },
+use crate::app::{
+    call::Event,
+    exchange::Ticket,
     websocket::{
-        close,
+        CLOSE_TIME, End, OUTPUT_BYTES_MAX,
         keepalive::{Keepalive, Sign},
-        passing::Passing,
-        writer::Writer,
     },
 };
 

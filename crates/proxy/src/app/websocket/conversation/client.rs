@@ -11,12 +11,10 @@ use logs::Outcome;
 use message::downstream::Downstream;
 use tokio::time::Instant;
 use tracing::debug;
+use websocket::{Violation, close, reader::Item, writer::Writer};
 
 use super::{Conversation, Stage};
-use crate::{
-    app::websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX},
-    websocket::{Violation, close, reader::Item, writer::Writer},
-};
+use crate::app::websocket::{CLOSE_TIME, End, OUTPUT_BYTES_MAX};
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 8;

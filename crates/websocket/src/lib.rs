@@ -8,31 +8,33 @@
 //!
 //! Memory: we agree to compression only without context takeover in both directions, which a server may demand (RFC 7692
 //! §7.1.1). So what compresses and unpacks is needed for the length of one message and shared by the connections of a
-//! thread ([`deflate`]); an idle WebSocket holds no compression memory at all, where takeover would cost about 250 KiB each.
+//! thread (`deflate`); an idle WebSocket holds no compression memory at all, where takeover would cost about 250 KiB each.
 //! What is lost is the similarity of one small message to the last one.
 
-pub(crate) mod close;
+pub mod close;
 mod deflate;
-pub(crate) mod extension;
+pub mod extension;
+#[cfg(any(test, feature = "frames"))]
+pub mod frames;
+#[doc(hidden)]
 pub mod fuzz;
-pub(crate) mod handshake;
+pub mod handshake;
 mod header;
-pub(crate) mod keepalive;
 mod mask;
-pub(crate) mod passing;
-pub(crate) mod reader;
+pub mod passing;
+pub mod reader;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod utf8;
-pub(crate) mod writer;
+pub mod writer;
 
 /// The client broke the protocol, or a limit: the connection is closed with this code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Violation {
+pub struct Violation {
     /// Status code of the close frame.
-    pub(crate) code: u16,
+    pub code: u16,
     /// Its reason.
-    pub(crate) reason: &'static str,
+    pub reason: &'static str,
 }
 
 impl Violation {

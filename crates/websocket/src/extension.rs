@@ -4,15 +4,15 @@ use super::deflate::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 
 /// What was agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deflate {
+pub struct Deflate {
     /// Window of what we compress; told to the client when it asked for a smaller one.
-    pub(crate) window_bits: u8,
+    pub window_bits: u8,
     told: bool,
 }
 
 impl Deflate {
     /// Takes the first of a client's offers that can be kept to; `fields` are its Sec-WebSocket-Extensions fields.
-    pub(crate) fn agree<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+    pub fn agree<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         fields
             .flat_map(|field| field.split(|byte| *byte == b','))
             .find_map(Self::take)
@@ -62,7 +62,7 @@ impl Deflate {
     }
 
     /// The field that tells the client.
-    pub(crate) fn field(self) -> String {
+    pub fn field(self) -> String {
         let mut field =
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover".to_owned();
         if self.told {

@@ -2,11 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{
-    Reader, Said,
-    frames::{masked, pack},
-    read, read_all,
-};
+use super::{Reader, Said, read, read_all};
+use crate::frames::{masked, pack};
 
 /// What a client may do.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 
 /// The frames of one direction.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Passing {
+pub struct Passing {
     /// What has come of a frame's head.
     head: [u8; HEAD_BYTES_MAX],
     head_len: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Passing {
 
 impl Passing {
     /// Takes bytes up to the end of the frame they belong to; says how many that is.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> usize {
+    pub fn take(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while self.left == 0 {
             let Some(&byte) = bytes.get(at) else { return at };
@@ -46,7 +46,7 @@ impl Passing {
     }
 
     /// The same for all of them.
-    pub(crate) fn take_all(&mut self, mut bytes: &[u8]) {
+    pub fn take_all(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let taken = self.take(bytes);
             bytes = bytes.get(taken..).unwrap_or_default();
@@ -54,12 +54,12 @@ impl Passing {
     }
 
     /// Is no frame under way?
-    pub(crate) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         self.head_len == 0
     }
 
     /// Has a close frame gone past?
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.closed
     }
 

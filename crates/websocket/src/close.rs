@@ -5,25 +5,25 @@ use std::str::from_utf8;
 use super::Violation;
 
 /// The peer keeps to no protocol.
-pub(crate) const PROTOCOL: u16 = 1002;
+pub const PROTOCOL: u16 = 1002;
 /// Said by nobody: there was a close frame without a code.
-pub(crate) const NO_CODE: u16 = 1005;
+pub const NO_CODE: u16 = 1005;
 /// Said by nobody: the connection ended without a close frame.
-pub(crate) const ABNORMAL: u16 = 1006;
+pub const ABNORMAL: u16 = 1006;
 /// Text that is not UTF-8, or data that can not be unpacked.
-pub(crate) const BAD_DATA: u16 = 1007;
+pub const BAD_DATA: u16 = 1007;
 /// A message is too large.
-pub(crate) const TOO_LARGE: u16 = 1009;
+pub const TOO_LARGE: u16 = 1009;
 /// The application, or its worker, failed.
-pub(crate) const INTERNAL: u16 = 1011;
+pub const INTERNAL: u16 = 1011;
 /// The server leaves; the client may come again.
-pub(crate) const RESTART: u16 = 1012;
+pub const RESTART: u16 = 1012;
 
 /// Longest reason in bytes, so that code and reason fit in a control frame.
-pub(crate) const REASON_BYTES_MAX: usize = 123;
+pub const REASON_BYTES_MAX: usize = 123;
 
 /// May this code stand in a close frame?
-pub(crate) fn may_be_sent(code: u16) -> bool {
+pub fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn read(payload: &[u8]) -> Result<(u16, &str), Violation> {
 }
 
 /// As much of a reason as fits.
-pub(crate) fn cut(reason: &str) -> &str {
+pub fn cut(reason: &str) -> &str {
     let mut end = reason.len().min(REASON_BYTES_MAX);
     while !reason.is_char_boundary(end) {
         end -= 1;

@@ -11,25 +11,25 @@ use super::extension::Deflate;
 
 /// A handshake that can be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Handshake {
+pub struct Handshake {
     /// Sec-WebSocket-Accept; HTTP/2 has none.
-    pub(crate) accept: Option<String>,
+    pub accept: Option<String>,
     /// Compression, when both want it.
-    pub(crate) deflate: Option<Deflate>,
+    pub deflate: Option<Deflate>,
 }
 
 /// Why a handshake can not be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadHandshake {
+pub struct BadHandshake {
     /// Status of the answer.
-    pub(crate) status: u16,
+    pub status: u16,
     /// For the log.
-    pub(crate) why: &'static str,
+    pub why: &'static str,
 }
 
 /// Does this request ask for a WebSocket? On HTTP/2 only the extended CONNECT does, and the only one that passes as a
 /// request is that for a WebSocket.
-pub(crate) fn asked(head: &Head) -> bool {
+pub fn asked(head: &Head) -> bool {
     match head.version {
         Version::Http2 => head.method == "CONNECT",
         Version::Http11 => {
@@ -43,7 +43,7 @@ pub(crate) fn asked(head: &Head) -> bool {
 
 /// Is a WebSocket the one protocol that this HTTP/1 request would like to change to? Only then does a server behind us see the
 /// client's Upgrade field.
-pub(crate) fn is_only_wish(head: &Head) -> bool {
+pub fn is_only_wish(head: &Head) -> bool {
     let mut protocols = head.fields.all("upgrade");
     protocols
         .next()
@@ -52,7 +52,7 @@ pub(crate) fn is_only_wish(head: &Head) -> bool {
 }
 
 /// Checks a request that asks for a WebSocket. `compression`: we would compress.
-pub(crate) fn check(head: &Head, compression: bool) -> Result<Handshake, BadHandshake> {
+pub fn check(head: &Head, compression: bool) -> Result<Handshake, BadHandshake> {
     let bad = |why| BadHandshake { status: 400, why };
     let fields = &head.fields;
     if only(fields, "sec-websocket-version") != Some(b"13") {
@@ -81,7 +81,7 @@ pub(crate) fn check(head: &Head, compression: bool) -> Result<Handshake, BadHand
 }
 
 /// Has the client offered this subprotocol?
-pub(crate) fn offers(fields: &Fields, subprotocol: &[u8]) -> bool {
+pub fn offers(fields: &Fields, subprotocol: &[u8]) -> bool {
     fields
         .all("sec-websocket-protocol")
         .flat_map(|value| value.split(|byte| *byte == b','))
@@ -89,12 +89,12 @@ pub(crate) fn offers(fields: &Fields, subprotocol: &[u8]) -> bool {
 }
 
 /// The key of an HTTP/1.1 handshake, made up: HTTP/2 has none.
-pub(crate) fn made_up_key() -> String {
+pub fn made_up_key() -> String {
     STANDARD.encode(fastrand::u128(..).to_ne_bytes())
 }
 
 /// What proves that an answer belongs to the request with this key (RFC 6455 §4.2.2).
-pub(crate) fn accept(key: impl AsRef<[u8]>) -> String {
+pub fn accept(key: impl AsRef<[u8]>) -> String {
     let text = [key.as_ref(), GUID].concat();
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text))
 }

@@ -1,9 +1,9 @@
-//! The client's half of the protocol.
+//! The client's half of the protocol, for tests.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
 /// A frame with this first byte, masked.
-pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
         len @ 0..=125 => out.push(0x80 | len as u8),
@@ -29,15 +29,19 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A frame from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) fin: bool,
-    pub(crate) rsv1: bool,
-    pub(crate) opcode: u8,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    /// The last one of its message.
+    pub fin: bool,
+    /// Its message is compressed.
+    pub rsv1: bool,
+    /// What it is.
+    pub opcode: u8,
+    /// What it carries.
+    pub payload: Vec<u8>,
 }
 
 /// Takes a server's frame off the start of `bytes`.
-pub(crate) fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
+pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!((first & 0x30, second & 0x80), (0, 0), "reserved bits, or a mask");
     let (len, start) = match second {
@@ -59,7 +63,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
 }
 
 /// The message of these frames.
-pub(crate) fn unpack(frames: &[Frame]) -> Vec<u8> {
+pub fn unpack(frames: &[Frame]) -> Vec<u8> {
     let mut bytes = frames
         .iter()
         .flat_map(|frame| frame.payload.clone())
@@ -81,7 +85,7 @@ pub(crate) fn unpack(frames: &[Frame]) -> Vec<u8> {
 }
 
 /// A compressed message.
-pub(crate) fn pack(message: &[u8]) -> Vec<u8> {
+pub fn pack(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + 1024);
     let mut pack = Compress::new(Compression::best(), false);
     pack.compress_vec(message, &mut out, FlushCompress::Sync)

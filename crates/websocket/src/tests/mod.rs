@@ -1,17 +1,16 @@
 //! The reader and the writer against each other, and against what a client could do.
 
-pub(crate) mod frames;
 mod splits;
 
 use bytes::BytesMut;
 
-use self::frames::{Frame, masked, parse, unpack};
 use super::{
     Violation, close,
     extension::Deflate,
     reader::{Item, Reader},
     writer::Writer,
 };
+use crate::frames::{self, Frame, masked, parse, unpack};
 
 /// What a client's bytes mean, gathered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::{
 const COMPRESS_BYTES_MIN: usize = 256;
 
 /// Frames messages. Each part of a message that comes is one frame of it.
-pub(crate) struct Writer {
+pub struct Writer {
     deflate: Option<Deflate>,
     open: Option<Open>,
 }
@@ -25,12 +25,12 @@ struct Open {
 
 impl Writer {
     /// Nothing has been sent.
-    pub(crate) fn new(deflate: Option<Deflate>) -> Self {
+    pub fn new(deflate: Option<Deflate>) -> Self {
         Self { deflate, open: None }
     }
 
     /// Appends a message, or a part of one, to `out`.
-    pub(crate) fn part(&mut self, text: bool, last: bool, bytes: &[u8], out: &mut BytesMut) {
+    pub fn part(&mut self, text: bool, last: bool, bytes: &[u8], out: &mut BytesMut) {
         let first = self.open.is_none();
         let mut open = self.open.take().unwrap_or_else(|| Open {
             deflater: self
@@ -65,18 +65,18 @@ impl Writer {
     }
 
     /// Appends a ping.
-    pub(crate) fn ping(out: &mut BytesMut) {
+    pub fn ping(out: &mut BytesMut) {
         header::write(out, true, false, Opcode::Ping, 0);
     }
 
     /// Appends the answer to a ping.
-    pub(crate) fn pong(payload: &[u8], out: &mut BytesMut) {
+    pub fn pong(payload: &[u8], out: &mut BytesMut) {
         header::write(out, true, false, Opcode::Pong, payload.len());
         out.extend_from_slice(payload);
     }
 
     /// Appends a close frame; a code that may not be sent leaves it empty.
-    pub(crate) fn close(code: u16, reason: &str, out: &mut BytesMut) {
+    pub fn close(code: u16, reason: &str, out: &mut BytesMut) {
         if !close::may_be_sent(code) {
             header::write(out, true, false, Opcode::Close, 0);
             return;

@@ -11,7 +11,7 @@ use super::{
 /// Takes a client's bytes as they come.
 ///
 /// A message is given in parts, as much of it as is there: the reader holds none of it back, only what unpacks it.
-pub(crate) struct Reader {
+pub struct Reader {
     message_bytes_max: u64,
     /// Compression was agreed on.
     deflate: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Reader {
 
 /// Something a client has sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Item<'a> {
+pub enum Item<'a> {
     /// A message, or a part of one.
     Part {
         /// Text, valid as far as it goes; a part may end inside a character.
@@ -80,7 +80,7 @@ const NOT_UTF8: Violation = Violation {
 
 impl Reader {
     /// Nothing has come. `message_bytes_max` counts unpacked bytes.
-    pub(crate) fn new(message_bytes_max: u64, deflate: bool) -> Self {
+    pub fn new(message_bytes_max: u64, deflate: bool) -> Self {
         Self {
             message_bytes_max,
             deflate,
@@ -93,7 +93,7 @@ impl Reader {
     /// Takes what comes next off the start of `input`: how many bytes were used, and what they are; `None` when it needs more.
     /// At most `room` bytes of a message are given at a time. What was not used must be at the start of the next `input`,
     /// as this call left it.
-    pub(crate) fn next<'a>(
+    pub fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
         room: usize,
