@@ -1,6 +1,7 @@
 //! The loop: signals, messages, commands, deaths and deadlines, one after the other in one thread.
 
 mod commands;
+mod last_reload;
 
 use std::{
     os::fd::AsFd,
@@ -31,7 +32,7 @@ use crate::{
     ready::{Interest, Ready},
     reload::{Action, Reload},
 };
-use commands::LastReload;
+use last_reload::LastReload;
 
 /// How long an idle kept-alive connection of the old proxy may still send a request after a reload: a client that is
 /// sending right now must not fail, and whoever comes later finds the new proxy.

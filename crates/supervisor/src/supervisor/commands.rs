@@ -9,7 +9,7 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::Supervisor;
+use super::{Supervisor, last_reload::LastReload};
 use crate::{
     control::{
         Asked, ClientId, Command, Peer,
@@ -20,15 +20,6 @@ use crate::{
     ready::Ready,
     reload::Wish,
 };
-
-/// How the last reload ended.
-#[derive(Debug)]
-pub(crate) struct LastReload {
-    outcome: &'static str,
-    at: Instant,
-    generation: Option<u64>,
-    message: Option<String>,
-}
 
 impl Supervisor {
     /// Makes the control socket where the serving configuration wants it, unless it is there.
