@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
-use crate::{application::Refusal, signature::interface_of};
+use crate::{refusal::Refusal, signature::interface_of};
 
 /// Calls the factory that `module:path` names; `arguments` is what stands in the brackets.
 pub(crate) fn call<'py>(

@@ -13,11 +13,9 @@ use pyo3::{
 
 use crate::{
     application,
-    engine::{
-        host::{self, Select},
-        queue::Queue,
-    },
-    zygote::Boot,
+    boot::Boot,
+    engine::queue::Queue,
+    wsgi::host::{self, Select},
 };
 
 /// How many threads this application gets.

@@ -7,6 +7,7 @@
 mod application;
 mod asgi;
 mod bench;
+mod boot;
 mod control;
 mod engine;
 mod factory;
@@ -15,6 +16,7 @@ mod green;
 mod hosts;
 mod loggers;
 mod output;
+mod refusal;
 mod report;
 mod signature;
 mod stateful;

@@ -14,15 +14,17 @@ use rustix::process::{Pid, Signal};
 use wire::control::{FromWorker, ToWorker};
 
 use crate::{
-    application::{self, Refusal},
+    application,
     asgi::server::Server,
+    boot::Boot,
     control::{Control, fitting},
     engine::{Engine, body_file::about_to_fork, evented::Evented, queue::Queue, ticker},
     ffi::{descriptors, exit_now, signals, threads, title},
     green::{self, Green},
-    hosts, output, report,
+    hosts, output,
+    refusal::Refusal,
+    report,
     unshared::places::Places,
-    zygote::Boot,
 };
 
 /// How long the fork's middle process may take to end.

@@ -8,6 +8,13 @@ pub(crate) struct Graph {
     arrows: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
+/// Nodes each of which uses the next, and the last one the first.
+pub(crate) struct Circle {
+    pub(crate) nodes: Vec<String>,
+    /// The circle and the names that tie it, in words.
+    pub(crate) told: String,
+}
+
 impl Graph {
     pub(crate) fn arrow(&mut self, from: &str, to: &str, name: &str) {
         if from != to {
@@ -16,8 +23,8 @@ impl Graph {
         }
     }
 
-    /// Circles in words, the shortest first. One that has an arrow of an earlier one is left out: it may go with that one.
-    pub(crate) fn circles(&self) -> Vec<String> {
+    /// Circles, the shortest first. One that has an arrow of an earlier one is left out: it may go with that one.
+    pub(crate) fn circles(&self) -> Vec<Circle> {
         let mut circles: Vec<_> = self
             .arrows
             .keys()
@@ -31,7 +38,11 @@ impl Graph {
             seen.extend(arrows.into_iter().filter(|_| is_new));
             is_new
         });
-        circles.iter().map(|circle| self.told(circle)).collect()
+        let circles = circles.iter().map(|circle| Circle {
+            nodes: circle.iter().map(|node| (*node).to_owned()).collect(),
+            told: self.told(circle),
+        });
+        circles.collect()
     }
 
     /// The nodes of a shortest circle from `start` back to it.

@@ -9,7 +9,7 @@ use pyo3::{
     types::{PyDict, PyTuple},
 };
 
-use crate::application::Refusal;
+use crate::refusal::Refusal;
 
 /// A loop, with what is called often looked up once.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::{
     event::Event,
     host::Host,
 };
-use crate::{application::Refusal, engine::lock, output, report};
+use crate::{engine::lock, output, refusal::Refusal, report};
 
 /// The application's life, as one call of it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use pyo3::prelude::*;
 
 use super::{call::Application, event_loop::EventLoop, host::Host, lifespan::Lifespan};
-use crate::{application::Refusal, engine::evented::Evented, output, report, zygote::Boot};
+use crate::{boot::Boot, engine::evented::Evented, output, refusal::Refusal, report};
 
 /// What tasks that are left get to hear of their cancellation.
 const WIND_UP: Duration = Duration::from_secs(1);

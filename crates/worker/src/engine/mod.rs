@@ -7,7 +7,6 @@
 //! * [`queue`]: the requests that nobody has begun, and the threads that wait for some.
 //! * [`links`]: all links, watched by one epoll descriptor.
 //! * [`slot`]: one host thread's place: which stream it runs, what it may send.
-//! * [`host`]: the life of a host thread.
 //! * [`ticker`]: sends in time what a busy host thread holds, and lets go of slabs.
 //! * [`evented`]: the same for hosts that never block: event loops and greenlets; it needs no queue and no slots.
 //!
@@ -22,24 +21,23 @@
 //! other threads.
 
 pub(crate) mod body_file;
+mod clock;
 pub(crate) mod evented;
-pub(crate) mod host;
 pub(crate) mod job;
 pub(crate) mod link;
 pub(crate) mod links;
+mod mutex;
 pub(crate) mod queue;
 pub(crate) mod slabs;
 pub(crate) mod slot;
 pub(crate) mod ticker;
 pub(crate) mod trays;
 
-use std::{
-    os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
+pub(crate) use clock::now_ns;
 use evented::Evented;
+pub(crate) use mutex::lock;
 use queue::Queue;
 
 /// The engine as the rest of the worker sees it, whatever kind of host runs the application.
@@ -84,17 +82,4 @@ impl Engine {
             Self::Evented(evented) => evented.disown(null),
         }
     }
-}
-
-/// Locks. A thread that panicked has left nothing half done that matters more than going on.
-#[inline]
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// CLOCK_MONOTONIC in nanoseconds, which the proxy compares with its own.
-#[inline]
-pub(crate) fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }

@@ -42,11 +42,7 @@ use std::{ffi::CStr, sync::Arc};
 use pyo3::{exceptions::PyModuleNotFoundError, prelude::*, types::PyModule};
 
 use self::host::Host;
-use crate::{
-    application::{self, Refusal},
-    engine::evented::Evented,
-    zygote::Boot,
-};
+use crate::{application, boot::Boot, engine::evented::Evented, refusal::Refusal};
 
 /// The driver's source, for the interpreter.
 const DRIVER: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("driver.py"), "\0").as_bytes()) {

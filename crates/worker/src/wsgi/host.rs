@@ -7,14 +7,14 @@ use std::{
 
 use pyo3::prelude::*;
 
-use super::{
-    now_ns,
-    queue::{Next, Queue},
-};
+use super::call::Caller;
 use crate::{
+    engine::{
+        now_ns,
+        queue::{Next, Queue},
+    },
     ffi::{exit_now, threads},
     output, report,
-    wsgi::call::Caller,
 };
 
 /// `select.select` of an application that has patched it: while the thread waits in it, greenlets of the

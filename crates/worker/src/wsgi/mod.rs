@@ -7,6 +7,7 @@ pub(crate) mod environ;
 pub(crate) mod exchange;
 pub(crate) mod file_wrapper;
 pub(crate) mod head;
+pub(crate) mod host;
 pub(crate) mod input;
 pub(crate) mod memo;
 pub(crate) mod start_response;
