@@ -8,6 +8,7 @@ use crate::{
     cause::OomKills,
     context::{Numbers, Outputs, Pids},
     engine::EngineFile,
+    names::Names,
     zygote::tests::booting,
 };
 
@@ -78,6 +79,7 @@ fn in_a_turn<T>(now: Instant, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         numbers: &mut Numbers::default(),
         pids: &mut Pids::default(),
         oom_kills: &mut OomKills::find(),
+        names: &mut Names::default(),
     })
 }
 
@@ -128,7 +130,7 @@ fn a_zygote_whose_forks_fail_again_and_again_is_replaced() {
     let (mut zygote, mut child, theirs) = booting(now);
     zygote.is_in_time();
     app.zygote = Some(zygote);
-    let mut fork_fails = |app: &mut App| {
+    let fork_fails = |app: &mut App| {
         let message = "Resource temporarily unavailable".to_owned();
         let failed = FromZygote::ForkFailed { slot: 0, message };
         rustix::io::write(&theirs, &failed.encode()).expect("there is room");
