@@ -339,3 +339,33 @@ fn check_and_the_log_tell_of_a_system_that_trusts_nobody() {
     );
     assert!(site.stop().success());
 }
+
+#[test]
+fn why_localhost_cannot_be_used_is_told_whichever_of_its_addresses_is_asked_last() {
+    let certificate = Certificate::new(NAMES);
+    // It listens on one of the two addresses.
+    let server = Upstream::tls("a", &certificate);
+    let port = server.url.rsplit(':').next().unwrap();
+    let mut site = started(
+        Site::new("https-localhost"),
+        &[&format!("https://localhost:{port}")],
+        "",
+    );
+    let mut client = site.connect();
+    for _ in 0..4 {
+        assert_eq!(client.get("/", &[]).status, 502);
+    }
+    let told = || {
+        let log = site.error_log();
+        let lines = log.lines().filter(|line| line.contains("upstream failed"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines = wait_for("four lines", || Some(told()).filter(|lines| lines.len() == 4));
+    for line in lines {
+        assert!(
+            line.contains("nobody trusted here has signed its certificate"),
+            "{line}"
+        );
+    }
+    assert!(site.stop().success());
+}

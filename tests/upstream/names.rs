@@ -449,3 +449,21 @@ fn a_request_waits_for_the_first_lookup_of_a_name_and_no_other_does() {
     assert_eq!((site.get("/back/").status, site.get("/").status), (502, 200));
     assert!(site.stop().success());
 }
+
+#[test]
+fn requests_for_a_name_that_is_absent_do_not_fill_the_log() {
+    let Some(mut site) = with_hosts("name-absent", &["http://absent:1"], "127.0.0.1 localhost\n") else {
+        return;
+    };
+    let mut client = site.connect();
+    for _ in 0..50 {
+        assert_eq!(client.get("/back/", &[]).status, 502);
+    }
+    site.wait_for_log("upstream has no server for requests");
+    let log = site.error_log();
+    let lines = log.lines().filter(|line| line.contains("upstream has no server"));
+    // One every ten seconds.
+    assert!(lines.count() < 10, "{log}");
+    assert!(!log.contains("upstream failed"), "{log}");
+    assert!(site.stop().success());
+}

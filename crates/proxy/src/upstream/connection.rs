@@ -51,6 +51,8 @@ pub(super) struct ServerConnection {
     kept: bool,
     /// The server has said something since the request was begun.
     heard: bool,
+    /// Some of the request has left, or may have.
+    sent: bool,
     /// It takes nothing more; its answer may be there all the same.
     deaf: bool,
 }
@@ -81,6 +83,7 @@ impl ServerConnection {
             room: ROOM_BYTES_MIN,
             kept: false,
             heard: false,
+            sent: false,
             deaf: false,
         })
     }
@@ -93,6 +96,11 @@ impl ServerConnection {
     /// Has the server said nothing yet since the request was begun?
     pub(super) fn is_unheard(&self) -> bool {
         !self.heard
+    }
+
+    /// Has not a byte of the request left? Then the server cannot have begun to carry it out.
+    pub(super) fn is_unsent(&self) -> bool {
+        !self.sent
     }
 
     /// Where the head of a request goes.
@@ -163,6 +171,7 @@ impl ServerConnection {
     pub(super) fn rest(&mut self) {
         self.kept = true;
         self.heard = false;
+        self.sent = false;
         if self.input.capacity() > IDLE_BYTES_MAX {
             self.input = BytesMut::new();
         }
@@ -206,6 +215,7 @@ impl ServerConnection {
                 self.fall_deaf();
                 return Poll::Ready(());
             };
+            self.sent = true;
             for part in [&mut self.output as &mut dyn Buf, &mut self.piece, &mut self.tail] {
                 let of_part = written.min(part.remaining());
                 part.advance(of_part);

@@ -81,8 +81,8 @@ struct Exchange<'a> {
     tried: Vec<usize>,
     /// How many of these do not count as attempts.
     free: usize,
-    /// Why the last one of these could not answer.
-    failure: Option<Failure>,
+    /// Why the last one of these could not answer, and the position of what it is written as.
+    failure: Option<(usize, Failure)>,
     idempotent: bool,
     upload: Upload,
     /// How long a client that waits for `100 Continue` is left to the server.
@@ -172,7 +172,10 @@ impl Exchange<'_> {
                 }
                 // The server closed it at this very moment: once more, on a new one.
                 Err(Ended::Server(failure))
-                    if kept && failure.is_loss() && server.is_unheard() && self.may_repeat() =>
+                    if kept
+                        && failure.is_loss()
+                        && server.is_unheard()
+                        && (self.may_repeat() || server.is_unsent() && self.upload.can_begin()) =>
                 {
                     fresh = true;
                 }
@@ -182,14 +185,35 @@ impl Exchange<'_> {
                     if !(failure.is_of_server() && self.pass_over(&failure) && self.may_repeat()) {
                         break failure;
                     }
-                    self.failure = Some(failure);
+                    self.note(failure);
                 }
             }
         };
+        let failure = self.worth_telling(failure);
         let (status, outcome) = failure.verdict();
         self.tell(&failure, down);
         errors::refuse(context, down, self.record, status, outcome, &[]).await;
         Ok(())
+    }
+
+    /// Most servers listen on one address of `localhost`: that nobody listens on another one of them says
+    /// nothing where there is a reason why the server cannot be used.
+    fn worth_telling(&mut self, failure: Failure) -> Failure {
+        let seat = self.seat.as_ref().filter(|seat| seat.is_of_localhost());
+        match (failure, self.failure.take()) {
+            (Failure::Connect(_), Some((written, before)))
+                if seat.is_some_and(|seat| seat.written() == written) =>
+            {
+                before
+            }
+            (failure, _) => failure,
+        }
+    }
+
+    /// Another server is asked because of this.
+    fn note(&mut self, failure: Failure) {
+        let written = self.seat.as_ref().map(Seat::written);
+        self.failure = written.map(|written| (written, failure));
     }
 
     fn may_repeat(&self) -> bool {
@@ -254,7 +278,7 @@ impl Exchange<'_> {
                     if !self.pass_over(&failure) {
                         return Err(failure.into());
                     }
-                    self.failure = Some(failure);
+                    self.note(failure);
                 }
                 Err(gone) => return Err(gone),
             }
@@ -275,7 +299,10 @@ impl Exchange<'_> {
             .await
             .unwrap_or(Ok(None))?;
         // Where a server failed before, that is the reason.
-        seat.ok_or_else(|| self.failure.take().unwrap_or(Failure::NoServer).into())
+        seat.ok_or_else(|| {
+            let before = self.failure.take().map(|(_, failure)| failure);
+            before.unwrap_or(Failure::NoServer).into()
+        })
     }
 
     /// Sends the request, as far as the server takes it, until the head of the answer is there.
@@ -310,7 +337,11 @@ impl Exchange<'_> {
         let mut search = Search::default();
         let mut interim = 0;
         loop {
-            match self.next(down, server).await? {
+            let event = self.next(down, server).await?;
+            if !server.is_unsent() {
+                self.upload.has_left();
+            }
+            match event {
                 Event::Turn(Turn::Read(0)) => return Err(Failure::Closed.into()),
                 Event::Turn(Turn::Read(_)) => {}
                 Event::Turn(Turn::Sent) => continue,
@@ -428,7 +459,7 @@ impl Exchange<'_> {
         let request_id = self.question.request.request_id.as_str();
         tracing::debug!(upstream = upstream.name(), request_id, ?end, "WebSocket ended");
         self.record.outcome = Some(end.outcome());
-        if end == End::Closed {
+        if matches!(end, End::Closed | End::Silent) {
             return down.end().await;
         }
         down.cut();
@@ -488,6 +519,16 @@ impl Exchange<'_> {
         let (status, answered) = (failure.verdict().0, down.answered());
         if matches!(failure, Failure::BadAnswer(BadAnswer::Page)) {
             tracing::debug!(upstream, server, request_id, error = %failure, "request refused");
+            return;
+        }
+        if matches!(failure, Failure::NoServer) {
+            // As many as there are requests, and all say the same.
+            if let Some(requests) = self.question.upstream.unserved(Instant::now()) {
+                tracing::warn!(
+                    upstream, request_id, status, requests, error = %failure,
+                    "upstream has no server for requests"
+                );
+            }
             return;
         }
         tracing::warn!(upstream, server, request_id, status, answered, error = %failure, "upstream failed");

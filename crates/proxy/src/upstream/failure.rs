@@ -11,8 +11,8 @@ use super::{answer_head::BadAnswer, handshake};
 /// Why a server could not answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// All servers that may be tried have been.
-    #[error("no server left to try")]
+    /// There is none: no address of its names is known, or all fail their health checks.
+    #[error("no address of a server is known, or all servers fail their health checks")]
     NoServer,
     /// The connect was refused, or failed otherwise.
     #[error("connect: {0}")]

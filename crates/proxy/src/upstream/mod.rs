@@ -22,6 +22,7 @@ mod request_head;
 mod server;
 mod server_socket;
 mod tunnel;
+mod unserved;
 mod upgrade;
 mod upload;
 

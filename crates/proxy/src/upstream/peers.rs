@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use super::{
     health::Checks,
     members::Members,
     server::Seat,
+    unserved::Unserved,
 };
 use crate::tls::{ServerTls, UpstreamServersTls};
 
@@ -32,6 +33,7 @@ pub(crate) struct Upstream {
     members: ArcSwap<Members>,
     /// Names of which nothing is known, and that were not looked up yet.
     awaited: watch::Sender<usize>,
+    unserved: Unserved,
 }
 
 impl Upstream {
@@ -53,6 +55,7 @@ impl Upstream {
             backends,
             updating: Mutex::new(()),
             awaited: watch::Sender::new(0),
+            unserved: Unserved::default(),
         }
     }
 
@@ -131,6 +134,11 @@ impl Upstream {
     /// How the server is spoken with; `None`: without TLS.
     pub(super) fn tls(&self, seat: &Seat) -> Option<&ServerTls> {
         self.tls.get(seat.written())?.as_deref()
+    }
+
+    /// No server could be asked. Gives the number of such requests when it is time to tell.
+    pub(super) fn unserved(&self, now: Instant) -> Option<u64> {
+        self.unserved.count(now)
     }
 
     /// NAME

@@ -1,7 +1,7 @@
 //! A WebSocket between a client and a server behind us: bytes both ways, until one side ends.
 //!
 //! When the process stops the client is told so (1012) between two frames of the server's, and its answer
-//! goes to the server.
+//! goes to the server. One on which nothing came for too long ends in the same way (1001), at once.
 //!
 //! Nothing is read from one side while the other has not taken what was read before, so a tunnel costs the
 //! memory of one read for each direction, and a slow side slows the other down by the protocol's own means.
@@ -137,6 +137,9 @@ impl<D: Downstream> Tunnel<'_, D> {
             }
             let (deadline, end) = self.deadline();
             if deadline <= now {
+                if end == End::Silent && self.say_goodbye(now) {
+                    continue;
+                }
                 return Poll::Ready(end);
             }
             if timer.deadline() != deadline {
@@ -156,17 +159,26 @@ impl<D: Downstream> Tunnel<'_, D> {
     /// The process stops: says so to the client as soon as no frame is under way.
     fn leave(&mut self, now: Instant) {
         self.leaving = Some(now + CLOSE_TIME);
-        self.close();
+        self.close(close::RESTART);
+    }
+
+    /// Nothing came for too long: says so to the client, if no frame is under way. Its answer is not waited
+    /// for, since it has been silent all the time. `false`: there is nothing to say.
+    fn say_goodbye(&mut self, now: Instant) -> bool {
+        let before = self.closed;
+        self.close(close::GOING_AWAY);
+        self.leaving = Some(now);
+        self.closed != before
     }
 
     /// Says goodbye, where there is a place for it.
-    fn close(&mut self) {
+    fn close(&mut self, code: u16) {
         if self.closed || !self.said.is_between() {
             return;
         }
         // The server may have said it.
         if !self.said.is_closed() {
-            Writer::close(close::RESTART, "", self.down.output());
+            Writer::close(code, "", self.down.output());
             self.flushing = true;
         }
         self.closed = true;
@@ -244,7 +256,7 @@ impl<D: Downstream> Tunnel<'_, D> {
             // What comes behind this frame is too late.
             let taken = self.said.take(self.down.output());
             self.down.output().truncate(taken);
-            self.close();
+            self.close(close::RESTART);
         }
         Ok(true)
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::{client::SendRequest, ext::Protocol};
 use http::{Method, Request, Response};
 use rustls::ClientConfig;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Client, House, backend::Backend, has, http2};
 
@@ -152,6 +152,46 @@ async fn a_websocket_without_a_word_ends_after_tunnel_timeout() {
         line.contains("\"status\":101") && line.contains("\"timeout\""),
         "{line}"
     );
+}
+
+#[tokio::test]
+async fn after_tunnel_timeout_a_client_is_told_between_two_frames_and_the_end_is_no_reset() {
+    let (_, house) = house("", "tunnel_timeout = \"300ms\"").await;
+    let (mut client, _) = ask(&house, "/upgrade").await;
+    client.send("\x01\x02hi").await;
+    assert_eq!(client.take(4).await, "\x01\x02hi");
+    let mut rest = Vec::new();
+    client.stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"\x88\x02\x03\xe9");
+    // Within a frame there is no place for it.
+    let (mut client, _) = ask(&house, "/upgrade").await;
+    client.send("\x01\x05hel").await;
+    assert_eq!(client.take(5).await, "\x01\x05hel");
+    rest.clear();
+    client.stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"");
+    for line in house.lines(2).await {
+        assert!(line.contains("\"timeout\""), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_our_close_holds_up_no_stop() {
+    let (_, house) = house("", "").await;
+    let (mut client, _) = ask(&house, "/upgrade").await;
+    client.send("\x01\x02hi").await;
+    assert_eq!(client.take(4).await, "\x01\x02hi");
+    house.context.drain.start(super::PATIENCE);
+    house.context.drain.stop();
+    while client.input.len() < 4 {
+        assert!(client.more().await, "closed without a word");
+    }
+    assert_eq!(*std::mem::take(&mut client.input), *b"\x88\x02\x03\xf4");
+    // The client is there all the time.
+    tokio::time::timeout(super::PATIENCE, house.context.drain.idle())
+        .await
+        .unwrap();
+    drop(client);
 }
 
 #[tokio::test]
