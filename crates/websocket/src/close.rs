@@ -5,7 +5,7 @@ use std::str::from_utf8;
 use super::Violation;
 
 /// Nothing came for too long.
-pub(crate) const GOING_AWAY: u16 = 1001;
+pub const GOING_AWAY: u16 = 1001;
 /// The peer keeps to no protocol.
 pub const PROTOCOL: u16 = 1002;
 /// Said by nobody: there was a close frame without a code.
