@@ -200,7 +200,7 @@ async fn write(
     returns: Arc<Returns>,
 ) {
     let mut outbox = Outbox::default();
-    let mut congestion = Congestion::default();
+    let mut congestions = Congestions::default();
     loop {
         let mut late = false;
         if returns.is_empty() {
@@ -221,7 +221,7 @@ async fn write(
             if outbox.is_empty() {
                 break;
             }
-            if flush(&app, index, &socket, &outbox, &mut congestion)
+            if flush(&app, index, &socket, &outbox, &mut congestions)
                 .await
                 .is_err()
             {
@@ -244,26 +244,44 @@ pub(super) enum Taken {
     Close,
 }
 
+/// What the kernel does not take now: frames with a descriptor, and all others. That one of them passes says
+/// nothing about the other.
+#[derive(Debug, Default)]
+struct Congestions {
+    files: Congestion,
+    others: Congestion,
+}
+
+impl Congestions {
+    fn of(&mut self, file: Option<&Arc<File>>) -> &mut Congestion {
+        match file {
+            Some(_) => &mut self.files,
+            None => &mut self.others,
+        }
+    }
+}
+
 async fn flush(
     app: &App,
     index: LinkIndex,
     socket: &UnixSocket,
     outbox: &Outbox,
-    congestion: &mut Congestion,
+    congestions: &mut Congestions,
 ) -> io::Result<()> {
     let mut at = 0;
     while at < outbox.len() {
         let (bytes, file) = outbox.piece(at);
+        let congestion = congestions.of(file);
         match send(socket, bytes, file) {
             Ok(sent) => {
-                if file.is_some() {
-                    congestion.passed();
-                }
+                congestion.passed();
                 at += sent;
             }
             Err(error) if error.raw_os_error().is_some_and(is_congestion) => {
                 let refused = congestion.refused(Instant::now());
-                if refused.first {
+                if refused.first && file.is_none() {
+                    warn!(app = %app.name, %error, "nothing can be written to a worker for the moment");
+                } else if refused.first {
                     warn!(
                         app = %app.name, %error,
                         "request bodies cannot be passed to workers: the processes of this user have too many descriptors \

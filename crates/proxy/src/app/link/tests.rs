@@ -79,3 +79,21 @@ async fn frames_of_all_sizes_arrive_whole_and_in_order() {
     ours.readable().await.expect("readable");
     assert!(matches!(inbound.receive(&ours), Err(LinkError::Closed)));
 }
+
+#[test]
+fn frames_with_and_without_a_descriptor_are_held_up_apart_and_each_only_until_one_passes() {
+    let file = Arc::new(tempfile::tempfile().expect("a file"));
+    for (held_up, other) in [(Some(&file), None), (None, Some(&file))] {
+        let (start, later) = (Instant::now(), Instant::now() + 2 * UNDELIVERED_AFTER);
+        let mut congestions = Congestions::default();
+        assert!(congestions.of(held_up).refused(start).first);
+        congestions.of(other).passed();
+        assert!(congestions.of(held_up).refused(later).lasted >= UNDELIVERED_AFTER);
+        congestions.of(held_up).passed();
+        // The next one begins anew, whoever it is: it is told, and no request is given up for it.
+        for file in [held_up, other] {
+            let refused = congestions.of(file).refused(later);
+            assert_eq!((refused.first, refused.lasted), (true, Duration::ZERO));
+        }
+    }
+}
