@@ -9,6 +9,7 @@ use wire::frame::{FILE_COST, FileRange, WINDOW};
 
 use super::{
     app_file::AppFile,
+    gather::{gather, may_gather},
     spare::{Share, Spare},
     spill::{Spill, Unavailable},
 };
@@ -45,7 +46,8 @@ pub(super) struct Backlog<'a> {
 
 #[derive(Debug)]
 enum Piece {
-    Memory(Bytes),
+    /// Bytes, and what they are counted as.
+    Memory(Bytes, usize),
     Spilled(u64),
     File(Arc<AppFile>, FileRange),
 }
@@ -83,7 +85,11 @@ impl<'a> Backlog<'a> {
         if bytes.is_empty() {
             return;
         }
-        let memory_bytes = self.memory_bytes + bytes.len() + PIECE_BYTES;
+        if self.gather(&bytes) {
+            return;
+        }
+        let cost = bytes.len() + PIECE_BYTES;
+        let memory_bytes = self.memory_bytes + cost;
         if !self.hold(memory_bytes) {
             if self.spill(&bytes) || self.is_beyond {
                 return;
@@ -94,7 +100,32 @@ impl<'a> Backlog<'a> {
             }
         }
         self.memory_bytes = memory_bytes;
-        self.pieces.push_back(Piece::Memory(bytes));
+        self.pieces.push_back(Piece::Memory(bytes, cost));
+    }
+
+    /// Adds a small piece to the one that waits last. `false`: it is one for itself.
+    fn gather(&mut self, bytes: &[u8]) -> bool {
+        let Some(Piece::Memory(last, cost)) = self.pieces.back() else {
+            return false;
+        };
+        if !may_gather(last, bytes) {
+            return false;
+        }
+        // What has gathered takes up to twice its bytes.
+        let gathered = PIECE_BYTES + 2 * (last.len() + bytes.len());
+        let memory_bytes = self.memory_bytes + gathered - cost;
+        if !self.hold(memory_bytes) {
+            return false;
+        }
+        if let Some(Piece::Memory(last, cost)) = self.pieces.back_mut()
+            && gather(last, bytes)
+        {
+            *cost = gathered;
+            self.memory_bytes = memory_bytes;
+            return true;
+        }
+        self.hold(self.memory_bytes);
+        false
     }
 
     /// Has it more than there is room for, in memory and on disk? Then it cannot be completed.
@@ -164,8 +195,8 @@ impl<'a> Backlog<'a> {
         self.memory_bytes -= std::mem::take(&mut self.in_hand);
         self.hold(self.memory_bytes);
         match self.pieces.pop_front()? {
-            Piece::Memory(bytes) => {
-                self.in_hand = bytes.len() + PIECE_BYTES;
+            Piece::Memory(bytes, cost) => {
+                self.in_hand = cost;
                 Some(Next::Bytes(self.join(bytes)))
             }
             Piece::Spilled(len) => {
@@ -182,16 +213,16 @@ impl<'a> Backlog<'a> {
 
     /// Adds the small pieces behind a small piece to it.
     fn join(&mut self, first: Bytes) -> Bytes {
-        let follows = matches!(self.pieces.front(), Some(Piece::Memory(next)) if first.len() + next.len() <= JOIN_BYTES);
+        let follows = matches!(self.pieces.front(), Some(Piece::Memory(next, _)) if first.len() + next.len() <= JOIN_BYTES);
         if !follows {
             return first;
         }
         let mut joined = BytesMut::with_capacity(JOIN_BYTES);
         joined.extend_from_slice(&first);
-        while let Some(Piece::Memory(next)) = self.pieces.front()
+        while let Some(Piece::Memory(next, cost)) = self.pieces.front()
             && joined.len() + next.len() <= JOIN_BYTES
         {
-            self.in_hand += next.len() + PIECE_BYTES;
+            self.in_hand += cost;
             joined.extend_from_slice(next);
             self.pieces.pop_front();
         }
@@ -266,7 +297,9 @@ mod tests {
             let mut backlog = Backlog::new(&buffers, &spare);
             let (mut expected, mut got) = (Vec::new(), Vec::new());
             for _ in 0..random.usize(1..200) {
-                let bytes: Vec<u8> = (0..random.usize(0..20_000)).map(|_| random.u8(..)).collect();
+                // Of every size, or mostly so small that they gather.
+                let most = if random.bool() { 20_000 } else { 100 };
+                let bytes: Vec<u8> = (0..random.usize(0..most)).map(|_| random.u8(..)).collect();
                 expected.extend_from_slice(&bytes);
                 backlog.push(bytes.into());
                 if random.u8(..) < 20 {
@@ -277,6 +310,22 @@ mod tests {
             assert!(got == expected, "seed {seed}");
             assert_eq!((backlog.memory_bytes, backlog.spilled_bytes), (0, 0));
         }
+    }
+
+    #[test]
+    fn small_pieces_are_counted_as_what_they_take_and_gather() {
+        let mut buffers = buffers(1 << 30);
+        buffers.memory_bytes = 1 << 20;
+        let mut backlog = Backlog::new(&buffers, &Spare::new(32 << 20));
+        let sent = vec![7; 200_000];
+        for byte in sent.chunks(1) {
+            backlog.push(Bytes::copy_from_slice(byte));
+        }
+        assert!(backlog.pieces.len() < 100, "{}", backlog.pieces.len());
+        assert!((sent.len()..3 * sent.len()).contains(&backlog.memory_bytes));
+        assert_eq!(backlog.spilled_bytes, 0);
+        assert!(drain(&mut backlog) == sent);
+        assert_eq!(backlog.memory_bytes, 0);
     }
 
     #[test]

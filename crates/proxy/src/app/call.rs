@@ -14,6 +14,7 @@ use wire::frame::{AbortReason, FILE_COST, FileRange, HEADER_LEN, MESSAGE_COST, P
 use super::{
     app_file::AppFile,
     dispatcher::{Failure, LinkIndex},
+    gather::gather,
     request_body::Stored,
     upload::Upload,
 };
@@ -248,7 +249,17 @@ impl Call {
             Event::Credit(_) if inbox.events.len() > EVENTS_MAX => return Err(Flooded),
             Event::Credit(_) | Event::Leaving | Event::Returned(_) | Event::Abort(_) | Event::Fail(_) => {}
         }
-        inbox.events.push_back(event);
+        if let Event::Data { bytes: more, end } = &event
+            && let Some(Event::Data {
+                bytes,
+                end: ends @ false,
+            }) = inbox.events.back_mut()
+            && gather(bytes, more)
+        {
+            *ends = *end;
+        } else {
+            inbox.events.push_back(event);
+        }
         Ok(inbox.waker.take())
     }
 
@@ -317,5 +328,30 @@ mod tests {
             call.push(tiny()).expect("within what was granted");
         }
         assert!(matches!(call.push(tiny()), Err(Flooded)));
+    }
+
+    #[test]
+    fn small_pieces_of_an_answer_that_nobody_has_taken_yet_become_few() {
+        let call = Call::new(Vec::new(), None);
+        let data = |byte: u8, end| Event::Data {
+            bytes: Bytes::copy_from_slice(&[byte]),
+            end,
+        };
+        let sent: Vec<u8> = (0..WINDOW).map(|number| number as u8).collect();
+        for byte in &sent[1..] {
+            call.push(data(*byte, false)).expect("within what was granted");
+        }
+        call.push(data(sent[0], true)).expect("within what was granted");
+        let events = std::mem::take(&mut call.inbox().events);
+        assert!(events.len() <= sent.len() / 1000, "{}", events.len());
+        let mut came = Vec::new();
+        for (number, event) in (1..).zip(&events) {
+            let Event::Data { bytes, end } = event else {
+                panic!("{event:?}");
+            };
+            assert_eq!(*end, number == events.len());
+            came.extend_from_slice(bytes);
+        }
+        assert!(came[..came.len() - 1] == sent[1..] && came.last() == sent.first());
     }
 }

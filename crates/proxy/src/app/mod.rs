@@ -13,6 +13,7 @@ mod dispatcher;
 mod exchange;
 mod fault;
 mod flow;
+mod gather;
 mod link;
 pub(crate) mod lull;
 pub(crate) mod mount;
