@@ -2,6 +2,7 @@
 
 mod attacked;
 mod in_flight;
+mod left;
 mod limits;
 mod messages;
 mod stalled_files;
@@ -157,12 +158,9 @@ fn descriptors(site: &Site) -> usize {
         .count()
 }
 
-#[test]
-fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
-    if !crate::harness::app::root() {
-        return;
-    }
-    let mut site = Attacked::new(Site::new("slices"));
+/// A site of an application that answers in many pieces.
+fn slices(test: &str) -> Attacked {
+    let site = Attacked::new(Site::new(test));
     site.config(
         r#"
         [app.slices]
@@ -175,6 +173,15 @@ fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
         app = "slices"
         "#,
     );
+    site
+}
+
+#[test]
+fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
+    if !crate::harness::app::root() {
+        return;
+    }
+    let mut site = slices("slices");
     site.start();
     assert_eq!(site.get("/many/3").body.len(), 3 * 1024);
     let before = descriptors(&site);
@@ -205,6 +212,37 @@ fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
     });
     // What may wait while it is read does not travel.
     assert!(site.get("/slow/100").body.len() == 100);
+    assert!(site.stop().success());
+}
+
+/// Each byte a piece of its own, which took a hundred times as much while it waited.
+#[test]
+fn answers_in_many_small_pieces_take_little_memory_while_they_wait() {
+    let mut site = slices("drops");
+    site.start();
+    let most = attacked::memory_of_the_proxy(&site) + (32 << 20);
+    let target = "/drops/20000";
+    let stalled: Vec<Connection> = (0..20)
+        .map(|_| {
+            let mut stalled = site.connect();
+            stalled
+                .send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+                .unwrap();
+            stalled
+        })
+        .collect();
+    // The worker has said all; none of these has read anything.
+    wait_for("all has come", || {
+        let memory = attacked::memory_of_the_proxy(&site);
+        assert!(memory < most, "{memory} and {most}");
+        assert_eq!(site.get("/one/1").body.len(), 1024);
+        (site.get("/said/0").text() == "20").then_some(())
+    });
+    for mut connection in stalled {
+        let body = connection.read_response("GET").unwrap().text();
+        assert_eq!(body.len(), 20_000);
+        assert!(body.as_bytes().chunks(10).all(|ten| ten == b"0123456789"));
+    }
     assert!(site.stop().success());
 }
 

@@ -70,6 +70,11 @@ impl Held {
     }
 }
 
+/// What the proxy has of memory.
+pub(super) fn memory_of_the_proxy(site: &Site) -> usize {
+    wait_for("the proxy", || Held::by(site)).memory[0]
+}
+
 /// A number in a line of `/proc/PID/status`.
 fn value(pid: i32, line: &str) -> Option<usize> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

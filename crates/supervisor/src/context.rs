@@ -58,6 +58,11 @@ impl Pids {
         wait::is_child(pid) && self.known.insert(pid)
     }
 
+    /// Has it a place here?
+    pub(crate) fn has(&self, pid: u32) -> bool {
+        self.known.contains(&pid)
+    }
+
     /// It was reaped.
     pub(crate) fn remove(&mut self, pid: u32) {
         self.known.remove(&pid);

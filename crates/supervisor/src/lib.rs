@@ -19,6 +19,7 @@ mod error;
 mod generation;
 mod heartbeat;
 mod journey;
+mod left;
 mod limits;
 mod lines;
 mod links;

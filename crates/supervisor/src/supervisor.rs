@@ -22,6 +22,7 @@ use crate::{
     daemon,
     engine::EngineFile,
     generation::{Generation, Phase, Proxies},
+    left,
     listening::Listenings,
     log_files::{self, LogFiles},
     names::Names,
@@ -189,8 +190,12 @@ impl Supervisor {
         if let Some(failed) = self.boot_on(now) {
             return Ok(Some(failed));
         }
+        let before = self.generations.len();
         self.generations
             .retain(|generation| generation.phase != Phase::Retiring || !generation.is_gone());
+        if self.generations.len() < before && self.stop_by.is_none() {
+            left::tell(&self.pids);
+        }
         if self.cut_at.is_some_and(|at| at <= now) {
             self.bound_old_proxies(now);
         }
