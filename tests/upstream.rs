@@ -3,6 +3,7 @@
 mod balance;
 mod failing;
 mod health;
+mod http2;
 mod https;
 mod names;
 

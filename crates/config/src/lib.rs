@@ -64,6 +64,6 @@ pub use site::{Host, Site};
 pub use started_in::absolute;
 pub use surroundings::{Machine, Surroundings};
 pub use tls::{CertificateFiles, MinimumVersion, PEM_BYTES_MAX, Tls};
-pub use upstream::{Balance, Health, HealthCheck, Peer, PeerAddress, Upstream};
+pub use upstream::{Balance, Health, HealthCheck, Peer, PeerAddress, PeerProtocol, Upstream};
 pub use upstream_tls::{CaFile, UpstreamTls};
 pub use visible::{Visible, is_invisible};

@@ -65,16 +65,30 @@ pub enum HealthCheck {
 /// One server of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// As written: `http://127.0.0.1:8001`, `https://back.example` or `unix:/run/app.sock`.
+    /// As written: `http://127.0.0.1:8001`, `https://back.example`, `h2c://127.0.0.1:8001` or
+    /// `unix:/run/app.sock`.
     pub url: String,
     /// Where to connect.
     pub address: PeerAddress,
     /// The name that its certificate must be for; `None`: no TLS.
     pub tls_name: Option<String>,
+    /// Which HTTP it is spoken with in.
+    pub protocol: PeerProtocol,
     /// Its share of the requests, beside those of the others; at least 1.
     pub weight: u32,
     /// It is asked only when none of the others can be.
     pub backup: bool,
+}
+
+/// Which HTTP a peer is spoken with in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerProtocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2 where it chooses that in the TLS handshake (ALPN), HTTP/1.1 where it does not.
+    Negotiated,
+    /// HTTP/2 from the first byte on, without TLS (prior knowledge, RFC 9113 §3.3).
+    Http2,
 }
 
 /// Where a peer listens.

@@ -12,7 +12,7 @@ use super::{
     listener::socket_too_long,
     upstream_tls::{self, is_server_name},
 };
-use crate::{Balance, Peer, PeerAddress, Upstream};
+use crate::{Balance, Peer, PeerAddress, PeerProtocol, Upstream};
 
 pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
     let servers = section.list("servers");
@@ -27,12 +27,17 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         &format!("[upstream.{name}.tls]"),
         "tls = { ca = \"ca.pem\" }",
     ));
+    // nginx asks servers in HTTP/1.1, and few applications behind it speak anything else.
+    let http2 = section.boolean("http2").unwrap_or(false);
     let mut peers: Vec<Peer> = Vec::new();
     let mut seen = HashMap::new();
     for value in &servers {
-        let Some(peer) = server(value, server_name.as_deref()) else {
+        let Some(mut peer) = server(value, server_name.as_deref()) else {
             continue;
         };
+        if http2 && peer.tls_name.is_some() {
+            peer.protocol = PeerProtocol::Negotiated;
+        }
         if let Some(first) = seen.get(&peer.address) {
             value.problem_with_help(
                 format!("the server `{}` stands here twice", peer.url),
@@ -60,6 +65,12 @@ pub(crate) fn upstream(name: &str, section: Section<'_>) -> Upstream {
         section.warning(
             format!("`tls` of upstream `{name}` has no effect: none of its servers is `https://`"),
             "write \"https://host:port\" in `servers`, or leave `tls` out",
+        );
+    }
+    if http2 && !peers.is_empty() && peers.iter().all(|peer| peer.protocol == PeerProtocol::Http1) {
+        section.warning(
+            format!("`http2` of upstream `{name}` has no effect: none of its servers is `https://`"),
+            "write \"https://host:port\" in `servers`, or \"h2c://host:port\" for HTTP/2 without TLS",
         );
     }
     let wait = Duration::from_millis(10)..=Duration::from_secs(24 * 60 * 60);
@@ -125,20 +136,21 @@ fn server(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     })
 }
 
-/// `http://host`, `http://host:port`, the same with `https`, or `unix:/path`. `server_name`: what all
-/// certificates must be for.
+/// `http://host`, `http://host:port`, the same with `https` or `h2c`, or `unix:/path`. `server_name`: what
+/// all certificates must be for.
 fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
     let text = value.text()?;
     let refuse = |help: &str| {
         value.problem_with_help(format!("`{text}` is not a server to connect to"), help);
         None
     };
-    let peer = |address, tls_name| {
+    let peer = |address, protocol, tls_name| {
         Some(Peer {
             url: text.to_owned(),
             address,
             weight: 1,
             backup: false,
+            protocol,
             tls_name,
         })
     };
@@ -149,10 +161,10 @@ fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
         let path = value.reading.absolute(path.as_ref());
         return match socket_too_long(&path) {
             Some(help) => refuse(&help),
-            None => peer(PeerAddress::Unix(path), None),
+            None => peer(PeerAddress::Unix(path), PeerProtocol::Http1, None),
         };
     }
-    for scheme in ["uwsgi", "fastcgi", "h2c", "grpc", "grpcs"] {
+    for scheme in ["uwsgi", "fastcgi", "grpc", "grpcs"] {
         if text.starts_with(&format!("{scheme}:")) {
             value.problem_with_help(
                 format!("servers over {scheme} are not supported yet: `{text}`"),
@@ -161,7 +173,7 @@ fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
             return None;
         }
     }
-    let schemes = ["http://", "https://"];
+    let schemes = ["http://", "https://", "h2c://"];
     let bare = schemes
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme))
@@ -173,12 +185,13 @@ fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
             scheme.unwrap_or("http://")
         ));
     }
-    let (authority, tls) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-        (Some(authority), _) => (authority, false),
-        (_, Some(authority)) => (authority, true),
+    let (protocol, tls, authority) = match text.split_once("://") {
+        Some(("http", authority)) => (PeerProtocol::Http1, false, authority),
+        Some(("https", authority)) => (PeerProtocol::Http1, true, authority),
+        Some(("h2c", authority)) => (PeerProtocol::Http2, false, authority),
         _ if text.starts_with('/') => return refuse(&format!("write \"unix:{text}\"")),
-        _ if text.is_empty() || text.contains("://") => return refuse(FORMS),
-        _ => return refuse(&format!("write \"http://{text}\"")),
+        None if !text.is_empty() => return refuse(&format!("write \"http://{text}\"")),
+        Some(_) | None => return refuse(FORMS),
     };
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#', '@']) {
@@ -223,7 +236,7 @@ fn peer(value: &Value<'_>, server_name: Option<&str>) -> Option<Peer> {
             port,
         },
     };
-    peer(address, tls_name)
+    peer(address, protocol, tls_name)
 }
 
 /// The authority that a bare IPv6 address means, whose last number is a port where it may be one.
@@ -238,7 +251,8 @@ fn in_brackets(authority: &str) -> Option<String> {
     }
 }
 
-const FORMS: &str = "write \"http://host:port\", \"https://host:port\" or \"unix:/path\"";
+const FORMS: &str =
+    "write \"http://host:port\", \"https://host:port\", \"h2c://host:port\" or \"unix:/path\"";
 
 /// Servers that are written for one upstream.
 const SERVERS_MAX: usize = 1000;
@@ -314,7 +328,9 @@ const OTHERS: &[Other] = &[
     Other::Meant("fail_timeout", PASSED_OVER),
     Other::Meant("proxy_read_timeout", "`read_timeout`"),
     Other::Meant("proxy_connect_timeout", "`connect_timeout`"),
-    Other::Later("http2", "leave it out, servers are asked in HTTP/1.1"),
+    Other::Meant("h2c", "\"h2c://host:port\" in `servers`"),
+    Other::Meant("proxy_http_version", "`http2`"),
+    Other::Meant("versions", "`http2`"),
     Other::Meant("verify", TLS),
     Other::Meant("ca", TLS),
     Other::Meant("server_name", TLS),

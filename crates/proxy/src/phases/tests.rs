@@ -4,6 +4,7 @@ mod backend;
 mod http1;
 mod http2;
 mod http2_batches;
+mod http2_servers;
 mod servers;
 mod upgrade;
 mod websocket;

@@ -30,7 +30,7 @@ pub(crate) type ListenerTls = Arc<ServerConfig>;
 const SESSIONS_MAX: usize = 4096;
 
 /// ALPN names (RFC 7301).
-const H2: &[u8] = b"h2";
+pub(crate) const H2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
 
 /// Why TLS cannot be spoken.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use config::{CaFile, Upstream, UpstreamTls};
+use config::{CaFile, PeerProtocol, Upstream, UpstreamTls};
 use rustls::{
     ClientConfig, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
@@ -15,7 +15,7 @@ use rustls::{
 };
 
 use super::{
-    HTTP11, TlsError,
+    H2, HTTP11, TlsError,
     certificate::CertificateError,
     pem,
     trust::{Any, Named, is_of_authority},
@@ -24,8 +24,10 @@ use super::{
 /// How one server is spoken with.
 #[derive(Debug)]
 pub(crate) struct ServerTls {
-    /// For the handshake.
+    /// For the handshake, with HTTP/1.1 alone.
     pub(crate) config: Arc<ClientConfig>,
+    /// The same, with HTTP/2 and HTTP/1.1 to choose from.
+    pub(crate) http2: Arc<ClientConfig>,
     /// What its certificate must be for.
     pub(crate) name: ServerName<'static>,
 }
@@ -44,13 +46,25 @@ pub(crate) fn servers(upstreams: &[Upstream]) -> Result<(Vec<UpstreamServersTls>
                 return Ok(Vec::new());
             }
             let client = Arc::new(client(&upstream.tls, &provider, &mut system)?);
+            let negotiates = |peer: &config::Peer| peer.protocol == PeerProtocol::Negotiated;
+            let http2 = match upstream.peers.iter().any(negotiates) {
+                true => {
+                    let mut http2 = ClientConfig::clone(&client);
+                    http2.alpn_protocols.insert(0, H2.to_vec());
+                    Arc::new(http2)
+                }
+                false => Arc::clone(&client),
+            };
             let of_peer = |name: &String| {
                 let name = ServerName::try_from(name.clone()).map_err(|_| TlsError::ServerName {
                     upstream: upstream.name.clone(),
                     name: name.clone(),
                 })?;
-                let config = Arc::clone(&client);
-                Ok(Arc::new(ServerTls { config, name }))
+                Ok(Arc::new(ServerTls {
+                    config: Arc::clone(&client),
+                    http2: Arc::clone(&http2),
+                    name,
+                }))
             };
             let peers = upstream.peers.iter();
             peers

@@ -68,6 +68,9 @@ pub(crate) enum BadAnswer {
     /// Not `chunked` alone, in HTTP/1.0, or beside a Content-Length: its end could be seen in two places.
     #[error("ambiguous Transfer-Encoding of the answer")]
     Coding,
+    /// It breaks a rule of HTTP/2, or is larger than what we take; h2 has reset the stream.
+    #[error("invalid HTTP/2 answer: {0}")]
+    Http2(h2::Reason),
     /// The chunked coding of the body is broken.
     #[error("malformed chunk in the answer")]
     Chunk,
@@ -76,7 +79,7 @@ pub(crate) enum BadAnswer {
 /// Of a head; nginx takes 4 to 8 KiB. It is held in memory once per request under way.
 pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Of a head.
-const FIELDS_MAX: usize = 256;
+pub(super) const FIELDS_MAX: usize = 256;
 /// A usual head needs no more room than this for the places of its fields.
 const FIELDS_ON_STACK: usize = 32;
 /// Interim answers to one request, besides one for each second that it takes.
@@ -357,7 +360,7 @@ fn timeout(value: &[u8]) -> Option<Duration> {
 }
 
 /// Digits only.
-fn number(value: &[u8]) -> Option<u64> {
+pub(super) fn number(value: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(value).ok()?;
     // `parse` would take a sign.
     text.bytes()

@@ -69,12 +69,12 @@ pub(super) enum Turn {
 impl ServerConnection {
     /// Connects, and shakes hands where TLS is spoken.
     pub(super) async fn open(address: &Address, tls: Option<&ServerTls>) -> Result<Self, Failure> {
-        let socket = connect(address).await.map_err(Failure::Connect)?;
-        let socket = match tls {
-            None => ServerSocket::Plain(socket),
-            Some(tls) => ServerSocket::shake_hands(socket, tls).await?,
-        };
-        Ok(Self {
+        Ok(Self::over(open_socket(address, tls, false).await?))
+    }
+
+    /// Over a socket that nothing was sent on.
+    pub(super) fn over(socket: ServerSocket) -> Self {
+        Self {
             socket,
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -85,7 +85,7 @@ impl ServerConnection {
             heard: false,
             sent: false,
             deaf: false,
-        })
+        }
     }
 
     /// Has it served a request before? Then the server may have closed it at this very moment.
@@ -250,6 +250,19 @@ impl ServerConnection {
             self.room = ROOM_BYTES_MAX;
         }
         Poll::Ready(Ok(read))
+    }
+}
+
+/// Connects, and shakes hands where TLS is spoken. `http2`: the server may choose HTTP/2 in that.
+pub(super) async fn open_socket(
+    address: &Address,
+    tls: Option<&ServerTls>,
+    http2: bool,
+) -> Result<ServerSocket, Failure> {
+    let socket = connect(address).await.map_err(Failure::Connect)?;
+    match tls {
+        None => Ok(ServerSocket::Plain(socket)),
+        Some(tls) => ServerSocket::shake_hands(socket, tls, http2).await,
     }
 }
 

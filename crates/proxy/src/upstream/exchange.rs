@@ -21,9 +21,10 @@ use super::{
     answer_head::{AnswerHead, BadAnswer, FinalHead, INTERIM_MAX, Search},
     connection::{ServerConnection, Turn},
     failure::Failure,
+    http2::{self, Reached},
     idle,
-    request_head::{self, Then},
     server::Seat,
+    server_stream::ServerStream,
     tunnel::{self, End, Patience},
     upgrade::Upgrade,
     upload::Upload,
@@ -65,8 +66,15 @@ pub(crate) async fn answer<D: Downstream>(
         tried: Vec::new(),
         free: 0,
         failure: None,
+        unprocessed: 0,
+        stale: false,
         idempotent,
-        upload: Upload::new(body, expects_continue, idempotent),
+        // Over HTTP/2 a server may say of any request that it has done nothing with it.
+        upload: Upload::new(
+            body,
+            expects_continue,
+            idempotent || question.upstream.speaks_http2(),
+        ),
         word_by: Instant::now(),
     };
     exchange.run(context, down).await
@@ -83,6 +91,10 @@ struct Exchange<'a> {
     free: usize,
     /// Why the last one of these could not answer, and the position of what it is written as.
     failure: Option<(usize, Failure)>,
+    /// How often a server said that it has done nothing with the request.
+    unprocessed: usize,
+    /// The server closed the connection at this very moment, and the request may be sent on a new one.
+    stale: bool,
     idempotent: bool,
     upload: Upload,
     /// How long a client that waits for `100 Continue` is left to the server.
@@ -134,55 +146,31 @@ impl Exchange<'_> {
     async fn run<D: Downstream>(mut self, context: &Context, down: &mut D) -> Result<(), ClientError> {
         let mut fresh = false;
         let failure = loop {
-            let mut server = match self.connect(down, fresh).await {
-                Ok(server) => server,
+            let ended = match self.connect(down, fresh).await {
+                Ok(Reached::Http1(server)) => self.over(context, down, server).await,
+                Ok(Reached::Http2(stream)) => self.over(context, down, stream).await,
                 Err(Ended::Client(error)) => return Err(error),
                 Err(Ended::Server(failure)) => break failure,
             };
-            let kept = server.is_kept();
-            match self.pass_on(down, &mut server).await {
-                Ok(Said::WebSocket(answer)) => {
-                    self.well();
-                    return self.tunnel(context, down, server, &answer).await;
-                }
-                Ok(Said::Answer(mut head)) => {
-                    self.upload.forget();
-                    // What came with the head is looked at first: while nothing is sent the client can still
-                    // be told.
-                    let first = match head.body.take(&mut server.input) {
-                        Ok(first) => first,
-                        Err(bad) => break bad.into(),
-                    };
-                    self.well();
-                    // A proxy that is to leave has no use for it.
-                    let kept_max = match context.drain.is_draining() {
-                        true => 0,
-                        false => self.question.upstream.kept_max(),
-                    };
-                    return match self.pass_back(down, server, head, first, kept_max).await {
-                        Ok(()) => Ok(()),
-                        Err(Ended::Client(error)) => Err(error),
-                        Err(Ended::Server(failure)) => {
-                            // Bytes are out already: the client can only be told by cutting the answer.
-                            self.tell(&failure, down);
-                            self.record.outcome = Some(failure.verdict().1);
-                            Ok(())
-                        }
-                    };
-                }
-                // The server closed it at this very moment: once more, on a new one.
-                Err(Ended::Server(failure))
-                    if kept
-                        && failure.is_loss()
-                        && server.is_unheard()
-                        && (self.may_repeat() || server.is_unsent() && self.upload.can_begin()) =>
-                {
-                    fresh = true;
-                }
+            match ended {
+                Ok(()) => return Ok(()),
                 Err(Ended::Client(error)) => return Err(error),
+                // The server closed it at this very moment: once more, on a new one.
+                Err(Ended::Server(_)) if self.stale => fresh = true,
+                // Nothing has been done, so the method does not matter: the same server may be asked again.
+                Err(Ended::Server(failure))
+                    if failure.is_unprocessed()
+                        && self.unprocessed < UNPROCESSED_MAX
+                        && self.upload.can_repeat() =>
+                {
+                    fresh = false;
+                    self.unprocessed += 1;
+                }
                 Err(Ended::Server(failure)) => {
                     fresh = false;
-                    if !(failure.is_of_server() && self.pass_over(&failure) && self.may_repeat()) {
+                    let may_repeat =
+                        self.may_repeat() || failure.is_unprocessed() && self.upload.can_repeat();
+                    if !(failure.is_of_server() && self.pass_over(&failure) && may_repeat) {
                         break failure;
                     }
                     self.note(failure);
@@ -216,6 +204,53 @@ impl Exchange<'_> {
         self.failure = written.map(|written| (written, failure));
     }
 
+    /// Asks a server on a connection to it, and gives the client what it answers.
+    async fn over<S: ServerStream, D: Downstream>(
+        &mut self,
+        context: &Context,
+        down: &mut D,
+        mut server: S,
+    ) -> Result<(), Ended> {
+        let kept = server.is_kept();
+        self.stale = false;
+        match self.pass_on(down, &mut server).await {
+            Ok(Said::WebSocket(answer)) => {
+                let server = server.into_tunnel().ok_or(BadAnswer::Switch)?;
+                self.well();
+                Ok(self.tunnel(context, down, server, &answer).await?)
+            }
+            Ok(Said::Answer(mut head)) => {
+                self.upload.forget();
+                // What came with the head is looked at first: while nothing is sent the client can still be
+                // told.
+                let first = server.take_body(&mut head.body)?;
+                self.well();
+                // A proxy that is to leave has no use for it.
+                let kept_max = match context.drain.is_draining() {
+                    true => 0,
+                    false => self.question.upstream.kept_max(),
+                };
+                match self.pass_back(down, server, head, first, kept_max).await {
+                    Err(Ended::Server(failure)) => {
+                        // Bytes are out already: the client can only be told by cutting the answer.
+                        self.tell(&failure, down);
+                        self.record.outcome = Some(failure.verdict().1);
+                        Ok(())
+                    }
+                    ended => ended,
+                }
+            }
+            Err(Ended::Server(failure)) => {
+                self.stale = kept
+                    && failure.is_loss()
+                    && server.is_unheard()
+                    && (self.may_repeat() || server.is_unsent() && self.upload.can_begin());
+                Err(failure.into())
+            }
+            Err(gone) => Err(gone),
+        }
+    }
+
     fn may_repeat(&self) -> bool {
         self.idempotent && self.upload.can_repeat()
     }
@@ -226,7 +261,9 @@ impl Exchange<'_> {
         if let Some(seat) = &self.seat {
             let (name, server, at) = (upstream.name(), seat.url(), seat.address());
             // The first of a row: the others say nothing new, and may be as many as there are requests.
-            if seat.rest() {
+            if failure.is_of_stream() {
+                tracing::debug!(upstream = name, %server, %at, error = %failure, "upstream server gives no answer");
+            } else if seat.rest() {
                 tracing::warn!(upstream = name, %server, %at, error = %failure, "upstream server is down");
             } else {
                 tracing::debug!(upstream = name, %server, %at, error = %failure, "upstream server is still down");
@@ -255,8 +292,9 @@ impl Exchange<'_> {
     }
 
     /// Takes a connection that is there, or makes one; passes over servers that can not be connected to. `fresh`: makes one.
-    async fn connect<D: Downstream>(&mut self, down: &mut D, fresh: bool) -> Result<ServerConnection, Ended> {
+    async fn connect<D: Downstream>(&mut self, down: &mut D, fresh: bool) -> Result<Reached, Ended> {
         let upstream = self.question.upstream;
+        let for_websocket = self.question.upgrade.is_some();
         loop {
             self.seat = None;
             let client = self.question.request.client;
@@ -269,9 +307,9 @@ impl Exchange<'_> {
             let seat = self.seat.insert(seat);
             // What must not be sent twice is sent on a connection that is surely open.
             if !fresh && let Some(kept) = idle::take(seat.place(), self.asked, !self.idempotent) {
-                return Ok(kept);
+                return Ok(Reached::Http1(kept));
             }
-            match open(upstream, seat, down).await {
+            match open(upstream, seat, !self.idempotent, for_websocket, down).await {
                 Ok(server) => return Ok(server),
                 // Nothing of the request has been sent, so its method does not matter.
                 Err(Ended::Server(failure)) => {
@@ -309,25 +347,14 @@ impl Exchange<'_> {
     async fn pass_on<D: Downstream>(
         &mut self,
         down: &mut D,
-        server: &mut ServerConnection,
+        server: &mut impl ServerStream,
     ) -> Result<Said, Ended> {
-        let Question {
-            upstream,
-            request,
-            strip,
-            host,
-            ref upgrade,
-        } = *self.question;
-        let then = match upgrade {
-            Some(upgrade) => Then::Switch(upgrade),
-            None if upstream.kept_max() == 0 => Then::Close,
-            None => Then::Keep,
-        };
+        let upgrade = &self.question.upgrade;
         // Whether a client that waits for `100 Continue` is to send its body is the server's decision (RFC
         // 9110 §10.1.1).
         let expect = self.upload.awaits_word();
         self.word_by = Instant::now() + WORD_TIME_MAX;
-        request_head::write(server.output(), down.head(), request, strip, host, expect, then);
+        server.ask(down.head(), self.question, expect)?;
         self.upload.repeat(server);
         // What is there of the body leaves together with the head.
         if !expect {
@@ -357,7 +384,7 @@ impl Exchange<'_> {
                 }
             }
             loop {
-                match search.take(&mut server.input, head_only)? {
+                match server.take_head(&mut search, head_only)? {
                     None => break,
                     Some(AnswerHead::Final(head)) => {
                         if let Some(upgrade) = upgrade {
@@ -389,7 +416,7 @@ impl Exchange<'_> {
     async fn pass_back<D: Downstream>(
         &mut self,
         down: &mut D,
-        mut server: ServerConnection,
+        mut server: impl ServerStream,
         head: FinalHead,
         mut first: Option<Bytes>,
         kept_max: usize,
@@ -407,7 +434,7 @@ impl Exchange<'_> {
         loop {
             let piece = match first.take() {
                 Some(piece) => Some(piece),
-                None => body.take(&mut server.input)?,
+                None => server.take_body(&mut body)?,
             };
             if body.is_done() {
                 // Others can have it while the client takes the rest.
@@ -416,7 +443,7 @@ impl Exchange<'_> {
                     && server.is_reusable()
                     && let Some(seat) = self.seat.take()
                 {
-                    idle::keep(seat.place(), server, patience, kept_max, Instant::now());
+                    server.keep(seat.place(), patience, kept_max);
                 }
                 if let Some(piece) = piece {
                     down.send_body(piece).await?;
@@ -467,20 +494,24 @@ impl Exchange<'_> {
     }
 
     /// Whatever comes next: from the server, or from the client.
-    async fn next<D: Downstream>(&self, down: &mut D, server: &mut ServerConnection) -> Result<Event, Ended> {
+    async fn next<D: Downstream>(
+        &self,
+        down: &mut D,
+        server: &mut impl ServerStream,
+    ) -> Result<Event, Ended> {
         let awaits_word = self.upload.awaits_word();
         if self.upload.reading && !awaits_word && !server.is_sending() {
             // It is the client's turn, which has its own deadline.
             return select! {
                 biased;
-                turn = server.turn() => Ok(Event::Turn(turn.map_err(Failure::Broken)?)),
+                turn = server.turn() => Ok(Event::Turn(turn?)),
                 piece = down.read_body() => Ok(Event::Piece(piece?)),
             };
         }
         let next = async {
             select! {
                 biased;
-                turn = server.turn() => Ok(Event::Turn(turn.map_err(Failure::Broken)?)),
+                turn = server.turn() => Ok(Event::Turn(turn?)),
                 () = down.gone() => Err(ClientError::Gone.into()),
             }
         };
@@ -500,7 +531,7 @@ impl Exchange<'_> {
     async fn read_ahead<D: Downstream>(
         &mut self,
         down: &mut D,
-        server: &mut ServerConnection,
+        server: &mut impl ServerStream,
     ) -> Result<(), ClientError> {
         if !self.upload.reading || server.is_sending() && self.upload.begun {
             return Ok(());
@@ -543,16 +574,18 @@ impl Drop for Exchange<'_> {
     }
 }
 
-/// Connects, while the client waits.
+/// Connects, while the client waits. `surely`: what is sent can not be sent again.
 async fn open<D: Downstream>(
     upstream: &Upstream,
     seat: &Seat,
+    surely: bool,
+    for_websocket: bool,
     down: &mut D,
-) -> Result<ServerConnection, Ended> {
+) -> Result<Reached, Ended> {
     let open = async {
         select! {
             biased;
-            opened = ServerConnection::open(seat.address(), upstream.tls(seat)) => Ok(opened?),
+            reached = http2::reach(upstream, seat, surely, for_websocket) => Ok(reached?),
             () = down.gone() => Err(ClientError::Gone.into()),
         }
     };
@@ -562,7 +595,7 @@ async fn open<D: Downstream>(
 }
 
 /// Waits for the client to take something, while the server takes what waits for it.
-async fn alongside<T>(server: &mut ServerConnection, sending: impl Future<Output = T>) -> T {
+async fn alongside<T>(server: &mut impl ServerStream, sending: impl Future<Output = T>) -> T {
     let mut sending = pin!(sending);
     while server.is_sending() {
         select! {
@@ -573,6 +606,10 @@ async fn alongside<T>(server: &mut ServerConnection, sending: impl Future<Output
     }
     sending.await
 }
+
+/// So often a request is sent again to servers that have done nothing with it, besides its `retries`: what
+/// shuts down says so on each of its connections.
+const UNPROCESSED_MAX: usize = 3;
 
 /// A server that leaves a client that waits for `100 Continue` without a word for this long does not know it:
 /// curl and others do not wait longer for it, either.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use config::HealthCheck as Check;
+use config::{HealthCheck as Check, PeerProtocol};
 use pingora_core::{Error, ErrorType};
 use pingora_load_balancing::{Backend, health_check::HealthCheck};
 use tokio::{
@@ -19,9 +19,10 @@ use tokio::{
 use super::{
     Upstream,
     answer_head::{AnswerHead, BadAnswer, Search},
-    connection::{ServerConnection, Turn},
+    connection::{ServerConnection, Turn, open_socket},
     discovery::{self, Discovery},
     failure::Failure,
+    http2,
     server::Server,
 };
 use crate::{drain::Drain, tls::UpstreamServersTls};
@@ -91,12 +92,20 @@ impl Checks {
 
     async fn ask(&self, server: &Server) -> Result<(), Failed> {
         let tls = self.tls.get(server.written).and_then(Option::as_deref);
-        let mut connection = ServerConnection::open(server.address(), tls).await?;
+        let protocol = server.protocol();
+        let socket = open_socket(server.address(), tls, protocol == PeerProtocol::Negotiated).await?;
         server.set_connected();
         let Check::Get { path, host, status } = &self.health.check else {
             return Ok(());
         };
         let host = host.as_deref().unwrap_or_else(|| server.authority());
+        if protocol == PeerProtocol::Http2 || socket.has_chosen_http2() {
+            return match http2::ask(socket, tls.is_some(), host, path).await? {
+                answered if status.contains(&answered) => Ok(()),
+                answered => Err(Failed::Status(answered)),
+            };
+        }
+        let mut connection = ServerConnection::over(socket);
         let head = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: appliance-health\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         );

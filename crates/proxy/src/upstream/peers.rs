@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use config::PeerProtocol;
 use pingora_load_balancing::{Backends, HealthRegistry};
 use tokio::sync::{Mutex, watch};
 
@@ -26,6 +27,7 @@ pub(crate) struct Upstream {
     tls: UpstreamServersTls,
     /// Idle connections that one front thread keeps to each server.
     kept_max: usize,
+    speaks_http2: bool,
     discovery: Discovery,
     backends: Backends,
     /// One update at a time.
@@ -50,6 +52,10 @@ impl Upstream {
             members: ArcSwap::from_pointee(Members::new(config.balance, &backends.get_backend())),
             config: config.clone(),
             tls,
+            speaks_http2: config
+                .peers
+                .iter()
+                .any(|peer| peer.protocol != PeerProtocol::Http1),
             kept_max: config.keepalive.div_ceil(threads.max(1)),
             discovery,
             backends,
@@ -139,6 +145,11 @@ impl Upstream {
     /// No server could be asked. Gives the number of such requests when it is time to tell.
     pub(super) fn unserved(&self, now: Instant) -> Option<u64> {
         self.unserved.count(now)
+    }
+
+    /// May one of the servers be spoken with in HTTP/2?
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.speaks_http2
     }
 
     /// NAME

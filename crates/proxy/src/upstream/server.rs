@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use config::PeerAddress;
+use config::{PeerAddress, PeerProtocol};
 
 use super::{connection::Address, idle::Place, lookup::is_localhost};
 
@@ -25,6 +25,7 @@ pub(super) struct Server {
     address: Address,
     weight: u32,
     backup: bool,
+    protocol: PeerProtocol,
     place: Arc<Place>,
     in_flight: AtomicUsize,
     born: Instant,
@@ -57,6 +58,7 @@ impl Server {
             address,
             weight: peer.weight,
             backup: peer.backup,
+            protocol: peer.protocol,
             place: Arc::new(Place::new()),
             in_flight: AtomicUsize::new(0),
             born: Instant::now(),
@@ -84,6 +86,11 @@ impl Server {
     /// Is it asked only when none of the others can be?
     pub(super) fn is_backup(&self) -> bool {
         self.backup
+    }
+
+    /// Which HTTP it is spoken with in.
+    pub(super) fn protocol(&self) -> PeerProtocol {
+        self.protocol
     }
 
     /// Requests that it is answering now.
@@ -189,6 +196,11 @@ impl Seat {
     /// Is the server one of the addresses of `localhost`?
     pub(super) fn is_of_localhost(&self) -> bool {
         self.server.of_localhost
+    }
+
+    /// Which HTTP the server is spoken with in.
+    pub(super) fn protocol(&self) -> PeerProtocol {
+        self.server.protocol
     }
 
     /// Position of what is written in the configuration.

@@ -8,6 +8,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::AsFd,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -16,7 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::failure::Failure;
-use crate::{listener::socket::Socket, tls::ServerTls};
+use crate::{
+    listener::socket::Socket,
+    tls::{H2, ServerTls},
+};
 
 /// The socket of a connection to a server.
 #[derive(Debug)]
@@ -32,9 +36,10 @@ pub(super) enum ServerSocket {
 pub(super) struct TlsSocket(Box<TlsStream<Socket>>);
 
 impl ServerSocket {
-    /// Shakes hands on a connected socket.
-    pub(super) async fn shake_hands(socket: Socket, tls: &ServerTls) -> Result<Self, Failure> {
-        let connector = TlsConnector::from(tls.config.clone());
+    /// Shakes hands on a connected socket. `http2`: the server may choose HTTP/2.
+    pub(super) async fn shake_hands(socket: Socket, tls: &ServerTls, http2: bool) -> Result<Self, Failure> {
+        let config = if http2 { &tls.http2 } else { &tls.config };
+        let connector = TlsConnector::from(Arc::clone(config));
         let stream = connector.connect(tls.name.clone(), socket).await;
         let stream = stream.map_err(|error| Failure::handshake(&tls.name, error))?;
         Ok(Self::Tls(TlsSocket(Box::new(stream))))
@@ -66,6 +71,14 @@ impl ServerSocket {
                     .poll(&mut Context::from_waker(Waker::noop()))
                     .is_pending()
             }
+        }
+    }
+
+    /// Has the server chosen HTTP/2 in the handshake?
+    pub(super) fn has_chosen_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.0.get_ref().1.alpn_protocol() == Some(H2),
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use message::head::BodyLength;
 
-use super::connection::ServerConnection;
+use super::server_stream::ServerStream;
 
 /// The request's body.
 #[derive(Default)]
@@ -30,14 +30,14 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Nothing of it has been read. `expects_continue`: the client waits for `100 Continue`; `idempotent`:
-    /// the request may be sent again.
-    pub(super) fn new(body: BodyLength, expects_continue: bool, idempotent: bool) -> Self {
+    /// Nothing of it has been read. `expects_continue`: the client waits for `100 Continue`; `repeatable`:
+    /// the request may have to be sent again.
+    pub(super) fn new(body: BodyLength, expects_continue: bool, repeatable: bool) -> Self {
         Self {
             reading: body != BodyLength::Known(0),
             chunked: body == BodyLength::Unknown,
             expects_continue,
-            lost: !idempotent,
+            lost: !repeatable,
             ..Self::default()
         }
     }
@@ -74,7 +74,7 @@ impl Upload {
     }
 
     /// A piece of the body goes to the server; `None`: there is no more.
-    pub(super) fn pass(&mut self, server: &mut ServerConnection, piece: Option<Bytes>) {
+    pub(super) fn pass(&mut self, server: &mut impl ServerStream, piece: Option<Bytes>) {
         let is_first = !std::mem::replace(&mut self.begun, true);
         self.reading = piece.is_some();
         self.keep(piece.as_ref(), is_first);
@@ -97,7 +97,7 @@ impl Upload {
     }
 
     /// What another connection has been sent for nothing goes to this one.
-    pub(super) fn repeat(&self, server: &mut ServerConnection) {
+    pub(super) fn repeat(&self, server: &mut impl ServerStream) {
         if !self.replay.is_empty() {
             self.frame(server, Some(Bytes::copy_from_slice(&self.replay)));
         }
@@ -121,11 +121,10 @@ impl Upload {
         self.replay = Vec::new();
     }
 
-    fn frame(&self, server: &mut ServerConnection, piece: Option<Bytes>) {
+    fn frame(&self, server: &mut impl ServerStream, piece: Option<Bytes>) {
         match piece {
             Some(piece) => server.push(piece, self.chunked),
-            None if self.chunked => server.push_last_chunk(),
-            None => {}
+            None => server.push_end(self.chunked),
         }
     }
 }

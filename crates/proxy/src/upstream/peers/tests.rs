@@ -11,6 +11,7 @@ fn config(balance: config::Balance, addresses: impl IntoIterator<Item = PeerAddr
         weight: 1,
         backup: false,
         tls_name: None,
+        protocol: config::PeerProtocol::Http1,
     });
     config::Upstream {
         name: "back".into(),
