@@ -220,7 +220,7 @@ fn files_of_an_answer_that_nobody_takes_are_few_descriptors() {
 fn answers_in_many_small_pieces_take_little_memory_while_they_wait() {
     let mut site = slices("drops");
     site.start();
-    let most = attacked::memory_of_the_proxy(&site) + (32 << 20);
+    let most = attacked::memory_of_the_proxy(&site) + (12 << 20);
     let target = "/drops/20000";
     let stalled: Vec<Connection> = (0..20)
         .map(|_| {
