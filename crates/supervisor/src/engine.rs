@@ -10,8 +10,6 @@ use std::{
     path::Path,
 };
 
-use crate::os::memory_file;
-
 /// The engine as it lies in our binary.
 #[derive(Debug, Clone, Copy)]
 pub struct Engine {
@@ -35,7 +33,7 @@ impl EngineFile {
     /// In memory; where memory may not be executed, in a file of the state directory or the one for temporary files,
     /// which has no name any more when this returns.
     pub(crate) fn new(engine: Engine, state_dir: Option<&Path>) -> io::Result<Self> {
-        let file = memory_file::sealed("appliance-engine", engine.library, true).or_else(|error| {
+        let file = shm::file::sealed("appliance-engine", engine.library, true).or_else(|error| {
             let temporary = std::env::temp_dir();
             [state_dir, Some(&*temporary)]
                 .into_iter()

@@ -15,7 +15,7 @@ use config::{Config, PEM_BYTES_MAX, ProxyConfig};
 use rustix::fs::sendfile;
 use wire::parts;
 
-use crate::{Error, os::memory_file};
+use crate::Error;
 
 /// Sealed memory files; each proxy gets descriptors of the same ones.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl ProxyFiles {
     /// Opens what the configuration names, with the rights that only we have.
     pub(crate) fn make(config: &Config) -> Result<Self, Error> {
         let bytes = ProxyConfig::from(config).to_bytes();
-        let handed = bytes.and_then(|bytes| memory_file::sealed("appliance-config", &bytes, false));
+        let handed = bytes.and_then(|bytes| shm::file::sealed("appliance-config", &bytes, false));
         let speaks_tls = config.listeners.iter().any(|listener| listener.tls);
         Ok(Self {
             config: handed.map_err(Error::system("configuration for the proxy"))?,
@@ -54,7 +54,7 @@ fn certificates(config: &Config) -> Result<OwnedFd, Error> {
         .collect();
     let failed = Error::system("certificates for the proxy");
     let table_bytes = parts::table_bytes(paths.len());
-    let made = memory_file::unsealed("appliance-certificates").and_then(|mut file| {
+    let made = shm::file::unsealed("appliance-certificates").and_then(|mut file| {
         file.seek(SeekFrom::Start(table_bytes as u64))?;
         Ok(file)
     });
@@ -67,7 +67,7 @@ fn certificates(config: &Config) -> Result<OwnedFd, Error> {
     });
     let lengths: Vec<u64> = lengths.collect::<Result<_, _>>()?;
     all.write_all_at(&parts::table(&lengths), 0)
-        .and_then(|()| memory_file::seal(all))
+        .and_then(|()| shm::file::seal(all))
         .map_err(Error::system("certificates for the proxy"))
 }
 

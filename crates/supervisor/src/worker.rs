@@ -19,7 +19,7 @@ use crate::{
     departure::{Departure, Step},
     journey::Failure,
     links::Links,
-    os::{descriptors, memory_file, packet::Sender, wait},
+    os::{descriptors, packet::Sender, wait},
     zygote::{DEAD_WITHIN, Pipes, STACKS_WITHIN, Zygote},
 };
 
@@ -168,7 +168,7 @@ impl Worker {
     /// Link number `link`, to the proxy of this generation; the worker gets its half.
     pub(crate) fn link(&mut self, link: u64, generation: u64) -> io::Result<ProxyEnd> {
         let entries = (u64::from(self.concurrency) + 64).max(PAGE_ENTRIES_MIN);
-        let page = memory_file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
+        let page = shm::file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
         let (ours, theirs) = descriptors::link_pair()?;
         let page_theirs = page.try_clone()?;
         self.channel

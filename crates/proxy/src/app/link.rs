@@ -30,7 +30,7 @@ use self::{
     trays::{LINGER, Returns, Trays},
 };
 use super::{App, app_file::Files, call::Event, dispatcher::LinkIndex, lull, outbox::Outbox};
-use crate::{os::TrayError, unix_socket::UnixSocket};
+use crate::unix_socket::UnixSocket;
 
 /// Readings before the other tasks of the thread get their turn.
 const READS_PER_TURN: usize = 4;
@@ -71,8 +71,8 @@ pub(super) enum LinkError {
     #[error("{0}")]
     Malformed(#[from] Malformed),
     /// A file that can not be what it should be.
-    #[error(transparent)]
-    Tray(#[from] TrayError),
+    #[error("tray: {0}")]
+    Tray(#[from] shm::Error),
     /// A frame that only we send, or one without the file that it should bring.
     #[error("unexpected {0:?} frame")]
     Unexpected(Kind),

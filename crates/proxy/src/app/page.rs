@@ -2,15 +2,14 @@
 
 use std::{os::fd::OwnedFd, sync::atomic::AtomicU64};
 
+use shm::Words;
 use wire::page::Page;
-
-use crate::os::{Mapping, MappingError};
 
 /// Words of a link page, wherever they lie.
 #[derive(Debug)]
 pub(crate) enum LinkPage {
     /// Shared with the worker.
-    Shared(Mapping),
+    Shared(Words),
     /// Of this process only: what the simulation uses.
     #[cfg(test)]
     Private(std::sync::Arc<[AtomicU64]>),
@@ -18,8 +17,8 @@ pub(crate) enum LinkPage {
 
 impl LinkPage {
     /// Maps the page that came with a link.
-    pub(crate) fn map(file: &OwnedFd) -> Result<Self, MappingError> {
-        Mapping::new(file).map(Self::Shared)
+    pub(crate) fn map(file: &OwnedFd) -> Result<Self, shm::Error> {
+        Words::map(file).map(Self::Shared)
     }
 
     /// The view of it that knows the protocol.
@@ -31,7 +30,7 @@ impl LinkPage {
     #[inline]
     fn words(&self) -> &[AtomicU64] {
         match self {
-            Self::Shared(mapping) => mapping.words(),
+            Self::Shared(words) => words.words(),
             #[cfg(test)]
             Self::Private(words) => words,
         }

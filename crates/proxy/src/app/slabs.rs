@@ -1,6 +1,6 @@
 //! Memory files that request bodies are read into, one after the other.
 //!
-//! A body is received straight into the memory of a [`Slab`], and the slab's descriptor goes to the worker with the request: the
+//! A body is received straight into the memory of a slab (an [`Exclusive`] file), and the slab's descriptor goes to the worker with the request: the
 //! bytes are copied once on either side and the kernel neither clears nor maps a page for them, which in fresh memory or on
 //! a file system costs more than all the rest of an upload.
 //!
@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use shm::Exclusive;
 use tokio::runtime::Handle;
 use wire::frame::Return;
 
@@ -29,7 +30,6 @@ use super::{
     dispatcher::LinkIndex,
     spare::{SHARE_MAX, Share, Spare},
 };
-use crate::os::Slab;
 
 /// The largest body that goes into one.
 pub(super) const SLAB_BYTES: usize = SHARE_MAX;
@@ -80,7 +80,7 @@ struct Idle {
 /// A slab and what it takes.
 #[derive(Debug)]
 struct Used {
-    slab: Slab,
+    slab: Exclusive,
     share: Share,
     /// Bytes from its beginning that were ever written, and so take memory.
     touched: usize,
@@ -125,7 +125,7 @@ impl Slabs {
                 used
             }
             None => Used {
-                slab: Slab::new(SLAB_BYTES)?,
+                slab: Exclusive::new("body", SLAB_BYTES)?,
                 share: self.spare.share(),
                 touched: 0,
             },

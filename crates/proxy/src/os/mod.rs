@@ -2,16 +2,10 @@
 
 #![allow(unsafe_code)]
 
-mod mapping;
 mod read;
-mod slab;
-mod tray;
 mod trim;
 mod watch;
 
-pub(crate) use mapping::{Mapping, MappingError};
 pub(crate) use read::{append, read};
-pub(crate) use slab::Slab;
-pub(crate) use tray::{TrayError, TrayMap};
 pub(crate) use trim::{renew_kept, trim};
 pub(crate) use watch::watch;

@@ -5,7 +5,6 @@ pub(crate) mod allocator;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod inherited;
-pub(crate) mod memory_file;
 pub(crate) mod open_files;
 pub(crate) mod packet;
 pub(crate) mod privileges;

@@ -8,10 +8,10 @@ use std::{
     },
 };
 
+use shm::{Reader, Shared};
 use wire::frame::{self, Kind, Return};
 
 use super::link::Link;
-use crate::ffi::slab_map::SlabMap;
 
 /// How often this process has been forked by its application.
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -27,7 +27,7 @@ pub(crate) fn about_to_fork() {
 pub(crate) struct BodyFile {
     file: OwnedFd,
     /// Where its bytes are in memory, if they are.
-    map: Option<Arc<SlabMap>>,
+    map: Option<Arc<Reader>>,
     loan: Option<Loan>,
 }
 
@@ -71,7 +71,7 @@ impl BodyFile {
     /// What is behind `from` of a body of this length, where it is in memory. Else the file is to be read; also where it is too
     /// short, which reading finds out.
     #[inline]
-    pub(crate) fn rest(&self, from: u64, len: u64) -> Option<&[u8]> {
+    pub(crate) fn rest(&self, from: u64, len: u64) -> Option<Shared<'_>> {
         let bytes = self.map.as_ref()?.bytes(usize::try_from(len).ok()?)?;
         bytes.get(usize::try_from(from).ok()?..)
     }

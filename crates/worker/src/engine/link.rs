@@ -26,8 +26,8 @@ use wire::{
     frame::{self, AbortReason, Header, Kind},
 };
 
-use super::{lock, now_ns, slabs::Slabs, trays::Trays};
-use crate::ffi::{descriptors, page_map::PageMap};
+use super::{lock, now_ns, page::LinkPage, slabs::Slabs, trays::Trays};
+use crate::ffi::descriptors;
 
 /// Bytes of the receive buffer between batches; a larger frame makes it grow for as long as it is there.
 const RECEIVE: usize = 64 << 10;
@@ -47,7 +47,7 @@ pub(crate) struct Link {
     /// Names the link inside this process.
     pub(crate) serial: u32,
     pub(crate) socket: OwnedFd,
-    pub(crate) page: PageMap,
+    pub(crate) page: LinkPage,
     /// What this proxy lends bodies in.
     pub(crate) slabs: Slabs,
     /// For large pieces of answers.
@@ -107,7 +107,7 @@ pub(crate) enum Received {
 }
 
 impl Link {
-    pub(crate) fn new(serial: u32, socket: OwnedFd, page: PageMap) -> Self {
+    pub(crate) fn new(serial: u32, socket: OwnedFd, page: LinkPage) -> Self {
         Self {
             serial,
             socket,

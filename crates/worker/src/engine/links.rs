@@ -10,8 +10,8 @@ use std::{
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
-use super::{link::Link, lock};
-use crate::ffi::{descriptors, page_map::PageMap};
+use super::{link::Link, lock, page::LinkPage};
+use crate::ffi::descriptors;
 
 /// `epoll`'s name for the bell; links have their serial, which starts at 1.
 pub(super) const BELL: u64 = 0;
@@ -60,7 +60,7 @@ impl Links {
 
     /// A proxy wants to send requests.
     pub(super) fn add(&self, socket: OwnedFd, page: &OwnedFd) -> std::io::Result<()> {
-        let page = PageMap::new(page)?;
+        let page = LinkPage::map(page)?;
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
         let link = Arc::new(Link::new(serial, socket, page));
         self.all().push(Arc::clone(&link));

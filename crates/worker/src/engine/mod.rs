@@ -27,6 +27,7 @@ pub(crate) mod job;
 pub(crate) mod link;
 pub(crate) mod links;
 mod mutex;
+mod page;
 pub(crate) mod queue;
 pub(crate) mod slabs;
 pub(crate) mod slot;

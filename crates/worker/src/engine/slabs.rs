@@ -15,13 +15,16 @@ use std::{
 };
 
 use rustix::fs::fstat;
+use shm::Reader;
 
 use super::lock;
-use crate::ffi::slab_map::SlabMap;
 
 /// Slabs of one proxy that are known at a time: as many as it keeps for one app when each has had a body of a megabyte. Further
 /// ones are read by `pread`; to give up the oldest for them would only map each of them anew, where they come in turn.
 const KNOWN_MAX: usize = 16;
+
+/// Longest file that is mapped: a proxy's slabs have 4 MiB. A larger one has no business here, and its pages are not ours to keep.
+const LEN_MAX: u64 = 16 << 20;
 
 /// What has come from one proxy since they were cleared.
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ pub(crate) struct Slabs(Mutex<Vec<Known>>);
 struct Known {
     name: Name,
     /// From the second time on.
-    map: Option<Arc<SlabMap>>,
+    map: Option<Arc<Reader>>,
 }
 
 /// Tells a file from all others for as long as it is mapped. One that is not may have gone, and another one have its name; that
@@ -46,7 +49,7 @@ struct Name {
 impl Slabs {
     /// The map of a file that was lent; `None` where it is to be read by its descriptor. Whoever has it keeps it, also when it is
     /// cleared in here.
-    pub(crate) fn find(&self, file: &OwnedFd) -> Option<Arc<SlabMap>> {
+    pub(crate) fn find(&self, file: &OwnedFd) -> Option<Arc<Reader>> {
         let stat = fstat(file).ok()?;
         let name = Name {
             device: stat.st_dev,
@@ -56,7 +59,7 @@ impl Slabs {
         let mut all = lock(&self.0);
         if let Some(known) = all.iter_mut().find(|known| known.name == name) {
             if known.map.is_none() {
-                known.map = SlabMap::new(file).ok().map(Arc::new);
+                known.map = Reader::map(file, 1..=LEN_MAX).ok().map(Arc::new);
             }
             return known.map.clone();
         }

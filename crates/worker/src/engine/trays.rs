@@ -14,13 +14,13 @@ use std::{
 };
 
 use rustix::process::{Pid, getpid};
+use shm::Writer;
 use wire::{
     Malformed,
     frame::{Return, TRAY_BYTES, TRAYS_MAX, Tray},
 };
 
 use super::lock;
-use crate::ffi::tray_map::TrayMap;
 
 /// The trays of one link.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Inner {
 #[derive(Debug)]
 struct Own {
     number: u32,
-    map: TrayMap,
+    map: Writer,
     /// What the proxy is to be given before it can read.
     file: Option<OwnedFd>,
     /// Bytes from its beginning that were written since its memory was given back, and so take memory.
@@ -113,7 +113,7 @@ impl Trays {
             inner.made += 1;
             number
         };
-        match TrayMap::new(TRAY_BYTES) {
+        match Writer::new("tray", TRAY_BYTES as usize) {
             Ok((map, file)) => Some(Own {
                 number,
                 map,
@@ -183,10 +183,6 @@ impl Own {
             }
             self.touched = bytes.len();
         }
-        match self.map.bytes().get_mut(..bytes.len()) {
-            Some(room) => room.copy_from_slice(bytes),
-            None => return false,
-        }
-        true
+        self.map.write(bytes)
     }
 }

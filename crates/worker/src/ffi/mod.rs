@@ -5,14 +5,11 @@ pub(crate) mod bytes;
 pub(crate) mod coroutine;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
-pub(crate) mod page_map;
 pub(crate) mod references;
 pub(crate) mod signals;
-pub(crate) mod slab_map;
 pub(crate) mod text;
 pub(crate) mod threads;
 pub(crate) mod title;
-pub(crate) mod tray_map;
 
 /// Ends the process at once: no destructors, no Python finalisation, which may hang on somebody's thread.
 pub(crate) fn exit_now(code: i32) -> ! {

@@ -6,6 +6,7 @@ use pyo3::{
     types::{PyBytes, PyList},
 };
 use rustix::io::Errno;
+use shm::Shared;
 
 use crate::{engine::body_file::BodyFile, ffi::bytes::copied};
 
@@ -71,9 +72,9 @@ impl Input {
     }
 
     /// All that has not been read yet, where it is in memory.
-    fn rest(&self) -> Option<&[u8]> {
+    fn rest(&self) -> Option<Shared<'_>> {
         match &self.source {
-            Source::Memory { bytes, at } => bytes.get(*at..),
+            Source::Memory { bytes, at } => bytes.get(*at..).map(Shared::from),
             Source::File {
                 file, offset, len, ..
             } => file.rest(*offset, *len),
@@ -93,8 +94,8 @@ impl Input {
     /// At most `size` bytes.
     fn take<'py>(&mut self, py: Python<'py>, size: u64) -> PyResult<Bound<'py, PyBytes>> {
         let size = usize::try_from(size.min(self.left()))?;
-        if let Some(rest) = self.rest() {
-            let taken = copied(py, &rest[..size])?;
+        if let Some(taken) = self.rest().and_then(|rest| rest.get(..size)) {
+            let taken = copied(py, taken)?;
             match &mut self.source {
                 Source::Memory { at, .. } => *at += size,
                 Source::File { offset, .. } => *offset += size as u64,
@@ -139,7 +140,7 @@ impl Input {
     /// The next line with its end, at most `size` bytes of it.
     fn line<'py>(&mut self, py: Python<'py>, size: u64) -> PyResult<Bound<'py, PyBytes>> {
         if let Some(rest) = self.rest() {
-            let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            let len = rest.find(b'\n').map_or(rest.len(), |end| end + 1);
             return self.take(py, size.min(len as u64));
         }
         let mut line = Vec::new();
@@ -172,7 +173,7 @@ impl Input {
             }
         }
         self.settle();
-        copied(py, &line)
+        copied(py, line.as_slice())
     }
 }
 

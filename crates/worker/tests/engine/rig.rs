@@ -378,8 +378,7 @@ impl Worker {
     pub(crate) fn link(&self) -> Link {
         let (socket, theirs) = pair(SocketType::STREAM);
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE)).expect("a timeout");
-        let page = rustix::fs::memfd_create("page", rustix::fs::MemfdFlags::CLOEXEC).expect("a page");
-        rustix::fs::ftruncate(&page, (ENTRIES * ENTRY_LEN) as u64).expect("a page");
+        let page = shm::file::shared("page", (ENTRIES * ENTRY_LEN) as u64).expect("a page");
         let theirs_page = page.try_clone().expect("a duplicate");
         send(
             self.control.as_ref().expect("a socket"),

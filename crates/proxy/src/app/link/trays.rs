@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use shm::Reader;
 use tokio::sync::Notify;
 use wire::{
     Malformed,
@@ -23,7 +24,6 @@ use wire::{
 };
 
 use super::LinkError;
-use crate::os::TrayMap;
 
 /// How long a tray may wait for company on its way back.
 pub(super) const LINGER: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ pub(super) struct Trays {
 /// A tray that we have mapped.
 #[derive(Debug)]
 struct Ours {
-    map: TrayMap,
+    map: Reader,
     /// Its bytes are ours to read.
     lent: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Trays {
         let ours = match (known, file) {
             (Some(ours), None) => Arc::clone(ours),
             (known @ None, Some(file)) => {
-                let map = TrayMap::new(&file, TRAY_BYTES)?;
+                let map = Reader::map(&file, u64::from(TRAY_BYTES)..=u64::from(TRAY_BYTES))?;
                 let lent = AtomicBool::new(false);
                 Arc::clone(known.insert(Arc::new(Ours { map, lent })))
             }
@@ -89,11 +89,8 @@ impl Trays {
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        self.ours
-            .map
-            .bytes()
-            .get(..self.tray.len as usize)
-            .unwrap_or_default()
+        // All that is done with the body of an answer is to copy it, as it is, to a client or a file.
+        self.ours.map.to_be_sent(self.tray.len as usize)
     }
 }
 

@@ -29,6 +29,7 @@ use rustix::{
         SendFlags, recvmsg, sendmsg,
     },
 };
+use shm::Words;
 use wire::{
     frame::{self, AbortReason, END, FileRange, INLINE_BODY_MAX, Kind, LENT, OVERDUE, Return, WINDOW},
     page::{ENTRY_LEN, Page},
@@ -37,7 +38,7 @@ use wire::{
 };
 
 use super::websocket_worker::Socket;
-use crate::{app::LinkParts, os::Mapping};
+use crate::app::LinkParts;
 
 /// What the test can see of a worker.
 #[derive(Default)]
@@ -67,7 +68,7 @@ pub(crate) struct Seen {
 
 pub(super) struct Worker {
     socket: UnixStream,
-    page: Mapping,
+    page: Words,
     pub(super) seen: Arc<Seen>,
     /// Data that waits for credit: stream, what may be sent, what is left.
     streaming: HashMap<u32, (u64, u64)>,
@@ -85,7 +86,7 @@ pub(crate) fn start(link: u64, seen: &Arc<Seen>) -> LinkParts {
     fcntl_add_seals(&page, SealFlags::SHRINK).expect("seal");
     let worker = Worker {
         socket: theirs,
-        page: Mapping::new(&page).expect("map"),
+        page: Words::map(&page).expect("map"),
         seen: Arc::clone(seen),
         streaming: HashMap::new(),
         sockets: HashMap::new(),

@@ -10,7 +10,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 
 /// A memory file with these bytes that nobody can change any more. `executable`: its pages may be mapped as code, which
 /// an administrator can forbid (`vm.memfd_noexec=2`).
-pub(crate) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
+pub fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
     let kind = if executable {
         MemfdFlags::EXEC
     } else {
@@ -22,12 +22,12 @@ pub(crate) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<O
 }
 
 /// An empty memory file, to be written and then [sealed](seal).
-pub(crate) fn unsealed(name: &str) -> io::Result<File> {
+pub fn unsealed(name: &str) -> io::Result<File> {
     Ok(create(name, MemfdFlags::NOEXEC_SEAL)?.into())
 }
 
 /// From now on nobody can change it any more.
-pub(crate) fn seal(file: File) -> io::Result<OwnedFd> {
+pub fn seal(file: File) -> io::Result<OwnedFd> {
     fcntl_add_seals(
         &file,
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
@@ -37,7 +37,7 @@ pub(crate) fn seal(file: File) -> io::Result<OwnedFd> {
 
 /// A memory file of this length, all zero, that two processes map and write. Its length can not change, so that neither
 /// can make the other fail with SIGBUS.
-pub(crate) fn shared(name: &str, len: u64) -> io::Result<OwnedFd> {
+pub fn shared(name: &str, len: u64) -> io::Result<OwnedFd> {
     let fd = create(name, MemfdFlags::NOEXEC_SEAL)?;
     ftruncate(&fd, len)?;
     fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
