@@ -66,7 +66,11 @@ pub(crate) enum Command {
     /// Open the log files again, after they were moved
     Reopen,
     /// Stop; wait until running requests have ended and the process is gone
-    Stop,
+    Stop {
+        /// Abort running requests
+        #[arg(long)]
+        now: bool,
+    },
     /// Print the version
     Version,
 }

@@ -77,10 +77,11 @@ pub(crate) fn reopen(conf: &Path) -> u8 {
     })
 }
 
-/// The end, within `server.grace`.
-pub(crate) fn stop(conf: &Path) -> u8 {
+/// The end, within `server.grace`, or `now`.
+pub(crate) fn stop(conf: &Path, now: bool) -> u8 {
+    let target = if now { "/stop?now=true" } else { "/stop" };
     done(conf, || {
-        let mut answer = find(conf)?.request("POST", "/stop")?;
+        let mut answer = find(conf)?.request("POST", target)?;
         answer.be_patient();
         // The last line is the end of the connection, and of the process.
         while answer.line::<Event>()?.is_some() {}

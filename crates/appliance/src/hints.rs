@@ -31,9 +31,10 @@ fn signal(given: &[String]) -> String {
     match signal {
         Some("reload") => "write `appliance reload`".to_owned(),
         Some("reopen") => "write `appliance reopen`".to_owned(),
-        Some("stop" | "quit") => {
-            "write `appliance stop`: running requests end within server.grace".to_owned()
+        Some("stop") => {
+            "write `appliance stop --now`; without --now, running requests end within server.grace".to_owned()
         }
+        Some("quit") => "write `appliance stop`: running requests end within server.grace".to_owned(),
         _ => "write `appliance reload`, `appliance reopen` or `appliance stop`".to_owned(),
     }
 }
@@ -180,6 +181,7 @@ mod tests {
             ("-sreload", "`appliance reload`"),
             ("-s reopen", "`appliance reopen`"),
             ("-s quit", "`appliance stop`"),
+            ("-s stop", "`appliance stop --now`"),
             ("-s", "`appliance reload`, `appliance reopen` or"),
             ("--reload", "not watched"),
             ("-w 4", "APPLICATIONS.md"),

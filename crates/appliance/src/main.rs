@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Status { json }) => commands::status(&line.conf(), json),
         Some(Command::Reload { no_wait }) => commands::reload(&line.conf(), !no_wait),
         Some(Command::Reopen) => commands::reopen(&line.conf()),
-        Some(Command::Stop) => commands::stop(&line.conf()),
+        Some(Command::Stop { now }) => commands::stop(&line.conf(), now),
         Some(Command::Version) => {
             told::tell(&concat!("appliance ", env!("CARGO_PKG_VERSION")));
             0

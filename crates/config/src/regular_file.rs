@@ -13,12 +13,15 @@ use std::{
 /// # Errors
 /// When it cannot be opened, or is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
+    regular(open_at_once(path)?)
+}
+
+/// Opens whatever it is, a FIFO that nobody writes to as well, without waiting.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .read(true)
-        // A FIFO that nobody writes to is opened at once.
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
-        .open(path)?;
-    regular(file)
+        .open(path)
 }
 
 /// Refuses what is no regular file.

@@ -229,15 +229,17 @@ impl ControlSocket {
                     return;
                 }
             };
-            if self.connections.len() >= CLIENTS_MAX
-                && let Some(least) =
-                    (0..self.connections.len()).min_by_key(|&at| self.connections[at].1.worth())
-            {
-                self.connections.remove(least);
-            }
             self.last_id += 1;
             let connection = Connection::new(socket, now);
             self.connections.push((ClientId(self.last_id), connection));
+            // The new one, if it may command nothing and all others may.
+            if self.connections.len() > CLIENTS_MAX
+                && let Some(least) =
+                    (0..self.connections.len()).min_by_key(|&at| self.connections[at].1.worth())
+            {
+                let (_, mut connection) = self.connections.remove(least);
+                connection.make_room(now);
+            }
         }
     }
 

@@ -145,9 +145,12 @@ fn a_device_or_a_log_given_by_mistake_does_not_fill_the_memory() {
     let at = |name: &str| directory.path().join(name);
     let log = fs::File::create(at("error.log")).expect("a file");
     log.set_len(5 << 20).expect("room");
-    for path in [PathBuf::from("/dev/zero"), at("error.log")] {
+    for (path, why) in [
+        (PathBuf::from("/dev/zero"), "not a regular file"),
+        (at("error.log"), "larger than 4194304 bytes"),
+    ] {
         let problems = Config::load(&path).expect_err("it has no end").to_string();
-        assert!(problems.contains("larger than 4194304 bytes"), "{problems}");
+        assert!(problems.contains(why), "{problems}");
     }
     for problem in problem_of_named(&at("error.log")) {
         assert!(problem.contains("larger than 4194304 bytes"), "{problem}");

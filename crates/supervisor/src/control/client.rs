@@ -11,7 +11,8 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use config::{ControlPlace, ControlSearch};
@@ -25,8 +26,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::meant;
 
-/// For the connection, and for an answer that is made at once.
+/// For the connection, and for the whole of an answer that is made at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two tries, while a server has as many clients as it takes.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -63,6 +67,16 @@ pub enum Failure {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// It has as many clients as it takes.
+    #[error(
+        "{}: too many clients command the server at the same time, for {} s now; try again later",
+        path.display(),
+        PATIENCE.as_secs()
+    )]
+    Crowded {
+        /// The socket's file.
+        path: PathBuf,
     },
     /// It said no.
     #[error("{0}")]
@@ -106,6 +120,8 @@ pub struct Server {
     /// The configuration's file.
     conf: PathBuf,
     socket: UnixStream,
+    /// Its user.
+    uid: u32,
     /// Its process, if it can be seen from here.
     process: Option<OwnedFd>,
 }
@@ -166,6 +182,7 @@ impl Server {
             path: path.clone(),
             conf: search.conf.clone(),
             socket: UnixStream::from(socket),
+            uid,
             process,
         }))
     }
@@ -181,44 +198,117 @@ impl Server {
             .ok_or_else(|| answer.failed(io::ErrorKind::UnexpectedEof.into()))
     }
 
-    /// Asks for something whose answer goes on.
+    /// Asks for something whose answer goes on. A server that has as many clients as it takes is asked again
+    /// for a while.
     ///
     /// # Errors
     /// When it says no, or nothing.
     pub fn request(mut self, method: &str, target: &str) -> Result<Answer, Failure> {
-        let failed = |source| Failure::Unreachable {
-            path: self.path.clone(),
-            source: if source_is_late(&source) {
-                does_not_answer()
-            } else {
-                source
-            },
-        };
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{}: {}\r\n\r\n",
             meant::NAME,
             meant::encoded(&self.conf)
         );
-        self.socket
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| self.socket.set_write_timeout(Some(PATIENCE)))
-            .and_then(|()| self.socket.write_all(request.as_bytes()))
-            .map_err(failed)?;
-        let mut reader = BufReader::new(self.socket.take(ANSWER_BYTES_MAX));
-        let status = read_head(&mut reader).map_err(failed)?;
-        let mut answer = Answer {
-            path: self.path,
-            reader,
-            process: self.process,
-        };
-        if status == 200 {
-            return Ok(answer);
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let failed = |source| unreachable(&self.path, source);
+            let (status, reader) = match exchange(&self.socket, &request, until).map_err(failed)? {
+                Some(answer) => answer,
+                None if Instant::now() + PAUSE < until => {
+                    thread::sleep(PAUSE);
+                    self.socket = again(&self.path, self.uid).map_err(failed)?;
+                    continue;
+                }
+                None => return Err(Failure::Crowded { path: self.path }),
+            };
+            let mut answer = Answer {
+                path: self.path,
+                reader,
+                process: self.process,
+            };
+            if status == 200 {
+                return Ok(answer);
+            }
+            let refused: Option<Refused> = answer.line()?;
+            return Err(Failure::Refused(
+                refused.map_or_else(|| format!("status {status}"), |refused| refused.error),
+            ));
         }
-        let refused: Option<Refused> = answer.line()?;
-        Err(Failure::Refused(refused.map_or_else(
-            || format!("status {status}"),
-            |refused| refused.error,
-        )))
+    }
+}
+
+/// The server that listens at this path, which is this user's.
+fn again(path: &Path, uid: u32) -> io::Result<UnixStream> {
+    let socket = open(path)?;
+    if getsockopt(&socket, PeerCredentials)?.uid() != uid {
+        return Err(io::Error::other("another user listens there now"));
+    }
+    Ok(UnixStream::from(socket))
+}
+
+/// What reads an answer.
+type Reader = BufReader<io::Take<Bounded>>;
+
+/// Sends a request, and reads the head of its answer. `None`: the server has made room for another client,
+/// and not looked at the request.
+fn exchange(socket: &UnixStream, request: &str, until: Instant) -> io::Result<Option<(u16, Reader)>> {
+    let socket = Bounded {
+        socket: socket.try_clone()?,
+        until: Some(until),
+    };
+    socket.socket.set_write_timeout(Some(PATIENCE))?;
+    // Its refusal may have come before the request was sent.
+    let sent = (&socket.socket).write_all(request.as_bytes());
+    let is_gone = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+        )
+    };
+    match sent {
+        Err(error) if !is_gone(&error) => return Err(error),
+        _ => {}
+    }
+    let mut reader = BufReader::new(socket.take(ANSWER_BYTES_MAX));
+    match read_head(&mut reader) {
+        Ok(503) => Ok(None),
+        Ok(status) => Ok(Some((status, reader))),
+        Err(error) if sent.is_err() && (is_gone(&error) || error.kind() == io::ErrorKind::UnexpectedEof) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A socket that is read until a time, however slowly the bytes come.
+#[derive(Debug)]
+struct Bounded {
+    socket: UnixStream,
+    /// `None`: as long as it takes.
+    until: Option<Instant>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.socket.set_read_timeout(left)?;
+        self.socket.read(buffer)
+    }
+}
+
+fn unreachable(path: &Path, source: io::Error) -> Failure {
+    Failure::Unreachable {
+        path: path.to_owned(),
+        source: if source_is_late(&source) {
+            does_not_answer()
+        } else {
+            source
+        },
     }
 }
 
@@ -231,7 +321,7 @@ struct Refused {
 #[derive(Debug)]
 pub struct Answer {
     path: PathBuf,
-    reader: BufReader<io::Take<UnixStream>>,
+    reader: Reader,
     process: Option<OwnedFd>,
 }
 
@@ -239,8 +329,7 @@ impl Answer {
     /// From here on a line may take as long as it takes: the server has its own limits for a boot, and a
     /// client that is interrupted ends nothing.
     pub fn be_patient(&mut self) {
-        // It can only fail for a duration of zero.
-        let _ = self.reader.get_ref().get_ref().set_read_timeout(None);
+        self.reader.get_mut().get_mut().until = None;
     }
 
     /// The next line; `None` at the end.
@@ -277,14 +366,7 @@ impl Answer {
     }
 
     fn failed(&self, source: io::Error) -> Failure {
-        Failure::Unreachable {
-            path: self.path.clone(),
-            source: if source_is_late(&source) {
-                does_not_answer()
-            } else {
-                source
-            },
-        }
+        unreachable(&self.path, source)
     }
 }
 
@@ -361,6 +443,25 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
+
+    #[test]
+    fn an_answer_that_drips_has_one_limit() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let dripping = thread::spawn(move || {
+            while theirs.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let socket = Bounded {
+            socket: ours,
+            until: Some(Instant::now() + Duration::from_millis(100)),
+        };
+        let mut reader = BufReader::new(socket);
+        let error = reader.read_until(b'\n', &mut Vec::new()).expect_err("no end");
+        assert!(source_is_late(&error), "{error}");
+        drop(reader);
+        dripping.join().expect("it has heard of the end");
+    }
 
     #[test]
     fn a_directory_is_somebodys_when_nobody_else_can_have_put_anything_there() {

@@ -97,9 +97,17 @@ impl Connection {
         self.state == State::Over
     }
 
-    /// Of several, the one that is worth least makes room: one that has not asked yet, then the oldest.
-    pub(super) fn worth(&self) -> (bool, Instant) {
-        (self.state != State::Asking, self.since)
+    /// Of several, the one that is worth least makes room: one that may command nothing, then one that has
+    /// not asked yet, then the oldest.
+    pub(super) fn worth(&self) -> (bool, bool, Instant) {
+        (self.may_command, self.state != State::Asking, self.since)
+    }
+
+    /// It makes room, and is told so unless it has an answer.
+    pub(super) fn make_room(&mut self, now: Instant) {
+        if self.state == State::Asking {
+            self.refuse(if self.may_command { &CROWDED } else { &FOREIGN }, true, now);
+        }
     }
 
     /// What it has sent of its request.
@@ -240,6 +248,11 @@ impl Connection {
         }
     }
 }
+
+const CROWDED: Refusal = Refusal::new(
+    503,
+    "too many clients command the server at the same time; try again",
+);
 
 const FOREIGN: Refusal = Refusal::new(403, "only root and the user of the server may command it");
 

@@ -14,6 +14,7 @@ pub(super) fn head(status: u16, allow: Option<&str>) -> String {
         408 => "Request Timeout",
         409 => "Conflict",
         431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
         _ => "Error",
     };
     let allow = allow.map_or_else(String::new, |methods| format!("Allow: {methods}\r\n"));

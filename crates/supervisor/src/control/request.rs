@@ -16,8 +16,8 @@ pub(crate) enum Command {
     Reload { wait: bool },
     /// New log files.
     Reopen,
-    /// The end.
-    Stop,
+    /// The end. `now`: what runs is not waited for.
+    Stop { now: bool },
 }
 
 /// A request whose head has come.
@@ -103,11 +103,12 @@ fn understand(method: &str, path: &str) -> Result<Command, Refusal> {
         "/reload" => ("POST", NEEDS_POST, Command::Reload { wait: true }),
         "/reload?wait=false" => ("POST", NEEDS_POST, Command::Reload { wait: false }),
         "/reopen" => ("POST", NEEDS_POST, Command::Reopen),
-        "/stop" => ("POST", NEEDS_POST, Command::Stop),
+        "/stop" => ("POST", NEEDS_POST, Command::Stop { now: false }),
+        "/stop?now=true" => ("POST", NEEDS_POST, Command::Stop { now: true }),
         _ => {
             return Err(Refusal::new(
                 404,
-                "there are GET /status, POST /reload, POST /reload?wait=false, POST /reopen and POST /stop",
+                "there are GET /status, POST /reload, POST /reload?wait=false, POST /reopen, POST /stop and POST /stop?now=true",
             ));
         }
     };
@@ -140,13 +141,23 @@ mod tests {
             Some(Ok(Command::Reload { wait: false }))
         );
         assert_eq!(ask("POST /reopen"), Some(Ok(Command::Reopen)));
-        assert_eq!(ask("POST /stop"), Some(Ok(Command::Stop)));
+        assert_eq!(ask("POST /stop"), Some(Ok(Command::Stop { now: false })));
+        assert_eq!(ask("POST /stop?now=true"), Some(Ok(Command::Stop { now: true })));
         // As it is sent to a proxy.
         assert_eq!(ask("GET http://localhost/status"), Some(Ok(Command::Status)));
-        assert_eq!(ask("POST HTTP://a:80/stop"), Some(Ok(Command::Stop)));
+        assert_eq!(
+            ask("POST HTTP://a:80/stop"),
+            Some(Ok(Command::Stop { now: false }))
+        );
         let refused = |line: &str| ask(line).and_then(Result::err).map(|refusal| refusal.status);
         // A browser, a crawler or a mistyped curl stops nothing.
-        for line in ["GET /stop", "GET /reload", "HEAD /reopen", "POST /status"] {
+        for line in [
+            "GET /stop",
+            "GET /stop?now=true",
+            "GET /reload",
+            "HEAD /reopen",
+            "POST /status",
+        ] {
             assert_eq!(refused(line), Some(405), "{line}");
         }
         for line in [
@@ -170,7 +181,10 @@ mod tests {
         }
         // No `Host`, and a version of before it: `printf | nc` is a client, too.
         let command = |bytes| parse(bytes).map(|request| request.command);
-        assert_eq!(command(b"POST /stop HTTP/1.0\r\n\r\n"), Some(Ok(Command::Stop)));
+        assert_eq!(
+            command(b"POST /stop HTTP/1.0\r\n\r\n"),
+            Some(Ok(Command::Stop { now: false }))
+        );
         for bytes in [
             &b"\x16\x03\x01\x02\x00\x01"[..],
             b"stop\r\n",

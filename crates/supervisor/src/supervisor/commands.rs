@@ -109,10 +109,10 @@ impl Supervisor {
                 };
                 self.control.conclude(client, &event, now);
             }
-            Command::Stop => {
-                info!(pid, uid, "stop asked for (control socket)");
+            Command::Stop { now: quick } => {
+                info!(pid, uid, quick, "stop asked for (control socket)");
                 let sender = u32::try_from(pid).unwrap_or(0);
-                let grace = self.stop("control socket", sender, false);
+                let grace = self.stop("control socket", sender, quick);
                 let grace_ms = milliseconds(grace);
                 // The connection ends when this process does.
                 self.control
