@@ -71,9 +71,9 @@ impl Tree {
                 Found::Module(_) => None,
             }));
             let globs = module.globs.iter().filter_map(|path| self.lead(from, path, 0));
-            arrows.extend(globs.filter_map(|found| match found {
-                Found::Module(to) => Some((from, to, "*".to_owned())),
-                Found::Item(to, name) => Some((from, to, format!("{name}::*"))),
+            arrows.extend(globs.map(|found| match found {
+                Found::Module(to) => (from, to, "*".to_owned()),
+                Found::Item(to, name) => (from, to, format!("{name}::*")),
             }));
         }
         arrows
