@@ -17,6 +17,7 @@ use tracing::{error, info};
 
 use crate::{
     cause::stuck,
+    child::Child,
     context::Context,
     departure::Departure,
     journey::{Failure, Journey},
@@ -126,12 +127,12 @@ impl App {
 
     /// What it waits for.
     pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>) {
-        for zygote in self.zygote.iter().filter(|zygote| zygote.is_open()) {
-            interest.channel(&zygote.channel);
-        }
-        for worker in self.workers.iter().filter(|worker| worker.is_open()) {
-            interest.channel(&worker.channel);
-        }
+        let zygote = self.zygote.iter().map(|zygote| &zygote.child);
+        let workers = self.workers.iter().map(|worker| &worker.child);
+        zygote
+            .chain(workers)
+            .filter_map(Child::channel)
+            .for_each(|channel| interest.channel(channel));
     }
 
     /// Takes the messages that have come.
@@ -139,12 +140,14 @@ impl App {
         if self
             .zygote
             .as_ref()
-            .is_some_and(|zygote| cx.ready.has(&zygote.channel))
+            .and_then(|zygote| zygote.child.channel())
+            .is_some_and(|channel| cx.ready.has(channel))
         {
             self.hear_zygote(cx);
         }
         for at in 0..self.workers.len() {
-            if cx.ready.has(&self.workers[at].channel) {
+            let channel = self.workers[at].child.channel();
+            if channel.is_some_and(|channel| cx.ready.has(channel)) {
                 self.hear_worker(at, cx);
             }
         }
@@ -157,7 +160,10 @@ impl App {
             self.zygote_died(ended, cx);
             return true;
         }
-        let found = self.workers.iter().position(|worker| worker.pid == Some(pid));
+        let found = self
+            .workers
+            .iter()
+            .position(|worker| worker.child.pid == Some(pid));
         if let Some(at) = found {
             self.hear_worker(at, cx);
             let worker = self.workers.swap_remove(at);
@@ -187,13 +193,13 @@ impl App {
             let unborn = self
                 .workers
                 .iter()
-                .any(|worker| worker.pid.is_none() && worker.counts);
+                .any(|worker| worker.child.pid.is_none() && worker.counts);
             if zygote.is_found_stopped(unborn || !zygote.ready, cx.now) {
                 error!(app = %self.name, pid = zygote.pid, "zygote was stopped by a signal, it is replaced");
                 zygote.give_up("it was stopped by a signal");
             }
             zygote.tick(cx.now);
-            if zygote.is_stuck(cx.now) {
+            if zygote.child.is_stuck(cx.now) {
                 let (pid, generation) = (zygote.pid, self.generation);
                 error!(app = %self.name, pid, generation, cause = stuck(pid), "zygote {STUCK}");
             }
@@ -210,8 +216,8 @@ impl App {
         self.bound_leaving();
         for worker in &mut self.workers {
             worker.tick(cx.now);
-            if worker.is_stuck(cx.now) {
-                let (slot, pid, generation) = (worker.slot, worker.pid.unwrap_or(0), self.generation);
+            if worker.child.is_stuck(cx.now) {
+                let (slot, pid, generation) = (worker.slot, worker.child.pid.unwrap_or(0), self.generation);
                 error!(app = %self.name, slot, pid, generation, cause = stuck(pid), "worker {STUCK}");
             }
         }
@@ -299,7 +305,7 @@ impl App {
             if self.retired || !worker.shall_leave(now) {
                 continue;
             }
-            let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
+            let (slot, pid) = (worker.slot, worker.child.pid.unwrap_or(0));
             info!(app = %self.name, slot, pid, "worker was sent SIGTERM: it is replaced when its requests have ended");
             let mut departure = Departure::leave(now, config.timeout.drain, shutdown(config, worker));
             if !worker.links.any_in_use() {
@@ -413,7 +419,7 @@ impl App {
         self.retired = true;
         self.zygote_at = None;
         if let Some(zygote) = &mut self.zygote {
-            zygote.kill();
+            zygote.child.kill();
         }
         let config = &self.config.apps[self.index];
         for worker in &mut self.workers {
@@ -444,15 +450,18 @@ impl App {
     pub(crate) fn kill(&mut self) {
         self.retired = true;
         if let Some(zygote) = &mut self.zygote {
-            zygote.kill();
+            zygote.child.kill();
         }
-        self.workers.iter_mut().for_each(Worker::kill);
+        self.workers.iter_mut().for_each(|worker| worker.child.kill());
     }
 
     /// Nothing of it runs any more, or only what was killed and is still there (in uninterruptible sleep, or
     /// traced): that is the kernel's.
     pub(crate) fn is_gone(&self) -> bool {
-        self.zygote.as_ref().is_none_or(Zygote::is_given_up) && self.workers.iter().all(Worker::is_given_up)
+        self.zygote
+            .as_ref()
+            .is_none_or(|zygote| zygote.child.is_given_up())
+            && self.workers.iter().all(|worker| worker.child.is_given_up())
     }
 }
 

@@ -126,11 +126,11 @@ impl Visit {
             let now = Instant::now();
             // Short turns: the end of the process itself wakes nobody here.
             let mut interest = Interest::default();
-            if self.zygote.is_open() {
-                interest.channel(&self.zygote.channel);
+            if let Some(channel) = self.zygote.child.channel() {
+                interest.channel(channel);
             }
             if interest.wait(TURN).is_err() {
-                self.zygote.kill();
+                self.zygote.child.kill();
             }
             self.hear(app);
             self.listen(journey);
@@ -148,7 +148,7 @@ impl Visit {
         match (self.zygote.failure.take(), self.found.take()) {
             (Some(failure), _) => Err(failure),
             (None, Some(found)) => Ok(found),
-            (None, None) if self.zygote.killed => Err(Failure::new(
+            (None, None) if self.zygote.child.is_killed() => Err(Failure::new(
                 "boot",
                 format!("not imported within timeout.boot ({:?})", app.timeout.boot),
             )),

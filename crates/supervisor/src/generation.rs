@@ -117,7 +117,7 @@ impl Generation {
 
     /// What it waits for.
     pub(crate) fn interest<'a>(&'a self, interest: &mut Interest<'a>) {
-        if let Some(channel) = self.proxy.as_ref().and_then(Proxy::channel) {
+        if let Some(channel) = self.proxy.as_ref().and_then(|proxy| proxy.child.channel()) {
             interest.channel(channel);
         }
         for app in &self.apps {
@@ -130,7 +130,7 @@ impl Generation {
         for app in &mut self.apps {
             app.hear(cx);
         }
-        let proxy = self.proxy.as_ref().and_then(Proxy::channel);
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.child.channel());
         if proxy.is_some_and(|channel| cx.ready.has(channel)) {
             self.hear_proxy(cx);
         }
@@ -168,7 +168,7 @@ impl Generation {
             );
         }
         if let Some(proxy) = &mut self.proxy
-            && proxy.is_stuck(cx.now)
+            && proxy.child.is_stuck(cx.now)
         {
             let (generation, pid) = (self.number, proxy.pid);
             error!(generation, pid, cause = stuck(pid), "proxy {STUCK}");
@@ -176,7 +176,7 @@ impl Generation {
         self.look_at_proxy(cx.now);
         if let Phase::Draining { until } = self.phase {
             // One that was killed answers nothing any more.
-            if self.proxy.as_ref().is_none_or(|proxy| proxy.killed) && !self.is_awaited {
+            if self.proxy.as_ref().is_none_or(|proxy| proxy.child.is_killed()) && !self.is_awaited {
                 self.retire(until, cx.now);
             } else {
                 self.expire(cx.now);
@@ -339,7 +339,7 @@ impl Generation {
     /// SIGKILL to all of it.
     pub(crate) fn kill(&mut self) {
         if let Some(proxy) = &mut self.proxy {
-            proxy.kill();
+            proxy.child.kill();
         }
         self.apps.iter_mut().for_each(App::kill);
     }
@@ -347,19 +347,20 @@ impl Generation {
     /// SIGKILL to what was stopped by a signal: it does not leave by itself.
     pub(crate) fn kill_stopped(&mut self) {
         if let Some(proxy) = self.proxy.as_mut().filter(|proxy| is_stopped(proxy.pid)) {
-            proxy.kill();
+            proxy.child.kill();
         }
         for worker in self.workers_mut() {
-            if worker.pid.is_some_and(is_stopped) {
+            if worker.child.pid.is_some_and(is_stopped) {
                 worker.counts = false;
                 worker.why.get_or_insert("it was stopped by a signal".into());
-                worker.kill();
+                worker.child.kill();
             }
         }
     }
 
     /// Nothing of it runs any more, or only what was killed and is still there.
     pub(crate) fn is_gone(&self) -> bool {
-        self.proxy.as_ref().is_none_or(Proxy::is_given_up) && self.apps.iter().all(App::is_gone)
+        self.proxy.as_ref().is_none_or(|proxy| proxy.child.is_given_up())
+            && self.apps.iter().all(App::is_gone)
     }
 }

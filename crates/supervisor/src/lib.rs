@@ -9,6 +9,7 @@ mod app;
 mod cause;
 mod channel;
 mod check;
+mod child;
 mod context;
 pub mod control;
 mod daemon;

@@ -14,20 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
 use wire::control::{CONTROL_FD, FromProxy, Secret, ToProxy, UNLIMITED_MS};
 
 use crate::{
     channel::{Channel, Received},
+    child::Child,
     control::status::{ProxyStatus, seconds},
     environment,
     heartbeat::{Beat, Heartbeat},
     listening::Listening,
     log_files::LogFiles,
-    os::{privileges::Confinement, spawn, wait},
+    os::{privileges::Confinement, spawn},
     proxy_files::ProxyFiles,
     worker::ProxyEnd,
-    zygote::DEAD_WITHIN,
 };
 
 /// From exec to ready: reading a configuration and its keys takes no longer.
@@ -81,19 +80,13 @@ pub(crate) struct Launch<'a> {
 pub(crate) struct Proxy {
     pub(crate) pid: u32,
     pub(crate) started: Instant,
-    channel: Channel,
+    pub(crate) child: Child,
     /// Configuration and keys are loaded.
     pub(crate) ready: bool,
     /// It was told to accept connections.
     pub(crate) serving: bool,
     /// Why it can not start, in its words.
     pub(crate) failure: Option<String>,
-    /// SIGKILL was sent.
-    pub(crate) killed: bool,
-    kill_at: Option<Instant>,
-    /// By then it has to be gone.
-    dead_by: Option<Instant>,
-    ended: bool,
     heartbeat: Heartbeat,
     /// It has said its last word.
     drained: bool,
@@ -143,17 +136,15 @@ impl Proxy {
             let socket = socket.as_fd().try_clone_to_owned()?;
             channel.send(ToProxy::Listener { index }.encode(), vec![socket]);
         }
+        let mut child = Child::new(Some(pid), channel);
+        child.kill_at(now + BOOT);
         Ok(Self {
             pid,
             started: now,
-            channel,
+            child,
             ready: false,
             serving: false,
             failure: None,
-            killed: false,
-            kill_at: Some(now + BOOT),
-            dead_by: None,
-            ended: false,
             heartbeat: Heartbeat::new(launch.silent_before, now),
             drained: false,
             told_silent: false,
@@ -162,14 +153,10 @@ impl Proxy {
 
     /// The next message.
     pub(crate) fn hear(&mut self, now: Instant) -> Option<FromProxy> {
-        self.channel.flush();
-        if self.ended {
-            return None;
-        }
-        match self.channel.receive(FromProxy::decode) {
+        match self.child.hear(FromProxy::decode) {
             Received::Message(FromProxy::Ready {}, _) => {
                 self.ready = true;
-                self.kill_at = None;
+                self.child.spare();
                 Some(FromProxy::Ready {})
             }
             Received::Message(message, _) => {
@@ -186,17 +173,10 @@ impl Proxy {
             }
             Received::Nothing => None,
             Received::Ended | Received::Breach => {
-                self.ended = true;
-                let by = now + EXIT_WITHIN;
-                self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+                self.child.kill_by(now + EXIT_WITHIN);
                 None
             }
         }
-    }
-
-    /// Its control socket, as long as it can say something.
-    pub(crate) fn channel(&self) -> Option<&Channel> {
-        (!self.ended).then_some(&self.channel)
     }
 
     /// A worker is ready.
@@ -209,7 +189,7 @@ impl Proxy {
             evented: end.evented,
             concurrency: end.concurrency,
         };
-        self.channel.send(message.encode(), vec![end.socket, end.page]);
+        self.child.send(message.encode(), vec![end.socket, end.page]);
     }
 
     /// No new requests to this worker.
@@ -242,7 +222,7 @@ impl Proxy {
             .flatten()
             .map(OwnedFd::from)
             .collect();
-        self.channel.send(message.encode(), files);
+        self.child.send(message.encode(), files);
     }
 
     /// Stop accepting, end what runs within the grace (`None`: as long as it takes), exit. An idle connection
@@ -250,8 +230,7 @@ impl Proxy {
     pub(crate) fn drain(&mut self, grace: Option<Duration>, idle: Duration, now: Instant) {
         let mut idle = idle;
         if let Some(grace) = grace {
-            let by = now + grace + EXIT_WITHIN;
-            self.kill_at = Some(self.kill_at.map_or(by, |at| at.min(by)));
+            self.child.kill_by(now + grace + EXIT_WITHIN);
             idle = idle.min(grace / 2);
         }
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(UNLIMITED_MS);
@@ -268,12 +247,7 @@ impl Proxy {
 
     /// Kills it when that is due, and sends what waits. `true`: it was not ready in time.
     pub(crate) fn tick(&mut self, now: Instant) -> bool {
-        self.channel.flush();
-        if self.kill_at.is_none_or(|at| at > now) {
-            return false;
-        }
-        self.kill();
-        !self.ready
+        self.child.tick(now) && !self.ready
     }
 
     /// Asks its front threads for a sign of life when that is due. `true`: there was none for too long.
@@ -291,15 +265,13 @@ impl Proxy {
         }
     }
 
-    /// What the kernel does not take from us it cannot answer.
     fn is_asked(&self) -> bool {
-        let is_reached = self.channel.deadline().is_none();
-        self.ready && !self.ended && !self.killed && !self.drained && is_reached
+        self.ready && !self.drained && self.child.is_reached()
     }
 
     /// Its part of `GET /status`.
     pub(crate) fn status(&self, drains: bool, now: Instant) -> ProxyStatus {
-        let state = if self.killed {
+        let state = if self.child.is_killed() {
             "killed"
         } else if !self.ready {
             "booting"
@@ -318,37 +290,13 @@ impl Proxy {
         }
     }
 
-    /// SIGKILL, once.
-    pub(crate) fn kill(&mut self) {
-        self.kill_at = None;
-        if !self.killed {
-            self.killed = true;
-            self.dead_by = Some(Instant::now() + DEAD_WITHIN);
-            wait::kill(self.pid, Signal::KILL);
-        }
-    }
-
-    /// It was killed long ago and is still there. Said once.
-    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
-        self.dead_by.take_if(|by| *by <= now).is_some()
-    }
-
-    /// It was, and nothing is to wait for it.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.killed && self.dead_by.is_none()
-    }
-
     /// When [`Proxy::tick`] or [`Proxy::is_silent`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let look_at = self.is_asked().then(|| self.heartbeat.deadline());
-        let again_at = self.channel.deadline();
-        [self.kill_at, self.dead_by, look_at, again_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.child.deadline(), look_at].into_iter().flatten().min()
     }
 
     fn send(&mut self, message: &ToProxy) {
-        self.channel.send(message.encode(), Vec::new());
+        self.child.send(message.encode(), Vec::new());
     }
 }

@@ -190,7 +190,7 @@ impl Generation {
             app.tell_down(other.is_down(), proxy);
             let at_work = other.workers.iter_mut().filter(|worker| worker.is_at_work());
             for worker in at_work.filter(|worker| !worker.links.reaches(number)) {
-                let (slot, pid, link) = (worker.slot, worker.pid.unwrap_or(0), numbers.next());
+                let (slot, pid, link) = (worker.slot, worker.child.pid.unwrap_or(0), numbers.next());
                 match worker.link(link, number) {
                     Ok(end) => {
                         info!(app = %name, slot, pid, generation = number, "worker takes what an old proxy has received");

@@ -15,12 +15,13 @@ use wire::{
 
 use crate::{
     channel::{Channel, Received},
+    child::Child,
     control::status::{WorkerStatus, seconds},
     departure::{Departure, Step},
     journey::Failure,
     links::Links,
-    os::{descriptors, packet::Sender, wait},
-    zygote::{DEAD_WITHIN, Pipes, STACKS_WITHIN, Zygote},
+    os::{descriptors, packet::Sender},
+    zygote::{Pipes, STACKS_WITHIN, Zygote},
 };
 
 /// Fewest entries of a link page: what prefetch may put into a worker, and more.
@@ -40,9 +41,7 @@ pub(crate) struct Worker {
     pub(crate) number: u64,
     pub(crate) slot: u32,
     pub(crate) forked: Instant,
-    /// Known once it has said hello.
-    pub(crate) pid: Option<u32>,
-    pub(crate) channel: Channel,
+    pub(crate) child: Child,
     /// The application is imported and requests may come.
     pub(crate) ready: bool,
     /// One loop or hub runs all its requests; known once it is ready.
@@ -58,15 +57,10 @@ pub(crate) struct Worker {
     pub(crate) failure: Option<Failure>,
     /// It was told to be late.
     pub(crate) overdue: bool,
-    /// SIGKILL was sent.
-    pub(crate) killed: bool,
-    /// By then it has to be gone.
-    dead_by: Option<Instant>,
     /// Why it is to be killed, where that was not its own doing.
     pub(crate) why: Option<Cow<'static, str>>,
     /// It wants to be replaced; when that is due.
     wish: Option<Instant>,
-    ended: bool,
 }
 
 /// The proxy's half of a new link.
@@ -92,7 +86,7 @@ impl Worker {
         let (channel, theirs) = Channel::pair_with_application()?;
         let (stdout, stdout_theirs) = descriptors::output_pipe()?;
         let (stderr, stderr_theirs) = descriptors::output_pipe()?;
-        zygote.channel.send(
+        zygote.child.send(
             ToZygote::Fork { slot }.encode(),
             vec![theirs, stdout_theirs, stderr_theirs],
         );
@@ -100,8 +94,7 @@ impl Worker {
             number,
             slot,
             forked: now,
-            pid: None,
-            channel,
+            child: Child::new(None, channel),
             ready: false,
             evented: false,
             concurrency: 1,
@@ -110,26 +103,18 @@ impl Worker {
             departure: None,
             failure: None,
             overdue: false,
-            killed: false,
-            dead_by: None,
             why: None,
             wish: None,
-            ended: false,
         };
         Ok((worker, (stdout, stderr)))
     }
 
     /// The next message.
     pub(crate) fn hear(&mut self, now: Instant) -> Option<(FromWorker, Option<Sender>)> {
-        self.channel.flush();
-        if self.ended {
-            return None;
-        }
-        match self.channel.receive(FromWorker::decode) {
+        match self.child.hear(FromWorker::decode) {
             Received::Message(message, sender) => Some((message, sender)),
             Received::Nothing => None,
             Received::Ended => {
-                self.ended = true;
                 let by = now + GONE_WITHIN;
                 match &mut self.departure {
                     Some(departure) => departure.hurry(by),
@@ -151,18 +136,13 @@ impl Worker {
     /// It said what it may not say: nothing of it is heard any more, and it is killed.
     pub(crate) fn breach(&mut self, why: impl Into<Cow<'static, str>>) {
         self.why.get_or_insert_with(|| why.into());
-        self.kill();
-        self.ended = true;
-    }
-
-    /// Whether the control socket can still say something.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.ended
+        self.child.kill();
+        self.child.hear_no_more();
     }
 
     /// A process that never said who it is and can not any more.
     pub(crate) fn is_lost(&self) -> bool {
-        self.pid.is_none() && self.ended
+        self.child.pid.is_none() && !self.child.is_open()
     }
 
     /// Link number `link`, to the proxy of this generation; the worker gets its half.
@@ -171,13 +151,13 @@ impl Worker {
         let page = shm::file::shared("appliance-link", entries * page::ENTRY_LEN as u64)?;
         let (ours, theirs) = descriptors::link_pair()?;
         let page_theirs = page.try_clone()?;
-        self.channel
+        self.child
             .send(ToWorker::Link { link }.encode(), vec![theirs, page_theirs]);
         self.links.add(link, generation);
         Ok(ProxyEnd {
             link,
             slot: self.slot,
-            pid: self.pid.unwrap_or(0),
+            pid: self.child.pid.unwrap_or(0),
             evented: self.evented,
             concurrency: self.concurrency,
             socket: ours,
@@ -207,14 +187,12 @@ impl Worker {
 
     /// Takes requests, and may get more of them.
     pub(crate) fn is_at_work(&self) -> bool {
-        self.ready && self.counts && self.departure.is_none() && self.pid.is_some()
+        self.ready && self.counts && self.departure.is_none() && self.child.pid.is_some()
     }
 
     /// It writes the stacks of its threads to its standard error.
     pub(crate) fn tell_stacks(&self) {
-        if let (Some(pid), Some(signal)) = (self.pid, Signal::from_named_raw(STACKS_SIGNAL)) {
-            wait::kill(pid, signal);
-        }
+        self.child.signal(Signal::from_named_raw(STACKS_SIGNAL));
     }
 
     /// It is not ready within the boot timeout.
@@ -230,12 +208,12 @@ impl Worker {
     /// It is ready. A moment too late is as good as in time: what was to become of it is taken back. `false`:
     /// it is killed already.
     pub(crate) fn is_in_time(&mut self) -> bool {
-        if self.overdue && !self.killed {
+        if self.overdue && !self.child.is_killed() {
             self.overdue = false;
             self.departure = None;
             self.why = None;
         }
-        !self.killed
+        !self.child.is_killed()
     }
 
     /// Its link has ended though nobody wanted that. Mostly because it is dying; if not, no request reaches it any more.
@@ -268,42 +246,27 @@ impl Worker {
 
     /// Takes the steps of its departure that are due, and sends what waits.
     pub(crate) fn tick(&mut self, now: Instant) {
-        self.channel.flush();
+        self.child.tick(now);
         let steps = self.departure.as_mut().map(|departure| departure.tick(now));
         for step in steps.into_iter().flatten() {
             match step {
                 Step::Interrupt { thread } => {
-                    self.channel
+                    self.child
                         .send(ToWorker::Interrupt { thread }.encode(), Vec::new());
                 }
                 Step::Drain { within } => {
                     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-                    self.channel
+                    self.child
                         .send(ToWorker::Drain { within_ms }.encode(), Vec::new());
                 }
-                Step::Kill => self.kill(),
-            }
-        }
-    }
-
-    /// SIGKILL, once.
-    pub(crate) fn kill(&mut self) {
-        if !self.killed {
-            self.killed = true;
-            match self.pid {
-                Some(pid) => {
-                    wait::kill(pid, Signal::KILL);
-                    self.dead_by = Some(Instant::now() + DEAD_WITHIN);
-                }
-                // Without a pid its control socket is all there is: when that closes, it ends.
-                None => self.ended = true,
+                Step::Kill => self.child.kill(),
             }
         }
     }
 
     /// Its part of `GET /status`.
     pub(crate) fn status(&self, now: Instant) -> WorkerStatus {
-        let state = if self.killed {
+        let state = if self.child.is_killed() {
             "killed"
         } else if self.departure.is_some() || !self.counts {
             "leaving"
@@ -314,20 +277,10 @@ impl Worker {
         };
         WorkerStatus {
             slot: self.slot,
-            pid: self.pid,
+            pid: self.child.pid,
             state: state.to_owned(),
             age_s: Some(seconds(self.forked, now)),
         }
-    }
-
-    /// It was killed long ago and is still there. Said once.
-    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
-        self.dead_by.take_if(|by| *by <= now).is_some()
-    }
-
-    /// It was, and nothing is to wait for it.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.killed && self.pid.is_some() && self.dead_by.is_none()
     }
 
     /// When [`Worker::tick`] or [`Worker::shall_leave`] has something to do next.
@@ -336,8 +289,7 @@ impl Worker {
             Some(departure) => departure.deadline(),
             None => self.wish.filter(|_| self.ready && self.counts),
         };
-        let again_at = self.channel.deadline();
-        [next, self.dead_by, again_at].into_iter().flatten().min()
+        [next, self.child.deadline()].into_iter().flatten().min()
     }
 }
 
@@ -351,8 +303,7 @@ mod tests {
             number: 1,
             slot: 0,
             forked: Instant::now(),
-            pid: None,
-            channel,
+            child: Child::new(None, channel),
             ready: false,
             evented: false,
             concurrency: 1,
@@ -361,11 +312,8 @@ mod tests {
             departure: None,
             failure: None,
             overdue: false,
-            killed: false,
-            dead_by: None,
             why: None,
             wish: None,
-            ended: false,
         }
     }
 
@@ -376,7 +324,7 @@ mod tests {
         worker.is_overdue(now);
         assert!(worker.is_in_time());
         worker.tick(now + 10 * STACKS_WITHIN);
-        assert!(!worker.killed);
+        assert!(!worker.child.is_killed());
         assert_eq!(worker.deadline(), None);
     }
 
@@ -386,7 +334,7 @@ mod tests {
         let mut worker = worker();
         worker.is_overdue(now);
         worker.tick(now + STACKS_WITHIN);
-        assert!(worker.killed && !worker.is_in_time());
+        assert!(worker.child.is_killed() && !worker.is_in_time());
     }
 
     #[test]
@@ -397,6 +345,6 @@ mod tests {
         worker.is_overdue(now);
         worker.is_in_time();
         worker.tick(now + STACKS_WITHIN);
-        assert!(worker.killed);
+        assert!(worker.child.is_killed());
     }
 }

@@ -14,19 +14,17 @@ use wire::control::{CONTROL_FD, FromZygote, STACKS_SIGNAL, ToZygote};
 use crate::{
     cause::is_stopped,
     channel::{Channel, Received},
+    child::Child,
     control::status::{ZygoteStatus, seconds},
     engine::{ENGINE_FD, EngineFile},
     environment,
     journey::Failure,
     limits::Limits,
-    os::{descriptors, privileges::Confinement, spawn, wait},
+    os::{descriptors, privileges::Confinement, spawn},
 };
 
 /// Room for the process's title, which is written over the arguments.
 const TITLE_ROOM: usize = 128;
-
-/// A process that is still there so long after SIGKILL is told of.
-pub(crate) const DEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A zygote that was asked for a worker, and could not be given its descriptors for so long, is started anew.
 const PASSED_WITHIN: Duration = Duration::from_secs(30);
@@ -45,23 +43,17 @@ pub(crate) const STACKS_WITHIN: Duration = Duration::from_millis(300);
 pub(crate) struct Zygote {
     pub(crate) pid: u32,
     pub(crate) started: Instant,
-    pub(crate) channel: Channel,
+    pub(crate) child: Child,
     /// It forks.
     pub(crate) ready: bool,
     /// What it said was wrong, before it exits.
     pub(crate) failure: Option<Failure>,
-    /// SIGKILL was sent.
-    pub(crate) killed: bool,
-    /// By then it has to be gone.
-    dead_by: Option<Instant>,
-    kill_at: Option<Instant>,
     /// When it is looked at whether it was stopped.
     look_at: Option<Instant>,
     /// Those it had when it was ready.
     limits: Option<Limits>,
     /// So many forks in a row have failed.
     failed_forks: u32,
-    ended: bool,
 }
 
 /// The reading ends of a process's standard output and standard error.
@@ -101,32 +93,23 @@ impl Zygote {
         let zygote = Self {
             pid,
             started: now,
-            channel,
+            child: Child::new(Some(pid), channel),
             ready: false,
             failure: None,
-            killed: false,
-            dead_by: None,
-            kill_at: None,
             look_at: None,
             limits: None,
             failed_forks: 0,
-            ended: false,
         };
         Ok((zygote, (stdout, stderr)))
     }
 
     /// The next message. A zygote that breaks the protocol is killed.
     pub(crate) fn hear(&mut self) -> Option<FromZygote> {
-        self.channel.flush();
-        if self.ended {
-            return None;
-        }
-        match self.channel.receive(FromZygote::decode) {
+        match self.child.hear(FromZygote::decode) {
             Received::Message(message, _) => Some(message),
             Received::Nothing => None,
             Received::Ended => {
-                self.ended = true;
-                self.kill_at = Some(Instant::now() + STACKS_WITHIN);
+                self.child.kill_at(Instant::now() + STACKS_WITHIN);
                 None
             }
             Received::Breach => {
@@ -138,47 +121,33 @@ impl Zygote {
 
     /// It breaks the protocol: nothing of it is heard any more, and it is killed in the next turn.
     pub(crate) fn breach(&mut self) {
-        self.ended = true;
-        self.kill_at = Some(Instant::now());
+        self.child.hear_no_more();
+        self.child.kill_at(Instant::now());
         self.failure
             .get_or_insert_with(|| Failure::new("zygote", "it broke the protocol of its control socket"));
     }
 
-    /// Whether the control socket can still say something.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.ended
-    }
-
     /// It is not ready within the boot timeout: it tells where it is, then it is killed. `false`: that happened already.
     pub(crate) fn overdue(&mut self, now: Instant) -> bool {
-        if self.is_leaving() {
+        if self.child.is_leaving() {
             return false;
         }
-        if let Some(signal) = Signal::from_named_raw(STACKS_SIGNAL) {
-            wait::kill(self.pid, signal);
-        }
-        self.kill_at = Some(now + STACKS_WITHIN);
+        self.child.signal(Signal::from_named_raw(STACKS_SIGNAL));
+        self.child.kill_at(now + STACKS_WITHIN);
         true
-    }
-
-    /// Is it killed, or is it known when?
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.kill_at.is_some() || self.killed
     }
 
     /// It is ready: if that was a moment too late, it is not killed for it any more.
     pub(crate) fn is_in_time(&mut self) {
         self.ready = true;
         self.limits = Limits::of(self.pid);
-        if !self.ended {
-            self.kill_at = None;
-        }
+        self.child.spare();
     }
 
     /// Does it do nothing because it was stopped by a signal? Looked at now and then while it is `busy`:
     /// stopped, a zygote says nothing, and forks nothing.
     pub(crate) fn is_found_stopped(&mut self, busy: bool, now: Instant) -> bool {
-        if !busy || self.killed {
+        if !busy || self.child.is_killed() {
             self.look_at = None;
             return false;
         }
@@ -209,20 +178,20 @@ impl Zygote {
     /// SIGKILL, for this reason.
     pub(crate) fn give_up(&mut self, why: impl Into<String>) {
         self.failure.get_or_insert_with(|| Failure::new("zygote", why));
-        self.kill();
+        self.child.kill();
     }
 
     /// Kills it when that is due, and sends what waits.
     pub(crate) fn tick(&mut self, now: Instant) {
-        self.channel.flush();
+        self.child.tick(now);
         if self
-            .channel
+            .child
             .is_congested(now)
             .is_some_and(|lasts| lasts > PASSED_WITHIN)
-            && !self.ended
+            && self.child.is_open()
         {
-            self.ended = true;
-            self.kill_at = Some(now);
+            self.child.hear_no_more();
+            self.child.kill();
             self.failure.get_or_insert_with(|| {
                 Failure::new(
                     "zygote",
@@ -230,27 +199,13 @@ impl Zygote {
                 )
             });
         }
-        if self.kill_at.is_some_and(|at| at <= now) {
-            self.kill();
-        }
-    }
-
-    /// SIGKILL, once.
-    pub(crate) fn kill(&mut self) {
-        self.kill_at = None;
-        if !self.killed {
-            self.killed = true;
-            self.dead_by = Some(Instant::now() + DEAD_WITHIN);
-            wait::kill(self.pid, Signal::KILL);
-        }
     }
 
     /// When [`Zygote::tick`] has something to do next, or it is [overdue](Zygote::overdue): from then on,
     /// when it is killed.
     pub(crate) fn deadline(&self, boot: Duration) -> Option<Instant> {
-        let again_at = self.channel.deadline();
-        let late = (!self.ready && !self.is_leaving()).then_some(self.started + boot);
-        [self.kill_at, self.dead_by, self.look_at, again_at, late]
+        let late = (!self.ready && !self.child.is_leaving()).then_some(self.started + boot);
+        [self.child.deadline(), self.look_at, late]
             .into_iter()
             .flatten()
             .min()
@@ -258,7 +213,7 @@ impl Zygote {
 
     /// Its part of `GET /status`.
     pub(crate) fn status(&self, now: Instant) -> ZygoteStatus {
-        let state = match (self.killed, self.ready) {
+        let state = match (self.child.is_killed(), self.ready) {
             (true, _) => "killed",
             (false, true) => "ready",
             (false, false) => "booting",
@@ -268,16 +223,6 @@ impl Zygote {
             state: state.to_owned(),
             age_s: seconds(self.started, now),
         }
-    }
-
-    /// It was killed long ago and is still there. Said once.
-    pub(crate) fn is_stuck(&mut self, now: Instant) -> bool {
-        self.dead_by.take_if(|by| *by <= now).is_some()
-    }
-
-    /// It was, and nothing is to wait for it.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.killed && self.dead_by.is_none()
     }
 }
 
@@ -326,29 +271,23 @@ fn boot(app: &App, check: bool) -> ToZygote {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::process::Child;
-
     use super::*;
 
     /// A zygote that says nothing, its process, and its end of the channel.
-    pub(crate) fn booting(now: Instant) -> (Zygote, Child, OwnedFd) {
+    pub(crate) fn booting(now: Instant) -> (Zygote, std::process::Child, OwnedFd) {
         let (channel, theirs) = Channel::pair().expect("a socket pair");
-        let child = Command::new("sleep").arg("60").spawn().expect("a process");
+        let process = Command::new("sleep").arg("60").spawn().expect("a process");
         let zygote = Zygote {
-            pid: child.id(),
+            pid: process.id(),
             started: now,
-            channel,
+            child: Child::new(Some(process.id()), channel),
             ready: false,
             failure: None,
-            killed: false,
-            dead_by: None,
-            kill_at: None,
             look_at: None,
             limits: None,
             failed_forks: 0,
-            ended: false,
         };
-        (zygote, child, theirs)
+        (zygote, process, theirs)
     }
 
     #[test]
@@ -359,7 +298,7 @@ pub(crate) mod tests {
         assert!(zygote.overdue(now + boot));
         assert_eq!(zygote.deadline(boot), Some(now + boot + STACKS_WITHIN));
         zygote.tick(now + boot + STACKS_WITHIN);
-        assert!(zygote.killed && zygote.deadline(boot) > Some(now + boot));
+        assert!(zygote.child.is_killed() && zygote.deadline(boot) > Some(now + boot));
         child.wait().expect("our child");
     }
 
@@ -370,7 +309,7 @@ pub(crate) mod tests {
         assert!(zygote.overdue(now));
         zygote.is_in_time();
         zygote.tick(now + 10 * STACKS_WITHIN);
-        assert!(zygote.ready && !zygote.killed);
+        assert!(zygote.ready && !zygote.child.is_killed());
         assert_eq!(zygote.deadline(boot), None);
         child.kill().expect("our child");
         child.wait().expect("our child");

@@ -97,7 +97,7 @@ fn a_worker_that_its_zygote_never_forked_is_no_death() {
             app.tick(cx);
             assert_eq!(app.workers.len(), app.pool.len());
             if killed {
-                app.zygote.as_mut().expect("it is there").kill();
+                app.zygote.as_mut().expect("it is there").child.kill();
             }
             // What it was sent and has not read is gone with it.
             let theirs = Some(theirs).filter(|_| !forks);
@@ -135,7 +135,7 @@ fn a_zygote_whose_forks_fail_again_and_again_is_replaced() {
         let failed = FromZygote::ForkFailed { slot: 0, message };
         rustix::io::write(&theirs, &failed.encode()).expect("there is room");
         in_a_turn(now, |cx| app.hear_zygote(cx));
-        app.zygote.as_ref().expect("it is there").killed
+        app.zygote.as_ref().expect("it is there").child.is_killed()
     };
     assert_eq!([fork_fails(&mut app), fork_fails(&mut app)], [false, false]);
     // One that succeeds in between begins a new count.

@@ -15,7 +15,6 @@ use crate::{
     os::{packet::Sender, wait::Ended},
     output::Source,
     worker::Worker,
-    zygote::Zygote,
 };
 
 /// Can a worker of an app that runs as this user (`None`: as we do) have this one? What starts as root may
@@ -36,9 +35,9 @@ impl App {
             let worker = &mut self.workers[at];
             match message {
                 FromWorker::Hello {} => {
-                    match sender.filter(|sender| worker.pid.is_none() && may_be(user, sender.uid)) {
+                    match sender.filter(|sender| worker.child.pid.is_none() && may_be(user, sender.uid)) {
                         Some(Sender { pid, .. }) if cx.pids.claim(pid) => {
-                            worker.pid = Some(pid);
+                            worker.child.pid = Some(pid);
                             self.history.forked();
                             if let Some(zygote) = &mut self.zygote {
                                 zygote.has_forked();
@@ -53,7 +52,7 @@ impl App {
                         }
                     }
                 }
-                FromWorker::Ready { .. } | FromWorker::Leave {} if worker.pid.is_none() => {
+                FromWorker::Ready { .. } | FromWorker::Leave {} if worker.child.pid.is_none() => {
                     worker.breach("it spoke before it said who it is");
                 }
                 FromWorker::Ready { .. } if worker.ready => worker.breach("it was ready twice"),
@@ -72,7 +71,7 @@ impl App {
                     if worker.counts {
                         self.pool.ready(worker.slot);
                     }
-                    let pid = worker.pid.unwrap_or(0);
+                    let pid = worker.child.pid.unwrap_or(0);
                     info!(
                         app = %self.name, slot = worker.slot, pid, generation = self.generation, boot_ms,
                         "worker ready"
@@ -97,13 +96,13 @@ impl App {
     pub(super) fn worker_died(&mut self, worker: Worker, ended: Ended, cx: &mut Context<'_>) {
         let source = Source::worker(self.generation, &self.name, worker.number, worker.slot);
         self.last_words(&source, cx);
-        let (slot, pid) = (worker.slot, worker.pid.unwrap_or(0));
-        let mut cause = cause(ended, worker.killed, cx.oom_kills.rose());
-        if let (Ended::Signal(9), true, Some(why)) = (ended, worker.killed, &worker.why) {
+        let (slot, pid) = (worker.slot, worker.child.pid.unwrap_or(0));
+        let mut cause = cause(ended, worker.child.is_killed(), cx.oom_kills.rose());
+        if let (Ended::Signal(9), true, Some(why)) = (ended, worker.child.is_killed(), &worker.why) {
             cause = format!("{cause}: {why}");
         }
         if !self.retired {
-            self.history.exited(Some(slot), worker.pid, &cause, cx.now);
+            self.history.exited(Some(slot), worker.child.pid, &cause, cx.now);
         }
         if !worker.counts {
             info!(app = %self.name, slot, pid, generation = self.generation, cause, "worker left");
@@ -185,7 +184,7 @@ impl App {
             .iter_mut()
             .filter(|worker| worker.slot == slot && worker.counts);
         if let Some(worker) = late.next() {
-            let pid = worker.pid.unwrap_or(0);
+            let pid = worker.child.pid.unwrap_or(0);
             error!(app = %self.name, slot, pid, "worker is not ready in time, its stacks follow");
             worker.is_overdue(now);
         }
@@ -198,7 +197,10 @@ impl App {
         if !self.retired && leaving > most {
             let mut oldest: Vec<_> = self.workers.iter_mut().filter(|worker| !worker.counts).collect();
             oldest.sort_by_key(|worker| worker.number);
-            oldest.into_iter().take(leaving - most).for_each(Worker::kill);
+            oldest
+                .into_iter()
+                .take(leaving - most)
+                .for_each(|worker| worker.child.kill());
         }
     }
 
@@ -211,7 +213,10 @@ impl App {
         }
         // Its end came before theirs, and may not have been heard yet.
         self.hear_zygote(cx);
-        let leaves = self.zygote.as_ref().is_some_and(Zygote::is_leaving);
+        let leaves = self
+            .zygote
+            .as_ref()
+            .is_some_and(|zygote| zygote.child.is_leaving());
         let is_lost = |worker: &Worker| worker.is_lost() && !(leaves && worker.counts);
         while let Some(at) = self.workers.iter().position(is_lost) {
             let worker = self.workers.swap_remove(at);

@@ -46,12 +46,12 @@ impl App {
                 }
                 FromZygote::ForkFailed { slot, message } => {
                     error!(app = %self.name, slot, error = message, "worker not forked");
-                    if zygote.has_not_forked() && !zygote.is_leaving() {
+                    if zygote.has_not_forked() && !zygote.child.is_leaving() {
                         error!(app = %self.name, pid = zygote.pid, "forks of the zygote fail again and again, it is replaced");
                         zygote.give_up("its forks failed again and again");
                     }
                     self.workers
-                        .retain(|worker| worker.slot != slot || worker.pid.is_some() || !worker.counts);
+                        .retain(|worker| worker.slot != slot || worker.child.pid.is_some() || !worker.counts);
                     self.fail(Failure::new("fork", message));
                     self.slot_died(slot, cx.now);
                 }
@@ -65,7 +65,7 @@ impl App {
         let Some(zygote) = &mut self.zygote else {
             return true;
         };
-        if !zygote.killed {
+        if !zygote.child.is_killed() {
             let Some(limit) = zygote.lowered_limit() else {
                 return true;
             };
@@ -106,10 +106,10 @@ impl App {
         if self.retired {
             return;
         }
-        let cause = cause(ended, zygote.killed, cx.oom_kills.rose());
+        let cause = cause(ended, zygote.child.is_killed(), cx.oom_kills.rose());
         let failure = zygote.failure.unwrap_or_else(|| {
             let boot = self.config().timeout.boot;
-            match (zygote.ready, zygote.killed) {
+            match (zygote.ready, zygote.child.is_killed()) {
                 (true, _) => Failure::new("zygote", cause.clone()),
                 (false, true) => Failure::new("boot", format!("not ready within timeout.boot ({boot:?})")),
                 (false, false) => Failure::new(
@@ -125,7 +125,7 @@ impl App {
         for worker in self
             .workers
             .iter_mut()
-            .filter(|worker| worker.pid.is_none() && worker.counts)
+            .filter(|worker| worker.child.pid.is_none() && worker.counts)
         {
             worker.counts = false;
             worker

@@ -99,7 +99,7 @@ impl Generation {
             let Some(at) = app.workers.iter().position(|worker| worker.links.has(link)) else {
                 continue;
             };
-            let (slot, pid) = (app.workers[at].slot, app.workers[at].pid.unwrap_or(0));
+            let (slot, pid) = (app.workers[at].slot, app.workers[at].child.pid.unwrap_or(0));
             if request_id.is_empty() {
                 error!(
                     app = %app.name, slot, pid, silent_ms = elapsed_ms,
@@ -121,7 +121,7 @@ impl Generation {
 
     /// A proxy whose front threads do not turn is replaced, unless the next one would hang in the same place.
     pub(super) fn look_at_proxy(&mut self, now: Instant) {
-        let Some(proxy) = self.proxy.as_mut().filter(|proxy| !proxy.killed) else {
+        let Some(proxy) = self.proxy.as_mut().filter(|proxy| !proxy.child.is_killed()) else {
             return;
         };
         if !proxy.is_silent(now) {
@@ -155,7 +155,7 @@ impl Generation {
             self.silent_proxies = self.silent_proxies.saturating_add(1);
         }
         if is_replaced {
-            proxy.kill();
+            proxy.child.kill();
         }
     }
 
@@ -167,10 +167,10 @@ impl Generation {
                 worker.keep_links(|generation| generation != self.number);
             }
         }
-        let cause = cause(ended, proxy.killed, cx.oom_kills.rose());
+        let cause = cause(ended, proxy.child.is_killed(), cx.oom_kills.rose());
         match self.phase {
             Phase::Booting => {
-                let failure = match (&proxy.failure, proxy.killed) {
+                let failure = match (&proxy.failure, proxy.child.is_killed()) {
                     (Some(told), _) => told.clone(),
                     (None, true) => "it was not ready in time".to_owned(),
                     (None, false) => format!("it died before it was ready: {cause}"),
@@ -273,6 +273,7 @@ impl Generation {
             let name = Arc::clone(&app.name);
             for worker in &mut app.workers {
                 let Some(pid) = worker
+                    .child
                     .pid
                     .filter(|_| worker.ready && worker.counts && !worker.links.reaches(self.number))
                 else {
@@ -283,7 +284,7 @@ impl Generation {
                     Err(error) => {
                         // No descriptors left: without a link the worker is of no use, a later one may be luckier.
                         error!(app = %name, slot = worker.slot, pid, %error, "link not made, the worker is replaced");
-                        worker.kill();
+                        worker.child.kill();
                     }
                 }
             }
