@@ -77,6 +77,10 @@ pub(crate) enum Command {
 
 impl CommandLine {
     /// Reads it; tells what is wrong and exits when it cannot be understood.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "main's first call: nothing runs and nothing is to be flushed"
+    )]
     pub(crate) fn read() -> Self {
         Self::of(std::env::args_os()).unwrap_or_else(|error| {
             let Some(hint) = hint(&error) else { error.exit() };

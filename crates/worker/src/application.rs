@@ -403,6 +403,10 @@ fn sys_text(py: Python<'_>, name: &str) -> String {
 }
 
 /// Makes the process a place for the application: its directory is the working directory and the first of `sys.path`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "applications open files by relative paths; here nothing of ours does, and there is one thread"
+)]
 pub(crate) fn enter(py: Python<'_>, directory: &str, target: &str) -> Result<(), Refusal> {
     std::env::set_current_dir(directory)
         .map_err(|error| Refusal::new("python", format!("the app's directory {directory}: {error}")))?;
