@@ -34,7 +34,7 @@ while True:
         os._exit(0)
     kind = packet[0]
     if kind == 1:
-        certificates, listeners, generation = struct.unpack_from("<?IQ", packet, 1)
+        certificates, _names, listeners, generation = struct.unpack_from("<?IIQ", packet, 1)
         config = json.loads(os.pread(descriptors[0], 1 << 20, 0))
         apps = ",".join(app["name"] for app in config["apps"])
         note(f"boot listeners={listeners} apps={apps} certificates={certificates} files={len(descriptors) - 1}")
