@@ -2,24 +2,8 @@
 
 use std::str::from_utf8;
 
-use super::Violation;
-
-/// Nothing came for too long.
-pub const GOING_AWAY: u16 = 1001;
-/// The peer keeps to no protocol.
-pub const PROTOCOL: u16 = 1002;
-/// Said by nobody: there was a close frame without a code.
-pub const NO_CODE: u16 = 1005;
-/// Said by nobody: the connection ended without a close frame.
-pub const ABNORMAL: u16 = 1006;
-/// Text that is not UTF-8, or data that can not be unpacked.
-pub const BAD_DATA: u16 = 1007;
-/// A message is too large.
-pub const TOO_LARGE: u16 = 1009;
-/// The application, or its worker, failed.
-pub const INTERNAL: u16 = 1011;
-/// The server leaves; the client may come again.
-pub const RESTART: u16 = 1012;
+pub use super::code::*;
+use super::violation::Violation;
 
 /// Longest reason in bytes, so that code and reason fit in a control frame.
 pub const REASON_BYTES_MAX: usize = 123;

@@ -12,6 +12,7 @@
 //! What is lost is the similarity of one small message to the last one.
 
 pub mod close;
+mod code;
 mod deflate;
 pub mod extension;
 #[cfg(any(test, feature = "frames"))]
@@ -26,22 +27,7 @@ pub mod reader;
 #[cfg(test)]
 mod tests;
 mod utf8;
+mod violation;
 pub mod writer;
 
-/// The client broke the protocol, or a limit: the connection is closed with this code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Violation {
-    /// Status code of the close frame.
-    pub code: u16,
-    /// Its reason.
-    pub reason: &'static str,
-}
-
-impl Violation {
-    const fn protocol(reason: &'static str) -> Self {
-        Self {
-            code: close::PROTOCOL,
-            reason,
-        }
-    }
-}
+pub use violation::Violation;
