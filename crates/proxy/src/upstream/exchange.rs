@@ -11,9 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use logs::Record;
-use message::{
-    answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength, request::Request,
-};
+use message::{answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength};
 use tokio::select;
 
 use super::{
@@ -23,27 +21,13 @@ use super::{
     failure::Failure,
     http2::{self, Reached},
     idle,
+    question::Question,
     server::Seat,
     server_stream::ServerStream,
     tunnel::{self, End, Patience},
-    upgrade::Upgrade,
     upload::Upload,
 };
 use crate::{context::Context, errors, front::patience::within};
-
-/// What a server is asked.
-pub(crate) struct Question<'a> {
-    /// Who is asked.
-    pub(crate) upstream: &'a Arc<Upstream>,
-    /// The request as understood.
-    pub(crate) request: &'a Request,
-    /// Prefix cut from the path; "" leaves the target as the client sent it.
-    pub(crate) strip: &'a str,
-    /// Host for a client that named none.
-    pub(crate) host: &'a str,
-    /// It is asked for a WebSocket.
-    pub(crate) upgrade: Option<Upgrade>,
-}
 
 /// Answers a request with what a server says.
 pub(crate) async fn answer<D: Downstream>(

@@ -19,6 +19,7 @@ mod name_servers;
 mod names;
 mod order;
 mod peers;
+mod question;
 mod request_head;
 mod server;
 mod server_socket;
@@ -28,8 +29,9 @@ mod unserved;
 mod upgrade;
 mod upload;
 
-pub(crate) use exchange::{Question, answer};
+pub(crate) use exchange::answer;
 pub(crate) use health::look_after;
 pub(crate) use names::begin;
 pub(crate) use peers::Upstream;
+pub(crate) use question::Question;
 pub(crate) use upgrade::Upgrade;

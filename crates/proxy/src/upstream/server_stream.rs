@@ -12,9 +12,9 @@ use super::{
     answer_body::AnswerBody,
     answer_head::{AnswerHead, BadAnswer, Search},
     connection::{ServerConnection, Turn},
-    exchange::Question,
     failure::Failure,
     idle::{self, Place},
+    question::Question,
     request_head::{self, Then},
 };
 

@@ -538,10 +538,9 @@ async fn what_a_server_leaves_behind_goes_to_its_next_connection() {
     assert_eq!(streams, [1, 1, 3, 1, 3, 1]);
 }
 
-/// Each costs the server its connection, or the stream, and the next request goes well.
 #[tokio::test]
 async fn a_server_that_breaks_the_rules_is_not_believed_and_the_next_request_goes_well() {
-    const BAD: &[Frames] = &[
+    refused(&[
         // Connection-specific fields, upper case, no status, a status that is none.
         |id| frame(1, 5, id, b"\x88\x00\x0aconnection\x05close"),
         |id| frame(1, 5, id, b"\x88\x00\x01X\x01y"),
@@ -557,6 +556,13 @@ async fn a_server_that_breaks_the_rules_is_not_believed_and_the_next_request_goe
         |id| frame(1, 5, id, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
         // Data before the head.
         |id| frame(0, 1, id, b"abc"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_floods_loses_its_connection_and_the_next_request_goes_well() {
+    refused(&[
         // A head without end.
         |id| {
             let mut head = frame(1, 0, id, OK);
@@ -584,8 +590,13 @@ async fn a_server_that_breaks_the_rules_is_not_believed_and_the_next_request_goe
                 .concat()
                 .repeat(100_000)
         },
-    ];
-    for (number, bad) in BAD.iter().enumerate() {
+    ])
+    .await;
+}
+
+/// Each costs the server its connection, or the stream.
+async fn refused(bad: &'static [Frames]) {
+    for (number, bad) in bad.iter().enumerate() {
         // Each answer is static for its server.
         let answers: &'static [Frames] = Box::leak(Box::new([*bad, ok as Frames]));
         let (house, _heard) = raw("read_timeout = \"15s\"", answers).await;
@@ -610,6 +621,33 @@ async fn a_server_that_breaks_the_rules_is_not_believed_and_the_next_request_goe
         let (head, _) = client.answer().await;
         assert!(head.starts_with("HTTP/1.1 200"), "{number}: {head}");
     }
+}
+
+/// Posts twice, with more than a second between.
+async fn after_a_silence(house: &House) {
+    let mut client = house.connect().await;
+    for _ in 0..2 {
+        client
+            .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab")
+            .await;
+        assert!(client.answer().await.0.starts_with("HTTP/1.1 200"));
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_silent_is_asked_whether_it_is_there() {
+    let (house, connections) = behind("", usual, echo).await;
+    after_a_silence(&house).await;
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_sign_of_life_gets_no_request_on_that_connection() {
+    // It answers heads and no pings.
+    let (house, mut heard) = raw("", &[ok, ok]).await;
+    after_a_silence(&house).await;
+    assert_eq!((heard.recv().await, heard.recv().await), (Some(1), Some(1)));
 }
 
 #[tokio::test]

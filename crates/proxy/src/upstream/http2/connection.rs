@@ -1,4 +1,4 @@
-//! One connection of HTTP/2 to a server, and the task that drives it.
+//! One connection of HTTP/2 to a server.
 
 use std::{
     future::poll_fn,
@@ -12,26 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    Ping,
-    client::{Builder, Connection as H2Connection, SendRequest},
-};
-use tokio::{
-    select,
-    sync::Notify,
-    time::{Instant, sleep_until, timeout},
-};
+use h2::client::{Builder, Connection as H2Connection, SendRequest};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    CONNECTION_WINDOW_BYTES, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX, pool,
+    CONNECTION_WINDOW_BYTES, SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX,
     socket::{Heard, HeardSocket},
 };
-use crate::upstream::{
-    answer_head::HEAD_BYTES_MAX, failure::Failure, idle::Place, server_socket::ServerSocket,
-};
-
-/// A connection without requests is kept this long, as one of HTTP/1.1 is.
-const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+use crate::upstream::{answer_head::HEAD_BYTES_MAX, failure::Failure, server_socket::ServerSocket};
 
 /// A server that has been silent for so long is asked for a sign of life before it gets another request: it may
 /// be gone without a word. For a request that must not be sent twice, sooner.
@@ -41,9 +29,6 @@ const SILENCE_MAX_SURELY: Duration = Duration::from_secs(1);
 /// It has this long to give it.
 const SIGN_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A farewell may take this long.
-const FAREWELL: Duration = Duration::from_secs(5);
-
 /// A connection, as requests see it.
 pub(super) struct Connection {
     send: SendRequest<Bytes>,
@@ -51,25 +36,35 @@ pub(super) struct Connection {
 }
 
 /// What requests and the task know together.
-struct State {
-    heard: Arc<Heard>,
+pub(super) struct State {
+    pub(super) heard: Arc<Heard>,
     /// Requests that run.
-    streams: AtomicUsize,
+    pub(super) streams: AtomicUsize,
     /// It has served a request.
     kept: AtomicBool,
     /// A sign of life is wanted.
-    wants_ping: AtomicBool,
+    pub(super) wants_ping: AtomicBool,
     /// The task has something to look at.
-    changed: Notify,
+    pub(super) changed: Notify,
+}
+
+/// What the task of a connection has.
+pub(super) struct Driven {
+    pub(super) h2: H2Connection<HeardSocket, Bytes>,
+    pub(super) state: Arc<State>,
+}
+
+impl State {
+    /// Does no request run on it?
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl Connection {
-    /// Speaks HTTP/2 on a socket that nothing was sent on; returns when the server has told its settings. `place`:
-    /// where it is found while it lives, and how many may be idle there; `None`: it serves one request.
-    pub(super) async fn open(
-        socket: ServerSocket,
-        place: Option<(&Arc<Place>, usize)>,
-    ) -> Result<Arc<Self>, Failure> {
+    /// Speaks HTTP/2 on a socket that nothing was sent on; returns when the server has told its settings. What
+    /// comes with it has to be driven.
+    pub(super) async fn open(socket: ServerSocket) -> Result<(Arc<Self>, Driven), Failure> {
         let heard = Arc::new(Heard::new());
         let socket = HeardSocket::new(socket, Arc::clone(&heard));
         let failure = |error: h2::Error| Failure::NoHttp2(error.to_string());
@@ -97,12 +92,7 @@ impl Connection {
             send,
             state: Arc::clone(&state),
         });
-        if let Some((place, _)) = place {
-            pool::put(place, Arc::clone(&connection));
-        }
-        let place = place.map(|(place, kept_max)| (Arc::clone(place), kept_max));
-        tokio::spawn(drive(h2, state, place));
-        Ok(connection)
+        Ok((connection, Driven { h2, state }))
     }
 
     /// Takes a stream, if the connection can have one more.
@@ -125,13 +115,13 @@ impl Connection {
     }
 
     /// Is this the one that the task drives?
-    fn is_of(&self, state: &Arc<State>) -> bool {
+    pub(super) fn is_of(&self, state: &Arc<State>) -> bool {
         Arc::ptr_eq(&self.state, state)
     }
 
     /// Does no request run on it?
-    fn is_idle(&self) -> bool {
-        self.state.streams.load(Ordering::Relaxed) == 0
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.is_idle()
     }
 }
 
@@ -189,64 +179,4 @@ fn options() -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES);
     options
-}
-
-/// Drives a connection to its end. Without requests it is given up after a while: h2 closes what nobody holds.
-async fn drive(
-    mut h2: H2Connection<HeardSocket, Bytes>,
-    state: Arc<State>,
-    place: Option<(Arc<Place>, usize)>,
-) {
-    let mut pings = h2.ping_pong();
-    let mut waits_for_pong = false;
-    let mut idle_until = Instant::now() + IDLE_TIME_MAX;
-    let mut leaves_by = None;
-    loop {
-        if state.wants_ping.swap(false, Ordering::Relaxed)
-            && !waits_for_pong
-            && let Some(pings) = &mut pings
-        {
-            waits_for_pong = pings.send_ping(Ping::opaque()).is_ok();
-        }
-        let is_idle = state.streams.load(Ordering::Relaxed) == 0;
-        let deadline = leaves_by.unwrap_or(idle_until);
-        select! {
-            biased;
-            ended = poll_fn(|cx| Pin::new(&mut h2).poll(cx)) => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "HTTP/2 connection to an upstream server ended");
-                }
-                break;
-            }
-            () = poll_fn(|cx| match &mut pings {
-                Some(pings) => pings.poll_pong(cx).map(drop),
-                None => Poll::Pending,
-            }), if waits_for_pong => waits_for_pong = false,
-            () = state.changed.notified() => {
-                idle_until = Instant::now() + IDLE_TIME_MAX;
-                let is_idle = state.streams.load(Ordering::Relaxed) == 0;
-                let is_spare = |(place, kept_max): &(Arc<Place>, usize)| {
-                    state.heard.is_doubted() || pool::count(place, Connection::is_idle) > *kept_max
-                };
-                if is_idle && place.as_ref().is_some_and(is_spare) {
-                    idle_until = Instant::now();
-                }
-            }
-            () = sleep_until(deadline), if is_idle => {
-                if leaves_by.is_some() {
-                    break;
-                }
-                leaves_by = Some(Instant::now() + FAREWELL);
-                forget(place.as_ref(), &state);
-            }
-        }
-    }
-    forget(place.as_ref(), &state);
-}
-
-/// It is found no more.
-fn forget(place: Option<&(Arc<Place>, usize)>, state: &Arc<State>) {
-    if let Some((place, _)) = place {
-        pool::remove(place, |connection| connection.is_of(state));
-    }
 }

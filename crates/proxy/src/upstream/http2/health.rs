@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use http::{Method, Request, Uri, Version, header};
 
-use super::connection::{Connection, Lease};
+use super::{connection::Lease, driver};
 use crate::upstream::{failure::Failure, server_socket::ServerSocket};
 
 /// Asks for a path on a connection that is closed again; says with which status it is answered.
@@ -14,7 +14,7 @@ pub(in crate::upstream) async fn ask(
     host: &str,
     path: &str,
 ) -> Result<u16, Failure> {
-    let connection = Connection::open(socket, None).await?;
+    let connection = driver::open(socket, None).await?;
     let Ok(mut lease) = connection.lease() else {
         return Err(Failure::Closed);
     };

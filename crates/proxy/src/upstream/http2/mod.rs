@@ -13,6 +13,7 @@
 
 mod answer_head;
 mod connection;
+mod driver;
 mod health;
 mod pool;
 mod reach;

@@ -2,11 +2,7 @@
 
 use config::PeerProtocol;
 
-use super::{
-    connection::{Connection, Full},
-    pool,
-    stream::Http2Stream,
-};
+use super::{connection::Full, driver, pool, stream::Http2Stream};
 use crate::upstream::{
     Upstream,
     connection::{ServerConnection, open_socket},
@@ -73,7 +69,7 @@ async fn share(
     }
     let kept_max = upstream.kept_max();
     let found_at = (kept_max > 0).then_some((place, kept_max));
-    let connection = Connection::open(socket, found_at).await?;
+    let connection = driver::open(socket, found_at).await?;
     match connection.lease() {
         Ok(lease) => Ok(Reached::Http2(Http2Stream::new(lease, is_tls))),
         Err(Full::Now | Full::ForEver) => {

@@ -13,7 +13,7 @@ use message::{
     request_line::RequestLine,
 };
 
-use crate::upstream::{exchange::Question, failure::Failure};
+use crate::upstream::{failure::Failure, question::Question};
 
 /// The head: the fields that go on are those of HTTP/1.1, in lower case, and nothing that concerns a connection.
 pub(super) fn request(

@@ -17,9 +17,9 @@ use crate::upstream::{
     answer_body::AnswerBody,
     answer_head::{AnswerHead, BadAnswer, Search},
     connection::{ServerConnection, Turn},
-    exchange::Question,
     failure::Failure,
     idle::Place,
+    question::Question,
     server_stream::ServerStream,
 };
 
