@@ -11,7 +11,7 @@ use tracing::{
     info,
 };
 
-use crate::event_line::push_plain;
+use crate::escape::push_plain;
 
 /// The target of these events; always let through.
 pub(crate) const TARGET: &str = "app_output";

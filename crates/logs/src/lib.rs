@@ -22,6 +22,7 @@ mod writer;
 
 mod app_output;
 pub mod error_log;
+mod escape;
 mod event_line;
 
 pub use access_log::AccessLog;
