@@ -11,14 +11,7 @@ use std::{
 
 use config::Format;
 
-use crate::{
-    Error, OpenRecord, Record, Remote, combined, json,
-    output::Output,
-    sink::{Manner, Sink},
-};
-
-/// How long a line may wait for others before it is written.
-const TICK: Duration = Duration::from_millis(50);
+use crate::{Error, OpenRecord, Record, Remote, combined, json, output::Output, sink::Sink};
 
 /// The access log of one process; a cheap handle, cloned into every front thread. Nothing here waits for the disk but
 /// [`close`](AccessLog::close).
@@ -42,14 +35,7 @@ impl AccessLog {
     /// When the file cannot be opened or the writer's thread cannot be started.
     pub fn new(config: &config::AccessLog, file: Option<File>) -> Result<Self, Error> {
         let output = Output::open(&config.to, file)?;
-        let manner = Manner {
-            log: "access",
-            bytes_max: config.buffer_bytes_max,
-            reserve_bytes: 0,
-            tick: TICK,
-            lane_per_thread: true,
-        };
-        let sink = Sink::new(manner, output)?;
+        let sink = Sink::new("access", config.buffer_bytes_max, output)?;
         Ok(Self {
             inner: Some(Arc::new(Inner {
                 sink,
@@ -104,7 +90,7 @@ impl AccessLog {
     /// Hands a finished record's line to the sink.
     pub(crate) fn write(&self, record: &Record) {
         let Some(inner) = &self.inner else { return };
-        inner.sink.append(false, |out| match inner.format {
+        inner.sink.append(|out| match inner.format {
             Format::Combined => combined::push_line(out, record),
             Format::Json => json::push_line(out, record),
         });

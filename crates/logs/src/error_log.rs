@@ -3,7 +3,8 @@
 use std::{cell::Cell, fs::File, sync::Arc, time::Duration};
 
 use config::Level;
-use tracing::{Event, Subscriber, level_filters::LevelFilter};
+use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::{
     Layer, Registry,
     filter::Targets,
@@ -12,17 +13,7 @@ use tracing_subscriber::{
 };
 
 pub use crate::app_output::{AppLine, app_output};
-use crate::{
-    Error, app_output, event_line,
-    output::Output,
-    sink::{Manner, Sink},
-};
-
-/// Bytes of events that may wait for the disk; past it they are dropped and counted.
-const BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Bytes more for events of level error: a flood of an application's output must not drown them.
-const RESERVE_BYTES: usize = 256 * 1024;
+use crate::{Error, app_output, event_line, event_queue::EventQueue, output::Output, writer};
 
 /// What is kept of the memory that a long line took.
 const LINE_KEPT_BYTES: usize = 4096;
@@ -35,30 +26,31 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 #[must_use = "the error log ends when this is dropped"]
 pub struct Guard {
-    sink: Arc<Sink>,
+    queue: Arc<EventQueue>,
+    _thread: WorkerGuard,
 }
 
 impl Guard {
     /// Goes on in another file: events before this call go to the old one, later ones to the new one.
     pub fn replace(&self, file: File) {
-        self.sink.replace(file);
+        self.queue.replace(file);
     }
 
     /// Waits until everything said so far is written, for at most `limit`; `false` when it took longer.
     pub fn flush(&self, limit: Duration) -> bool {
-        self.sink.flush(limit)
+        self.queue.flush(limit)
     }
 
     /// Events dropped so far because too many waited for the disk.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.sink.dropped()
+        self.queue.dropped()
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.sink.close(CLOSE_LIMIT);
+        self.queue.close(CLOSE_LIMIT);
     }
 }
 
@@ -72,17 +64,10 @@ impl Drop for Guard {
 /// When the file cannot be opened, the writer's thread cannot be started, or an error log runs already.
 pub fn init(config: &config::ErrorLog, role: &str, file: Option<File>) -> Result<Guard, Error> {
     let output = Output::open(&config.to, file)?;
-    let manner = Manner {
-        log: "error",
-        bytes_max: BUFFER_BYTES_MAX,
-        reserve_bytes: RESERVE_BYTES,
-        // An event is rare and may be the last: it is written at once.
-        tick: Duration::ZERO,
-        lane_per_thread: false,
-    };
-    let sink = Arc::new(Sink::new(manner, output)?);
+    let (queue, thread) = EventQueue::start(output)?;
+    let queue = Arc::new(queue);
     let lines = Lines {
-        sink: Arc::clone(&sink),
+        queue: Arc::clone(&queue),
         origin: format!("{role}[{}]", std::process::id()),
     };
     // This also takes the records of libraries that use the `log` crate.
@@ -91,7 +76,10 @@ pub fn init(config: &config::ErrorLog, role: &str, file: Option<File>) -> Result
         .with(lines)
         .try_init()
         .map_err(|_| Error::Twice)?;
-    Ok(Guard { sink })
+    Ok(Guard {
+        queue,
+        _thread: thread,
+    })
 }
 
 /// Our own events from `level` on. Libraries are held to errors, unless somebody debugs: what they warn of is
@@ -111,9 +99,18 @@ fn targets(level: Level) -> Targets {
 
 /// Turns events into lines.
 struct Lines {
-    sink: Arc<Sink>,
+    queue: Arc<EventQueue>,
     /// `proxy[4242]`
     origin: String,
+}
+
+/// Errors, and what became of a log. What an application says is no error of ours.
+fn matters(metadata: &Metadata<'_>) -> bool {
+    match metadata.target() {
+        app_output::TARGET => false,
+        writer::TARGET => true,
+        _ => *metadata.level() == tracing::Level::ERROR,
+    }
 }
 
 thread_local! {
@@ -126,10 +123,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();
         event_line::push_line(&mut line, &self.origin, event);
-        let metadata = event.metadata();
-        let matters = *metadata.level() == tracing::Level::ERROR && metadata.target() != app_output::TARGET;
-        self.sink
-            .append(matters, |out| out.extend_from_slice(line.as_bytes()));
+        self.queue.push(line.as_bytes(), matters(event.metadata()));
         line.shrink_to(LINE_KEPT_BYTES);
         let _ = LINE.try_with(|kept| kept.set(line));
     }

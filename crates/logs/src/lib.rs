@@ -13,17 +13,22 @@ mod combined;
 mod json;
 mod stamp;
 
-mod access_log;
-mod lane;
+mod channel;
 mod log_file;
 mod output;
-mod sink;
+mod room;
 mod writer;
+mod writer_thread;
+
+mod access_log;
+mod sink;
+mod thread_buffer;
 
 mod app_output;
 pub mod error_log;
 mod escape;
 mod event_line;
+mod event_queue;
 
 pub use access_log::AccessLog;
 pub use error::Error;

@@ -15,16 +15,16 @@ use crate::{Error, open_for_append};
 const PIPE_BYTES: usize = 4096;
 
 /// How long one write waits for whoever reads the other end of a pipe.
-const PATIENCE: Timespec = Timespec {
+const READER_TIMEOUT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
 
 /// The file at the end of a log.
 ///
-/// Whatever is no regular file (a pipe to a container's logger, a terminal) may have a reader that sleeps. It is
-/// written to only when it says it has room, and in pieces of whole lines that a pipe takes in one go, so that the
-/// writer can always be reached and the lines of several processes on one pipe stay whole.
+/// Whatever is no regular file (a pipe to a container's logger, a terminal) may have a reader that sleeps. It
+/// is written to only when it says it has room, and in pieces of whole lines that a pipe takes in one go, so
+/// that the writer can always be reached and the lines of several processes on one pipe stay whole.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
@@ -60,16 +60,16 @@ impl Output {
         }
     }
 
-    /// Writes `bytes` from `*written` on and moves it along; an error leaves it where writing can go on later.
-    /// [`io::ErrorKind::WouldBlock`] says that the reader of the other end did not come in time.
-    pub(crate) fn write(&mut self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+    /// Writes `bytes` from `*written` on and moves it along; an error leaves it where writing can go on
+    /// later. [`io::ErrorKind::WouldBlock`] says that the reader of the other end did not come in time.
+    pub(crate) fn write(&self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
         while *written < bytes.len() {
             let mut piece = &bytes[*written..];
             if !self.regular {
                 self.wait_for_room()?;
                 piece = whole_lines(piece, PIPE_BYTES);
             }
-            match self.file.write(piece) {
+            match (&self.file).write(piece) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => *written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -80,7 +80,10 @@ impl Output {
     }
 
     fn wait_for_room(&self) -> io::Result<()> {
-        match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], Some(&PATIENCE)) {
+        match poll(
+            &mut [PollFd::new(&self.file, PollFlags::OUT)],
+            Some(&READER_TIMEOUT),
+        ) {
             Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
             // An error condition is told by the write that follows.
             Ok(_) => Ok(()),
@@ -89,7 +92,8 @@ impl Output {
     }
 }
 
-/// The longest start of `bytes` that is whole lines and at most `max` long; part of a line when that is longer.
+/// The longest start of `bytes` that is whole lines and at most `max` long; part of a line when that is
+/// longer.
 fn whole_lines(bytes: &[u8], max: usize) -> &[u8] {
     if bytes.len() <= max {
         return bytes;
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn a_pipe_that_nobody_reads_is_left_after_a_while() {
         let (_reader, writer) = io::pipe().expect("pipe");
-        let mut output = Output::new(File::from(std::os::fd::OwnedFd::from(writer)));
+        let output = Output::new(File::from(std::os::fd::OwnedFd::from(writer)));
         let mut written = 0;
         let error = output
             .write(&[b'\n'; 1 << 20], &mut written)

@@ -2,16 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a lane gathers before the writer is called ahead of its tick.
+/// What a buffer gathers before the writer is called ahead of its tick.
 pub(crate) const FULL_BYTES: usize = 64 * 1024;
 
 /// A buffer that grew past this for a burst is not kept.
 const KEEP_BYTES: usize = 2 * FULL_BYTES;
 
-/// Lines of one thread, waiting for the writer. The lock is held for the making of one line by the thread it belongs
-/// to, and for the swap of a vector by the writer; nobody waits for a disk under it.
+/// Lines of one thread, waiting for the writer. The lock is held for the making of one line by the thread it
+/// belongs to, and for the swap of a vector by the writer; nobody waits for a disk under it.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(crate) struct ThreadBuffer {
     batch: Mutex<Batch>,
 }
 
@@ -32,9 +32,9 @@ pub(crate) enum Appended {
     Dropped,
 }
 
-impl Lane {
-    /// Appends what `render` writes, if `grant` gives room for it: it is asked for the bytes missing and answers with
-    /// those given, 0 when there are no more.
+impl ThreadBuffer {
+    /// Appends what `render` writes, if `grant` gives room for it: it is asked for the bytes missing and
+    /// answers with those given, 0 when there are no more.
     pub(crate) fn append(
         &self,
         render: impl FnOnce(&mut Vec<u8>),
@@ -84,22 +84,22 @@ impl Lane {
     }
 }
 
-/// Empty buffers that were written out and wait for their next use, at most one for each lane.
+/// Empty buffers that were written out and wait for their next use, at most one for each thread.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
-    buffers: Vec<Vec<u8>>,
+    empty: Vec<Vec<u8>>,
 }
 
 impl Spares {
-    /// Keeps `buffer` for later unless it is huge or `lanes` buffers are kept already.
-    pub(crate) fn keep(&mut self, mut buffer: Vec<u8>, lanes: usize) {
-        if buffer.capacity() <= KEEP_BYTES && self.buffers.len() < lanes {
+    /// Keeps `buffer` for later unless it is huge or `max` are kept already.
+    pub(crate) fn keep(&mut self, mut buffer: Vec<u8>, max: usize) {
+        if buffer.capacity() <= KEEP_BYTES && self.empty.len() < max {
             buffer.clear();
-            self.buffers.push(buffer);
+            self.empty.push(buffer);
         }
     }
 
     fn take(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        self.empty.pop().unwrap_or_default()
     }
 }

@@ -1,23 +1,17 @@
-//! The thread that writes.
+//! The end of a log, whichever it is: lines come in, and go into a file.
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
-    thread,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    process::geteuid,
-    thread::{CapabilitySet, CapabilitySets, set_capabilities},
-};
 use tracing::{error, info, warn};
 
-use crate::{
-    lane::Batch,
-    output::Output,
-    sink::{Item, Shared},
-};
+use crate::channel::{Channel, Then};
+
+/// The target of what is said here.
+pub(crate) const TARGET: &str = module_path!();
 
 /// A file that fails is tried again after this long, then twice as long, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -34,22 +28,14 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// A reader that does not read is told about after this time.
 const TELL_STUCK_AFTER: Duration = Duration::from_secs(5);
 
-/// The far end of a log.
+/// Writes the lines of one log, on a thread that may wait for a file. Its end is the log's end.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    shared: Arc<Shared>,
-    output: Output,
-    /// The batch that is being written.
-    current: Option<Current>,
+    channel: Arc<Channel>,
     trouble: Option<Trouble>,
+    gave_up: bool,
     told_dropped: u64,
     told_dropped_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Current {
-    batch: Batch,
-    written: usize,
 }
 
 /// The file does not take what it should.
@@ -58,226 +44,222 @@ struct Trouble {
     since: Instant,
     told: Option<Instant>,
     retry: Duration,
-    /// It has lasted, and the last try was in vain: nobody needs to wait for this file.
-    in_vain: bool,
-}
-
-/// What a round of writing came to.
-enum Round {
-    /// There was something to write, and it is written.
-    Wrote,
-    /// There was nothing to do.
-    Nothing,
-    /// The file does not take any more for now; try again after this long.
-    Failing(Duration),
-    /// The sink is closed and all is done.
-    Closed,
-}
-
-/// The file is open, so this thread needs no right, and what another thread gives up this one would keep: each
-/// has capabilities of its own. A thread of root keeps them. A change of user takes them away, and it must
-/// succeed in all threads.
-fn give_up_capabilities() {
-    if !geteuid().is_root() {
-        let none = CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
-            inheritable: CapabilitySet::empty(),
-        };
-        // Less is always allowed.
-        let _ = set_capabilities(None, none);
-    }
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, output: Output) -> Self {
+    pub(crate) fn new(channel: Arc<Channel>) -> Self {
         Self {
-            shared,
-            output,
-            current: None,
+            channel,
             trouble: None,
+            gave_up: false,
             told_dropped: 0,
             told_dropped_at: None,
         }
     }
 
-    /// Writes until the sink is closed.
-    pub(crate) fn run(mut self) {
-        give_up_capabilities();
-        loop {
-            self.shared.handover().collect();
-            match self.round() {
-                Round::Wrote => self.gather(),
-                Round::Nothing => {
-                    self.sleep();
-                    self.gather();
-                }
-                Round::Failing(_) if self.gives_up() => break,
-                Round::Failing(pause) => thread::park_timeout(pause),
-                Round::Closed => break,
-            }
-            if self.trouble.is_none()
-                && self
-                    .told_dropped_at
-                    .is_none_or(|told| told.elapsed() >= TELL_EVERY)
-            {
-                self.tell_dropped();
-            }
-        }
-        self.tell_dropped();
-    }
-
-    /// Lets lines gather for a tick, unless somebody wants the writer now.
-    fn gather(&self) {
-        let tick = self.shared.manner.tick;
-        if !self.shared.urgent.swap(false, Ordering::SeqCst) && !tick.is_zero() {
-            thread::park_timeout(tick);
+    /// Writes whole lines: comes back when they are in a file, or given up because the log is closed.
+    pub(crate) fn write(&mut self, mut lines: &[u8]) {
+        while !lines.is_empty() {
+            let (_, bytes) = self.channel.output();
+            let (now, later) = lines.split_at(bytes.min(lines.len()));
+            self.write_until_done(now);
+            self.channel.end(now.len());
+            lines = later;
         }
     }
 
-    /// Sleeps until there is something to do. Whoever appends a line takes the lane's lock before it looks at `idle`,
-    /// and we look into the lanes after setting it: one of the two sees the other.
-    fn sleep(&self) {
-        self.shared.idle.store(true, Ordering::SeqCst);
-        if self.shared.handover().is_empty() {
-            match self.told_dropped_at {
-                Some(_) if self.shared.dropped() > self.told_dropped => thread::park_timeout(TELL_EVERY),
-                _ => thread::park(),
-            }
-        }
-        self.shared.idle.store(false, Ordering::SeqCst);
-    }
-
-    /// Works through the queue.
-    fn round(&mut self) -> Round {
-        let mut wrote = false;
-        loop {
-            if let Some(current) = &mut self.current {
-                if let Err(error) = self.output.write(&current.batch.lines, &mut current.written) {
-                    return self.failed(&error);
-                }
+    /// Writes lines that belong in one file, or all in a later one when this one fails.
+    fn write_until_done(&mut self, lines: &[u8]) {
+        let mut written = 0;
+        while !self.gave_up {
+            let (output, _) = self.channel.output();
+            let Err(error) = output.write(lines, &mut written) else {
                 self.recovered();
-                if let Some(current) = self.current.take() {
-                    self.shared.release(current.batch);
-                }
+                return;
+            };
+            if self.channel.replace_early() {
+                // From the start of the line that was cut.
+                written = whole_lines(&lines[..written]);
+            } else {
+                self.gave_up = self.failed(&error) == Then::GiveUp;
             }
-            let item = self.shared.handover().queue.pop_front();
-            match item {
-                Some(Item::Lines(batch)) => self.current = Some(Current { batch, written: 0 }),
-                Some(Item::Replace(file)) => self.output = Output::new(file),
-                // Whoever asked may have stopped waiting.
-                Some(Item::Flush(done)) => {
-                    let _ = done.send(());
-                }
-                Some(Item::Close(done)) => {
-                    // Before anybody goes on to end the error log.
-                    self.tell_dropped();
-                    let _ = done.send(());
-                    return Round::Closed;
-                }
-                None => return if wrote { Round::Wrote } else { Round::Nothing },
-            }
-            wrote = true;
         }
+        self.channel.room.count_dropped(count(&lines[written..]));
     }
 
-    /// The file did not take a batch. When a new file waits, the batch goes there rather than nowhere, from the start
-    /// of the line that was cut.
-    fn failed(&mut self, error: &io::Error) -> Round {
-        let mut handover = self.shared.handover();
-        let replacement = handover
-            .queue
-            .iter()
-            .position(|item| matches!(item, Item::Replace(_)));
-        let replacement = replacement.and_then(|at| handover.queue.remove(at));
-        drop(handover);
-        if let Some(Item::Replace(file)) = replacement {
-            self.output = Output::new(file);
-            if let Some(current) = &mut self.current {
-                let done = &current.batch.lines[..current.written];
-                current.written = done
-                    .iter()
-                    .rposition(|&byte| byte == b'\n')
-                    .map_or(0, |end| end + 1);
-            }
-            if let Some(trouble) = &mut self.trouble {
-                trouble.in_vain = false;
-            }
-            return Round::Failing(Duration::ZERO);
-        }
-
+    /// The file did not take a line.
+    fn failed(&mut self, error: &io::Error) -> Then {
         let now = Instant::now();
         let trouble = self.trouble.get_or_insert(Trouble {
             since: now,
             told: None,
             retry: RETRY_MIN,
-            in_vain: false,
         });
         let stuck = error.kind() == io::ErrorKind::WouldBlock;
-        let patient = stuck && now - trouble.since < TELL_STUCK_AFTER;
-        if !patient && trouble.told.is_none_or(|told| now - told >= TELL_EVERY) {
+        let too_early = stuck && now - trouble.since < TELL_STUCK_AFTER;
+        if !too_early && trouble.told.is_none_or(|told| now - told >= TELL_EVERY) {
             trouble.told = Some(now);
-            let log = self.shared.manner.log;
+            let log = self.channel.log;
             if stuck {
                 error!(log, "log is not being read, lines wait and then are dropped");
             } else {
                 error!(log, %error, "log cannot be written, lines wait and then are dropped");
             }
         }
-        trouble.in_vain = trouble.told.is_some();
-        if trouble.in_vain {
-            let mut handover = self.shared.handover();
-            handover.queue.retain(|item| !matches!(item, Item::Flush(_)));
-        }
         let pause = trouble.retry;
         trouble.retry = (pause * 2).min(RETRY_MAX);
-        // The wait for a reader has its own patience.
-        Round::Failing(if stuck { STUCK_PAUSE } else { pause })
+        // The wait for a reader is a pause by itself.
+        let pause = if stuck { STUCK_PAUSE } else { pause };
+        self.channel.pause(pause, trouble.told.is_some())
     }
 
     fn recovered(&mut self) {
-        if self.trouble.take().is_some_and(|trouble| trouble.told.is_some()) {
-            info!(log = self.shared.manner.log, "log can be written again");
+        let Some(trouble) = self.trouble.take() else {
+            return;
+        };
+        self.channel.recover();
+        if trouble.told.is_some() {
+            info!(log = self.channel.log, "log can be written again");
         }
     }
 
-    /// Says how many lines a shortage of room has cost since it was last said.
-    fn tell_dropped(&mut self) {
-        let dropped = self.shared.dropped();
-        if dropped > self.told_dropped {
-            let lines = dropped - self.told_dropped;
-            self.told_dropped = dropped;
-            self.told_dropped_at = Some(Instant::now());
-            warn!(
-                log = self.shared.manner.log,
-                lines,
-                total = dropped,
-                "log lines were dropped"
-            );
-        }
-    }
-
-    /// Whether the sink is closed and its time over; what could not be written is counted. A log that has
-    /// been in trouble before has had its time.
-    fn gives_up(&mut self) -> bool {
-        let in_vain = self.trouble.as_ref().is_some_and(|trouble| trouble.in_vain);
-        let mut handover = self.shared.handover();
-        if handover
-            .give_up
-            .is_none_or(|end| Instant::now() < end && !in_vain)
+    /// Says how many lines a shortage of room has cost since it was last said, unless that was a moment ago.
+    pub(crate) fn tell_dropped(&mut self) {
+        if self
+            .told_dropped_at
+            .is_none_or(|told| told.elapsed() >= TELL_EVERY)
         {
-            return false;
+            self.tell_dropped_now();
         }
-        let count = |lines: &[u8]| lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let rest = self
-            .current
-            .take()
-            .map_or(0, |current| count(&current.batch.lines[current.written..]));
-        let queued = handover.queue.drain(..).map(|item| match item {
-            Item::Lines(batch) => count(&batch.lines),
-            _ => 0,
+    }
+
+    /// Waits for more lines while there is something left to say about dropped ones, and says it in the end.
+    pub(crate) fn wait_to_tell_dropped(&mut self) {
+        if let Some(pause) = self.tells_dropped_in() {
+            self.channel.wait_for_lines(pause);
+            self.tell_dropped();
+        }
+    }
+
+    /// How long until it is said that more lines were dropped; `None` when there is nothing to say.
+    pub(crate) fn tells_dropped_in(&self) -> Option<Duration> {
+        let told = self.told_dropped_at?;
+        (self.channel.room.dropped() > self.told_dropped).then(|| TELL_EVERY.saturating_sub(told.elapsed()))
+    }
+
+    fn tell_dropped_now(&mut self) {
+        let total = self.channel.room.dropped();
+        let lines = total - self.told_dropped;
+        if lines > 0 {
+            self.told_dropped = total;
+            self.told_dropped_at = Some(Instant::now());
+            warn!(log = self.channel.log, lines, total, "log lines were dropped");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Before anybody goes on to end the error log.
+        self.tell_dropped_now();
+        self.channel.finish();
+    }
+}
+
+/// The bytes of the whole lines that `bytes` begins with.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let end = bytes.iter().rposition(|&byte| byte == b'\n');
+    end.map_or(0, |end| end + 1)
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::{self, Read},
+        os::fd::OwnedFd,
+        thread,
+    };
+
+    use super::*;
+    use crate::{open_for_append, output::Output, room::Room};
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn channel(file: File) -> Arc<Channel> {
+        Arc::new(Channel::new("test", Room::new(1 << 20, 0), Output::new(file)))
+    }
+
+    fn full() -> File {
+        File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("the full device")
+    }
+
+    #[test]
+    fn each_line_goes_to_the_file_of_its_position_in_whatever_pieces_lines_come() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = |number: usize| directory.path().join(number.to_string());
+        let file = |number: usize| open_for_append(&path(number)).expect("file");
+        let channel = channel(file(0));
+        channel.accept(4);
+        channel.replace(file(1));
+        channel.accept(2);
+        channel.replace(file(2));
+        // Nothing goes there.
+        channel.replace(file(3));
+        channel.accept(2);
+        let mut writer = Writer::new(Arc::clone(&channel));
+        writer.write(b"a\n");
+        assert!(!channel.flush(Duration::ZERO));
+        writer.write(b"b\nc\nd\n");
+        assert!(channel.flush(Duration::ZERO));
+        let texts = [0, 1, 2, 3].map(|number| fs::read_to_string(path(number)).expect("text"));
+        assert_eq!(texts, ["a\nb\n", "c\n", "", "d\n"]);
+    }
+
+    #[test]
+    fn a_file_is_closed_when_it_is_replaced_although_no_line_comes() {
+        let (mut reader, file) = io::pipe().expect("pipe");
+        let channel = channel(File::from(OwnedFd::from(file)));
+        let mut writer = Writer::new(Arc::clone(&channel));
+        channel.accept(2);
+        writer.write(b"a\n");
+        channel.replace(full());
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("its end");
+        assert_eq!(text, "a\n");
+    }
+
+    #[test]
+    fn a_full_disk_is_left_for_another_file_or_given_up_at_the_close() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("log");
+        let channel = channel(full());
+        let mut writer = Writer::new(Arc::clone(&channel));
+        channel.accept(4);
+        thread::scope(|scope| {
+            scope.spawn(|| writer.write(b"a\nb\n"));
+            // Nobody waits for a file that fails, and everybody for one that may not.
+            assert!(!channel.flush(TIMEOUT));
+            channel.replace(open_for_append(&path).expect("file"));
+            assert!(channel.flush(TIMEOUT));
         });
-        self.shared.count_dropped(rest + queued.sum::<u64>());
-        true
+        assert_eq!(fs::read_to_string(&path).expect("text"), "a\nb\n");
+
+        channel.replace(full());
+        channel.accept(4);
+        assert!(channel.close(TIMEOUT));
+        let start = Instant::now();
+        writer.write(b"c\nd\n");
+        assert!(start.elapsed() < TIMEOUT);
+        assert_eq!(channel.room.dropped(), 2);
+        drop(writer);
+        assert!(!channel.wait_for_end(TIMEOUT));
     }
 }

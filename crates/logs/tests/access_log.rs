@@ -13,7 +13,7 @@ use std::{
 use config::{Format, To};
 use logs::{AccessLog, OpenRecord, Outcome, open_for_append};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn log_to(file: File, buffer_bytes_max: usize) -> AccessLog {
     let config = config::AccessLog {
@@ -57,7 +57,7 @@ fn read(path: &Path) -> String {
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(start.elapsed() < TIMEOUT, "not in time: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -88,7 +88,7 @@ fn every_request_has_one_line_however_it_ends() {
     })
     .join();
     assert!(joined.is_err());
-    assert!(log.close(PATIENCE));
+    assert!(log.close(TIMEOUT));
 
     let lines = values(&read(&path));
     let told: Vec<_> = lines
@@ -151,7 +151,7 @@ fn many_threads_lose_and_double_nothing() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().expect("thread"));
-    assert!(log.close(PATIENCE));
+    assert!(log.close(TIMEOUT));
     assert_eq!(log.dropped(), 0);
 
     let targets = targets(&read(&path));
@@ -176,7 +176,7 @@ fn a_replaced_file_keeps_what_was_said_before() {
         request(&log, &format!("/{number}"));
         log.replace(open_for_append(&path(number + 1)).expect("file"));
     }
-    assert!(log.close(PATIENCE));
+    assert!(log.close(TIMEOUT));
     for number in 0..20 {
         assert_eq!(targets(&read(&path(number))), [format!("/{number}")]);
     }
@@ -207,7 +207,7 @@ fn a_sleeping_reader_costs_lines_but_no_time() {
         log.dropped() == before
     });
     let dropped = {
-        assert!(log.close(PATIENCE));
+        assert!(log.close(TIMEOUT));
         log.dropped()
     };
     drop(log);
@@ -235,7 +235,7 @@ fn a_full_disk_loses_nothing_when_a_new_file_comes_in_time() {
     request(&log, "/2");
     log.replace(open_for_append(&path).expect("file"));
     request(&log, "/3");
-    assert!(log.close(PATIENCE));
+    assert!(log.close(TIMEOUT));
     assert_eq!(targets(&read(&path)), ["/1", "/2", "/3"]);
     assert_eq!(log.dropped(), 0);
 }
@@ -248,8 +248,8 @@ fn a_lost_reader_does_not_hold_up_the_end() {
     request(&log, "/1");
     request(&log, "/2");
     let start = Instant::now();
-    assert!(!log.close(10 * PATIENCE));
-    assert!(start.elapsed() < 5 * PATIENCE);
+    assert!(!log.close(10 * TIMEOUT));
+    assert!(start.elapsed() < 5 * TIMEOUT);
     wait_until("the count", || log.dropped() == 2);
     request(&log, "/after the end");
     assert_eq!(log.dropped(), 3);
@@ -259,6 +259,6 @@ fn a_lost_reader_does_not_hold_up_the_end() {
 fn a_log_that_is_off_takes_records() {
     let log = AccessLog::off();
     request(&log, "/");
-    assert!(log.close(PATIENCE));
+    assert!(log.close(TIMEOUT));
     assert_eq!(log.dropped(), 0);
 }

@@ -16,7 +16,7 @@ use logs::{
 };
 use tracing::{debug, error, info, warn};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The lines without their times, which are checked for their shape.
 fn lines(path: &Path) -> Vec<String> {
@@ -68,7 +68,7 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     let traceback = said(Some("abc"), false, b"Traceback:\n  File \"x.py\"\x1b[0m\r\n");
     error_log::app_output("web", Some(1), 77, "stderr", traceback);
     error_log::app_output("web", None, 70, "stdout", said(None, false, b"\n"));
-    assert!(guard.flush(PATIENCE));
+    assert!(guard.flush(TIMEOUT));
     assert_eq!(
         lines(&path("1")),
         [
@@ -86,7 +86,7 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     info!(target: "proxy", "before");
     guard.replace(open_for_append(&path("2")).expect("file"));
     info!(target: "proxy", "after");
-    assert!(guard.flush(PATIENCE));
+    assert!(guard.flush(TIMEOUT));
     assert_eq!(lines(&path("1")).last(), Some(&format!("INFO {me} before")));
     assert_eq!(lines(&path("2")), [format!("INFO {me} after")]);
 
@@ -105,7 +105,7 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     let reading = std::thread::spawn(move || io::copy(&mut reader.by_ref(), &mut io::sink()));
     drop(access);
     reading.join().expect("thread").expect("pipe");
-    assert!(guard.flush(PATIENCE));
+    assert!(guard.flush(TIMEOUT));
     let told = lines(&path("3"));
     // At once, and what came later at the end: not for every drop.
     assert!((1..=2).contains(&told.len()), "{told:?}");
@@ -124,8 +124,8 @@ fn the_error_log_tells_events_and_application_lines_each_on_one_line() {
     guard.replace(File::from(OwnedFd::from(writer)));
     warn!(target: "proxy", "to nobody");
     let start = Instant::now();
-    assert!(!guard.flush(10 * PATIENCE));
-    assert!(start.elapsed() < 5 * PATIENCE);
+    assert!(!guard.flush(10 * TIMEOUT));
+    assert!(start.elapsed() < 5 * TIMEOUT);
 
     // What is said last is not lost, however much there was.
     guard.replace(open_for_append(&path("4")).expect("file"));
