@@ -225,6 +225,9 @@ fn a_connection_that_ends_for_one_frame_says_for_which_kind_of_fault() {
     let get = frame(HEADERS, WHOLE, 3, &block(&GET));
     let after = |more: Vec<u8>| [get.clone(), more].concat();
     let broken = frame(HEADERS, WHOLE, 3, &[0x80]);
+    let get_block = block(&GET);
+    // A field of 2,049 bytes.
+    let half = [&[0x40, 1, b'x', 0x7f, 0xe1, 0x0e][..], &[b'a'; 2016]].concat();
     for (wrong, code) in [
         (after(frame(DATA, 0, 3, b"late")), STREAM_CLOSED),
         (after(frame(HEADERS, WHOLE, 3, &block(&GET))), STREAM_CLOSED),
@@ -242,9 +245,63 @@ fn a_connection_that_ends_for_one_frame_says_for_which_kind_of_fault() {
         ),
         ([frame(SETTINGS, 0, 0, &[]), broken].concat(), COMPRESSION_ERROR),
         (frame(DATA, 0, 5, b"of nothing"), PROTOCOL_ERROR),
+        // Indices of fields that the table has evicted: for another, for a smaller table.
+        (
+            frame(
+                HEADERS,
+                WHOLE,
+                3,
+                &[&[0x20, 0x40, 1, b'x', 1, b'y'][..], &get_block, &[0xbe]].concat(),
+            ),
+            COMPRESSION_ERROR,
+        ),
+        (
+            frame(
+                HEADERS,
+                WHOLE,
+                3,
+                &[&get_block[..], &half, &half, &[0xbf]].concat(),
+            ),
+            COMPRESSION_ERROR,
+        ),
     ] {
         assert_eq!(reason(&site, &client, &wrong), code, "{wrong:?}");
     }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn a_stream_that_depends_on_itself_costs_no_other_request_its_fields() {
+    let (mut site, client) = site("http2-dependent");
+    let mut http2 = Http2::open(site.tls_port, &client);
+    // The connection's table gets its paths, and the first of them with the request that is refused.
+    let get = |path: &[u8]| [&b"\x82\x87\x01\x09localhost"[..], path].concat();
+    for (stream, dependency, path) in [
+        (1, 1, &b"\x44\x06/first"[..]),
+        (3, 1, b"\x44\x07/second"),
+        (5, 1, b"\xbf"),
+        (7, 7, b"\xbe"),
+        (9, 7, b"\xbe"),
+    ] {
+        let head = [&[0, 0, 0, dependency, 16][..], &get(path)].concat();
+        http2.send(HEADERS, WHOLE | PRIORITIZED, stream, &head);
+        assert_eq!(http2.next(HEADERS).stream, stream);
+    }
+    let records = site.records(5);
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (record["status"].as_u64(), record["target"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some(400), Some("/first")),
+            (Some(200), Some("/second")),
+            (Some(200), Some("/first")),
+            (Some(400), Some("/second")),
+            (Some(200), Some("/second")),
+        ]
+    );
     assert!(site.stop().success());
 }
 

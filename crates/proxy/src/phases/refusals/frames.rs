@@ -54,7 +54,7 @@ pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITIZED: u8 = 0x20;
-const PRIORITY_LEN: usize = 5;
+pub(super) const PRIORITY_LEN: usize = 5;
 
 impl Frame {
     /// Of one that begins a head, and whose payload begins with this byte: is there nothing that h2 could

@@ -154,8 +154,10 @@ impl Ledger {
         self.charge.asked();
     }
 
-    /// This has come from the client.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+    /// This has come from the client. Where it names a stream that depends on itself: the bytes whose lowest bit
+    /// has to be another before h2 sees them.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Vec<usize> {
+        let (len, mut dependent) = (bytes.len(), Vec::new());
         while let Some(step) = self.read.step(&mut bytes) {
             match step {
                 Step::Begun(frame) => {
@@ -164,7 +166,9 @@ impl Ledger {
                 }
                 Step::Payload(payload) => {
                     self.charge.payload(payload);
-                    self.blocks.payload(payload);
+                    if let Some(at) = self.blocks.payload(payload) {
+                        dependent.push(len - bytes.len() - payload.len() + at);
+                    }
                 }
                 Step::Ended(frame) => {
                     let block = self.blocks.ended(frame);
@@ -209,6 +213,7 @@ impl Ledger {
                 _ => {}
             }
         }
+        dependent
     }
 
     /// These bytes, which are the next for the client, with the [right reason](Charge) in the farewell.

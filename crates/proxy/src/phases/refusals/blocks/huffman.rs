@@ -7,6 +7,8 @@ pub(super) struct Huffman {
     /// What has come and is no whole symbol yet: the highest bits, so many of them.
     bits: u64,
     have: u32,
+    /// Whole symbols so far.
+    symbols: usize,
     has_hash: bool,
     has_end: bool,
 }
@@ -37,9 +39,15 @@ impl Huffman {
             }
             self.has_hash |= len == HASH_BITS && window >> (u32::BITS - HASH_BITS) == HASH;
             self.has_end |= len == END_BITS && window >> (u32::BITS - END_BITS) == END;
+            self.symbols += 1;
             self.bits <<= len;
             self.have -= len;
         }
+    }
+
+    /// Bytes of the string as far as it has come.
+    pub(super) fn len(&self) -> usize {
+        self.symbols
     }
 
     /// Is there a `#` in what has come?
@@ -162,18 +170,23 @@ mod tests {
     fn strings_are_read_in_pieces_of_any_size() {
         for piece in [1, 2, 100] {
             // Examples of RFC 7541 (C.4.1, C.6.1), `/a#b`, and nothing.
-            for (bytes, has_hash) in [
-                (&b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..], false),
+            for (bytes, len, has_hash) in [
                 (
-                    b"\x9d\x29\xad\x17\x18\x63\xc7\x8f\x0b\x97\xc8\xe9\xae\x82\xae\x43\xd3",
+                    &b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..],
+                    15,
                     false,
                 ),
-                (b"\x60\x7f\xf5\x1f", true),
-                (b"", false),
+                (
+                    b"\x9d\x29\xad\x17\x18\x63\xc7\x8f\x0b\x97\xc8\xe9\xae\x82\xae\x43\xd3",
+                    23,
+                    false,
+                ),
+                (b"\x60\x7f\xf5\x1f", 4, true),
+                (b"", 0, false),
             ] {
                 let huffman = read(bytes, piece);
                 assert!(!huffman.is_broken(), "{bytes:x?}");
-                assert_eq!(huffman.has_hash(), has_hash, "{bytes:x?}");
+                assert_eq!((huffman.len(), huffman.has_hash()), (len, has_hash), "{bytes:x?}");
             }
             // Filled with zeros, with a byte or more, and the end of strings.
             for bytes in [&b"\0"[..], b"\xff", b"\x07\xff", b"\xff\xff", b"\xff\xff\xff\xff"] {

@@ -43,7 +43,9 @@ impl Walk {
                         self.blocks.begun(frame, self.last);
                         self.last = self.last.max(frame.stream);
                     }
-                    Step::Payload(payload) => self.blocks.payload(payload),
+                    Step::Payload(payload) => {
+                        self.blocks.payload(payload);
+                    }
                     Step::Ended(frame) => found.extend(self.blocks.ended(frame)),
                 }
             }
@@ -118,7 +120,7 @@ fn a_fragment_is_found_in_every_form_of_a_path() {
 #[test]
 fn what_the_table_knows_is_found_again() {
     let mut walk = Walk::new();
-    // `:path: /a#b`, then 127 fields more: it is the last that the table may still have.
+    // `:path: /a#b` is 41 bytes in the table, `:path: /c` 39, and each of the 118 behind them 34: 4,092 together.
     assert!(walk.head(b"\x44\x04/a#b").is_malformed());
     assert!(walk.head(b"\xbe").is_malformed());
     assert!(
@@ -126,16 +128,115 @@ fn what_the_table_knows_is_found_again() {
         "another path by its name"
     );
     assert!(walk.head(b"\x0f\x2f\x03/c#").is_malformed());
-    for _ in 0..126 {
+    for _ in 0..118 {
         assert!(!walk.head(b"\x40\x01x\x01#").is_malformed());
     }
-    assert!(walk.head(b"\xff\x3e").is_malformed(), "127 back");
+    assert!(walk.head(b"\xff\x36").is_malformed(), "119 back");
     assert!(!walk.head(b"\x40\x01x\x01#").is_malformed());
-    let found = walk.head(b"\xff\x3e");
+    let found = walk.head(b"\xff\x36");
     assert!(!found.is_malformed() && !found.broken, "the one behind it");
-    assert!(walk.head(b"\xff\x3f").broken, "more than a table can have");
+    assert!(walk.head(b"\xff\x37").broken, "evicted");
     let mut walk = Walk::new();
     assert!(walk.head(b"\xbe").broken);
+}
+
+/// `x` with a value of 127 bytes or more that the table is to know.
+fn inserted(value_len: usize) -> Vec<u8> {
+    let more = value_len - 127;
+    let head = [0x40, 1, b'x', 0x7f, more as u8 | 0x80, (more >> 7) as u8];
+    [&head[..], &vec![b'a'; value_len]].concat()
+}
+
+#[test]
+fn an_index_of_what_was_evicted_breaks_the_block() {
+    // The newest field and the one before it, by themselves and by their names.
+    let newest: [&[u8]; 3] = [b"\xbe", b"\x0f\x2f\x01y", b"\x7e\x01y"];
+    let older: [&[u8]; 3] = [b"\xbf", b"\x0f\x30\x01y", b"\x7f\x00\x01y"];
+    let small = b"\x40\x01x\x01y";
+    // What is evicted, and what is not.
+    for (block, evicted, left) in [
+        // Two of more than half of the table, and of half of it; one of more than the table.
+        ([inserted(2016), inserted(2016)].concat(), older, Some(newest)),
+        ([inserted(4064)].concat(), newest, None),
+        ([&small[..], &inserted(4064)].concat(), newest, None),
+        // Tables of nothing, of a byte less than the field has, and of two less than two have.
+        ([&b"\x20"[..], small].concat(), newest, None),
+        ([&b"\x3f\x02"[..], small].concat(), newest, None),
+        ([&b"\x3f\x23"[..], small, small].concat(), older, Some(newest)),
+        // Huffman coded: 40 bytes of code are 64 of the value.
+        ([&b"\x3f\x41\x40\x01x\xa8"[..], &[0; 40]].concat(), newest, None),
+        (
+            [&b"\x3f\x42\x40\x01x\xa8"[..], &[0; 40]].concat(),
+            older,
+            Some(newest),
+        ),
+    ] {
+        let found = |last: &[u8]| Walk::new().head(&[&block, last].concat());
+        assert!(!found(b"").broken, "{block:x?}");
+        assert!(evicted.iter().all(|last| found(last).broken), "{block:x?}");
+        assert!(
+            left.iter().flatten().all(|last| !found(last).broken),
+            "{block:x?}"
+        );
+    }
+    // A table that is made smaller evicts at once, and gets nothing back when it becomes larger.
+    let mut walk = Walk::new();
+    walk.head(b"\x40\x01x\x01y\x40\x01x\x01z");
+    assert!(!walk.head(b"\x3f\x03\x3f\xe1\x1f\xbe").broken);
+    assert!(walk.head(b"\xbf").broken);
+}
+
+/// Does h2 decompress a head?
+async fn is_sound(block: &[u8]) -> bool {
+    let (mut client, server) = duplex(1 << 16);
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    client.write_all(&frame(SETTINGS, 0, 0, b"")).await.unwrap();
+    let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, block);
+    client.write_all(&head).await.unwrap();
+    let mut server = h2::server::handshake(server).await.unwrap();
+    server.accept().await.unwrap().is_ok()
+}
+
+#[tokio::test]
+async fn the_table_evicts_what_that_of_h2_evicts() {
+    let mut random = fastrand::Rng::with_seed(7541);
+    let (mut sound, mut broken) = (0, 0);
+    for _ in 0..300 {
+        let mut block = match random.bool() {
+            true => vec![0x3f, 0xe1, random.u8(0..0x20)],
+            false => Vec::new(),
+        };
+        block.extend(b"\x82\x87\x84");
+        let fields = random.u8(5..40);
+        for _ in 0..fields {
+            match random.u8(0..4) {
+                // Names of the static table, of our own, and Huffman coded.
+                0 => block.push(0x40 | random.u8(50..57)),
+                1 => block.extend(b"\x40\x03x-a"),
+                2 => block.extend(b"\x40\x83\xf2\xb0\xff"),
+                _ => block.extend(b"\x40\x82\x00\x07"),
+            }
+            let len = random.u8(0..127);
+            if random.bool() {
+                block.push(len);
+                block.extend(vec![b'a'; len.into()]);
+            } else {
+                // Eight symbols are five bytes.
+                let len = len / 5 * 5;
+                block.push(0x80 | len);
+                block.extend(vec![0; len.into()]);
+            }
+        }
+        // One of the oldest.
+        block.push(0xbe + fields - random.u8(1..5));
+        let is_sound = is_sound(&block).await;
+        assert_eq!(Walk::new().head(&block).broken, !is_sound, "{block:x?}");
+        *if is_sound { &mut sound } else { &mut broken } += 1;
+    }
+    assert!(sound > 30 && broken > 30, "{sound} and {broken}");
 }
 
 #[test]

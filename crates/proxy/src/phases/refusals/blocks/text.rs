@@ -9,6 +9,8 @@ pub(super) struct Text {
     huffman: Option<Huffman>,
     start: [u8; START_LEN],
     start_len: usize,
+    /// Bytes that have come as they are.
+    plain: usize,
     has_hash: bool,
 }
 
@@ -37,12 +39,20 @@ impl Text {
         self.start_len += len;
         match &mut self.huffman {
             Some(huffman) => huffman.read(piece),
-            None => self.has_hash |= piece.contains(&b'#'),
+            None => {
+                self.plain += piece.len();
+                self.has_hash |= piece.contains(&b'#');
+            }
         }
     }
 
     pub(super) fn is_broken(&self) -> bool {
         self.huffman.as_ref().is_some_and(Huffman::is_broken)
+    }
+
+    /// Bytes of it once it is decoded.
+    pub(super) fn len(&self) -> usize {
+        self.huffman.as_ref().map_or(self.plain, Huffman::len)
     }
 
     /// It is the value of a field with this name.
@@ -68,6 +78,7 @@ impl Text {
             pseudo,
             path,
             fragment: false,
+            name_len: self.len(),
         }
     }
 }

@@ -256,6 +256,49 @@ fn a_request_that_is_malformed_in_what_h2_does_not_hand_over_is_known() {
 }
 
 #[test]
+fn a_stream_that_depends_on_itself_is_malformed_and_kept_from_h2() {
+    const PRIORITIZED: u8 = 0x20;
+    const PADDED: u8 = 8;
+    let on = |stream: u8, dependency: [u8; 4]| {
+        let payload = [&dependency[..], &[16], FIELDS].concat();
+        frame(HEADERS, FINAL | PRIORITIZED, stream, &payload)
+    };
+    let padded = [&[1, 0, 0, 0, 9, 16], FIELDS, &[0]].concat();
+    let all = [
+        on(1, [0, 0, 0, 1]),
+        on(3, [0, 0, 0, 1]),
+        on(5, [0x80, 0, 0, 5]),
+        on(7, [1, 0, 0, 7]),
+        frame(HEADERS, FINAL | PRIORITIZED | PADDED, 9, &padded),
+        frame(HEADERS, FINAL | PADDED, 11, &[&[0], FIELDS].concat()),
+    ]
+    .concat();
+    for piece in [1, 2, 5, 1000] {
+        let mut ledger = begun();
+        let mut changed = all.clone();
+        for (number, bytes) in all.chunks(piece).enumerate() {
+            for at in ledger.read(bytes) {
+                changed[number * piece + at] ^= 1;
+            }
+        }
+        let malformed = [1, 3, 5, 7, 9, 11].map(|stream| ledger.is_malformed(stream));
+        assert_eq!(malformed, [true, false, true, false, true, false], "{piece}");
+        let differ: Vec<_> = (0..all.len()).filter(|at| all[*at] != changed[*at]).collect();
+        assert_eq!(differ.len(), 3, "{piece}");
+        assert!(
+            differ.iter().all(|at| all[*at] % 2 == 1),
+            "the streams' own numbers"
+        );
+    }
+    // Trailers are the client's last word too.
+    let mut ledger = begun();
+    ledger.read(&frame(HEADERS, END_HEADERS, 1, FIELDS));
+    let trailers = frame(HEADERS, FINAL | PRIORITIZED, 1, &[0, 0, 0, 1, 16]);
+    assert_eq!(ledger.read(&trailers), [12]);
+    assert!(ledger.is_malformed(1));
+}
+
+#[test]
 fn the_farewell_over_a_wrong_length_has_its_own_reason() {
     let others = [
         &frame(DATA, 0, 1, b"\x00\x00\x00\x00\x00\x00\x00\x01")[..],
