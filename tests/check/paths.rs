@@ -1,6 +1,9 @@
 //! Paths that the configured user cannot reach, or that are not there.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+};
 
 use super::{check, ended};
 use crate::harness::{Site, app, site::copy_tree, workspace};
@@ -49,6 +52,50 @@ fn a_path_that_the_run_user_can_not_reach_names_the_component() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
     let (code, told, complaints) = check(&site);
     assert_eq!(code, Some(0), "{told}{complaints}");
+}
+
+/// Whoever looks from outside of a directory does not know what is in it, and does not say so.
+#[test]
+fn a_path_that_our_own_user_cannot_reach_names_the_component() {
+    if !app::root() {
+        return;
+    }
+    let site = Site::in_the_open("check-ours");
+    site.write("closed/wsgi.py", "");
+    site.write("closed/site.env", "NAME=value\n");
+    site.config(
+        r#"
+        [app.web]
+        wsgi = "wsgi"
+        directory = "closed/app"
+        env_file = "closed/site.env"
+        python = "closed/bin/python3"
+        [app.other]
+        wsgi = "wsgi"
+        venv = "closed/venv"
+        [[site]]
+        app = "web"
+        [[site.route]]
+        path = "/other/"
+        app = "other"
+        "#,
+    );
+    let closed = site.directory.join("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = site.command(&["check"]);
+    command.uid(NOBODY).gid(NOBODY);
+    let (code, _, complaints) = ended(command);
+    assert_eq!(code, Some(2), "{complaints}");
+    let refused = format!("user nobody may not enter {} (", closed.display());
+    assert_eq!(complaints.matches(&refused).count(), 4, "{complaints}");
+    // What is not there is still called that.
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, _, complaints) = check(&site);
+    assert_eq!(code, Some(2), "{complaints}");
+    assert!(
+        complaints.contains("no directory at ") && !complaints.contains("may not"),
+        "{complaints}"
+    );
 }
 
 /// A new project has no uploads yet, and its unit checks before it starts and reloads.
@@ -226,3 +273,5 @@ fn links_that_an_application_may_make_are_told_where_they_are_followed() {
     assert!(told.contains(&warning), "{told}");
     assert_eq!(told.matches("symbolic links here").count(), 1, "{told}");
 }
+
+const NOBODY: u32 = 65534;

@@ -13,6 +13,9 @@ pub(crate) fn in_venv(venv: &Path, surroundings: &dyn Surroundings) -> Result<Pa
     if surroundings.is_executable(&python) {
         return Ok(python);
     }
+    if let Some(closed) = surroundings.closed(&python) {
+        return Err(closed);
+    }
     let shown = venv.display();
     if surroundings.is_directory(&venv.join("bin")) {
         return Err(format!(
@@ -38,7 +41,9 @@ pub(crate) fn named(
         ));
     }
     if !surroundings.is_executable(&absolute) {
-        return Err(format!("no executable file at {}", absolute.display()));
+        return Err(surroundings
+            .closed(&absolute)
+            .unwrap_or_else(|| format!("no executable file at {}", absolute.display())));
     }
     Ok(absolute)
 }

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::{
-    Identity, cpus, followed, open_regular,
+    Identity, Need, cpus, followed, open_regular, path_problem,
     regular_file::regular,
     text_file::{FILE_BYTES_MAX, read_bounded},
 };
@@ -32,6 +32,8 @@ pub trait Surroundings {
     fn is_file(&self, path: &Path) -> bool;
     /// True for a file that somebody may execute.
     fn is_executable(&self, path: &Path) -> bool;
+    /// Why our own user may not see or read what is at this path, if it may not; with the way out.
+    fn closed(&self, path: &Path) -> Option<String>;
     /// The path of what is there, without links.
     fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// The text of a small regular file.
@@ -86,6 +88,16 @@ impl Surroundings for Machine {
     fn is_executable(&self, path: &Path) -> bool {
         path.metadata()
             .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    fn closed(&self, path: &Path) -> Option<String> {
+        let need = match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => Need::Enter,
+            Ok(_) => Need::Read,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Need::Read,
+            Err(_) => return None,
+        };
+        path_problem(path, &Identity::current(), need)
     }
 
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {

@@ -24,10 +24,13 @@ pub(crate) fn app(name: &str, section: Section<'_>) -> App {
     let directory = section.value("directory").and_then(|value| {
         let directory = value.path()?;
         if !surroundings.is_directory(&directory) {
-            value.problem_with_help(
-                format!("no directory at {}", directory.display()),
-                "make it, or name the one in which the application is imported",
-            );
+            match surroundings.closed(&directory) {
+                Some(closed) => value.problem(closed),
+                None => value.problem_with_help(
+                    format!("no directory at {}", directory.display()),
+                    "make it, or name the one in which the application is imported",
+                ),
+            }
         }
         Some(directory)
     });

@@ -58,6 +58,12 @@ pub(crate) fn environment(section: &Section<'_>, title: &str) -> BTreeMap<String
     {
         let surroundings = section.reading.surroundings;
         match surroundings.read_for_app(&path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    && let Some(closed) = surroundings.closed(&path) =>
+            {
+                value.problem(closed);
+            }
             Err(error) => {
                 let why = match error.kind() {
                     io::ErrorKind::NotFound => "does not exist".to_owned(),

@@ -82,6 +82,10 @@ impl Surroundings for MadeUp {
         !missing(path)
     }
 
+    fn closed(&self, _: &Path) -> Option<String> {
+        None
+    }
+
     fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         if missing(path) {
             return Err(io::ErrorKind::NotFound.into());
