@@ -24,7 +24,6 @@ use super::{
 const RSA_BITS_MIN: usize = 2048;
 /// The keys that handshakes can be signed with.
 const KEYS: &str = "RSA of 2048 bits and more, P-256, P-384 and Ed25519";
-const DAMAGED: &str = "the first certificate in it is damaged; copy the file anew from where it was made";
 /// Curves by their identifiers.
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
@@ -137,6 +136,12 @@ impl Certificate {
             path: files.certificate.clone(),
             reason,
         };
+        // Whoever verifies the chain refuses all of it for one that is damaged.
+        for (before, der) in chain.iter().enumerate() {
+            if !matches!(X509Certificate::from_der(der), Ok(([], _))) {
+                return Err(malformed(damaged(before + 1)));
+            }
+        }
         let leaf = Leaf::parse(&chain[0]).map_err(malformed)?;
         let key = rustls::crypto::ring::sign::any_supported_type(&key).map_err(|_| {
             CertificateError::Malformed {
@@ -176,7 +181,7 @@ impl Certificate {
                     },
                 });
             }
-            Err(_) => return Err(malformed(DAMAGED.to_owned())),
+            Err(_) => return Err(malformed(damaged(1))),
         }
         Ok(Self {
             key: Arc::new(key),
@@ -283,7 +288,7 @@ struct Leaf {
 
 impl Leaf {
     fn parse(der: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, leaf) = X509Certificate::from_der(der).map_err(|_| DAMAGED.to_owned())?;
+        let (_, leaf) = X509Certificate::from_der(der).map_err(|_| damaged(1))?;
         if let Some(unusable) = unusable(&leaf) {
             return Err(unusable);
         }
@@ -321,6 +326,11 @@ impl Leaf {
             ),
         })
     }
+}
+
+/// What is said of a certificate, counted from one, that is none.
+fn damaged(place: usize) -> String {
+    format!("certificate number {place} in it is damaged; copy the file anew from where it was made")
 }
 
 /// As a site's `hosts` have it.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use config::{CertificateFiles, Config};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
@@ -225,8 +226,8 @@ fn sessions_go_on_with_the_next_proxy_of_the_same_supervisor() {
 fn what_is_wrong_with_a_certificate_is_told_by_file() {
     let directory = TempDir::new().unwrap();
     let path = directory.path();
-    make(path, "a", &["a.test"], 90);
-    make(path, "b", &["b.test"], 90);
+    let a_der = make(path, "a", &["a.test"], 90);
+    let b_der = make(path, "b", &["b.test"], 90);
     std::fs::write(path.join("empty.pem"), "").unwrap();
     std::fs::write(
         path.join("broken.pem"),
@@ -240,6 +241,10 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
     .unwrap();
     let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
     let (a, b) = (read("a.pem"), read("b.pem"));
+    let block = |der: &[u8]| {
+        let base64 = STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+    };
     let half = &a[..a.len() / 2];
     for (name, text) in [
         ("half.pem", half.to_owned()),
@@ -254,6 +259,12 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
             "damaged.pem",
             "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n".to_owned(),
         ),
+        // Behind a good one: no ASN.1, nothing, half of a certificate, a byte too much.
+        ("tail.pem", format!("{a}{}", block(b"ABC"))),
+        ("nothing.pem", format!("{a}{}", block(b""))),
+        ("half-tail.pem", format!("{a}{}", block(&b_der[..200]))),
+        ("more.pem", format!("{a}{}", block(&[&b_der[..], b"\0"].concat()))),
+        ("more-leaf.pem", block(&[&a_der[..], b"\0"].concat())),
         (
             "damaged.key",
             "-----BEGIN PRIVATE KEY-----\nMAAA\n-----END PRIVATE KEY-----\n".to_owned(),
@@ -292,6 +303,21 @@ fn what_is_wrong_with_a_certificate_is_told_by_file() {
             "a.key",
             "is damaged; copy the file anew",
             "damaged.pem",
+        ),
+        ("tail.pem", "a.key", "number 2 in it is damaged", "tail.pem"),
+        ("nothing.pem", "a.key", "number 2 in it is damaged", "nothing.pem"),
+        (
+            "half-tail.pem",
+            "a.key",
+            "number 2 in it is damaged",
+            "half-tail.pem",
+        ),
+        ("more.pem", "a.key", "number 2 in it is damaged", "more.pem"),
+        (
+            "more-leaf.pem",
+            "a.key",
+            "number 1 in it is damaged",
+            "more-leaf.pem",
         ),
         (
             "a.key",
