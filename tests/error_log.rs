@@ -159,6 +159,7 @@ fn a_log_that_cannot_be_reopened_is_told_and_the_other_one_is_reopened() {
     // It was not said of the one that failed, in neither file.
     let both = fs::read_to_string(site.directory.join("error.log.1")).unwrap() + &site.error_log();
     assert_eq!(both.matches("logs reopened").count(), 1, "{both}");
+    assert!(!both.contains("are reopened"), "{both}");
     assert!(logs.join("access.log").exists());
     assert!(site.stop().success());
 }

@@ -431,7 +431,7 @@ impl Supervisor {
                 self.ask_for_reload(Instant::now());
             }
             Signal::SIGUSR1 => {
-                info!("logs are reopened (SIGUSR1)");
+                info!(sender, "reopening of logs asked for (SIGUSR1)");
                 self.reopen();
             }
             // SIGCHLD only wakes the loop, which looks for the dead in every turn; SIGUSR2 is not used.

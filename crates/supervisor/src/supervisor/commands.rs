@@ -99,7 +99,7 @@ impl Supervisor {
                 }
             }
             Command::Reopen => {
-                info!(pid, uid, "logs are reopened (control socket)");
+                info!(pid, uid, "reopening of logs asked for (control socket)");
                 let failures: Vec<_> = self.reopen().iter().map(ToString::to_string).collect();
                 let event = if failures.is_empty() {
                     Event::Reopened {}
