@@ -76,6 +76,53 @@ fn programs_without_an_end_of_line_tear_no_line_and_long_lines_stay_whole() {
     assert!(site.stop().success());
 }
 
+/// It is what says where the application stood.
+#[test]
+fn what_was_flushed_without_an_end_of_line_outlives_its_worker_and_is_one_line() {
+    let mut site = Site::new("flushed");
+    site.write("app/wsgi.py", FLUSHED);
+    site.config(&of_app("", "workers = 1\nthreads = 2", "").replace("{apps}/", "app"));
+    site.expect_error("worker died").start();
+    let id = site.get("/whole").text();
+    site.wait_for_log(&format!("stdout request_id={id}: one two three\n"));
+    site.wait_for_log(&format!("stderr request_id={id}: left by its request\n"));
+    for end in ["exit", "kill", "abort"] {
+        let answer = site.connect().request("POST", &format!("/{end}"), &[], b"");
+        assert_eq!(answer.status, 502);
+        for stream in ["stdout", "stderr"] {
+            site.wait_for_log(&format!("connecting by {stream} to {end}..."));
+        }
+    }
+    assert!(site.stop().success());
+}
+
+/// Flushes lines before their end.
+const FLUSHED: &str = r#"
+import os
+import signal
+import sys
+
+
+def application(environ, start_response):
+    end = environ["PATH_INFO"][1:]
+    if end == "whole":
+        print("one", end=" ", flush=True)
+        print("two", end=" ", flush=True)
+        print("three")
+        print("left by its request", end="", flush=True, file=sys.stderr)
+    else:
+        print(f"connecting by stdout to {end}... ", end="", flush=True)
+        sys.stderr.write(f"connecting by stderr to {end}... ")
+        sys.stderr.flush()
+        if end == "exit":
+            os._exit(1)
+        elif end == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.abort()
+    start_response("200 OK", [])
+    return [environ["HTTP_X_REQUEST_ID"].encode()]
+"#;
+
 /// Prints beside programs that leave lines without an end, and prints long lines.
 const TORN: &str = r#"
 import multiprocessing

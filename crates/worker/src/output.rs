@@ -3,7 +3,7 @@
 //! The supervisor reads both from pipes. A line starts with `0x1e ID 0x1f` (the id is empty outside of
 //! requests); the supervisor takes that off and logs the line with the request's id. Lines are put together
 //! per thread, so that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes,
-//! which the kernel writes whole: of a longer line each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
+//! which the kernel writes whole: of a longer line, or one that is flushed, each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
 //! and the last one has another `0x1d` before the `0x1f`. A line that is an error of the log has `0x1c`
 //! before the id. What programs that the application starts and C code write to descriptors 1 and 2 goes
 //! straight through.
@@ -41,7 +41,33 @@ struct Desk {
     /// Id of its request; empty outside of one.
     id: Vec<u8>,
     /// Lines without their end, of standard output and of standard error.
-    open: [Vec<u8>; 2],
+    open: [Open; 2],
+}
+
+/// A line without its end.
+#[derive(Default)]
+struct Open {
+    text: Vec<u8>,
+    /// What came before that text has been written.
+    begun: bool,
+}
+
+impl Open {
+    /// Ends it where it is, if there is one.
+    fn end(&mut self, id: &[u8]) -> Vec<u8> {
+        if self.text.is_empty() && !self.begun {
+            return Vec::new();
+        }
+        self.text.push(b'\n');
+        self.take(id)
+    }
+
+    /// The whole lines that its text is.
+    fn take(&mut self, id: &[u8]) -> Vec<u8> {
+        let pieces = lines(At::Info, id, std::mem::take(&mut self.begun), &self.text);
+        self.text.clear();
+        pieces
+    }
 }
 
 thread_local! {
@@ -65,11 +91,7 @@ pub(crate) fn end(py: Python<'_>) {
     let left = DESK.with_borrow_mut(|desk| {
         let mut left = [Vec::new(), Vec::new()];
         for (open, pieces) in desk.open.iter_mut().zip(&mut left) {
-            if !open.is_empty() {
-                open.push(b'\n');
-                *pieces = lines(At::Info, &desk.id, open);
-                open.clear();
-            }
+            *pieces = open.end(&desk.id);
         }
         desk.id.clear();
         left
@@ -146,13 +168,8 @@ pub(crate) fn fail(py: Python<'_>, text: &str) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let pieces = DESK.with_borrow_mut(|desk| {
         let Desk { id, open: [_, open] } = desk;
-        let mut pieces = Vec::new();
-        if !open.is_empty() {
-            open.push(b'\n');
-            pieces = lines(At::Info, id, open);
-            open.clear();
-        }
-        pieces.extend(lines(At::Error, id, first.as_bytes()));
+        let mut pieces = open.end(id);
+        pieces.extend(lines(At::Error, id, false, first.as_bytes()));
         pieces
     });
     write_out(py, 2, &pieces);
@@ -179,35 +196,33 @@ fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
     let pieces = DESK.with_borrow_mut(|desk| {
         let Desk { id, open } = desk;
         let open = &mut open[usize::from(number == 2)];
-        open.extend_from_slice(bytes);
-        match memchr::memrchr(b'\n', open) {
+        open.text.extend_from_slice(bytes);
+        match memchr::memrchr(b'\n', &open.text) {
             Some(last) => {
-                let rest = open.split_off(last + 1);
-                let pieces = lines(At::Info, id, open);
-                *open = rest;
+                let rest = open.text.split_off(last + 1);
+                let pieces = open.take(id);
+                open.text = rest;
                 pieces
             }
-            None if open.len() > LINE_MAX => {
-                open.push(b'\n');
-                let pieces = lines(At::Info, id, open);
-                open.clear();
-                pieces
-            }
+            None if open.text.len() > LINE_MAX => open.end(id),
             None => Vec::new(),
         }
     });
     write_out(py, number, &pieces);
 }
 
-/// Outside of a request a flush writes a line that has no end yet; inside it waits for its end or the request's, because two
-/// parts of one line would be two lines.
+/// A flush writes what a line has so far, which may be the last that the worker says. In a request it is a part
+/// of that line: the supervisor puts it together with the rest.
 fn flush(py: Python<'_>, number: usize) {
     let piece = DESK.with_borrow_mut(|desk| {
-        if desk.id.is_empty() {
-            std::mem::take(&mut desk.open[usize::from(number == 2)])
-        } else {
-            Vec::new()
+        let Desk { id, open } = desk;
+        let open = &mut open[usize::from(number == 2)];
+        let text = std::mem::take(&mut open.text);
+        if id.is_empty() || text.is_empty() {
+            return text;
         }
+        open.begun = true;
+        parts(id, &text)
     });
     write_out(py, number, &piece);
 }
@@ -219,40 +234,64 @@ enum At {
     Error,
 }
 
-/// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each.
-fn lines(at: At, id: &[u8], text: &[u8]) -> Vec<u8> {
-    let room = PIPE_BUF - id.len() - MARK_MAX;
-    let begin: &[u8] = match at {
-        At::Info => &[0x1e],
-        At::Error => &[0x1e, ERROR],
-    };
+/// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each. `begun`: pieces
+/// of the first one have been written.
+fn lines(at: At, id: &[u8], mut begun: bool, text: &[u8]) -> Vec<u8> {
+    let room = room(id);
     let mut out = Vec::with_capacity(text.len() + 2 * (id.len() + 3));
     for line in text.split_inclusive(|&byte| byte == b'\n') {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        if line.len() <= room {
-            out.extend_from_slice(begin);
-            out.extend_from_slice(id);
-            out.push(0x1f);
-            out.extend_from_slice(line);
-            out.push(b'\n');
-            continue;
+        let mut rest = line.strip_suffix(b"\n").unwrap_or(line);
+        let in_parts = std::mem::take(&mut begun) || rest.len() > room;
+        while rest.len() > room {
+            let (piece, behind) = rest.split_at(room);
+            push(&mut out, at, id, Part::GoesOn, piece);
+            rest = behind;
         }
-        let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
-        let mut pieces = line.chunks(room).peekable();
-        while let Some(piece) = pieces.next() {
-            out.extend_from_slice(begin);
-            out.extend_from_slice(id);
-            out.push(0x1d);
-            out.extend_from_slice(thread.as_bytes());
-            if pieces.peek().is_none() {
-                out.push(0x1d);
-            }
-            out.push(0x1f);
-            out.extend_from_slice(piece);
-            out.push(b'\n');
-        }
+        let part = if in_parts { Part::Last } else { Part::Whole };
+        push(&mut out, at, id, part, rest);
     }
     out
+}
+
+/// The beginning of a line, or its middle, in such pieces.
+fn parts(id: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + id.len() + MARK_MAX);
+    for piece in text.chunks(room(id)) {
+        push(&mut out, At::Info, id, Part::GoesOn, piece);
+    }
+    out
+}
+
+/// Bytes of a piece, beside its mark.
+fn room(id: &[u8]) -> usize {
+    PIPE_BUF - id.len() - MARK_MAX
+}
+
+/// What a piece is of its line.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Whole,
+    GoesOn,
+    Last,
+}
+
+fn push(out: &mut Vec<u8>, at: At, id: &[u8], part: Part, text: &[u8]) {
+    out.extend_from_slice(match at {
+        At::Info => &[0x1e],
+        At::Error => &[0x1e, ERROR],
+    });
+    out.extend_from_slice(id);
+    if !matches!(part, Part::Whole) {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
+        out.push(0x1d);
+        out.extend_from_slice(thread.as_bytes());
+    }
+    if matches!(part, Part::Last) {
+        out.push(0x1d);
+    }
+    out.push(0x1f);
+    out.extend_from_slice(text);
+    out.push(b'\n');
 }
 
 /// Writes everything, in pieces of whole lines of at most `PIPE_BUF` bytes where lines are that short. The GIL is released:
