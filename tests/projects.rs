@@ -17,6 +17,7 @@ use std::{
 
 use crate::harness::{
     Site,
+    curl::VERSIONS,
     python::{PROJECT_PACKAGES, python, virtualenv},
 };
 
@@ -30,6 +31,20 @@ fn site(test: &str, config: &str) -> Site {
     let mut site = Site::certified(test, &config.replace("{venv}", &venv().display().to_string()));
     site.start();
     site
+}
+
+/// Calls `works` for each version of HTTP, and for HTTP/2 again after a reload.
+fn in_two_generations(site: &Site, works: impl Fn(&str)) {
+    VERSIONS.into_iter().for_each(&works);
+    reload(site);
+    works("--http2");
+}
+
+/// The next generation serves when this returns.
+#[track_caller]
+fn reload(site: &Site) {
+    site.signal("HUP");
+    site.wait_for_log(" serving generation=2 ");
 }
 
 /// Runs a program of a project's own client, `tests/apps/APP/FILE`, and gives what it printed.

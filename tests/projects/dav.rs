@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use super::{content, venv};
-use crate::harness::{Response, Site, curl::VERSIONS};
+use super::{content, in_two_generations, venv};
+use crate::harness::{Response, Site};
 
 const CONFIG: &str = r#"
     [app.root]
@@ -117,10 +117,10 @@ fn a_share_is_filled_listed_locked_and_emptied() {
     // It is there before the application looks for it.
     fs::create_dir_all(site.directory.join("share")).unwrap();
     site.start();
-    for version in VERSIONS {
+    in_two_generations(&site, |version| {
         for place in ["", "/dav"] {
             works_with(&site, version, place);
         }
-    }
+    });
     assert!(site.stop().success());
 }

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{content, sha256, site};
+use super::{content, reload, sha256, site};
 use crate::harness::{Site, curl::VERSIONS};
 
 const CONFIG: &str = r#"
@@ -241,8 +241,7 @@ fn everywhere(preload: bool) {
             }
         }
         if generation == 1 {
-            site.signal("HUP");
-            site.wait_for_log(" serving generation=2 ");
+            reload(&site);
         }
     }
     assert!(site.stop().success());

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{content, sha256, venv};
+use super::{content, in_two_generations, sha256, venv};
 use crate::harness::{
     Site,
     client::request_bytes,
-    curl::VERSIONS,
     python::{OLD_STARLETTE_PACKAGES, python, virtualenv},
 };
 
@@ -62,7 +61,7 @@ fn files_and_pages_are_whole_below_every_middleware() {
     for (test, venv) in both() {
         let mut site = starlette(test, &venv, "");
         let page = site.get("/bare/page").body;
-        for version in VERSIONS {
+        in_two_generations(&site, |version| {
             for (stack, coding, field) in STACKS {
                 for (path, expected) in [
                     ("/page", &page[..]),
@@ -82,7 +81,7 @@ fn files_and_pages_are_whole_below_every_middleware() {
                     assert_eq!((head.status, head.body.len()), (200, 0), "{told}");
                 }
             }
-        }
+        });
         assert!(site.stop().success());
     }
 }
@@ -126,7 +125,7 @@ fn an_upload_is_whole_below_every_middleware() {
         let mut site = starlette(test, &venv, "");
         let file = content(1_300_000);
         site.write("file.bin", &file);
-        for version in VERSIONS {
+        in_two_generations(&site, |version| {
             for (stack, coding, _) in STACKS {
                 let answer = site.curl(
                     version,
@@ -142,7 +141,7 @@ fn an_upload_is_whole_below_every_middleware() {
                     "{test} {version} {stack}"
                 );
             }
-        }
+        });
         assert!(site.stop().success());
     }
 }
@@ -151,7 +150,7 @@ fn an_upload_is_whole_below_every_middleware() {
 fn a_file_is_left_to_us_where_the_app_says_so_and_nothing_looks_at_its_body() {
     for (test, venv) in both() {
         let mut site = starlette(test, &venv, "pathsend = true");
-        for version in VERSIONS {
+        in_two_generations(&site, |version| {
             for target in ["/bare/file", "/bare/static/lines.txt"] {
                 let whole = site.curl(version, target, &[]);
                 assert_eq!(
@@ -169,7 +168,7 @@ fn a_file_is_left_to_us_where_the_app_says_so_and_nothing_looks_at_its_body() {
                     );
                 }
             }
-        }
+        });
         assert!(site.stop().success());
     }
 }
