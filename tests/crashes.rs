@@ -1,5 +1,10 @@
 //! Workers that die, or never come to life: who is told, and what becomes of the requests.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
 use crate::harness::{Connection, Response, Site, memory::LittleMemory, processes::signal_pid, wait_for};
 
 fn post(site: &Site, target: &str) -> Response {
@@ -256,6 +261,35 @@ fn a_client_whose_requests_kill_their_workers_harms_nobody_else_and_is_named() {
     ] {
         assert!(named.contains(part), "{part}: {named}");
     }
+    assert!(site.stop().success());
+}
+
+#[test]
+fn clients_that_kill_one_worker_after_the_other_cost_nobody_else_a_request() {
+    let mut site = Site::of_app("killers", "crash", "workers = 2\nthreads = 4", "");
+    site.expect_error("worker died").start();
+    let over = AtomicBool::new(false);
+    let killed = thread::scope(|scope| {
+        let killer = |method: &'static str| {
+            let (site, over) = (&site, &over);
+            scope.spawn(move || {
+                let mut killed = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let answer = site.connect().request(method, "/exit/3", &[], b"");
+                    assert_eq!(answer.status, 502);
+                    killed += 1;
+                }
+                killed
+            })
+        };
+        let killers = [killer("POST"), killer("GET")];
+        for number in 0..5 {
+            assert_eq!(site.get("/").status, 200, "{number}");
+        }
+        over.store(true, Ordering::Relaxed);
+        killers.map(|killer| killer.join().unwrap())
+    });
+    assert!(killed.iter().all(|killed| *killed > 0), "{killed:?}");
     assert!(site.stop().success());
 }
 

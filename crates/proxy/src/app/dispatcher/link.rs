@@ -2,7 +2,7 @@
 
 use crate::app::page::LinkPage;
 
-use super::calls::CallId;
+use super::{ALONE_NS, calls::CallId};
 
 /// Most requests in flight on one link: what a worker maps of a page.
 const SLOTS_MAX: usize = 1 << 15;
@@ -41,6 +41,8 @@ pub(super) struct Link {
     pub(super) overdue_ns: Option<u64>,
     /// When the first request was taken back, while nothing was heard since.
     pub(super) mute_ns: Option<u64>,
+    /// What it runs is to run alone, since then.
+    pub(super) alone_since_ns: Option<u64>,
     /// Entries of the page; as many slots as were ever in use at once are there.
     entries: usize,
     slots: Vec<Slot>,
@@ -90,6 +92,7 @@ impl Link {
             in_flight: 0,
             overdue_ns: None,
             mute_ns: None,
+            alone_since_ns: None,
             entries,
             slots: Vec::new(),
             free: Vec::new(),
@@ -113,7 +116,7 @@ impl Link {
 
     /// Requests it takes now beyond those in flight, when `limit` may be in flight.
     pub(super) fn room(&self, limit: usize, now_ns: u64) -> usize {
-        if !self.ready || self.held {
+        if !self.ready || self.held || self.is_taken(now_ns) {
             return 0;
         }
         // A silent one gets a single request, to find out whether it is back.
@@ -123,6 +126,14 @@ impl Link {
             Some(_) => 0,
         };
         limit.saturating_sub(self.in_flight).min(self.spare())
+    }
+
+    /// Has it a request that is to run alone, for a moment at most?
+    fn is_taken(&self, now_ns: u64) -> bool {
+        self.in_flight > 0
+            && self
+                .alone_since_ns
+                .is_some_and(|since_ns| now_ns.saturating_sub(since_ns) < ALONE_NS)
     }
 
     /// Entries that nothing uses.

@@ -49,6 +49,8 @@ pub(crate) struct Dispatcher<T> {
     down: bool,
     /// [`Action::Wanted`] was given, and no link came since.
     wanted: bool,
+    /// The next request is to run alone and finds no idle worker since then.
+    crowded_since_ns: Option<u64>,
     pace: Pace,
     actions: Vec<Action<T>>,
 }
@@ -63,6 +65,7 @@ impl<T: Clone> Dispatcher<T> {
             links: Vec::new(),
             down: false,
             wanted: false,
+            crowded_since_ns: None,
             pace: Pace::default(),
             actions: Vec::new(),
         }
@@ -292,7 +295,7 @@ impl<T: Clone> Dispatcher<T> {
     pub(crate) fn pump(&mut self, now_ns: u64) {
         self.settle(now_ns);
         while let Some(id) = self.front() {
-            let Some(index) = self.choose(now_ns) else {
+            let Some(index) = self.choose_for(id, now_ns) else {
                 self.want();
                 break;
             };
@@ -301,6 +304,8 @@ impl<T: Clone> Dispatcher<T> {
             let (Some(call), Some(Some(link))) = (self.calls.find_mut(id), self.links.get_mut(index)) else {
                 continue;
             };
+            let alone = call.retried && !self.rules.evented && link.in_flight == 0;
+            link.alone_since_ns = alone.then_some(now_ns);
             let Some((stream, entry)) = link.send(id, now_ns) else {
                 continue;
             };
@@ -371,6 +376,11 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// How many workers may die with a request that none of them has started; perhaps they die of it.
 const DEATHS_MAX: u8 = 8;
+
+/// How long a request that a worker died with waits for an idle worker while others have room, and how long it
+/// keeps that one to itself.
+const ALONE_WAIT_NS: u64 = 250_000_000;
+const ALONE_NS: u64 = 1_000_000_000;
 
 /// Retry-After while no worker can be had, and at most.
 const DOWN_RETRY_S: u64 = 10;

@@ -1,6 +1,6 @@
 //! The queue, and the choice of a worker.
 
-use super::{Action, CallId, Dispatcher, Failure, LinkIndex, calls::Place, link::Link};
+use super::{ALONE_WAIT_NS, Action, CallId, Dispatcher, Failure, LinkIndex, calls::Place, link::Link};
 
 impl<T: Clone> Dispatcher<T> {
     pub(super) fn link(&self, index: LinkIndex) -> Option<&Link> {
@@ -44,6 +44,22 @@ impl<T: Clone> Dispatcher<T> {
             0 => None,
             depth => best(self.rules.window + depth),
         })
+    }
+
+    /// The link for this request, which is the next one. What a worker died with runs alone when it is run again:
+    /// where it was innocent, nothing else takes it along a second time, and where it was not, it takes nothing
+    /// along. An evented worker's requests wait for each other's events and never run alone.
+    pub(super) fn choose_for(&mut self, id: CallId, now_ns: u64) -> Option<LinkIndex> {
+        let chosen = self.choose(now_ns)?;
+        let alone = !self.rules.evented && self.calls.find(id).is_some_and(|call| call.retried);
+        if alone && self.link(chosen).is_some_and(|link| link.in_flight > 0) {
+            let since_ns = *self.crowded_since_ns.get_or_insert(now_ns);
+            if now_ns.saturating_sub(since_ns) < ALONE_WAIT_NS {
+                return None;
+            }
+        }
+        self.crowded_since_ns = None;
+        Some(chosen)
     }
 
     /// A request found no link that takes it now: says so where there is none that ever will.

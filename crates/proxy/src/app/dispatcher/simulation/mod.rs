@@ -307,6 +307,34 @@ fn a_dead_worker_s_requests_go_elsewhere_only_if_they_may() {
 }
 
 #[test]
+fn a_request_that_is_to_run_alone_does_not_wait_for_that_for_ever() {
+    let patient = Rules {
+        queue_timeout_ns: 10_000 * MS,
+        request_timeout_ns: 10_000 * MS,
+        ..rules(2)
+    };
+    let mut world = World::new(12, patient, 2);
+    let long = world.arrive(5_000 * MS, true).expect("room");
+    let other = world.arrive(5_000 * MS, true).expect("room");
+    world.run(MS);
+    world.kill(0);
+    // One of them runs on; the other one shares its worker after a moment.
+    world.run(200 * MS);
+    assert_eq!(world.fates[long].runs + world.fates[other].runs, 2);
+    world.run(150 * MS);
+    assert_eq!(world.fates[long].runs + world.fates[other].runs, 3);
+    // Alone on a worker it keeps that for a moment.
+    world.kill(1);
+    world.boot();
+    world.run(20 * MS);
+    let next = world.arrive(MS, true).expect("room");
+    world.run(500 * MS);
+    assert_eq!(world.fates[next].runs, 0);
+    world.run(700 * MS);
+    assert!(world.fates[next].answered_ns.is_some());
+}
+
+#[test]
 fn a_link_that_is_left_ends_what_runs_and_says_when_it_is_idle() {
     let mut world = World::new(9, rules(1), 1);
     let running = world.arrive(20 * MS, false).expect("room");
