@@ -18,6 +18,7 @@ pub mod head;
 pub mod passing;
 pub mod path;
 pub mod refusal;
+pub mod refused;
 pub mod request;
 pub mod request_line;
 pub mod token;

@@ -27,7 +27,7 @@ use wire::{
 
 use crate::{
     control::{Control, ControlError},
-    listener::accept::Listening,
+    listening::Listening,
     tls::{self, ListenerTls, Pem, TlsError, UpstreamServersTls},
 };
 

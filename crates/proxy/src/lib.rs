@@ -1,22 +1,25 @@
 //! nginx's role: listeners, TLS, HTTP, files, upstreams and the hop to the workers.
 //!
-//! The way of a request: [`listener`] accepts and speaks TLS; [`front`] reads an HTTP/1 head (or gives an HTTP/2
+//! The way of a request: [`listening`] accepts, [`listener`] speaks TLS; [`front`] reads an HTTP/1 head (or gives an HTTP/2
 //! connection to [`phases`]); [`serve`] understands the request and finds its route; one of [`files`], [`respond`],
-//! [`app`], [`upstream`] answers through the [`downstream::Downstream`] trait.
+//! [`app`], [`upstream`] answers through the [`Downstream`](message::downstream::Downstream) trait.
 
 mod app;
 mod boot;
 mod context;
 mod control;
 mod drain;
-mod dressed;
 mod errors;
 mod files;
+mod filter;
 mod forwarded;
 mod front;
 mod idle_memory;
+mod layers;
 mod listener;
+mod listening;
 mod os;
+mod patience;
 mod phases;
 mod process;
 mod redirect;

@@ -32,9 +32,9 @@ use crate::{
     context::Context,
     control::{AsyncControl, Control, ControlError},
     drain::Drain,
-    front::handler::Front,
     idle_memory,
-    listener::{accept::Listening, crowd::Crowd},
+    listener::crowd::Crowd,
+    listening::{Front, Listening},
     router::Router,
     upstream::{self, Upstream},
 };

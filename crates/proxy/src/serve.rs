@@ -1,116 +1,89 @@
 //! The way of one request from its head to whoever answers it.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use config::{Action, Address, Host, PathMatch, ProxyConfig, Route};
 use logs::{Outcome, Protocol, Record, Remote, Scheme, Tls};
 use message::{
-    client_error::ClientError,
     downstream::Downstream,
-    head::{BodyLength, Head, METHODS, Version},
+    head::{Head, Version},
     path,
+    refused::{Refused, Unanswered},
     request::Request,
 };
 use websocket::handshake;
 
 use crate::{
-    app::{lull, mount::Mount},
+    app::{app_request::AppRequest, lull, mount::Mount},
     context::Context,
-    dressed::Dressed,
     errors,
     files::{self, Served},
-    forwarded, redirect, respond,
+    filter, forwarded,
+    layers::Layers,
+    redirect, respond,
     upstream::{self, Question, Upgrade},
 };
 
 /// Answers a request.
 pub(crate) async fn serve<D: Downstream>(context: &Context, down: &mut D, record: &mut Record) {
     note_head(record, down);
-    let noted = Noted {
-        down,
+    let mut noted = Noted {
+        layers: Layers::new(down),
         record,
-        status: AtomicU16::new(0),
     };
-    route(context, noted.down, noted.record, &noted.status).await;
+    let Noted { layers, record } = &mut noted;
+    if let Err(unanswered) = route(context, layers, record).await {
+        errors::end(&context.router, layers, record, unanswered).await;
+    }
 }
 
 /// Tells the record at the end what was sent: also when the answer is dropped half-way, because the stream was reset or
 /// the grace of a drain is over.
 struct Noted<'a, D: Downstream> {
-    down: &'a mut D,
+    layers: Layers<'a, D>,
     record: &'a mut Record,
-    /// Of the answer that was begun by whoever answers for the route; 0 before.
-    status: AtomicU16,
 }
 
 impl<D: Downstream> Drop for Noted<'_, D> {
     fn drop(&mut self) {
-        self.record.bytes_in = self.down.bytes_in();
-        self.record.bytes_out = self.down.bytes_out();
-        if let status @ 1.. = *self.status.get_mut() {
-            self.record.status = Some(status);
-        }
+        self.layers.tell(self.record);
     }
 }
 
-async fn route<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, status: &AtomicU16) {
-    let request = match understand(context, down, record) {
-        Ok(request) => request,
-        Err(fault) => {
-            tracing::debug!(fault, "request refused");
-            errors::refuse(context, down, record, 400, Outcome::Refused, &[]).await;
-            return;
-        }
-    };
-    let Some(site) = context.router.site(&request.host) else {
-        unknown_host(&request.host);
-        errors::refuse(context, down, record, 404, Outcome::UnknownHost, &[]).await;
-        return;
-    };
+/// Finds out who answers, and lets him.
+async fn route<'a, D: Downstream>(
+    context: &'a Context,
+    down: &mut Layers<'a, D>,
+    record: &mut Record,
+) -> Result<(), Unanswered> {
+    let request = understand(context, down, record)?;
+    let site = filter::host::site(&context.router, &request)?;
     record.site = context.router.site_name(site);
     let settings = &context.config.sites[site];
-    let mut down = Dressed {
-        inner: down,
-        headers: &settings.headers,
-        status,
-    };
+    down.set_headers(&settings.headers);
     if settings.redirect_https && !request.https {
-        let host = host_or(&request, &settings.hosts, &down);
-        record.status = Some(if matches!(down.head().method.as_str(), "GET" | "HEAD") {
-            301
-        } else {
-            308
-        });
+        let host = host_or(&request, &settings.hosts, down);
         let port = https_port(&context.config);
-        if let Err(error) = redirect::to_https(&mut down, &request, &host, port).await {
-            errors::client_failed(context, &mut down, record, error).await;
-        }
-        return;
+        return Ok(redirect::to_https(down, &request, &host, port).await?);
     }
+    // A page that is not there is an answer like any other.
     let Some(route) = context.router.route(site, &request.path) else {
-        errors::refuse(context, &mut down, record, 404, Outcome::Ok, &[]).await;
-        return;
+        return Err(Refused::new(404, Outcome::Ok).into());
     };
     record.route = context.router.route_name(site, route);
     let settings = &settings.routes[route];
-    down.headers = &settings.headers;
-    if refused(context, &mut down, record, settings).await {
-        return;
-    }
+    down.set_headers(&settings.headers);
     let websocket = handshake::asked(down.head());
-    if websocket && down.head().version == Version::Http2 && !takes_websockets(&settings.action) {
-        // The client believes that whatever says 200 is a WebSocket.
-        errors::refuse(context, &mut down, record, 501, Outcome::Refused, &[]).await;
-        return;
-    }
+    let asked = filter::Asked {
+        head: down.head(),
+        websocket,
+    };
+    filter::check(&asked, settings)?;
+    down.limit_body(settings.body_bytes_max);
     let asked = Asked {
         request: &request,
         site,
         websocket,
     };
-    if let Err(error) = answer(context, &mut down, record, &asked, settings).await {
-        errors::client_failed(context, &mut down, record, error).await;
-    }
+    answer(context, down, record, &asked, settings).await
 }
 
 /// What a request asks for.
@@ -128,68 +101,13 @@ fn route_prefix(path: &PathMatch) -> &str {
     path.trim_end_matches('/')
 }
 
-/// Does this route lead to somebody who may know WebSockets?
-fn takes_websockets(action: &Action) -> bool {
-    match action {
-        Action::App { .. } | Action::Upstream(_) => true,
-        Action::Files(_) | Action::Redirect(_) | Action::Respond(_) => false,
-    }
-}
-
-/// A 404 for every page is a riddle where a name was forgotten in `hosts`. Told for the first few only: who
-/// looks for hosts that are not there must not fill the log.
-fn unknown_host(host: &str) {
-    static TOLD: AtomicU16 = AtomicU16::new(0);
-    if TOLD.load(Ordering::Relaxed) < UNKNOWN_HOSTS_TOLD
-        && TOLD.fetch_add(1, Ordering::Relaxed) < UNKNOWN_HOSTS_TOLD
-    {
-        tracing::info!(
-            host,
-            "no site has this host: 404; each [[site]] names its `hosts`"
-        );
-    } else {
-        tracing::debug!(host, "no site has this host");
-    }
-}
-
-const UNKNOWN_HOSTS_TOLD: u16 = 20;
-
-/// Refuses what the route does not allow, before anything is read or run.
-async fn refused<D: Downstream>(context: &Context, down: &mut D, record: &mut Record, route: &Route) -> bool {
-    let head = down.head();
-    let allowed = match route.methods.as_slice() {
-        // TRACE would send cookies and credentials back to a script; nginx refuses it everywhere too.
-        [] => head.method != "TRACE",
-        // On HTTP/2 the GET of a WebSocket is a CONNECT.
-        methods if handshake::asked(head) => methods.iter().any(|method| method == "GET"),
-        methods => methods.contains(&head.method),
-    };
-    if !allowed {
-        let allow = match (route.methods.as_slice(), &route.action) {
-            ([], Action::Files(_)) => files::METHODS.to_owned(),
-            ([], _) => METHODS.to_owned(),
-            (methods, _) => methods.join(", "),
-        };
-        errors::refuse(context, down, record, 405, Outcome::Refused, &[("allow", &allow)]).await;
-        return true;
-    }
-    if let BodyLength::Known(len) = head.body
-        && len > route.body_bytes_max
-    {
-        errors::refuse(context, down, record, 413, Outcome::Refused, &[]).await;
-        return true;
-    }
-    down.limit_body(route.body_bytes_max);
-    false
-}
-
 async fn answer<D: Downstream>(
     context: &Context,
     down: &mut D,
     record: &mut Record,
     asked: &Asked<'_>,
     route: &Route,
-) -> Result<(), ClientError> {
+) -> Result<(), Unanswered> {
     let Asked {
         request,
         site,
@@ -211,19 +129,24 @@ async fn answer<D: Downstream>(
                 strip: *strip,
                 route: route_prefix(&route.path),
             };
+            let asked = AppRequest {
+                request,
+                mount,
+                listener: &context.config.listeners[down.connection().listener],
+                drain: &context.drain,
+            };
             if websocket {
                 // Apart, so that the way of a request is not as large as that of a WebSocket.
                 let open = async {
                     if app.takes_websockets() {
-                        app.open_websocket(context, down, request, mount, record).await
+                        app.open_websocket(down, &asked, record).await
                     } else {
-                        app.open_bridge(context, down, request, mount, record).await
+                        app.open_bridge(down, &asked, record).await
                     }
                 };
                 Box::pin(open).await
             } else {
-                app.answer(context, down, request, mount, *request_buffering, record)
-                    .await
+                app.answer(down, &asked, *request_buffering, record).await
             }
         }
         Action::Files(files) => match files::answer(down, request, files, &route.headers).await? {
@@ -239,16 +162,16 @@ async fn answer<D: Downstream>(
                     500.. => Outcome::Internal,
                     _ => Outcome::Ok,
                 };
-                let field = field.as_ref().map(|(name, value)| (*name, value.as_str()));
-                errors::refuse(context, down, record, status, outcome, field.as_slice()).await;
-                Ok(())
+                let mut refused = Refused::new(status, outcome);
+                refused.fields.extend(field);
+                Err(refused.into())
             }
         },
         Action::Redirect(redirect) => {
             let host = host_or(request, &context.config.sites[site].hosts, down);
-            redirect::answer(down, request, redirect, &host).await
+            Ok(redirect::answer(down, request, redirect, &host).await?)
         }
-        Action::Respond(respond) => respond::answer(down, respond).await,
+        Action::Respond(respond) => Ok(respond::answer(down, respond).await?),
         Action::Upstream(route) => {
             let host = match down.head().host.is_empty() {
                 true => host_or(request, &context.config.sites[site].hosts, down),
@@ -260,24 +183,31 @@ async fn answer<D: Downstream>(
                 strip: &route.strip,
                 host: &host,
                 upgrade: websocket.then(|| Upgrade::of(down.head())).flatten(),
+                client_timeout: context.config.listeners[down.connection().listener]
+                    .limits
+                    .body_timeout,
+                drain: &context.drain,
             };
-            upstream::answer(context, down, &question, record).await
+            upstream::answer(down, &question, record).await
         }
     }
 }
 
-fn understand<D: Downstream>(context: &Context, down: &D, record: &mut Record) -> Result<Request, String> {
+fn understand<D: Downstream>(context: &Context, down: &D, record: &mut Record) -> Result<Request, Refused> {
+    fn malformed(fault: impl std::fmt::Display) -> Refused {
+        tracing::debug!(%fault, "request refused");
+        Refused::new(400, Outcome::Refused)
+    }
     let head = down.head();
     let server = &context.config.server;
-    let mut request =
-        forwarded::understand(head, down.connection(), server).map_err(|error| error.to_string())?;
+    let mut request = forwarded::understand(head, down.connection(), server).map_err(malformed)?;
     note_request(record, &request);
     // `OPTIONS *` asks about the server as a whole; whatever answers `/` is the best to ask.
     let (encoded, query) = match head.target.as_slice() {
         b"*" if head.method == "OPTIONS" => (&b"/"[..], &b""[..]),
-        target => path::split(target).map_err(|error| error.to_string())?,
+        target => path::split(target).map_err(malformed)?,
     };
-    (request.path, request.written) = path::normalise(encoded).map_err(|error| error.to_string())?;
+    (request.path, request.written) = path::normalise(encoded).map_err(malformed)?;
     request.query = query.to_vec();
     Ok(request)
 }

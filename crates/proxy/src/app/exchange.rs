@@ -5,21 +5,23 @@ use std::{future::Future, pin::pin, sync::Arc};
 use bytes::Bytes;
 use logs::{Outcome, Record};
 use message::{
-    answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength, request::Request,
+    answer::Answer,
+    client_error::ClientError,
+    downstream::Downstream,
+    head::BodyLength,
+    refused::{Refused, Unanswered},
 };
 use tracing::{debug, error};
-
-use crate::{context::Context, errors};
 
 use super::{
     App,
     answer_head::{self, AnswerHead},
+    app_request::AppRequest,
     backlog::Next,
     call::{Call, Event},
     dispatcher::{CallId, Refusal},
     fault::Fault,
     flow::{Absorbed, Flow},
-    mount::Mount,
     request_body::{self, BodyError},
     request_frame::{self, Interface, Placed},
 };
@@ -50,13 +52,11 @@ impl App {
     /// Answers a request with what the application says.
     pub(crate) async fn answer<D: Downstream>(
         &self,
-        context: &Context,
         down: &mut D,
-        request: &Request,
-        mount: Mount<'_>,
+        asked: &AppRequest<'_>,
         request_buffering: bool,
         record: &mut Record,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unanswered> {
         record.app = Some(Arc::clone(&self.name));
         let mut upload = None;
         let body = if !request_buffering && down.head().body != BodyLength::Known(0) {
@@ -66,23 +66,22 @@ impl App {
         } else {
             match request_body::read(down, &self.buffers, &self.slabs).await {
                 Ok(body) => body,
-                Err(BodyError::Client(error)) => return Err(error),
+                Err(BodyError::Client(error)) => return Err(error.into()),
                 Err(BodyError::Storage(cause)) => {
-                    let (id, directory) = (&request.request_id, self.buffers.directory.display());
+                    let (id, directory) = (&asked.request.request_id, self.buffers.directory.display());
                     error!(app = %self.name, %directory, %cause, request_id = %id, "request body cannot be stored");
-                    errors::refuse(context, down, record, 507, Outcome::Internal, &[]).await;
-                    return Ok(());
+                    return Err(Refused::new(507, Outcome::Internal).into());
                 }
                 Err(BodyError::Memory) => {
                     debug!(app = %self.name, "no memory for the request body");
-                    let after = [("retry-after", "1")];
-                    errors::refuse(context, down, record, 503, Outcome::Overload, &after).await;
-                    return Ok(());
+                    return Err(Refused::new(503, Outcome::Overload)
+                        .with("retry-after", "1")
+                        .into());
                 }
             }
         };
         let head = down.head();
-        let placed = Placed::of(down, context, request, mount);
+        let placed = Placed::of(down, asked);
         let frame = request_frame::write(
             &placed,
             &body,
@@ -102,15 +101,7 @@ impl App {
         let call = Arc::new(call);
         let id = match self.submit(&call, idempotent) {
             Ok(id) => id,
-            Err((refusal, retry_after_s)) => {
-                debug!(app = %self.name, ?refusal, "request refused");
-                let after = retry_after_s.to_string();
-                let outcome = match refusal {
-                    Refusal::Full | Refusal::Down => Outcome::Overload,
-                };
-                errors::refuse(context, down, record, 503, outcome, &[("retry-after", &after)]).await;
-                return Ok(());
-            }
+            Err((refusal, retry_after_s)) => return Err(self.not_queued(refusal, retry_after_s).into()),
         };
         let mut ticket = Ticket {
             app: self,
@@ -120,20 +111,28 @@ impl App {
             reading,
             begun: false,
         };
-        let outcome = ticket.pass_on(context, down, head_only, record).await;
+        let outcome = ticket.pass_on(down, head_only, record).await;
         tell(record, &ticket.call);
         outcome
+    }
+
+    /// Nobody is there for a request, or too many others are.
+    pub(super) fn not_queued(&self, refusal: Refusal, retry_after_s: u64) -> Refused {
+        debug!(app = %self.name, ?refusal, "request refused");
+        let outcome = match refusal {
+            Refusal::Full | Refusal::Down => Outcome::Overload,
+        };
+        Refused::new(503, outcome).with("retry-after", retry_after_s.to_string())
     }
 }
 
 impl Ticket<'_> {
     pub(super) async fn pass_on<D: Downstream>(
         &mut self,
-        context: &Context,
         down: &mut D,
         head_only: bool,
         record: &mut Record,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unanswered> {
         let (payload, end) = loop {
             let fault = match self.next(down).await? {
                 Event::Response { payload, end } => break (payload, end),
@@ -156,8 +155,7 @@ impl Ticket<'_> {
                 }
             };
             self.over = fault != Fault::BadAnswer;
-            self.refuse(context, down, record, fault).await;
-            return Ok(());
+            return Err(self.refused(fault).into());
         };
         self.over = end;
         let AnswerHead {
@@ -169,8 +167,7 @@ impl Ticket<'_> {
             Ok(head) => head,
             Err(cause) => {
                 error!(app = %self.app.name, %cause, "answer refused");
-                self.refuse(context, down, record, Fault::BadAnswer).await;
-                return Ok(());
+                return Err(self.refused(Fault::BadAnswer).into());
             }
         };
         if let Some(field) = left_to_us {
@@ -186,8 +183,7 @@ impl Ticket<'_> {
                 self.app.leave(self.id);
                 self.over = true;
             }
-            self.refuse(context, down, record, Fault::Crowded).await;
-            return Ok(());
+            return Err(self.refused(Fault::Crowded).into());
         }
         if let Some(fault) = self.send(down, &answer, &mut flow).await? {
             // Bytes are out already: the client can only be told by cutting the answer.
@@ -330,19 +326,12 @@ impl Ticket<'_> {
         }
     }
 
-    async fn refuse<D: Downstream>(
-        &self,
-        context: &Context,
-        down: &mut D,
-        record: &mut Record,
-        fault: Fault,
-    ) {
+    fn refused(&self, fault: Fault) -> Refused {
         let (status, outcome) = fault.verdict();
-        if status == 503 {
-            let after = self.app.retry_after_s().to_string();
-            errors::refuse(context, down, record, status, outcome, &[("retry-after", &after)]).await;
-        } else {
-            errors::refuse(context, down, record, status, outcome, &[]).await;
+        let refused = Refused::new(status, outcome);
+        match status {
+            503 => refused.with("retry-after", self.app.retry_after_s().to_string()),
+            _ => refused,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod answer_head;
 pub(crate) mod app_file;
+pub(crate) mod app_request;
 mod backlog;
 mod call;
 mod dispatcher;

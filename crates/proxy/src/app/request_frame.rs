@@ -15,9 +15,8 @@ use wire::{
     request::HeadersWriter,
 };
 
-use crate::context::Context;
-
 use super::{
+    app_request::AppRequest,
     mount::Mount,
     request_body::{RequestBody, Stored},
 };
@@ -61,19 +60,13 @@ pub(super) struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    pub(super) fn of<D: Downstream>(
-        down: &'a D,
-        context: &'a Context,
-        request: &'a Request,
-        mount: Mount<'a>,
-    ) -> Self {
-        let connection = down.connection();
+    pub(super) fn of<D: Downstream>(down: &'a D, asked: &AppRequest<'a>) -> Self {
         Self {
             head: down.head(),
-            connection,
-            listener: &context.config.listeners[connection.listener].address,
-            request,
-            mount,
+            connection: down.connection(),
+            listener: &asked.listener.address,
+            request: asked.request,
+            mount: asked.mount,
         }
     }
 }

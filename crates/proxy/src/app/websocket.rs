@@ -18,7 +18,12 @@ mod line;
 use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use logs::{Outcome, Record};
-use message::{client_error::ClientError, downstream::Downstream, head::Version, request::Request};
+use message::{
+    client_error::ClientError,
+    downstream::Downstream,
+    head::Version,
+    refused::{Refused, Unanswered},
+};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error};
 use websocket::{
@@ -27,16 +32,15 @@ use websocket::{
 };
 use wire::response::Response;
 
-use self::{accept::accept, conversation::Conversation, line::Line};
+use self::{accept::accept, conversation::Conversation, keepalive::Keepalive, line::Line};
 use super::{
     App,
+    app_request::AppRequest,
     call::{Call, Event},
     exchange::{self, Ticket},
-    mount::Mount,
     request_body::RequestBody,
     request_frame::{self, Interface, Placed},
 };
-use crate::{app::websocket::keepalive::Keepalive, context::Context, errors};
 
 impl App {
     /// Does the application know WebSockets?
@@ -47,30 +51,29 @@ impl App {
     /// Answers a request for a WebSocket, and carries it to its end.
     pub(crate) async fn open_websocket<D: Downstream>(
         &self,
-        context: &Context,
         down: &mut D,
-        request: &Request,
-        mount: Mount<'_>,
+        asked: &AppRequest<'_>,
         record: &mut Record,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unanswered> {
+        let AppRequest {
+            request,
+            listener,
+            drain,
+            ..
+        } = *asked;
         record.app = Some(Arc::clone(&self.name));
         let Some(config) = &self.websocket else {
             return Ok(());
         };
         let handshake = match handshake::check(down.head(), config.compression) {
             Ok(handshake) => handshake,
-            Err(bad) => {
-                self.refuse_handshake(context, down, record, bad).await;
-                return Ok(());
-            }
+            Err(bad) => return Err(self.bad_handshake(bad).into()),
         };
         let body = RequestBody::default();
-        let placed = Placed::of(down, context, request, mount);
+        let placed = Placed::of(down, asked);
         let frame = request_frame::write(&placed, &body, self.request_timeout, Interface::WebSocket);
         let call = Arc::new(Call::new(frame, None));
-        let Some(mut ticket) = self.ask(context, down, record, call).await else {
-            return Ok(());
-        };
+        let mut ticket = self.ask(call)?;
         let mut leaving = false;
         let payload = loop {
             let event = tokio::select! {
@@ -78,7 +81,7 @@ impl App {
                 event = ticket.call.event() => event,
                 () = down.gone() => {
                     exchange::tell(record, &ticket.call);
-                    return Err(ClientError::Gone);
+                    return Err(ClientError::Gone.into());
                 }
             };
             match event {
@@ -89,14 +92,13 @@ impl App {
                 {
                     // A denial with such a status would be an acceptance to the client.
                     error!(app = %self.name, request_id = %request.request_id, "WebSocket neither accepted nor denied: status 2xx");
-                    errors::refuse(context, down, record, 500, Outcome::AppFailed, &[]).await;
                     exchange::tell(record, &ticket.call);
-                    return Ok(());
+                    return Err(Refused::new(500, Outcome::AppFailed).into());
                 }
                 // It is denied, or nothing came of it: an answer like any other.
                 other => {
                     ticket.call.put_back(other);
-                    let outcome = ticket.pass_on(context, down, false, record).await;
+                    let outcome = ticket.pass_on(down, false, record).await;
                     exchange::tell(record, &ticket.call);
                     return outcome;
                 }
@@ -108,55 +110,50 @@ impl App {
             Ok(answer) => answer,
             Err(cause) => {
                 error!(app = %self.name, request_id = %request.request_id, %cause, "WebSocket acceptance refused");
-                errors::refuse(context, down, record, 500, Outcome::AppFailed, &[]).await;
                 exchange::tell(record, &ticket.call);
-                return Ok(());
+                return Err(Refused::new(500, Outcome::AppFailed).into());
             }
         };
         record.status = Some(answer.status);
         down.send_head(&answer).await?;
-        let limits = &context.config.listeners[down.connection().listener].limits;
         let deflate = handshake.deflate;
         let reader = Reader::new(config.message_bytes_max, deflate.is_some());
         let keepalive = Keepalive::new(self.keepalive, Instant::now());
-        let mut conversation = Conversation::new(line, down, reader, deflate, keepalive, limits.body_timeout);
+        let mut conversation = Conversation::new(
+            line,
+            down,
+            reader,
+            deflate,
+            keepalive,
+            listener.limits.body_timeout,
+        );
         if leaving {
             conversation.leave(Instant::now());
         }
-        let mut draining = pin!(context.drain.draining());
+        let mut draining = pin!(drain.draining());
         let mut timer = pin!(sleep_until(Instant::now()));
         let end = poll_fn(|cx| conversation.poll(cx, draining.as_mut(), timer.as_mut())).await;
         drop(conversation);
         exchange::tell(record, &ticket.call);
-        end.carry_out(down, record).await
+        Ok(end.carry_out(down, record).await?)
     }
 
-    async fn refuse_handshake<D: Downstream>(
-        &self,
-        context: &Context,
-        down: &mut D,
-        record: &mut Record,
-        bad: BadHandshake,
-    ) {
+    fn bad_handshake(&self, bad: BadHandshake) -> Refused {
         debug!(app = %self.name, why = bad.why, "WebSocket refused");
-        let fields = match bad.status {
-            426 => &[("upgrade", "websocket"), ("sec-websocket-version", "13")][..],
-            _ => &[],
-        };
-        errors::refuse(context, down, record, bad.status, Outcome::Refused, fields).await;
+        let refused = Refused::new(bad.status, Outcome::Refused);
+        match bad.status {
+            426 => refused
+                .with("upgrade", "websocket")
+                .with("sec-websocket-version", "13"),
+            _ => refused,
+        }
     }
 
-    /// Queues a request for a WebSocket; `None`: it was refused, and the client told. It runs once: its
-    /// client comes again by itself, and who was greeted by a worker that died need not be greeted twice.
-    async fn ask<D: Downstream>(
-        &self,
-        context: &Context,
-        down: &mut D,
-        record: &mut Record,
-        call: Arc<Call>,
-    ) -> Option<Ticket<'_>> {
+    /// Queues a request for a WebSocket. It runs once: WebSocket clients reconnect, and one that was greeted by a worker that
+    /// died need not be greeted twice.
+    fn ask(&self, call: Arc<Call>) -> Result<Ticket<'_>, Refused> {
         match self.submit(&call, false) {
-            Ok(id) => Some(Ticket {
+            Ok(id) => Ok(Ticket {
                 app: self,
                 id,
                 call,
@@ -164,13 +161,7 @@ impl App {
                 reading: false,
                 begun: false,
             }),
-            Err((refusal, retry_after_s)) => {
-                debug!(app = %self.name, ?refusal, "request refused");
-                let after = retry_after_s.to_string();
-                let fields = [("retry-after", after.as_str())];
-                errors::refuse(context, down, record, 503, Outcome::Overload, &fields).await;
-                None
-            }
+            Err((refusal, retry_after_s)) => Err(self.not_queued(refusal, retry_after_s)),
         }
     }
 }

@@ -8,11 +8,9 @@ use message::chunked::Chunked;
 use message::{client_error::ClientError, downstream::BodyPiece, head::BodyLength};
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use super::{
-    pace::Pace,
-    patience::{until, within},
-};
+use super::pace::Pace;
 use crate::listener::stream::ClientStream;
+use crate::patience::{until, within};
 
 /// The body of one request.
 #[derive(Debug)]

@@ -16,12 +16,12 @@ use tokio::{select, time::Instant};
 use super::{
     handler::Handler,
     parse::{Parsed, look_at_fields, parse},
-    patience::{until, within},
     reply::{ReplyFraming, write_head},
     scan::Scan,
     session::{After, Http1Session},
 };
 use crate::listener::{crowd::Guest, stream::ClientStream};
+use crate::patience::{until, within};
 
 /// Serves a connection to its end. `refuse`: nothing is served here, every request is refused in this way.
 pub(crate) async fn converse<H: Handler>(

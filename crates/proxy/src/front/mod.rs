@@ -6,7 +6,6 @@ pub(crate) mod handler;
 pub(crate) mod http1;
 pub(crate) mod pace;
 pub(crate) mod parse;
-pub(crate) mod patience;
 pub(crate) mod reply;
 pub(crate) mod scan;
-mod session;
+pub(crate) mod session;

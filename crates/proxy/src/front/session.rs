@@ -26,10 +26,10 @@ use tokio::{select, time::Instant};
 use super::{
     body::RequestBody,
     parse::Parsed,
-    patience::within,
     reply::{ReplyFraming, write_head, write_informational, write_switch},
 };
 use crate::listener::{crowd::Guest, stream::ClientStream};
+use crate::patience::within;
 
 /// One HTTP/1 request and the answer to it.
 #[derive(Debug)]

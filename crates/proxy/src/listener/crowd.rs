@@ -55,15 +55,15 @@ struct Leaving {
 /// A guest's place; it is free when this is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free when this is dropped"]
-pub(super) struct Place {
+pub(crate) struct Place {
     crowd: Arc<Crowd>,
-    pub(super) guest: Arc<Guest>,
+    pub(crate) guest: Arc<Guest>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Crowd {
     /// Room for so many.
-    pub(super) fn new(connections_max: usize) -> Arc<Self> {
+    pub(crate) fn new(connections_max: usize) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             guests: Mutex::default(),
@@ -73,7 +73,7 @@ impl Crowd {
     }
 
     /// Waits for a place, and has idle guests leave for it.
-    pub(super) async fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) async fn enter(self: &Arc<Self>) -> Place {
         if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
             return self.place(Some(permit));
         }
@@ -88,7 +88,7 @@ impl Crowd {
     }
 
     /// A place beyond all others, for who was accepted just before the end.
-    pub(super) fn squeeze_in(self: &Arc<Self>) -> Place {
+    pub(crate) fn squeeze_in(self: &Arc<Self>) -> Place {
         self.place(None)
     }
 

@@ -1,6 +1,5 @@
 //! Where connections come in: accepting, TLS, and the buffered stream that everything behind works on.
 
-pub(crate) mod accept;
 pub(crate) mod crowd;
 pub(crate) mod socket;
 pub(crate) mod stream;

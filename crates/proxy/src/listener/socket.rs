@@ -14,7 +14,6 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::accept::plain_address;
 use crate::unix_socket::UnixSocket;
 
 /// An accepted socket.
@@ -73,6 +72,11 @@ impl Socket {
         })
         .await
     }
+}
+
+/// An IPv4 client of an IPv6 socket by the name everyone knows it by.
+pub(crate) fn plain_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl AsFd for Socket {

@@ -30,8 +30,8 @@ use super::{
     h2_head::has_blanks_around,
     refusals::{Berth, Books},
 };
-use crate::front::{
-    pace::Pace,
+use crate::{
+    front::pace::Pace,
     patience::{until, within},
 };
 

@@ -18,7 +18,9 @@ use h2::{
 };
 use http::Request;
 use logs::{OpenRecord, Outcome, Protocol, Remote, Scheme, Tls};
-use message::{client_error::ClientError, connection::Connection, downstream::Downstream, head::METHODS};
+use message::{
+    client_error::ClientError, connection::Connection, downstream::Downstream, head::METHODS, refused,
+};
 use tokio::{
     select,
     task::JoinSet,
@@ -417,17 +419,11 @@ async fn serve_stream(
             let head = session.head();
             record.set_request(head.method.as_bytes(), &head.target);
             record.set_host(&head.host);
-            let allow = [("allow", METHODS)];
-            let fields = if status == 405 { &allow[..] } else { &[] };
-            errors::refuse(
-                &context,
-                &mut session,
-                &mut record,
-                status,
-                Outcome::Refused,
-                fields,
-            )
-            .await;
+            let mut refused = refused::Refused::new(status, Outcome::Refused);
+            if status == 405 {
+                refused = refused.with("allow", METHODS);
+            }
+            errors::refuse(&context.router, &mut session, &mut record, &refused).await;
         }
     }
     if record.outcome == Some(Outcome::ClientGone)

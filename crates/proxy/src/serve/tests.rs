@@ -3,7 +3,7 @@ use std::{collections::VecDeque, path::Path};
 use bytes::Bytes;
 
 use config::Config;
-use message::{answer::AnswerLength, connection::TlsFacts, downstream::recorder::Recorder};
+use message::{answer::AnswerLength, connection::TlsFacts, downstream::recorder::Recorder, head::BodyLength};
 
 use super::*;
 use crate::{drain::Drain, router::Router};

@@ -11,7 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use logs::Record;
-use message::{answer::Answer, client_error::ClientError, downstream::Downstream, head::BodyLength};
+use message::{
+    answer::Answer,
+    client_error::ClientError,
+    downstream::Downstream,
+    head::BodyLength,
+    refused::{Refused, Unanswered},
+};
 use tokio::select;
 
 use super::{
@@ -27,15 +33,14 @@ use super::{
     tunnel::{self, End, Patience},
     upload::Upload,
 };
-use crate::{context::Context, errors, front::patience::within};
+use crate::patience::within;
 
 /// Answers a request with what a server says.
 pub(crate) async fn answer<D: Downstream>(
-    context: &Context,
     down: &mut D,
     question: &Question<'_>,
     record: &mut Record,
-) -> Result<(), ClientError> {
+) -> Result<(), Unanswered> {
     let (body, expects_continue) = match question.upgrade {
         Some(_) => (BodyLength::Known(0), false),
         None => (down.head().body, down.head().expects_continue()),
@@ -61,7 +66,7 @@ pub(crate) async fn answer<D: Downstream>(
         ),
         word_by: Instant::now(),
     };
-    exchange.run(context, down).await
+    exchange.run(down).await
 }
 
 struct Exchange<'a> {
@@ -127,18 +132,18 @@ enum Event {
 }
 
 impl Exchange<'_> {
-    async fn run<D: Downstream>(mut self, context: &Context, down: &mut D) -> Result<(), ClientError> {
+    async fn run<D: Downstream>(mut self, down: &mut D) -> Result<(), Unanswered> {
         let mut fresh = false;
         let failure = loop {
             let ended = match self.connect(down, fresh).await {
-                Ok(Reached::Http1(server)) => self.over(context, down, server).await,
-                Ok(Reached::Http2(stream)) => self.over(context, down, stream).await,
-                Err(Ended::Client(error)) => return Err(error),
+                Ok(Reached::Http1(server)) => self.over(down, server).await,
+                Ok(Reached::Http2(stream)) => self.over(down, stream).await,
+                Err(Ended::Client(error)) => return Err(error.into()),
                 Err(Ended::Server(failure)) => break failure,
             };
             match ended {
                 Ok(()) => return Ok(()),
-                Err(Ended::Client(error)) => return Err(error),
+                Err(Ended::Client(error)) => return Err(error.into()),
                 // The server closed it at this very moment: once more, on a new one.
                 Err(Ended::Server(_)) if self.stale => fresh = true,
                 // Nothing has been done, so the method does not matter: the same server may be asked again.
@@ -164,8 +169,7 @@ impl Exchange<'_> {
         let failure = self.worth_telling(failure);
         let (status, outcome) = failure.verdict();
         self.tell(&failure, down);
-        errors::refuse(context, down, self.record, status, outcome, &[]).await;
-        Ok(())
+        Err(Refused::new(status, outcome).into())
     }
 
     /// Most servers listen on one address of `localhost`: that nobody listens on another one of them says
@@ -191,7 +195,6 @@ impl Exchange<'_> {
     /// Asks a server on a connection to it, and gives the client what it answers.
     async fn over<S: ServerStream, D: Downstream>(
         &mut self,
-        context: &Context,
         down: &mut D,
         mut server: S,
     ) -> Result<(), Ended> {
@@ -201,7 +204,7 @@ impl Exchange<'_> {
             Ok(Said::WebSocket(answer)) => {
                 let server = server.into_tunnel().ok_or(BadAnswer::Switch)?;
                 self.well();
-                Ok(self.tunnel(context, down, server, &answer).await?)
+                Ok(self.tunnel(down, server, &answer).await?)
             }
             Ok(Said::Answer(mut head)) => {
                 self.upload.forget();
@@ -210,7 +213,7 @@ impl Exchange<'_> {
                 let first = server.take_body(&mut head.body)?;
                 self.well();
                 // A proxy that is to leave has no use for it.
-                let kept_max = match context.drain.is_draining() {
+                let kept_max = match self.question.drain.is_draining() {
                     true => 0,
                     false => self.question.upstream.kept_max(),
                 };
@@ -452,7 +455,6 @@ impl Exchange<'_> {
     /// Carries the WebSocket to its end.
     async fn tunnel<D: Downstream>(
         &mut self,
-        context: &Context,
         down: &mut D,
         mut server: ServerConnection,
         answer: &Answer,
@@ -461,12 +463,10 @@ impl Exchange<'_> {
         let upstream = self.question.upstream;
         let patience = Patience {
             silence: upstream.tunnel_timeout(),
-            client: context.config.listeners[down.connection().listener]
-                .limits
-                .body_timeout,
+            client: self.question.client_timeout,
             server: upstream.read_timeout(),
         };
-        let end = tunnel::run(down, &mut server, patience, &context.drain).await;
+        let end = tunnel::run(down, &mut server, patience, self.question.drain).await;
         let request_id = self.question.request.request_id.as_str();
         tracing::debug!(upstream = upstream.name(), request_id, ?end, "WebSocket ended");
         self.record.outcome = Some(end.outcome());

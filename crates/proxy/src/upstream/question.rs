@@ -1,10 +1,11 @@
 //! What a server is asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use message::request::Request;
 
 use super::{Upstream, upgrade::Upgrade};
+use crate::drain::Drain;
 
 /// What a server is asked.
 pub(crate) struct Question<'a> {
@@ -18,4 +19,8 @@ pub(crate) struct Question<'a> {
     pub(crate) host: &'a str,
     /// It is asked for a WebSocket.
     pub(crate) upgrade: Option<Upgrade>,
+    /// How long a client may leave a WebSocket's bytes unread.
+    pub(crate) client_timeout: Duration,
+    /// When to leave.
+    pub(crate) drain: &'a Drain,
 }

@@ -21,8 +21,9 @@ use super::rig::{PATIENCE, Rig, Settings, until};
 use crate::{
     context::Context,
     drain::Drain,
-    front::{handler::Front, http1::converse},
+    front::http1::converse,
     listener::{crowd::Guest, stream::ClientStream},
+    listening::Front,
     phases,
     router::Router,
 };

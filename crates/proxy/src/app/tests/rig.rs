@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use config::{Buffers, Config, ProxyConfig};
 use logs::{Record, Remote};
-use message::{client_error::ClientError, request::Request};
+use message::{client_error::ClientError, downstream::Downstream, refused::Unanswered, request::Request};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -16,9 +16,13 @@ use super::{
     worker::{self, Seen},
 };
 use crate::{
-    app::{App, LinkParts, dispatcher::Rules, lull::Lull, mount::Mount, nanoseconds, spare::Spare},
+    app::{
+        App, LinkParts, app_request::AppRequest, dispatcher::Rules, lull::Lull, mount::Mount, nanoseconds,
+        spare::Spare,
+    },
     context::Context,
     drain::Drain,
+    errors,
     router::Router,
 };
 
@@ -81,7 +85,7 @@ impl Rig {
         let context = Arc::new(Context {
             config: ProxyConfig::from(
                 &Config::parse(
-                    "[[site]]\nfiles = { \"/\" = \"/\" }\n",
+                    "[[listener]]\naddress = \"127.0.0.1:0\"\n[[site]]\nfiles = { \"/\" = \"/\" }\n",
                     std::path::Path::new("/site.toml"),
                 )
                 .expect("valid"),
@@ -150,18 +154,25 @@ impl Rig {
             ..Request::default()
         };
         let mut record = Record::new(Remote::Unix);
-        let answer = self.app.answer(
-            &self.context,
-            client,
-            &request,
-            Mount::default(),
-            self.request_buffering,
-            &mut record,
-        );
+        let asked = self.asked(&request);
+        let answer = self
+            .app
+            .answer(client, &asked, self.request_buffering, &mut record);
         let outcome = tokio::time::timeout(PATIENCE, answer)
             .await
             .expect("patience is over");
+        let outcome = end(client, &mut record, outcome).await;
         (outcome, record)
+    }
+
+    /// The request as the app gets it, at the root.
+    pub(super) fn asked<'a>(&'a self, request: &'a Request) -> AppRequest<'a> {
+        AppRequest {
+            request,
+            mount: Mount::default(),
+            listener: &self.context.config.listeners[0],
+            drain: &self.context.drain,
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> (Client, Record) {
@@ -178,6 +189,22 @@ impl Rig {
 
     pub(super) fn ran(&self) -> Vec<String> {
         self.seen.run.lock().expect("lock").clone()
+    }
+}
+
+/// Ends a request as the front does; what its client did is left to the test.
+pub(super) async fn end<D: Downstream>(
+    down: &mut D,
+    record: &mut Record,
+    outcome: Result<(), Unanswered>,
+) -> Result<(), ClientError> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(Unanswered::Client(error)) => Err(error),
+        Err(Unanswered::Refused(refused)) => {
+            errors::refuse(&Router::new(&[]), down, record, &refused).await;
+            Ok(())
+        }
     }
 }
 

@@ -16,9 +16,9 @@ use websocket::frames::{Frame, masked, parse, unpack};
 
 use super::{
     client::Client,
-    rig::{PATIENCE, Rig, Settings, all_at_once, until},
+    rig::{PATIENCE, Rig, Settings, all_at_once, end, until},
 };
-use crate::app::mount::Mount;
+use crate::app::{app_request::AppRequest, mount::Mount};
 
 /// The client's end of a WebSocket.
 struct Peer {
@@ -41,13 +41,18 @@ impl Rig {
         let (app, context) = (Arc::clone(&self.app), Arc::clone(&self.context));
         let served = tokio::spawn(async move {
             let mut record = Record::new(logs::Remote::Unix);
-            let outcome = if app.takes_websockets() {
-                app.open_websocket(&context, &mut client, &request, Mount::default(), &mut record)
-                    .await
-            } else {
-                app.open_bridge(&context, &mut client, &request, Mount::default(), &mut record)
-                    .await
+            let asked = AppRequest {
+                request: &request,
+                mount: Mount::default(),
+                listener: &context.config.listeners[0],
+                drain: &context.drain,
             };
+            let outcome = if app.takes_websockets() {
+                app.open_websocket(&mut client, &asked, &mut record).await
+            } else {
+                app.open_bridge(&mut client, &asked, &mut record).await
+            };
+            let outcome = end(&mut client, &mut record, outcome).await;
             (client, record, outcome)
         });
         Peer {
@@ -229,15 +234,14 @@ async fn a_client_that_gives_up_before_the_acceptance_is_cancelled() {
         ..Request::default()
     };
     let mut record = Record::new(logs::Remote::Unix);
-    let serving = rig
-        .app
-        .open_websocket(&rig.context, &mut client, &request, Mount::default(), &mut record);
+    let asked = rig.asked(&request);
+    let serving = rig.app.open_websocket(&mut client, &asked, &mut record);
     let leaving = async {
         until(|| rig.ran() == ["/silent"]).await;
         leaves.notify_one();
     };
     let (outcome, ()) = tokio::join!(serving, leaving);
-    assert_eq!(outcome, Err(ClientError::Gone));
+    assert_eq!(outcome, Err(ClientError::Gone.into()));
     until(|| rig.seen.cancelled.load(std::sync::atomic::Ordering::SeqCst) == 1).await;
     drop(ours);
 }

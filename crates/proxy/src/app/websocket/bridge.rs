@@ -23,7 +23,11 @@ use std::{
 use bytes::Buf;
 use logs::{Outcome, Record};
 use message::{
-    answer::Answer, client_error::ClientError, downstream::Downstream, head::Version, request::Request,
+    answer::Answer,
+    client_error::ClientError,
+    downstream::Downstream,
+    head::Version,
+    refused::{Refused, Unanswered},
 };
 use tokio::time::{Instant, sleep_until};
 use tracing::error;
@@ -31,18 +35,14 @@ use websocket::handshake::{self, Handshake};
 
 use self::{app_end::AppEnd, head::BadHead, traffic::Traffic};
 use super::says_200;
-use crate::{
-    app::{
-        App,
-        call::{Call, Event},
-        exchange::{self, Ticket},
-        mount::Mount,
-        request_body::RequestBody,
-        request_frame::{self, Interface, Placed},
-        websocket::keepalive::Keepalive,
-    },
-    context::Context,
-    errors,
+use crate::app::{
+    App,
+    app_request::AppRequest,
+    call::{Call, Event},
+    exchange::{self, Ticket},
+    request_body::RequestBody,
+    request_frame::{self, Interface, Placed},
+    websocket::keepalive::Keepalive,
 };
 
 /// What came of a request before anything was sent to its client.
@@ -68,12 +68,10 @@ impl App {
     /// to its end.
     pub(crate) async fn open_bridge<D: Downstream>(
         &self,
-        context: &Context,
         down: &mut D,
-        request: &Request,
-        mount: Mount<'_>,
+        asked: &AppRequest<'_>,
         record: &mut Record,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unanswered> {
         record.app = Some(Arc::clone(&self.name));
         let http2 = down.head().version == Version::Http2;
         // Extensions are between client and application.
@@ -87,45 +85,37 @@ impl App {
                 (key, accept)
             }
             // Whatever it is, it is a request.
-            Err(_) if !http2 => return self.answer(context, down, request, mount, true, record).await,
-            Err(bad) => {
-                self.refuse_handshake(context, down, record, bad).await;
-                return Ok(());
-            }
+            Err(_) if !http2 => return self.answer(down, asked, true, record).await,
+            Err(bad) => return Err(self.bad_handshake(bad).into()),
         };
         let frame = request_frame::write(
-            &Placed::of(down, context, request, mount),
+            &Placed::of(down, asked),
             &RequestBody::default(),
             self.request_timeout,
             Interface::WsgiSocket(&key),
         );
         let call = Arc::new(Call::new(frame, None));
-        let Some(mut ticket) = self.ask(context, down, record, call).await else {
-            return Ok(());
-        };
-        let asked = ticket.head(down, &accept).await;
-        let outcome = match asked {
-            Ok(Asked::Switched(switched)) => self.bridge(context, down, record, &mut ticket, *switched).await,
+        let mut ticket = self.ask(call)?;
+        let outcome = match ticket.head(down, &accept).await {
+            Ok(Asked::Switched(switched)) => self.bridge(down, asked, record, &mut ticket, *switched).await,
             Ok(Asked::Bad(cause)) => {
                 error!(
-                    app = %self.name, request_id = %request.request_id, %cause,
+                    app = %self.name, request_id = %asked.request.request_id, %cause,
                     "WebSocket refused: the application answered wrongly on its socket"
                 );
-                errors::refuse(context, down, record, 502, Outcome::AppFailed, &[]).await;
-                Ok(())
+                Err(Refused::new(502, Outcome::AppFailed).into())
             }
             Ok(Asked::Answers) => match ticket.call.event().await {
                 Event::Response { payload, .. } if http2 && says_200(&payload) => {
                     // To the client any such status is an acceptance. It has asked a page for a WebSocket.
-                    errors::refuse(context, down, record, 501, Outcome::Refused, &[]).await;
-                    Ok(())
+                    Err(Refused::new(501, Outcome::Refused).into())
                 }
                 event => {
                     ticket.call.put_back(event);
-                    ticket.pass_on(context, down, false, record).await
+                    ticket.pass_on(down, false, record).await
                 }
             },
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         exchange::tell(record, &ticket.call);
         outcome
@@ -134,12 +124,12 @@ impl App {
     /// The application has answered: carries bytes until one side has enough.
     async fn bridge<D: Downstream>(
         &self,
-        context: &Context,
         down: &mut D,
+        asked: &AppRequest<'_>,
         record: &mut Record,
         ticket: &mut Ticket<'_>,
         switched: Switched,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Unanswered> {
         let Switched {
             answer,
             mut app,
@@ -151,14 +141,19 @@ impl App {
         }
         record.status = Some(answer.status);
         down.send_head(&answer).await?;
-        let limits = &context.config.listeners[down.connection().listener].limits;
         let keepalive = Keepalive::new(self.keepalive, Instant::now());
         let end = {
-            let mut traffic = Traffic::new(ticket, down, &mut app, keepalive, limits.body_timeout);
+            let mut traffic = Traffic::new(
+                ticket,
+                down,
+                &mut app,
+                keepalive,
+                asked.listener.limits.body_timeout,
+            );
             if leaving {
                 traffic.leave();
             }
-            let mut draining = pin!(context.drain.draining());
+            let mut draining = pin!(asked.drain.draining());
             let mut timer = pin!(sleep_until(Instant::now()));
             poll_fn(|cx| traffic.poll(cx, draining.as_mut(), timer.as_mut())).await
         };
@@ -166,7 +161,7 @@ impl App {
             let rest = std::mem::take(down.input());
             tokio::spawn(app.dismiss(rest));
         }
-        end.carry_out(down, record).await
+        Ok(end.carry_out(down, record).await?)
     }
 }
 

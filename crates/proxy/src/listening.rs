@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepting connections, and serving each of them by its protocol.
 
 use std::{
     io,
@@ -9,25 +9,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use message::{connection::Connection, refusal::Refusal};
+use bytes::Bytes;
+use logs::{OpenRecord, Record, Remote};
+use message::{
+    answer::{Answer, AnswerLength},
+    connection::Connection,
+    error_page,
+    refusal::Refusal,
+};
 use tokio::{
     net::{TcpListener, UnixListener},
     select,
     time::timeout_at,
 };
 
-use super::{
+use crate::listener::{
     crowd::{Crowd, Guest, Place},
-    socket::Socket,
+    socket::{Socket, plain_address},
     stream::ClientStream,
     tls::{self, Greeting},
 };
 use crate::{
-    front::{
-        handler::{Front, Handler},
-        http1,
-    },
-    phases,
+    context::Context,
+    drain::Drain,
+    front::{handler::Handler, http1, session::Http1Session},
+    phases, serve,
     unix_socket::UnixSocket,
 };
 
@@ -110,15 +116,51 @@ impl Listening {
             select! {
                 biased;
                 () = drain.cut() => {}
-                () = serve(front, index, socket, peer, &place.guest) => {}
+                () = serve_connection(front, index, socket, peer, &place.guest) => {}
             }
             drop((place, guard));
         });
     }
 }
 
+/// The proxy of one front thread.
+#[derive(Clone)]
+pub(crate) struct Front {
+    /// Shared by all threads.
+    pub(crate) context: Arc<Context>,
+}
+
+impl Handler for Front {
+    fn drain(&self) -> &Drain {
+        &self.context.drain
+    }
+
+    fn open(&self, peer: Remote) -> OpenRecord {
+        self.context.log.open(peer)
+    }
+
+    fn refusal(&self, status: u16) -> (Answer, Bytes) {
+        let (content_type, page) = error_page::page(status);
+        let mut answer = Answer::new(status);
+        answer.length = AnswerLength::Known(page.len() as u64);
+        answer.fields.push("Content-Type", content_type);
+        self.context.router.name_server(&mut answer);
+        (answer, page)
+    }
+
+    async fn answer(&self, session: &mut Http1Session<'_>, record: &mut Record) {
+        serve::serve(&self.context, session, record).await;
+    }
+}
+
 /// One connection, from the handshake to its end.
-async fn serve(front: Front, index: usize, socket: Socket, peer: Option<SocketAddr>, guest: &Guest) {
+async fn serve_connection(
+    front: Front,
+    index: usize,
+    socket: Socket,
+    peer: Option<SocketAddr>,
+    guest: &Guest,
+) {
     let limits = &front.context.config.listeners[index].limits;
     let mut connection = Connection {
         listener: index,
@@ -215,11 +257,6 @@ impl Acceptor {
             }
         }
     }
-}
-
-/// An IPv4 client of an IPv6 socket by the name everyone knows it by.
-pub(super) fn plain_address(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Errors that concern the connection at the head of the queue and not the next one (accept(2)).
