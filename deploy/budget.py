@@ -29,7 +29,7 @@ WORKS = [
 
 #: Our packages are optimised as in what ships. Their dependencies are taken as the tests have them: all of those once more with
 #: every optimisation would take longer than all the rest of this.
-PACKAGES = ["config", "logs", "proxy", "wire"]
+PACKAGES = ["config", "logs", "message", "proxy", "shm", "websocket", "wire"]
 AS_SHIPPED = ["opt-level=3", "codegen-units=1", "debug-assertions=false", "overflow-checks=false"]
 
 ENVIRON = """
