@@ -531,23 +531,21 @@ fn what_is_printed_carries_the_request_id_in_whole_lines() {
 /// was flushed before its end, or is longer than what one write keeps whole.
 fn joined(output: &str) -> String {
     let mut whole = String::new();
-    let mut open = None;
+    let mut begun = String::new();
     for line in output.split_inclusive('\n') {
         let Some((mark, text)) = line.split_once('\u{1f}') else {
             whole += line;
             continue;
         };
         let mut words = mark.split('\u{1d}');
-        let (id, thread, is_last) = (words.next(), words.next(), words.next().is_some());
-        if open.take().is_none() {
-            whole += id.unwrap_or_default();
-            whole.push('\u{1f}');
+        let (id, is_part, is_last) = (words.next(), words.next().is_some(), words.next().is_some());
+        if begun.is_empty() {
+            begun = format!("{}\u{1f}", id.unwrap_or_default());
         }
-        if thread.is_none() || is_last {
-            whole += text;
+        if is_part && !is_last {
+            begun += text.trim_end_matches('\n');
         } else {
-            whole += text.trim_end_matches('\n');
-            open = thread;
+            whole += &(std::mem::take(&mut begun) + text);
         }
     }
     whole
