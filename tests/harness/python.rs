@@ -118,8 +118,8 @@ pub(crate) fn pythons() -> &'static [Python] {
     })
 }
 
-/// Makes `fn test(python: &Python)` one test for each version of Python, so that they run side by side. A version that is not on
-/// this machine has nothing to test.
+/// Makes `fn test(python: &Python)` one test for each version of Python, so that they run side by side. A
+/// version that is not on this machine has nothing to test.
 macro_rules! on_each_python {
     ($test:ident) => {
         on_each_python! { $test:

@@ -82,8 +82,8 @@ fn value(pid: i32, line: &str) -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The site of a test that attacks it. What proxy and supervisor hold is measured when it serves; a stop waits
-/// until they hold no more than that again.
+/// The site of a test that attacks it. What proxy and supervisor hold is measured when it serves; a stop
+/// waits until they hold no more than that again.
 pub(super) struct Attacked {
     site: Site,
     before: Option<Held>,

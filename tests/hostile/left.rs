@@ -1,5 +1,5 @@
-//! Processes that an application has started by itself, in sessions of their own: they outlive their worker and a
-//! reload, and nothing outlives the stop.
+//! Processes that an application has started by itself, in sessions of their own: they outlive their worker
+//! and a reload, and nothing outlives the stop.
 
 use super::site;
 use crate::harness::wait_for;

@@ -21,7 +21,8 @@ use crate::harness::{
 
 const NAMES: &[&str] = &["localhost", "127.0.0.1"];
 
-/// A site that curl speaks to in both versions, with everything at one server; its certificate is `server.crt`.
+/// A site that curl speaks to in both versions, with everything at one server; its certificate is
+/// `server.crt`.
 fn before(test: &str, certificate: &Certificate, server: &str, keys: &str) -> Site {
     let mut site = Site::certified(
         test,

@@ -59,8 +59,8 @@ fn piped(mut pipe: File, within: Duration) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A whole text file, refused when it is larger than anybody writes by hand: a device or a log given by mistake must
-/// not fill the memory.
+/// A whole text file, refused when it is larger than anybody writes by hand: a device or a log given by
+/// mistake must not fill the memory.
 pub(crate) fn read_bounded(file: File, bytes_max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;

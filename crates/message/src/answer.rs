@@ -2,9 +2,9 @@
 
 use crate::fields::Fields;
 
-/// A response head. Framing (Content-Length, Transfer-Encoding, Connection), `Date` and `Server` are added by the
-/// [`Downstream`](crate::downstream::Downstream) that sends it; `fields` holds none of them,
-/// but for a `Server` that the route sets.
+/// A response head. Framing (Content-Length, Transfer-Encoding, Connection), `Date` and `Server` are added by
+/// the [`Downstream`](crate::downstream::Downstream) that sends it; `fields` holds none of them, but for a
+/// `Server` that the route sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Status code.
@@ -28,7 +28,8 @@ pub struct Answer {
 pub enum AnswerLength {
     /// Exactly this many bytes follow.
     Known(u64),
-    /// Told by the end of the body: chunked on HTTP/1.1, end of connection on HTTP/1.0, end of stream on HTTP/2.
+    /// Told by the end of the body: chunked on HTTP/1.1, end of connection on HTTP/1.0, end of stream on
+    /// HTTP/2.
     Unknown,
     /// No body and no Content-Length (1xx, 204, 304 without a known length).
     None,

@@ -39,7 +39,8 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// Unreserved characters and sub-delims (RFC 3986 §3.2.2); percent-encoding has no place in a name of the web.
+/// Unreserved characters and sub-delims (RFC 3986 §3.2.2); percent-encoding has no place in a name of the
+/// web.
 #[inline]
 pub const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()

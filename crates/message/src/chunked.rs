@@ -4,7 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::token::is_token_byte;
 
-/// Takes the chunked coding off a body that comes in pieces. Extensions and trailer fields are read past and dropped.
+/// Takes the chunked coding off a body that comes in pieces. Extensions and trailer fields are read past and
+/// dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunked {
     state: State,
@@ -160,8 +161,8 @@ impl Chunked {
         }
     }
 
-    /// Takes the next data out of `input`; `None`: either more input is needed or the body is [done](Self::is_done).
-    /// What follows the body stays in `input`.
+    /// Takes the next data out of `input`; `None`: either more input is needed or the body is
+    /// [done](Self::is_done). What follows the body stays in `input`.
     pub fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, BadChunk> {
         while !self.is_done() {
             if let State::Data { left } = &mut self.state {

@@ -1,6 +1,6 @@
 //! What a client does to the request it has sent.
 
-/// Why a client's request or answer can not go on.
+/// Why a client's request or answer cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// It closed or reset the connection or the stream.

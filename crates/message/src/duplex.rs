@@ -1,5 +1,5 @@
-//! A client's connection, or its stream, as bytes in both directions: what is left of HTTP behind the head that accepts a
-//! WebSocket.
+//! A client's connection, or its stream, as bytes in both directions: what is left of HTTP behind the head
+//! that accepts a WebSocket.
 
 use std::task::{Context, Poll};
 
@@ -7,9 +7,10 @@ use bytes::BytesMut;
 
 use crate::client_error::ClientError;
 
-/// Both directions at once, so polled: reading and writing are not each other's prisoners. To be used once the head of
-/// status 101 (HTTP/1.1), or 200 for an extended CONNECT (HTTP/2), was given to
-/// [`send_head`](crate::downstream::Downstream::send_head). The pace is the caller's business: nothing in here has a deadline.
+/// Both directions at once, so polled: reading and writing are not each other's prisoners. To be used once
+/// the head of status 101 (HTTP/1.1), or 200 for an extended CONNECT (HTTP/2), was given to
+/// [`send_head`](crate::downstream::Downstream::send_head). The pace is the caller's business: nothing in
+/// here has a deadline.
 pub trait Duplex {
     /// Bytes from the client that nobody has used yet.
     fn input(&mut self) -> &mut BytesMut;

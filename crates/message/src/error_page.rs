@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::accept;
 
-/// Content-Type and body of the page for a status: JSON where `accept`, the values of that field, prefers it. A failure
-/// of ours names the request by its `id`.
+/// Content-Type and body of the page for a status: JSON where `accept`, the values of that field, prefers it.
+/// A failure of ours names the request by its `id`.
 pub fn preferred<'a>(
     status: u16,
     accept: impl Iterator<Item = &'a [u8]>,
@@ -45,7 +45,8 @@ const fn helps_to_ask_again(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504 | 507)
 }
 
-/// By this the operator finds the request in the logs. An id holds nothing that HTML or JSON would have to escape.
+/// By this the operator finds the request in the logs. An id holds nothing that HTML or JSON would have to
+/// escape.
 fn reference(id: &str) -> String {
     format!("<small>Request <code>{id}</code></small>\n")
 }

@@ -29,8 +29,8 @@ impl Fields {
         }
     }
 
-    /// Appends a field. The caller has made sure that name and value hold no CR, LF or NUL, and that all fields
-    /// together stay below 4 GiB (heads are limited far below).
+    /// Appends a field. The caller has made sure that name and value hold no CR, LF or NUL, and that all
+    /// fields together stay below 4 GiB (heads are limited far below).
     #[inline]
     pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let (name, value) = (name.as_ref(), value.as_ref());

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{fields::Fields, request::Request};
 
-/// What apps and upstreams are told of the request; names in lower case. The client's own fields of these names do not
-/// [pass](crate::passing::Passing::lets).
+/// What apps and upstreams are told of the request; names in lower case. The client's own fields of these
+/// names do not [pass](crate::passing::Passing::lets).
 pub fn request_fields(request: &Request) -> Fields {
     let mut fields = Fields::with_capacity(8, 512);
     let scheme = if request.https { "https" } else { "http" };

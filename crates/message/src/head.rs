@@ -11,7 +11,8 @@ pub struct Head {
     pub target: Vec<u8>,
     /// Version it came by.
     pub version: Version,
-    /// Host as sent: the Host field, `:authority`, or the authority of an absolute target (which wins, RFC 9112 §3.2.2).
+    /// Host as sent: the Host field, `:authority`, or the authority of an absolute target (which wins, RFC
+    /// 9112 §3.2.2).
     pub host: Vec<u8>,
     /// Fields as sent, framing and hop-by-hop fields included.
     pub fields: Fields,

@@ -1,5 +1,6 @@
-//! HTTP's vocabulary (RFC 9110), the same for both of its versions: heads, fields, paths and bodies, a request as understood,
-//! and the client as whatever answers sees it. Nothing in here reads or writes a socket.
+//! HTTP's vocabulary (RFC 9110), the same for both of its versions: heads, fields, paths and bodies, a
+//! request as understood, and the client as whatever answers sees it. Nothing in here reads or writes a
+//! socket.
 
 pub mod accept;
 pub mod answer;

@@ -11,9 +11,10 @@ pub struct Passing {
 
 impl Passing {
     /// Does this field go on? Not what concerns this connection only, not what we tell ourselves
-    /// ([`request_fields`](crate::forwarding_fields::request_fields)), from a stranger nothing that applications take for the word of a proxy, and
-    /// unless it is wanted no name with an underscore, which an app could not tell from the one with a
-    /// hyphen. `connection` is the value of the Connection field. Content-Length is the caller's business.
+    /// ([`request_fields`](crate::forwarding_fields::request_fields)), from a stranger nothing that
+    /// applications take for the word of a proxy, and unless it is wanted no name with an underscore, which
+    /// an app could not tell from the one with a hyphen. `connection` is the value of the Connection field.
+    /// Content-Length is the caller's business.
     #[inline]
     pub fn lets(self, name: &[u8], connection: &[u8]) -> bool {
         if memchr::memchr(b'_', name).is_none() {
@@ -82,8 +83,9 @@ fn is_of_proxies(name: &[u8]) -> bool {
             || (matches!(name.len(), 6..=15) && NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))))
 }
 
-/// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is the value of
-/// the Connection field. `Proxy` itself is among them: CGI-like gateways would make HTTP_PROXY of it.
+/// A field that concerns one connection only (RFC 9110 §7.6.1), of a request or an answer. `connection` is
+/// the value of the Connection field. `Proxy` itself is among them: CGI-like gateways would make HTTP_PROXY
+/// of it.
 pub fn is_hop_by_hop(name: &[u8], connection: &[u8]) -> bool {
     const NAMES: [&[u8]; 8] = [
         b"connection",

@@ -1,7 +1,8 @@
 //! The path of a request target: decoded once, resolved, and never above the root.
 //!
-//! The rules are nginx's (`merge_slashes on`): percent-encoding is undone once, `/%2e%2e/` is a dot segment and `%2f` a
-//! slash like any other, doubled slashes count as one, and whoever climbs above the root is refused.
+//! The rules are nginx's (`merge_slashes on`): percent-encoding is undone once, `/%2e%2e/` is a dot segment
+//! and `%2f` a slash like any other, doubled slashes count as one, and whoever climbs above the root is
+//! refused.
 
 use std::borrow::Cow;
 
@@ -24,8 +25,8 @@ pub enum TargetError {
     Form,
 }
 
-/// Path, still encoded, and query of a target in origin or absolute form. A fragment, which has no place in a request,
-/// is cut off.
+/// Path, still encoded, and query of a target in origin or absolute form. A fragment, which has no place in a
+/// request, is cut off.
 pub fn split(target: &[u8]) -> Result<(&[u8], &[u8]), TargetError> {
     let target = match memchr::memchr(b'#', target) {
         Some(end) => &target[..end],
@@ -148,8 +149,8 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// A path as it may stand in a Location field: what is not plainly a path character is encoded, the backslash (which
-/// browsers take for a slash) included.
+/// A path as it may stand in a Location field: what is not plainly a path character is encoded, the backslash
+/// (which browsers take for a slash) included.
 pub fn encode(path: &[u8]) -> String {
     percent_encode(path, PATH).to_string()
 }

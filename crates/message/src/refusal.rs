@@ -1,7 +1,7 @@
 //! Why a request head is refused.
 
-/// A head that breaks the rules of HTTP/1 or our limits. The connection ends after the answer: nothing behind such a
-/// head can be trusted to start where it seems to.
+/// A head that breaks the rules of HTTP/1 or our limits. The connection ends after the answer: nothing behind
+/// such a head can be trusted to start where it seems to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Refusal {

@@ -7,7 +7,8 @@ use crate::{passing::Passing, path};
 /// What a head and its connection mean, before a route is looked for; everything that answers uses this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The real client: the peer, or what trusted proxies say. `None` for a Unix socket peer without such a field.
+    /// The real client: the peer, or what trusted proxies say. `None` for a Unix socket peer without such a
+    /// field.
     pub client: Option<IpAddr>,
     /// Its port, 0 when unknown (a proxy's field rarely has it).
     pub client_port: u16,
@@ -17,8 +18,8 @@ pub struct Request {
     pub https: bool,
     /// Host the client asked for: lower case, without port, IPv6 in brackets; "" when HTTP/1.0 had none.
     pub host: String,
-    /// Port the client asked for: a trusted proxy's X-Forwarded-Port, that of the Host field, the scheme's own when the
-    /// Host field has none, the listener's when there is no Host field at all.
+    /// Port the client asked for: a trusted proxy's X-Forwarded-Port, that of the Host field, the scheme's
+    /// own when the Host field has none, the listener's when there is no Host field at all.
     pub port: u16,
     /// Host as sent by the client (or by X-Forwarded-Host of a trusted proxy), with its port.
     pub authority: String,

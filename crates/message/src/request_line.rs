@@ -56,8 +56,9 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// Bytes above ASCII are let through as nginx does: old clients send them, and the path rules see them like any other
-/// byte. A `#` is refused, because what is behind it has no place in a request and servers disagree about it.
+/// Bytes above ASCII are let through as nginx does: old clients send them, and the path rules see them like
+/// any other byte. A `#` is refused, because what is behind it has no place in a request and servers disagree
+/// about it.
 const fn is_target_byte(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f && byte != b'#'
 }

@@ -55,7 +55,7 @@ pub(crate) struct Ready {
     pub(crate) access_log: AccessLog,
 }
 
-/// Why the proxy can not start.
+/// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootError {
     /// The supervisor.

@@ -28,7 +28,7 @@ pub(crate) struct AsyncControl {
 /// A message and the descriptors that came with it, in order.
 pub(crate) type Message = (ToProxy, Vec<OwnedFd>);
 
-/// Why the control socket can not be used any more.
+/// Why the control socket cannot be used any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
     /// The supervisor is gone.

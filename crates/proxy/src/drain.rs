@@ -115,7 +115,7 @@ impl Drain {
         loop {
             let empty = self.inner.empty.notified();
             tokio::pin!(empty);
-            // Registered before the count is read, so that the last close can not slip in between.
+            // Registered before the count is read, so that the last close cannot slip in between.
             empty.as_mut().enable();
             if self.open() == 0 {
                 return;

@@ -35,8 +35,8 @@ pub(crate) async fn end<D: Downstream>(
     refuse(router, down, record, &refused).await;
 }
 
-/// Answers with the page of a refusal, if nothing was sent yet, and notes in the record how it ended. What was begun is
-/// left without its end, so that the client sees it cut.
+/// Answers with the page of a refusal, if nothing was sent yet, and notes in the record how it ended. What
+/// was begun is left without its end, so that the client sees it cut.
 pub(crate) async fn refuse<D: Downstream>(
     router: &Router,
     down: &mut D,

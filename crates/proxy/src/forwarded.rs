@@ -1,10 +1,10 @@
 //! Who really asks: what trusted proxies say of a request.
 //!
-//! A forwarding field is a list that every proxy appends to, so its right end is what our peer saw and its left end is
-//! whatever the client liked to claim. It is walked from the right, as long as the hop that wrote an element is trusted;
-//! the first untrusted address is the client, and everything left of it is forgotten. What goes on to apps and upstreams
-//! is written anew from what the walk found ([`forwarding_fields`](message::forwarding_fields)), so nothing spoofed reaches
-//! them.
+//! A forwarding field is a list that every proxy appends to, so its right end is what our peer saw and its
+//! left end is whatever the client liked to claim. It is walked from the right, as long as the hop that wrote
+//! an element is trusted; the first untrusted address is the client, and everything left of it is forgotten.
+//! What goes on to apps and upstreams is written anew from what the walk found
+//! ([`forwarding_fields`](message::forwarding_fields)), so nothing spoofed reaches them.
 
 use std::net::IpAddr;
 

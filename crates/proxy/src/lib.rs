@@ -1,8 +1,9 @@
 //! nginx's role: listeners, TLS, HTTP, files, upstreams and the hop to the workers.
 //!
-//! The way of a request: [`listening`] accepts, [`listener`] speaks TLS; [`front`] reads an HTTP/1 head (or gives an HTTP/2
-//! connection to [`phases`]); [`serve`] understands the request and finds its route; one of [`files`], [`respond`],
-//! [`app`], [`upstream`] answers through the [`Downstream`](message::downstream::Downstream) trait.
+//! The way of a request: [`listening`] accepts, [`listener`] speaks TLS; [`front`] reads an HTTP/1 head (or
+//! gives an HTTP/2 connection to [`phases`]); [`serve`] understands the request and finds its route; one of
+//! [`files`], [`respond`], [`app`], [`upstream`] answers through the
+//! [`Downstream`](message::downstream::Downstream) trait.
 
 mod app;
 mod boot;

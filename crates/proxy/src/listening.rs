@@ -62,11 +62,11 @@ impl Listening {
         Arc::clone(&self.crowd)
     }
 
-    /// Accepts until the drain begins; each connection is a task of the runtime that runs this. To be run once on each
-    /// front thread.
+    /// Accepts until the drain begins; each connection is a task of the runtime that runs this. To be run
+    /// once on each front thread.
     ///
     /// # Errors
-    /// When the socket can not be used at all.
+    /// When the socket cannot be used at all.
     pub(crate) async fn accept(self: Arc<Self>, front: Front) -> io::Result<()> {
         let acceptor = Acceptor::new(&self.socket, &self.address)?;
         let drain = front.drain().clone();
@@ -91,7 +91,8 @@ impl Listening {
                         }
                     };
                     self.spawn(front.clone(), place, socket, peer);
-                    // The connections of this thread have their turn before the next one is taken from the other threads.
+                    // The connections of this thread have their turn before the next one is taken from the
+                    // other threads.
                     tokio::task::yield_now().await;
                 }
                 // The client left before it was its turn.
@@ -109,7 +110,7 @@ impl Listening {
 
     fn spawn(&self, front: Front, place: Place, socket: Socket, peer: Option<SocketAddr>) {
         let index = self.index;
-        // Counted from here, so that a drain can not overlook it.
+        // Counted from here, so that a drain cannot overlook it.
         let guard = front.drain().connection();
         tokio::spawn(async move {
             let drain = front.drain().clone();

@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// Waits for `future`, for at most `limit`. A future that is ready at once costs no timer and no look at the clock,
-/// which is the usual case on the way of a request.
+/// Waits for `future`, for at most `limit`. A future that is ready at once costs no timer and no look at the
+/// clock, which is the usual case on the way of a request.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, TooLong> {
     let mut future = pin!(future);
     if let Some(output) = poll_fn(|cx| {

@@ -7,8 +7,9 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 
 use crate::map;
 
-/// A memory file of fixed length. Whoever is given its descriptor can read it and nothing else: it is sealed against any other
-/// writing than through the one mapping, which is here, and against another length. Pages that were never written take no memory.
+/// A memory file of fixed length. Whoever is given its descriptor can read it and nothing else: it is sealed
+/// against any other writing than through the one mapping, which is here, and against another length. Pages
+/// that were never written take no memory.
 #[derive(Debug)]
 pub struct Exclusive {
     file: Arc<File>,
@@ -37,9 +38,10 @@ impl Exclusive {
 
     /// Its bytes, to be written.
     pub fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: `map` is `len` bytes long, and is unmapped only once no borrow of `self` is left. The seals keep the file that
-        // long, so no page of it can be lost, and nobody can write it but through this mapping, which is borrowed as a whole: for
-        // as long as the slice lives these bytes change by it alone.
+        // SAFETY: `map` is `len` bytes long, and is unmapped only once no borrow of `self` is left. The seals
+        // keep the file that long, so no page of it can be lost, and nobody can write it but through this
+        // mapping, which is borrowed as a whole: for as long as the slice lives these bytes change by it
+        // alone.
         unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr(), self.map.len()) }
     }
 }

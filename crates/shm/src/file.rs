@@ -8,8 +8,8 @@ use std::{
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
-/// A memory file with these bytes that nobody can change any more. `executable`: its pages may be mapped as code, which
-/// an administrator can forbid (`vm.memfd_noexec=2`).
+/// A memory file with these bytes that nobody can change any more. `executable`: its pages may be mapped as
+/// code, which an administrator can forbid (`vm.memfd_noexec=2`).
 pub fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
     let kind = if executable {
         MemfdFlags::EXEC
@@ -35,8 +35,8 @@ pub fn seal(file: File) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// A memory file of this length, all zero, that two processes map and write. Its length can not change, so that neither
-/// can make the other fail with SIGBUS.
+/// A memory file of this length, all zero, that two processes map and write. Its length cannot change, so
+/// that neither can make the other fail with SIGBUS.
 pub fn shared(name: &str, len: u64) -> io::Result<OwnedFd> {
     let fd = create(name, MemfdFlags::NOEXEC_SEAL)?;
     ftruncate(&fd, len)?;

@@ -7,7 +7,8 @@ use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 
 use crate::Error;
 
-/// The length of a file that has these seals and is as long as it must be. The seals come first: they keep the length.
+/// The length of a file that has these seals and is as long as it must be. The seals come first: they keep
+/// the length.
 pub(crate) fn sealed_len(
     file: &OwnedFd,
     seals: SealFlags,

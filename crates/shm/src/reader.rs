@@ -12,7 +12,8 @@ use crate::{Error, Shared, map};
 pub struct Reader(MmapRaw);
 
 impl Reader {
-    /// Maps a file that cannot change its length, which is one of these. The descriptor may be closed; the mapping stays.
+    /// Maps a file that cannot change its length, which is one of these. The descriptor may be closed; the
+    /// mapping stays.
     pub fn map(file: &OwnedFd, bytes: RangeInclusive<u64>) -> Result<Self, Error> {
         let len = map::sealed_len(file, SealFlags::SHRINK | SealFlags::GROW, bytes)?;
         Ok(Self(map::readable(file, len)?))
@@ -24,16 +25,19 @@ impl Reader {
         Shared::of(&self.0).get(..len)
     }
 
-    /// The first `len` bytes as a socket or a file is given them, and nobody else; empty when there are not as many.
+    /// The first `len` bytes as a socket or a file is given them, and nobody else; empty when there are not
+    /// as many.
     ///
-    /// Whoever calls this passes the bytes on as they are. No length, index or text may be taken from them, and nothing may be read
-    /// twice to be decided on: that is for copies ([`Reader::bytes`]). The writing process does not write while it has lent them to
-    /// us; one that breaks this rule changes bytes of its own answers and nothing else.
+    /// Whoever calls this passes the bytes on as they are. No length, index or text may be taken from them,
+    /// and nothing may be read twice to be decided on: that is for copies ([`Reader::bytes`]). The writing
+    /// process does not write while it has lent them to us; one that breaks this rule changes bytes of its
+    /// own answers and nothing else.
     #[inline]
     pub fn to_be_sent(&self, len: usize) -> &[u8] {
         let len = if len <= self.0.len() { len } else { 0 };
-        // SAFETY: the mapping is at least `len` bytes long, and is unmapped only once no borrow of `self` is left; the seals keep
-        // the file that long. What is done with the bytes is to have the kernel copy them, which any content allows.
+        // SAFETY: the mapping is at least `len` bytes long, and is unmapped only once no borrow of `self` is
+        // left; the seals keep the file that long. What is done with the bytes is to have the kernel copy
+        // them, which any content allows.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr(), len) }
     }
 }

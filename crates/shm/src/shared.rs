@@ -7,7 +7,8 @@ use std::{
 
 use memmap2::MmapRaw;
 
-/// A view of bytes that may change while it is there. It gives out copies, and the address for foreign code that copies.
+/// A view of bytes that may change while it is there. It gives out copies, and the address for foreign code
+/// that copies.
 #[derive(Debug, Clone, Copy)]
 pub struct Shared<'a> {
     start: *const u8,
@@ -78,12 +79,14 @@ impl<'a> Shared<'a> {
     /// Copies as many as both have.
     pub fn copy_to(self, out: &mut [u8]) {
         let len = self.len.min(out.len());
-        // SAFETY: `start` is good for `len` bytes as long as they are borrowed, and `out` is somebody's own memory, so the two
-        // do not overlap. What another process writes meanwhile is copied or is not: any bytes will do.
+        // SAFETY: `start` is good for `len` bytes as long as they are borrowed, and `out` is somebody's own
+        // memory, so the two do not overlap. What another process writes meanwhile is copied or is not: any
+        // bytes will do.
         unsafe { std::ptr::copy_nonoverlapping(self.start, out.as_mut_ptr(), len) };
     }
 
-    /// Where the first such byte was when it was looked for. It may have gone since: good for a length, never for a promise.
+    /// Where the first such byte was when it was looked for. It may have gone since: good for a length, never
+    /// for a promise.
     pub fn find(self, byte: u8) -> Option<usize> {
         if self.is_empty() {
             return None;

@@ -42,9 +42,10 @@ impl Words {
     /// The words, shared with whoever else maps the file.
     #[inline]
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `_map` is at least `count` whole words long, begins at a page and so is aligned for AtomicU64, and is unmapped only
-        // once no borrow of `self` is left; the seal keeps every page of the file until then. Another process writes
-        // the words too; atomics allow that, and every bit pattern is a valid AtomicU64.
+        // SAFETY: `_map` is at least `count` whole words long, begins at a page and so is aligned for
+        // AtomicU64, and is unmapped only once no borrow of `self` is left; the seal keeps every page of the
+        // file until then. Another process writes the words too; atomics allow that, and every bit pattern is
+        // a valid AtomicU64.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 }

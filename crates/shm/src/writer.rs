@@ -7,15 +7,15 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 
 use crate::map;
 
-/// All bytes of one file. They are written and never read here: a process that was forked from this one has the same mapping. The
-/// descriptor is not kept: an application that closes what it does not know, and opens something else, must not get a hole punched
-/// into that.
+/// All bytes of one file. They are written and never read here: a process that was forked from this one has
+/// the same mapping. The descriptor is not kept: an application that closes what it does not know, and opens
+/// something else, must not get a hole punched into that.
 #[derive(Debug)]
 pub struct Writer(MmapRaw);
 
 impl Writer {
-    /// Makes a file of zeroes, and the descriptor that whoever is to read it needs. It stays as long as it is. Pages that were never
-    /// written take no memory.
+    /// Makes a file of zeroes, and the descriptor that whoever is to read it needs. It stays as long as it
+    /// is. Pages that were never written take no memory.
     pub fn new(name: &str, len: usize) -> io::Result<(Self, OwnedFd)> {
         let file = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, len as u64)?;
@@ -29,15 +29,16 @@ impl Writer {
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         let fits = bytes.len() <= self.0.len();
         if fits {
-            // SAFETY: `bytes` is good for its length, which the mapping has room for; the seals keep the file that long. They do
-            // not overlap: no slice is ever given out of the mapping. Whoever reads it meanwhile knows that it may change.
+            // SAFETY: `bytes` is good for its length, which the mapping has room for; the seals keep the file
+            // that long. They do not overlap: no slice is ever given out of the mapping. Whoever reads it
+            // meanwhile knows that it may change.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_mut_ptr(), bytes.len()) };
         }
         fits
     }
 
-    /// Gets memory for these bytes: in one go, and with an error where writing would find none and be a SIGBUS. A kernel before 5.14
-    /// does nothing.
+    /// Gets memory for these bytes: in one go, and with an error where writing would find none and be a
+    /// SIGBUS. A kernel before 5.14 does nothing.
     pub fn populate(&mut self, bytes: Range<usize>) -> io::Result<()> {
         let end = bytes.end.min(self.0.len());
         let start = bytes.start.min(end);
@@ -47,10 +48,12 @@ impl Writer {
         }
     }
 
-    /// Gives the memory of the first bytes back; they are zero afterwards. Where the kernel cannot, they stay.
+    /// Gives the memory of the first bytes back; they are zero afterwards. Where the kernel cannot, they
+    /// stay.
     pub fn vacate(&mut self, len: usize) {
         let len = len.min(self.0.len());
-        // SAFETY: the range is inside the mapping, and nothing borrows its bytes, which become zero: none is ever given out.
+        // SAFETY: the range is inside the mapping, and nothing borrows its bytes, which become zero: none is
+        // ever given out.
         let _ = unsafe { self.0.unchecked_advise_range(UncheckedAdvice::Remove, 0, len) };
     }
 }

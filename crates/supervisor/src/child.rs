@@ -1,7 +1,8 @@
 //! A process of ours while we watch it: its control socket, and how it comes to its end.
 //!
-//! It is heard until it has closed its control socket or has broken the protocol. Whoever wants it gone says by when; SIGKILL is
-//! sent then, once. One that is still there a while after that hangs in the kernel: it is told of, and nothing waits for it.
+//! It is heard until it has closed its control socket or has broken the protocol. Whoever wants it gone says
+//! by when; SIGKILL is sent then, once. One that is still there a while after that hangs in the kernel: it is
+//! told of, and nothing waits for it.
 
 use std::{
     os::fd::OwnedFd,

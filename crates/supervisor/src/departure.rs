@@ -42,7 +42,7 @@ pub(crate) struct Departure {
 /// Stands for every thread that runs a request.
 const EVERY_THREAD: u32 = 0;
 
-/// Threads of one worker that are interrupted at most; more can not matter, it is killed soon.
+/// Threads of one worker that are interrupted at most; more cannot matter, it is killed soon.
 const INTERRUPTS_MAX: usize = 64;
 
 impl Departure {

@@ -66,7 +66,7 @@ fn on_disk(directory: &Path, bytes: &[u8]) -> io::Result<OwnedFd> {
     let written = file
         .set_permissions(fs::Permissions::from_mode(0o555))
         .and_then(|()| file.write_all(bytes));
-    // Opened again, for reading only: a file that is open for writing can not be executed everywhere.
+    // Opened again, for reading only: a file that is open for writing cannot be executed everywhere.
     let reading = File::open(&path);
     fs::remove_file(&path)?;
     written?;

@@ -13,7 +13,7 @@ pub enum Error {
     /// The configuration cannot be read or has problems; each is told with its place.
     #[error("{0}")]
     Config(String),
-    /// A listening socket can not be had.
+    /// A listening socket cannot be had.
     #[error("cannot listen on {address}: {}", unheard(address, source))]
     Listen {
         /// Where.
@@ -21,7 +21,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// A log can not be opened.
+    /// A log cannot be opened.
     #[error("{key}: {message}")]
     Log {
         /// The key that names the file, or the stream.
@@ -49,7 +49,7 @@ pub enum Error {
          in the container or chroot first"
     )]
     NoProc(io::Error),
-    /// The pid file can not be written.
+    /// The pid file cannot be written.
     #[error("server.pid_file: {}", unusable(path, Need::Own, source))]
     PidFile {
         /// The file.

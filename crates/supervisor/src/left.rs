@@ -1,7 +1,8 @@
 //! What applications have started by themselves, where it outlives the workers of its generation.
 //!
-//! A job in the background is commonly meant to do so, and one that is not looks the same: a reload leaves and
-//! names it, as a reload of gunicorn does without naming it. A stop ends it, as systemd does with all of a unit.
+//! A job in the background is commonly meant to do so, and one that is not looks the same: a reload leaves
+//! and names it, as a reload of gunicorn does without naming it. A stop ends it, as systemd does with all of
+//! a unit.
 
 use std::fs;
 
@@ -30,8 +31,8 @@ pub(crate) fn tell(pids: &Pids) {
     );
 }
 
-/// Is it in the session of a zygote that is there? Then it may be a worker that has not said hello, and has not
-/// outlived anything.
+/// Is it in the session of a zygote that is there? Then it may be a worker that has not said hello, and has
+/// not outlived anything.
 fn is_being_born(pid: u32, pids: &Pids) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let leader = pid.and_then(|pid| getsid(Some(pid)).ok());

@@ -1,7 +1,7 @@
 //! The resource limits of another process.
 //!
-//! Every process of a user may lower those of every other one: prlimit(2) asks whose they are, and not whether
-//! they hide. Its workers inherit what a zygote has, for as long as it lives.
+//! Every process of a user may lower those of every other one: prlimit(2) asks whose they are, and not
+//! whether they hide. Its workers inherit what a zygote has, for as long as it lives.
 
 use std::fs;
 

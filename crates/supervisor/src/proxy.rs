@@ -85,7 +85,7 @@ pub(crate) struct Proxy {
     pub(crate) ready: bool,
     /// It was told to accept connections.
     pub(crate) serving: bool,
-    /// Why it can not start, in its words.
+    /// Why it cannot start, in its words.
     pub(crate) failure: Option<String>,
     heartbeat: Heartbeat,
     /// It has said its last word.

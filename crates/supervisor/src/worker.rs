@@ -140,7 +140,7 @@ impl Worker {
         self.child.hear_no_more();
     }
 
-    /// A process that never said who it is and can not any more.
+    /// A process that never said who it is and cannot any more.
     pub(crate) fn is_lost(&self) -> bool {
         self.child.pid.is_none() && !self.child.is_open()
     }

@@ -8,7 +8,7 @@ pub const PROTOCOL: u16 = 1002;
 pub const NO_CODE: u16 = 1005;
 /// Said by nobody: the connection ended without a close frame.
 pub const ABNORMAL: u16 = 1006;
-/// Text that is not UTF-8, or data that can not be unpacked.
+/// Text that is not UTF-8, or data that cannot be unpacked.
 pub const BAD_DATA: u16 = 1007;
 /// A message is too large.
 pub const TOO_LARGE: u16 = 1009;

@@ -1,8 +1,9 @@
 //! What compresses and unpacks messages, kept for the next one.
 //!
-//! Each is used for one message and then given back to its thread. A thread keeps a few; how many there are at the same time
-//! is bounded: compressors by [`LENT_MAX`] (beyond it messages go as they are, which is always allowed), unpackers, of
-//! about 56 KiB with their output, by the connections that are in the middle of a compressed message.
+//! Each is used for one message and then given back to its thread. A thread keeps a few; how many there are
+//! at the same time is bounded: compressors by [`LENT_MAX`] (beyond it messages go as they are, which is
+//! always allowed), unpackers, of about 56 KiB with their output, by the connections that are in the middle
+//! of a compressed message.
 
 use std::{cell::RefCell, mem};
 
@@ -67,8 +68,8 @@ impl Inflater {
         Self { tools: Some(tools) }
     }
 
-    /// Takes from `input` and makes at most `room` bytes, the start of [`Inflater::output`]. Returns how many bytes were taken, how
-    /// many were made, and whether there was room for more.
+    /// Takes from `input` and makes at most `room` bytes, the start of [`Inflater::output`]. Returns how many
+    /// bytes were taken, how many were made, and whether there was room for more.
     pub(super) fn run(&mut self, input: &[u8], room: usize) -> Result<(usize, usize, bool), NotDeflate> {
         let tools = self.tools.as_mut().ok_or(NotDeflate)?;
         let room = room.min(tools.output.len());
@@ -88,7 +89,8 @@ impl Inflater {
             taken += now_in;
             made += now_out;
             match status {
-                // A block that says it is the last: a sender may do so (RFC 7692 §7.2.3.4), and others may follow.
+                // A block that says it is the last: a sender may do so (RFC 7692 §7.2.3.4), and others may
+                // follow.
                 Status::StreamEnd => tools.unpack.reset(false),
                 Status::Ok | Status::BufError if now_in == 0 && now_out == 0 => break,
                 Status::Ok | Status::BufError => {}
@@ -151,8 +153,8 @@ impl Deflater {
         })
     }
 
-    /// Compresses a part of the message; with `last` all of it is in what has been returned, the tail not included. `None`: zlib
-    /// failed, which it has no reason to.
+    /// Compresses a part of the message; with `last` all of it is in what has been returned, the tail not
+    /// included. `None`: zlib failed, which it has no reason to.
     pub(super) fn run(&mut self, input: &[u8], last: bool) -> Option<&[u8]> {
         let pack = self.pack.as_mut()?;
         let flush = if last {

@@ -11,7 +11,8 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// Takes the first of a client's offers that can be kept to; `fields` are its Sec-WebSocket-Extensions fields.
+    /// Takes the first of a client's offers that can be kept to; `fields` are its Sec-WebSocket-Extensions
+    /// fields.
     pub fn agree<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         fields
             .flat_map(|field| field.split(|byte| *byte == b','))

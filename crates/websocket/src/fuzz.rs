@@ -5,8 +5,8 @@ use super::{
     reader::{Item, Reader},
 };
 
-/// Feeds `bytes` to a reader in two pieces, the second one cut again by the room that is given. Nothing may panic, and no
-/// message may exceed its limit.
+/// Feeds `bytes` to a reader in two pieces, the second one cut again by the room that is given. Nothing may
+/// panic, and no message may exceed its limit.
 pub fn read(bytes: &[u8]) {
     const LIMIT: u64 = 1 << 16;
     let Some((&knobs, bytes)) = bytes.split_first() else {

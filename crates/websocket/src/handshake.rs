@@ -18,7 +18,7 @@ pub struct Handshake {
     pub deflate: Option<Deflate>,
 }
 
-/// Why a handshake can not be accepted.
+/// Why a handshake cannot be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadHandshake {
     /// Status of the answer.
@@ -27,8 +27,8 @@ pub struct BadHandshake {
     pub why: &'static str,
 }
 
-/// Does this request ask for a WebSocket? On HTTP/2 only the extended CONNECT does, and the only one that passes as a
-/// request is that for a WebSocket.
+/// Does this request ask for a WebSocket? On HTTP/2 only the extended CONNECT does, and the only one that
+/// passes as a request is that for a WebSocket.
 pub fn asked(head: &Head) -> bool {
     match head.version {
         Version::Http2 => head.method == "CONNECT",
@@ -41,8 +41,8 @@ pub fn asked(head: &Head) -> bool {
     }
 }
 
-/// Is a WebSocket the one protocol that this HTTP/1 request would like to change to? Only then does a server behind us see the
-/// client's Upgrade field.
+/// Is a WebSocket the one protocol that this HTTP/1 request would like to change to? Only then does a server
+/// behind us see the client's Upgrade field.
 pub fn is_only_wish(head: &Head) -> bool {
     let mut protocols = head.fields.all("upgrade");
     protocols

@@ -54,8 +54,8 @@ pub(super) struct FrameHead {
 }
 
 impl FrameHead {
-    /// Reads a head, and says how long it is; `None`: not all of it has come. What is wrong with it is told as soon as its
-    /// byte is there. `deflate`: compression was agreed on.
+    /// Reads a head, and says how long it is; `None`: not all of it has come. What is wrong with it is told
+    /// as soon as its byte is there. `deflate`: compression was agreed on.
     pub(super) fn read(bytes: &[u8], deflate: bool) -> Result<Option<(Self, usize)>, Violation> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);

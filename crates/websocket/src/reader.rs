@@ -10,7 +10,8 @@ use super::{
 
 /// Takes a client's bytes as they come.
 ///
-/// A message is given in parts, as much of it as is there: the reader holds none of it back, only what unpacks it.
+/// A message is given in parts, as much of it as is there: the reader holds none of it back, only what
+/// unpacks it.
 pub struct Reader {
     message_bytes_max: u64,
     /// Compression was agreed on.
@@ -90,9 +91,9 @@ impl Reader {
         }
     }
 
-    /// Takes what comes next off the start of `input`: how many bytes were used, and what they are; `None` when it needs more.
-    /// At most `room` bytes of a message are given at a time. What was not used must be at the start of the next `input`,
-    /// as this call left it.
+    /// Takes what comes next off the start of `input`: how many bytes were used, and what they are; `None`
+    /// when it needs more. At most `room` bytes of a message are given at a time. What was not used must be
+    /// at the start of the next `input`, as this call left it.
     pub fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -174,7 +175,7 @@ impl Reader {
                     let bytes = bytes.get(..made).unwrap_or_default();
                     return Ok((used, Some(Item::Part { text, last, bytes })));
                 }
-                // Nothing was made: either all that is there was taken, or what is left can not be.
+                // Nothing was made: either all that is there was taken, or what is left cannot be.
                 if taken == 0 && (there > 0 || frame_ends) {
                     return Err(NotDeflate.into());
                 }
@@ -232,7 +233,7 @@ impl Reader {
             && !message.compressed
             && head.len > self.message_bytes_max.saturating_sub(message.bytes)
         {
-            // Not a byte of what can not be taken is waited for.
+            // Not a byte of what cannot be taken is waited for.
             return Err(TOO_LARGE);
         }
         self.frame = Some(Frame {

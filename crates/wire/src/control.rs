@@ -270,7 +270,7 @@ messages! {
     pub enum FromProxy {
         /// Configuration and keys are loaded, privileges dropped; [`ToProxy::Start`] may come.
         1 => Ready {},
-        /// It can not start; it exits after this.
+        /// It cannot start; it exits after this.
         2 => Failed {
             /// Why, for the operator.
             message: String,
@@ -388,7 +388,7 @@ messages! {
             /// none.
             patched: String,
         },
-        /// The application can not be run from here; the zygote exits after this.
+        /// The application cannot be run from here; the zygote exits after this.
         2 => Failed {
             /// Which step: `python`, `import`, `callable`.
             step: String,
@@ -443,7 +443,7 @@ messages! {
             /// Requests that it runs at the same time.
             concurrency: u32,
         },
-        /// The application can not be run; the worker exits after this.
+        /// The application cannot be run; the worker exits after this.
         3 => Failed {
             /// Which step: `import`, `callable`, `after_fork`.
             step: String,

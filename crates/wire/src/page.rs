@@ -4,7 +4,7 @@
 //! entry of four words. The proxy writes `sent` when it hands the request over; the worker turns `sent` into `claimed`
 //! before it runs it; the proxy may turn `sent` into `recalled` and give the request to somebody else. Both use
 //! compare-and-swap on one word that also holds the stream, so exactly one of them wins and an entry that was used again
-//! can not be mistaken. The page survives the worker, so the proxy can tell what a dead worker had started.
+//! cannot be mistaken. The page survives the worker, so the proxy can tell what a dead worker had started.
 //!
 //! Mapping is not done here: [`Page`] works on any slice of atomic words.
 

@@ -82,7 +82,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Reads the fields at the cursor and checks every length, so that [`Headers::iter`] can not fail later.
+    /// Reads the fields at the cursor and checks every length, so that [`Headers::iter`] cannot fail later.
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         let count = cursor.u16()?;
         let start = cursor.rest;

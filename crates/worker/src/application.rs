@@ -190,7 +190,7 @@ fn callables(module: &Bound<'_, PyModule>) -> String {
     }
 }
 
-/// Refuses what can not be called, and what is written for the other interface.
+/// Refuses what cannot be called, and what is written for the other interface.
 fn check(
     py: Python<'_>,
     application: &Bound<'_, PyAny>,

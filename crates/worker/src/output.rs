@@ -3,10 +3,10 @@
 //! The supervisor reads both from pipes. A line starts with `0x1e ID 0x1f` (the id is empty outside of
 //! requests); the supervisor takes that off and logs the line with the request's id. Lines are put together
 //! per thread, so that two threads never mix in one line, and leave in pieces of at most `PIPE_BUF` bytes,
-//! which the kernel writes whole: of a longer line, or one that is flushed, each piece names the thread, `0x1e ID 0x1d THREAD 0x1f`,
-//! and the last one has another `0x1d` before the `0x1f`. A line that is an error of the log has `0x1c`
-//! before the id. What programs that the application starts and C code write to descriptors 1 and 2 goes
-//! straight through.
+//! which the kernel writes whole: of a longer line, or one that is flushed, each piece names the thread,
+//! `0x1e ID 0x1d THREAD 0x1f`, and the last one has another `0x1d` before the `0x1f`. A line that is an error
+//! of the log has `0x1c` before the id. What programs that the application starts and C code write to
+//! descriptors 1 and 2 goes straight through.
 //!
 //! Where one thread runs many requests at the same time, the id follows the task and not the thread: a context variable holds it
 //! ([`Id`]), which tasks and threads that a request starts inherit.
@@ -211,8 +211,8 @@ fn put(py: Python<'_>, number: usize, bytes: &[u8]) {
     write_out(py, number, &pieces);
 }
 
-/// A flush writes what a line has so far, which may be the last that the worker says. In a request it is a part
-/// of that line: the supervisor puts it together with the rest.
+/// A flush writes what a line has so far, which may be the last that the worker says. In a request it is a
+/// part of that line: the supervisor puts it together with the rest.
 fn flush(py: Python<'_>, number: usize) {
     let piece = DESK.with_borrow_mut(|desk| {
         let Desk { id, open } = desk;
@@ -234,8 +234,8 @@ enum At {
     Error,
 }
 
-/// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each. `begun`: pieces
-/// of the first one have been written.
+/// Each line of `text` behind its mark; long ones in pieces that fit in one atomic write each. `begun`:
+/// pieces of the first one have been written.
 fn lines(at: At, id: &[u8], mut begun: bool, text: &[u8]) -> Vec<u8> {
     let room = room(id);
     let mut out = Vec::with_capacity(text.len() + 2 * (id.len() + 3));

@@ -23,7 +23,8 @@ impl Graph {
         }
     }
 
-    /// Circles, the shortest first. One that has an arrow of an earlier one is left out: it may go with that one.
+    /// Circles, the shortest first. One that has an arrow of an earlier one is left out: it may go with that
+    /// one.
     pub(crate) fn circles(&self) -> Vec<Circle> {
         let mut circles: Vec<_> = self
             .arrows

@@ -1,8 +1,10 @@
-//! The house has no circles: what a module is made of never uses that module, within each crate and between crates.
+//! The house has no circles: what a module is made of never uses that module, within each crate and between
+//! crates.
 //!
-//! Three graphs are drawn from the source, each with the names that make its arrows. Files: who names what is defined
-//! where, however it was imported or passed on by `pub use`. Modules: the same between the children of one module, each
-//! with all that is below it. Crates. Tests are left out, since they may look at whatever they test.
+//! Three graphs are drawn from the source, each with the names that make its arrows. Files: who names what is
+//! defined where, however it was imported or passed on by `pub use`. Modules: the same between the children
+//! of one module, each with all that is below it. Crates. Tests are left out, since they may look at whatever
+//! they test.
 
 mod graph;
 mod names;
@@ -17,7 +19,8 @@ use std::{
 use graph::{Circle, Graph};
 use tree::Tree;
 
-/// Modules whose circles, with all that is below them, have yet to be untied. One without circles must not stand here.
+/// Modules whose circles, with all that is below them, have yet to be untied. One without circles must not
+/// stand here.
 const TIED: &[&str] = &["logs", "proxy", "worker::asgi"];
 
 #[test]
@@ -156,8 +159,8 @@ fn files(tree: &Tree) -> Graph {
     graph
 }
 
-/// Arrows between the children of each module. A module and its own children are one noun in parts: what ties those is
-/// seen among the files.
+/// Arrows between the children of each module. A module and its own children are one noun in parts: what ties
+/// those is seen among the files.
 fn modules(tree: &Tree) -> Graph {
     let mut graph = Graph::default();
     for (from, to, name) in tree.arrows() {

@@ -19,7 +19,7 @@ pub(super) struct AnswerHead {
     pub(super) left_to_us: Option<&'static str>,
 }
 
-/// Why an answer can not be passed on.
+/// Why an answer cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAnswer {
     /// The frame itself is wrong.

@@ -1,7 +1,7 @@
 //! Small pieces of an answer that wait one behind the other become one.
 //!
-//! An application may send a byte at a time. A piece of its own would cost a hundred times as much memory, and
-//! be looked at, written to a file and freed for itself.
+//! An application may send a byte at a time. A piece of its own would cost a hundred times as much memory,
+//! and be looked at, written to a file and freed for itself.
 
 use bytes::Bytes;
 
@@ -16,8 +16,8 @@ pub(super) fn may_gather(last: &Bytes, more: &[u8]) -> bool {
     more.len() <= SMALL_BYTES && last.len() + more.len() <= GATHERED_BYTES
 }
 
-/// Adds it to the piece before it, which takes up to twice its bytes then. `false`: they stay apart, because of
-/// their sizes or because somebody else has that piece as well.
+/// Adds it to the piece before it, which takes up to twice its bytes then. `false`: they stay apart, because
+/// of their sizes or because somebody else has that piece as well.
 pub(super) fn gather(last: &mut Bytes, more: &[u8]) -> bool {
     if !may_gather(last, more) {
         return false;

@@ -1,5 +1,5 @@
 //! The two tasks of one link: one writes what is queued, one takes what comes. Neither waits for the other, so full
-//! buffers in both directions can not lock the link up.
+//! buffers in both directions cannot lock the link up.
 
 mod inbound;
 mod trays;
@@ -70,7 +70,7 @@ pub(super) enum LinkError {
     /// The worker does not speak our language.
     #[error("{0}")]
     Malformed(#[from] Malformed),
-    /// A file that can not be what it should be.
+    /// A file that cannot be what it should be.
     #[error("tray: {0}")]
     Tray(#[from] shm::Error),
     /// A frame that only we send, or one without the file that it should bring.

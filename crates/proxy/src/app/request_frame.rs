@@ -25,7 +25,7 @@ use super::{
 const NAME_BYTES: usize = 64;
 
 /// What the application is asked by. PEP 3333 wants the server that the client named; ASGI the one that it reached, which the
-/// client can not choose.
+/// client cannot choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interface<'a> {
     /// WSGI

@@ -146,7 +146,7 @@ impl Spill {
     /// They were sent.
     pub(super) fn sent(&mut self, len: u64) {
         use rustix::fs::{FallocateFlags, fallocate};
-        // Where holes can not be made the space comes back with the end of the answer.
+        // Where holes cannot be made the space comes back with the end of the answer.
         let _ = fallocate(
             &*self.file,
             FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,

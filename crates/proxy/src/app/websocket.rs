@@ -149,8 +149,8 @@ impl App {
         }
     }
 
-    /// Queues a request for a WebSocket. It runs once: WebSocket clients reconnect, and one that was greeted by a worker that
-    /// died need not be greeted twice.
+    /// Queues a request for a WebSocket. It runs once: WebSocket clients reconnect, and one that was greeted
+    /// by a worker that died need not be greeted twice.
     fn ask(&self, call: Arc<Call>) -> Result<Ticket<'_>, Refused> {
         match self.submit(&call, false) {
             Ok(id) => Ok(Ticket {

@@ -1,5 +1,5 @@
-//! A body that says to be larger than its route allows. One that does not say how large it is meets the limit while it is
-//! read.
+//! A body that says to be larger than its route allows. One that does not say how large it is meets the limit
+//! while it is read.
 
 use config::Route;
 use logs::Outcome;

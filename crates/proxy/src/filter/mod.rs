@@ -1,4 +1,5 @@
-//! What a route lets through: small pure checks, each in a file of its own, run before anything is read or answered.
+//! What a route lets through: small pure checks, each in a file of its own, run before anything is read or
+//! answered.
 
 pub(crate) mod body_length;
 pub(crate) mod host;

@@ -42,7 +42,7 @@ pub(crate) struct Http1Session<'a> {
     reply: Reply,
     bytes_out: u64,
     keep_alive: bool,
-    /// Something failed from which the connection can not recover.
+    /// Something failed from which the connection cannot recover.
     broken: bool,
     /// Bytes read for the WebSocket that the connection has become.
     raw_in: u64,

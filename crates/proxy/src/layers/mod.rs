@@ -1,7 +1,7 @@
 //! What happens to every answer of a route on its way to the client, whoever answers.
 //!
-//! There is one struct for all of it, so that a layer is a field here and a file beside this one, and what is switched off costs
-//! nothing: whatever no layer has to do with goes through untouched.
+//! There is one struct for all of it, so that a layer is a field here and a file beside this one, and what is
+//! switched off costs nothing: whatever no layer has to do with goes through untouched.
 
 mod content_field;
 mod headers;

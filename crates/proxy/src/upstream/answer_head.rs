@@ -34,7 +34,7 @@ pub(super) struct FinalHead {
     pub(super) keep: Option<Duration>,
 }
 
-/// Why an answer can not be passed on.
+/// Why an answer cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadAnswer {
     /// No HTTP/1, or a line of the head breaks its rules.

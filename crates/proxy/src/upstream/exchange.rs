@@ -278,7 +278,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Takes a connection that is there, or makes one; passes over servers that can not be connected to. `fresh`: makes one.
+    /// Takes a connection that is there, or makes one; passes over servers that cannot be connected to. `fresh`: makes one.
     async fn connect<D: Downstream>(&mut self, down: &mut D, fresh: bool) -> Result<Reached, Ended> {
         let upstream = self.question.upstream;
         let for_websocket = self.question.upgrade.is_some();
@@ -558,7 +558,7 @@ impl Drop for Exchange<'_> {
     }
 }
 
-/// Connects, while the client waits. `surely`: what is sent can not be sent again.
+/// Connects, while the client waits. `surely`: what is sent cannot be sent again.
 async fn open<D: Downstream>(
     upstream: &Upstream,
     seat: &Seat,

@@ -52,7 +52,7 @@ pub(super) enum Failure {
     /// It says that it has not begun to process the request (HTTP/2: REFUSED_STREAM, or GOAWAY).
     #[error("server did not process the request: {0}")]
     Unprocessed(h2::Error),
-    /// What it says can not be passed on.
+    /// What it says cannot be passed on.
     #[error(transparent)]
     BadAnswer(#[from] BadAnswer),
 }

@@ -73,7 +73,7 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-/// Takes the connection to this server that was used last, if it is as it was left. `surely`: what is sent on it can not be
+/// Takes the connection to this server that was used last, if it is as it was left. `surely`: what is sent on it cannot be
 /// sent again.
 pub(super) fn take(place: &Place, now: Instant, surely: bool) -> Option<ServerConnection> {
     POOL.with_borrow_mut(|pool| {

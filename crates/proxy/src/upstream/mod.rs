@@ -1,7 +1,7 @@
 //! Servers outside that speak HTTP: which one is asked, what is known of each, and the way of a request there and back.
 //!
-//! The way goes through the [`Downstream`](message::downstream::Downstream) like everything else that answers,
-//! and so it is the same for the clients of HTTP/1 and HTTP/2, their WebSockets included.
+//! The way goes through the [`Downstream`](message::downstream::Downstream) like everything else that
+//! answers, and so it is the same for the clients of HTTP/1 and HTTP/2, their WebSockets included.
 
 mod answer_body;
 mod answer_head;

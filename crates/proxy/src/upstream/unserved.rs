@@ -1,5 +1,5 @@
-//! Requests for which an upstream has no server at all. Each fails in the same way and at once, so that a line
-//! for each would fill the log as fast as clients ask; they are counted, and told now and then.
+//! Requests for which an upstream has no server at all. Each fails in the same way and at once, so that a
+//! line for each would fill the log as fast as clients ask; they are counted, and told now and then.
 
 use std::{
     sync::{Mutex, PoisonError},

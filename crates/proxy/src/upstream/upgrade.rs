@@ -4,8 +4,8 @@
 //! Servers are asked in HTTP/1.1, whatever the client speaks. Whoever has made the key of a handshake checks
 //! the server's proof (`Sec-WebSocket-Accept`), so that each handshake is checked once. A client on HTTP/1.1
 //! has made its own and has to fail the connection where the proof is wrong (RFC 6455 §4.1); it gets the
-//! answer as it is, as from nginx. One on HTTP/2 sends an extended CONNECT without a key (RFC 8441 §5), so the
-//! server gets one of ours, and we check the proof in the client's place: it never sees it.
+//! answer as it is, as from nginx. One on HTTP/2 sends an extended CONNECT without a key (RFC 8441 §5), so
+//! the server gets one of ours, and we check the proof in the client's place: it never sees it.
 
 use bytes::BytesMut;
 use message::{

@@ -59,8 +59,8 @@ impl App {
         }
     }
 
-    /// Would a worker have what the zygote had when it was ready? Whoever runs in a worker can lower the limits of
-    /// its zygote, and would so harm all workers that come; it is replaced instead.
+    /// Would a worker have what the zygote had when it was ready? Whoever runs in a worker can lower the
+    /// limits of its zygote, and would so harm all workers that come; it is replaced instead.
     pub(super) fn may_fork(&mut self) -> bool {
         let Some(zygote) = &mut self.zygote else {
             return true;

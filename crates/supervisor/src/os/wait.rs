@@ -1,7 +1,7 @@
 //! Children: ended ones are collected, live ones get signals.
 //!
 //! A pid stays taken until it is reaped here, and only children that were not reaped yet are ever signalled, so a signal
-//! can not reach a stranger that got the same number.
+//! cannot reach a stranger that got the same number.
 #![allow(unsafe_code)]
 
 use nix::sys::signal::{SigHandler, signal};

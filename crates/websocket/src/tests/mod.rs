@@ -146,7 +146,8 @@ fn compressed_messages_of_every_kind_are_unpacked() {
     let (a, b) = packed.split_at(packed.len() / 2);
     let bytes = [masked(0x41, a), masked(0x00, b""), masked(0x80, b)].concat();
     assert_eq!(read_all(&bytes, true), (vec![Said::Message(true, text)], None));
-    // The examples of RFC 7692 §7.2.3: one block, one that says it is the last, an empty message, no compression.
+    // The examples of RFC 7692 §7.2.3: one block, one that says it is the last, an empty message, no
+    // compression.
     let hello = vec![Said::Message(true, b"Hello".to_vec())];
     for packed in [
         &b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..],

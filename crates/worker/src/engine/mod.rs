@@ -59,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// Takes no new request and lets the host leave when nothing runs any more; what runs has so long. Threads can not be made to
+    /// Takes no new request and lets the host leave when nothing runs any more; what runs has so long. Threads cannot be made to
     /// end, so they are not.
     pub(crate) fn drain(&self, within: Duration) {
         match self {

@@ -23,7 +23,8 @@ use super::lock;
 /// ones are read by `pread`; to give up the oldest for them would only map each of them anew, where they come in turn.
 const KNOWN_MAX: usize = 16;
 
-/// Longest file that is mapped: a proxy's slabs have 4 MiB. A larger one has no business here, and its pages are not ours to keep.
+/// Longest file that is mapped: a proxy's slabs have 4 MiB. A larger one has no business here, and its pages
+/// are not ours to keep.
 const LEN_MAX: u64 = 16 << 20;
 
 /// What has come from one proxy since they were cleared.

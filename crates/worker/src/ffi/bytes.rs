@@ -11,8 +11,8 @@ pub(crate) fn copied<'py, 'a>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let bytes = bytes.into();
     let len = ffi::Py_ssize_t::try_from(bytes.len())?;
-    // SAFETY: the GIL is held, the pointer is good for `len` bytes, which are only copied; the result is a new reference to a bytes
-    // object, or null with an exception set.
+    // SAFETY: the GIL is held, the pointer is good for `len` bytes, which are only copied; the result is a
+    // new reference to a bytes object, or null with an exception set.
     unsafe {
         let copy = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), len);
         Ok(Bound::from_owned_ptr_or_err(py, copy)?.cast_into_unchecked())

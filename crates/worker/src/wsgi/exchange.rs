@@ -54,7 +54,7 @@ enum Source {
     },
 }
 
-/// The answer can not go on.
+/// The answer cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Nobody waits for it.

@@ -527,8 +527,8 @@ fn what_is_printed_carries_the_request_id_in_whole_lines() {
     });
 }
 
-/// Lines whose parts, each with the name of its thread, are put together as the supervisor does it. Such is a line that
-/// was flushed before its end, or is longer than what one write keeps whole.
+/// Lines whose parts, each with the name of its thread, are put together as the supervisor does it. Such is a
+/// line that was flushed before its end, or is longer than what one write keeps whole.
 fn joined(output: &str) -> String {
     let mut whole = String::new();
     let mut begun = String::new();

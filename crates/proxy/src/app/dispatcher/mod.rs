@@ -377,8 +377,8 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// How many workers may die with a request that none of them has started; perhaps they die of it.
 const DEATHS_MAX: u8 = 8;
 
-/// How long a request that a worker died with waits for an idle worker while others have room, and how long it
-/// keeps that one to itself.
+/// How long a request that a worker died with waits for an idle worker while others have room, and how long
+/// it keeps that one to itself.
 const ALONE_WAIT_NS: u64 = 250_000_000;
 const ALONE_NS: u64 = 1_000_000_000;
 

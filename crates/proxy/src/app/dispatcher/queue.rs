@@ -46,9 +46,9 @@ impl<T: Clone> Dispatcher<T> {
         })
     }
 
-    /// The link for this request, which is the next one. What a worker died with runs alone when it is run again:
-    /// where it was innocent, nothing else takes it along a second time, and where it was not, it takes nothing
-    /// along. An evented worker's requests wait for each other's events and never run alone.
+    /// The link for this request, which is the next one. What a worker died with runs alone when it is run
+    /// again: where it was innocent, nothing else takes it along a second time, and where it was not, it
+    /// takes nothing along. An evented worker's requests wait for each other's events and never run alone.
     pub(super) fn choose_for(&mut self, id: CallId, now_ns: u64) -> Option<LinkIndex> {
         let chosen = self.choose(now_ns)?;
         let alone = !self.rules.evented && self.calls.find(id).is_some_and(|call| call.retried);

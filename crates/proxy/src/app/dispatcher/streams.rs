@@ -61,7 +61,7 @@ impl<T: Clone> Dispatcher<T> {
         }
     }
 
-    /// The worker has begun to answer: the request can not be run again. Returns when the worker started it.
+    /// The worker has begun to answer: the request cannot be run again. Returns when the worker started it.
     pub(crate) fn answered(&mut self, index: LinkIndex, stream: u32) -> Option<u64> {
         let link = self.links.get_mut(index)?.as_mut()?;
         let (entry, slot) = link.slot(stream)?;

@@ -9,7 +9,7 @@ use wire::websocket::Accept;
 
 use crate::app::answer_head::{is_token, is_value};
 
-/// Why the application's acceptance can not be passed on.
+/// Why the application's acceptance cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadAccept {
     /// The frame itself is wrong.

@@ -4,8 +4,8 @@
 //! request; and it has one word for a block that it cannot decompress and for one whose fields are forbidden.
 //! So the blocks are [walked](Fields) as they pass by, in the order in which h2 decompresses them.
 //!
-//! A head whose stream depends on itself h2 resets without decompressing it, so that its table is no longer the
-//! client's and later requests get fields that nobody has sent. RFC 9113 §4.3 forbids that, and knows no
+//! A head whose stream depends on itself h2 resets without decompressing it, so that its table is no longer
+//! the client's and later requests get fields that nobody has sent. RFC 9113 §4.3 forbids that, and knows no
 //! dependencies any more (§5.3.2): such a head is to be changed before h2 sees it, and is refused by us.
 
 mod fields;

@@ -154,8 +154,8 @@ impl Ledger {
         self.charge.asked();
     }
 
-    /// This has come from the client. Where it names a stream that depends on itself: the bytes whose lowest bit
-    /// has to be another before h2 sees them.
+    /// This has come from the client. Where it names a stream that depends on itself: the bytes whose lowest
+    /// bit has to be another before h2 sees them.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Vec<usize> {
         let (len, mut dependent) = (bytes.len(), Vec::new());
         while let Some(step) = self.read.step(&mut bytes) {

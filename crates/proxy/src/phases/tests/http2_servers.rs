@@ -33,7 +33,8 @@ fn house(server: SocketAddr, keys: &str) -> House {
     ))
 }
 
-/// A house and a server behind it, which answers each request by a call of `serve`; how many connections it got.
+/// A house and a server behind it, which answers each request by a call of `serve`; how many connections it
+/// got.
 async fn behind<F, S>(keys: &str, settings: fn(&mut Builder), serve: F) -> (House, Arc<AtomicUsize>)
 where
     F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> S + Clone + Send + 'static,
@@ -452,8 +453,8 @@ fn ok(stream: u32) -> Vec<u8> {
     frame(1, END_HEADERS | END_STREAM, stream, OK)
 }
 
-/// A house and a server that answers the n-th head of all with the n-th of `answers`, again and again where nothing
-/// but these is sent; tells each head.
+/// A house and a server that answers the n-th head of all with the n-th of `answers`, again and again where
+/// nothing but these is sent; tells each head.
 async fn raw(keys: &str, answers: &'static [Frames]) -> (House, UnboundedReceiver<u32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let house = house(listener.local_addr().unwrap(), keys);

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::upstream::{answer_head::HEAD_BYTES_MAX, failure::Failure, server_socket::ServerSocket};
 
-/// A server that has been silent for so long is asked for a sign of life before it gets another request: it may
-/// be gone without a word. For a request that must not be sent twice, sooner.
+/// A server that has been silent for so long is asked for a sign of life before it gets another request: it
+/// may be gone without a word. For a request that must not be sent twice, sooner.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 const SILENCE_MAX_SURELY: Duration = Duration::from_secs(1);
 
@@ -62,14 +62,15 @@ impl State {
 }
 
 impl Connection {
-    /// Speaks HTTP/2 on a socket that nothing was sent on; returns when the server has told its settings. What
-    /// comes with it has to be driven.
+    /// Speaks HTTP/2 on a socket that nothing was sent on; returns when the server has told its settings.
+    /// What comes with it has to be driven.
     pub(super) async fn open(socket: ServerSocket) -> Result<(Arc<Self>, Driven), Failure> {
         let heard = Arc::new(Heard::new());
         let socket = HeardSocket::new(socket, Arc::clone(&heard));
         let failure = |error: h2::Error| Failure::NoHttp2(error.to_string());
         let (send, mut h2) = options().handshake(socket).await.map_err(failure)?;
-        // A request must not exceed a limit that is still on its way, and what is no server of HTTP/2 shows it here.
+        // A request must not exceed a limit that is still on its way, and what is no server of HTTP/2 shows
+        // it here.
         poll_fn(|cx| {
             if let Poll::Ready(ended) = Pin::new(&mut h2).poll(cx) {
                 let closed = || Failure::NoHttp2("it closes the connection".to_owned());

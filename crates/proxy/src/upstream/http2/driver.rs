@@ -19,8 +19,8 @@ use super::{
 };
 use crate::upstream::{failure::Failure, idle::Place, server_socket::ServerSocket};
 
-/// Speaks HTTP/2 on a socket that nothing was sent on, from a task of its own. `place`: where the connection is
-/// found while it lives, and how many may be idle there; `None`: it serves one request.
+/// Speaks HTTP/2 on a socket that nothing was sent on, from a task of its own. `place`: where the connection
+/// is found while it lives, and how many may be idle there; `None`: it serves one request.
 pub(super) async fn open(
     socket: ServerSocket,
     place: Option<(&Arc<Place>, usize)>,
@@ -34,7 +34,8 @@ pub(super) async fn open(
     Ok(connection)
 }
 
-/// Drives a connection to its end. Without requests it is given up after a while: h2 closes what nobody holds.
+/// Drives a connection to its end. Without requests it is given up after a while: h2 closes what nobody
+/// holds.
 async fn drive(driven: Driven, place: Option<(Arc<Place>, usize)>) {
     let Driven { mut h2, state } = driven;
     let mut pings = h2.ping_pong();

@@ -2,10 +2,10 @@
 //! chooses it.
 //!
 //! The protocol is the `h2` crate's. A request is a stream, which the [exchange](super::exchange) sees like a
-//! connection of HTTP/1.1 ([`ServerStream`](super::server_stream::ServerStream)), so retries, uploads, timeouts and refusals are
-//! the same. Connections belong to the front thread that opened them, like [idle](super::idle) ones; each
-//! carries the requests of its thread until the server's limit of streams is reached, and then another is
-//! opened.
+//! connection of HTTP/1.1 ([`ServerStream`](super::server_stream::ServerStream)), so retries, uploads,
+//! timeouts and refusals are the same. Connections belong to the front thread that opened them, like
+//! [idle](super::idle) ones; each carries the requests of its thread until the server's limit of streams is
+//! reached, and then another is opened.
 //!
 //! What a server may cost: an answer whose client does not read it fills the window of its stream, which then
 //! stops alone, since the connection's window holds those of all its streams. Whatever else a server sends

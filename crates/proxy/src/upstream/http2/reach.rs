@@ -18,8 +18,8 @@ pub(in crate::upstream) enum Reached {
     Http2(Http2Stream),
 }
 
-/// Finds or opens what a request can be sent on; idle connections of HTTP/1.1 were looked for. `surely`: what is
-/// sent can not be sent again. `for_websocket`: it is to become one.
+/// Finds or opens what a request can be sent on; idle connections of HTTP/1.1 were looked for. `surely`: what
+/// is sent cannot be sent again. `for_websocket`: it is to become one.
 pub(in crate::upstream) async fn reach(
     upstream: &Upstream,
     seat: &Seat,

@@ -15,7 +15,8 @@ use message::{
 
 use crate::upstream::{failure::Failure, question::Question};
 
-/// The head: the fields that go on are those of HTTP/1.1, in lower case, and nothing that concerns a connection.
+/// The head: the fields that go on are those of HTTP/1.1, in lower case, and nothing that concerns a
+/// connection.
 pub(super) fn request(
     head: &Head,
     question: &Question<'_>,

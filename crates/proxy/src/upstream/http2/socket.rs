@@ -85,7 +85,8 @@ impl Heard {
     }
 }
 
-/// What may wait for clients in the windows, and as much again as heads and the odd frame of all streams need.
+/// What may wait for clients in the windows, and as much again as heads and the odd frame of all streams
+/// need.
 const IDLE_BYTES_MAX: usize = CONNECTION_WINDOW_BYTES as usize + (1 << 20);
 
 /// The socket, listened to.

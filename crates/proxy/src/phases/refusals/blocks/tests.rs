@@ -120,7 +120,8 @@ fn a_fragment_is_found_in_every_form_of_a_path() {
 #[test]
 fn what_the_table_knows_is_found_again() {
     let mut walk = Walk::new();
-    // `:path: /a#b` is 41 bytes in the table, `:path: /c` 39, and each of the 118 behind them 34: 4,092 together.
+    // `:path: /a#b` is 41 bytes in the table, `:path: /c` 39, and each of the 118 behind them 34: 4,092
+    // together.
     assert!(walk.head(b"\x44\x04/a#b").is_malformed());
     assert!(walk.head(b"\xbe").is_malformed());
     assert!(
