@@ -1,8 +1,8 @@
 //! Builds the engine (crate `worker`, a shared object for Python) and hands it to `engine.rs`.
 //!
-//! Cargo cannot make one package's cdylib an input of another one on stable, so a second cargo runs here. It gets a target
-//! directory of its own inside the outer one: the outer build holds the lock of its own directory while build scripts
-//! run, and debug, release and clippy builds share one engine.
+//! Cargo cannot make one package's cdylib an input of another one on stable, so a second cargo runs here. It
+//! gets a target directory of its own inside the outer one: the outer build holds the lock of its own
+//! directory while build scripts run, and debug, release and clippy builds share one engine.
 
 use std::{
     env,

@@ -27,7 +27,7 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// `[log.error]`
     pub error_log: ErrorLog,
-    /// What is odd but can be lived with, shown like problems; for whoever starts us to print once.
+    /// What is odd but can be lived with, shown like problems; to be printed once at the start.
     pub warnings: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use nix::{
 use crate::regular_file::{open_at_once, regular};
 
 /// The text of a configuration file, which may be a pipe: that is what a shell makes of `--conf <(...)`. Who
-/// writes to it has a few seconds, since whoever reads it cannot do anything else.
+/// writes to it has a few seconds, since the reader cannot do anything else.
 pub(crate) fn configuration(path: &Path) -> io::Result<String> {
     let file = open_at_once(path)?;
     if file.metadata()?.file_type().is_fifo() {

@@ -5,12 +5,13 @@
 //! clears nor maps a page for them, which in fresh memory or on a file system costs more than all the rest of
 //! an upload.
 //!
-//! That is so because a slab is used again, and three things keep one request's body from another's reader. A worker says when nothing in
-//! it can read the slab any more ([`wire::frame::Return`]), and a slab is used again only when everyone who was given it has
-//! said so; who dies without a word, or was forked meanwhile, costs us the slab. A worker reads no further than the length
-//! that its request has. And slabs are an app's own: an application that looks behind our back at a descriptor it was given,
-//! or at what its worker has mapped, sees bodies that were sent to this same application, and it cannot write any, which the
-//! slab's seals forbid.
+//! That is so because a slab is used again, and three things keep one request's body from another's reader. A
+//! worker says when nothing in it can read the slab any more ([`wire::frame::Return`]), and a slab is used
+//! again only when everyone who was given it has said so; who dies without a word, or was forked meanwhile,
+//! costs us the slab. A worker reads no further than the length that its request has. And slabs are an app's
+//! own: an application that looks behind our back at a descriptor it was given, or at what its worker has
+//! mapped, sees bodies that were sent to this same application, and it cannot write any, which the slab's
+//! seals forbid.
 //!
 //! Slabs share the memory of [`Spare`](super::spare::Spare) with everything else that waits; what nobody has used for [`REST`] is
 //! given back.

@@ -108,7 +108,8 @@ impl Upload {
         self.spent
     }
 
-    /// Gives the worker what it takes. `runs`: it cannot give the request back any more. `true`: something was given.
+    /// Gives the worker what it takes. `runs`: it cannot give the request back any more. `true`: something
+    /// was given.
     pub(super) fn flush(&mut self, outbox: &mut Outbox, stream: u32, runs: bool) -> bool {
         let mut given = false;
         while self.window > 0

@@ -55,8 +55,8 @@ impl Content {
         content
     }
 
-    /// Takes a small file into memory and closes it; a large one stays as it is, and so does one that cannot be read: who
-    /// sends it will find out and tell.
+    /// Takes a small file into memory and closes it; a large one stays as it is, and so does one that cannot
+    /// be read: who sends it will find out and tell.
     pub(super) fn load(&mut self) -> bool {
         if self.len <= SMALL_BYTES_MAX
             && let Data::File(file) = &self.data

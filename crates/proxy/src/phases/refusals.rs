@@ -1,13 +1,14 @@
 //! Heads that h2 refuses by itself.
 //!
-//! h2 resets a stream whose head is against the rules, answers 431 to a head of more than twice `head_max`, turns away what
-//! is one stream too many, and ends the connection over what it cannot decode; and tells nobody. To let larger heads in, so
-//! that the refusal were ours, would be a memory hole: their fields are some bytes on the wire and a hundred times as much in
-//! memory, for each of the streams that a client may open at once. So the frames are watched on their way to h2 and from it,
-//! and the books are kept ([`Ledger`]): a head that has come in, and is not among what h2 has handed over when it has nothing
-//! more to do, was refused. h2 reads again only when it has gone through every frame it had, so that the moment is known.
-//! What h2 has written meanwhile tells with which status. Its 431 has a form that nothing else on the connection has: a final
-//! head with a single field, on a stream that was not handed over.
+//! h2 resets a stream whose head is against the rules, answers 431 to a head of more than twice `head_max`,
+//! turns away what is one stream too many, and ends the connection over what it cannot decode; and tells
+//! nobody. To let larger heads in, so that the refusal were ours, would be a memory hole: their fields are
+//! some bytes on the wire and a hundred times as much in memory, for each of the streams that a client may
+//! open at once. So the frames are watched on their way to h2 and from it, and the books are kept
+//! ([`Ledger`]): a head that has come in, and is not among what h2 has handed over when it has nothing more
+//! to do, was refused. h2 reads again only when it has gone through every frame it had, so that the moment is
+//! known. What h2 has written meanwhile tells with which status. Its 431 has a form that nothing else on the
+//! connection has: a final head with a single field, on a stream that was not handed over.
 
 mod allowance;
 mod berth;

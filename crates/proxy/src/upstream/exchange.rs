@@ -278,7 +278,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Takes a connection that is there, or makes one; passes over servers that cannot be connected to. `fresh`: makes one.
+    /// Takes a connection that is there, or makes one; passes over servers that cannot be connected to.
+    /// `fresh`: makes one.
     async fn connect<D: Downstream>(&mut self, down: &mut D, fresh: bool) -> Result<Reached, Ended> {
         let upstream = self.question.upstream;
         let for_websocket = self.question.upgrade.is_some();

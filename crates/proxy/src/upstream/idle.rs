@@ -73,8 +73,8 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
-/// Takes the connection to this server that was used last, if it is as it was left. `surely`: what is sent on it cannot be
-/// sent again.
+/// Takes the connection to this server that was used last, if it is as it was left. `surely`: what is sent on
+/// it cannot be sent again.
 pub(super) fn take(place: &Place, now: Instant, surely: bool) -> Option<ServerConnection> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.idle.get_mut(place.0)?;

@@ -59,8 +59,8 @@ impl Engine {
         }
     }
 
-    /// Takes no new request and lets the host leave when nothing runs any more; what runs has so long. Threads cannot be made to
-    /// end, so they are not.
+    /// Takes no new request and lets the host leave when nothing runs any more; what runs has so long.
+    /// Threads cannot be made to end, so they are not.
     pub(crate) fn drain(&self, within: Duration) {
         match self {
             Self::Threads(queue) => queue.drain(),

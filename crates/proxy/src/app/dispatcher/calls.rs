@@ -25,7 +25,8 @@ pub(super) struct Call<T> {
     /// Its application has taken the connection over: it runs for as long as it likes, and is no measure of
     /// what others take.
     pub(super) switched: bool,
-    /// Its worker has got more of its body than the frame of the request holds: it cannot be run again once started.
+    /// Its worker has got more of its body than the frame of the request holds: it cannot be run again once
+    /// started.
     pub(super) streamed: bool,
     /// Nobody waits for the answer any more.
     pub(super) abandoned: bool,
